@@ -1,0 +1,38 @@
+# Everything runs in .venv, made on first use by whatever `python3` is (3.11 or newer).
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+IMAGES ?=
+
+.PHONY: demo test lint check parity bench clean
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,plot]"
+	touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/python -m gpuio.tools.demo $(if $(IMAGES),--images "$(IMAGES)",) --out demo-out
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready
+	BIN=$(BIN) scripts/check
+
+check: lint test
+
+# MXNet 1.9.1 beside us, in its own environment, as a live oracle.
+.venv-mxnet/.ready:
+	$(PYTHON) -m venv .venv-mxnet
+	.venv-mxnet/bin/python -m pip install --quiet --disable-pip-version-check "mxnet==1.9.1" "numpy<1.24"
+	touch $@
+
+parity: $(VENV)/.ready .venv-mxnet/.ready
+	GPUIO_MXNET_PYTHON=.venv-mxnet/bin/python $(BIN)/python -m pytest tests/parity
+
+bench: $(VENV)/.ready
+	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
+
+clean:
+	rm -rf $(VENV) .venv-mxnet build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,121 @@
+"""Every error gpuio raises, in one tree.
+
+::
+
+    GpuioError (RuntimeError; also called MXNetError)
+    ├── FormatError   (ValueError)   a .rec, .idx or .lst file is not what its format says
+    ├── RecordError   (ValueError)   one record's header or label is unusable
+    ├── DecodeError   (ValueError)   one record's image bytes cannot become pixels
+    ├── StorageError  (OSError)      bytes could not be read or written
+    ├── OptionError   (ValueError)   an option is unknown, malformed, or conflicts with another
+    ├── StateError    (ValueError)   a saved state does not belong to this iterator
+    ├── BackendError                 a device, a library or a kernel is missing or failed
+    └── ClosedError   (ValueError)   the object was closed
+
+Messages say what happened, where (path, key, byte offset), what was expected and what to do next.
+`path`, `key` and `offset` are also attributes (None where they do not apply), so that a caller
+need not parse the text.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendError",
+    "ClosedError",
+    "DecodeError",
+    "FormatError",
+    "GpuioError",
+    "GpuioWarning",
+    "MXNetError",
+    "OptionError",
+    "RecordError",
+    "StateError",
+    "StorageError",
+]
+
+
+class GpuioError(RuntimeError):
+    """Base of every error gpuio raises.
+
+    Parameters
+    ----------
+    message : str
+        What happened, what was expected and what to do next.
+    path, key, offset : optional
+        The file, the record's key and the byte offset of the record's first byte. They are
+        appended to the text as ``[path=..., key=..., offset=...]``.
+    """
+
+    path: str | None
+    key: int | str | None
+    offset: int | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        key: int | str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        self.path, self.key, self.offset = path, key, offset
+        self.message = message
+        where = ", ".join(
+            f"{name}={value}"
+            for name, value in (("path", path), ("key", key), ("offset", offset))
+            if value is not None
+        )
+        super().__init__(f"{message} [{where}]" if where else message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.path, self.key, self.offset))
+
+
+def _rebuild(
+    kind: type[GpuioError],
+    message: str,
+    path: str | None,
+    key: int | str | None,
+    offset: int | None,
+) -> GpuioError:
+    """Unpickle an error (errors cross process borders in data loaders)."""
+    return kind(message, path=path, key=key, offset=offset)
+
+
+MXNetError = GpuioError
+
+
+class FormatError(GpuioError, ValueError):
+    """A .rec, .idx or .lst file is not what its format says."""
+
+
+class RecordError(GpuioError, ValueError):
+    """One record's header or label is unusable."""
+
+
+class DecodeError(GpuioError, ValueError):
+    """One record's image bytes cannot become pixels."""
+
+
+class StorageError(GpuioError, OSError):
+    """Bytes could not be read or written."""
+
+
+class OptionError(GpuioError, ValueError):
+    """An option is unknown, malformed, or conflicts with another."""
+
+
+class StateError(GpuioError, ValueError):
+    """A saved state does not belong to this iterator."""
+
+
+class BackendError(GpuioError):
+    """A device, a library or a kernel is missing or failed."""
+
+
+class ClosedError(GpuioError, ValueError):
+    """The object was closed."""
+
+
+class GpuioWarning(UserWarning):
+    """Base of every warning gpuio gives."""

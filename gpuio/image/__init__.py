@@ -1,0 +1,1 @@
+"""mx.image: functions on images, augmenters and ImageIter."""

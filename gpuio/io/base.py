@@ -1,0 +1,180 @@
+"""DataDesc, DataBatch and DataIter: what every iterator hands out, as MXNet 1.9.1 has them.
+
+Invariant: these are plain holders. They own no thread, file or device memory.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["DataBatch", "DataDesc", "DataIter"]
+
+_NameShape = namedtuple("DataDesc", ["name", "shape"])  # noqa: PYI024 -- MXNet's is untyped
+
+
+class DataDesc(_NameShape):
+    """Name, shape, dtype and layout of one array of a batch.
+
+    A tuple of exactly two fields, ``(name, shape)``, so that ``n, s = desc`` works and only
+    these two take part in equality; `dtype` and `layout` are further attributes.
+
+    Parameters
+    ----------
+    name : str
+    shape : tuple of int            batch size included
+    dtype : dtype, default numpy.float32
+    layout : str or None, default "NCHW"
+    """
+
+    dtype: Any
+    layout: str | None
+
+    def __new__(
+        cls,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: npt.DTypeLike = np.float32,
+        layout: str | None = "NCHW",
+    ) -> DataDesc:
+        made = super().__new__(cls, name, shape)
+        made.dtype = dtype
+        made.layout = layout
+        return made
+
+    def __repr__(self) -> str:
+        return f"DataDesc[{self.name},{self.shape},{self.dtype},{self.layout}]"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.name, self.shape, self.dtype, self.layout))
+
+    @staticmethod
+    def get_batch_axis(layout: str | None) -> int:
+        """Return the axis of the batch: 0 without a layout, -1 if the layout has no N."""
+        return 0 if layout is None else layout.find("N")
+
+    @staticmethod
+    def get_list(
+        shapes: Iterable[tuple[str, tuple[int, ...]]],
+        types: Iterable[tuple[str, Any]] | None = None,
+    ) -> list[DataDesc]:
+        """Return one DataDesc for each (name, shape), with the dtype that `types` names."""
+        if types is None:
+            return [DataDesc(name, shape) for name, shape in shapes]
+        by_name = dict(types)
+        return [DataDesc(name, shape, by_name[name]) for name, shape in shapes]
+
+
+class DataBatch:
+    """One batch: lists of arrays, and how many of its rows are padding.
+
+    Parameters
+    ----------
+    data, label : list or tuple of arrays, or None
+    pad : int, optional             rows at the end that do not belong to this epoch
+    index : array, optional         uint64[batch], ids of the records
+    bucket_key, provide_data, provide_label : optional, as in MXNet
+
+    Raises
+    ------
+    AssertionError                  if data or label is neither None, list nor tuple
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Any] | None,
+        label: Sequence[Any] | None = None,
+        pad: int | None = None,
+        index: Any = None,
+        bucket_key: Any = None,
+        provide_data: Any = None,
+        provide_label: Any = None,
+    ) -> None:
+        if data is not None:
+            assert isinstance(data, (list, tuple)), "Data must be list of NDArrays"
+        if label is not None:
+            assert isinstance(label, (list, tuple)), "Label must be list of NDArrays"
+        self.data: Any = data
+        self.label: Any = label
+        self.pad = pad
+        self.index = index
+        self.bucket_key = bucket_key
+        self.provide_data = provide_data
+        self.provide_label = provide_label
+
+    def __str__(self) -> str:
+        data_shapes = [d.shape for d in self.data]
+        label_shapes = [label.shape for label in self.label] if self.label else None
+        return (
+            f"{type(self).__name__}: data shapes: {data_shapes} label shapes: {label_shapes}"
+        )
+
+
+class DataIter:
+    """Base of every iterator; subclass it for an iterator of your own.
+
+    A subclass gives either `next()`, or `iter_next()` with `getdata()`, `getlabel()`, `getpad()`
+    and `getindex()`; and `reset()`, `provide_data`, `provide_label`.
+
+    Parameters
+    ----------
+    batch_size : int, default 0
+
+    Notes
+    -----
+    ``__iter__`` returns the iterator itself and does not reset it, as in MXNet: a second loop over
+    an exhausted iterator yields nothing until `reset()`. `close()` and ``with`` are ours; closing
+    is harmless on iterators that own nothing.
+    """
+
+    def __init__(self, batch_size: int = 0) -> None:
+        self.batch_size = batch_size
+
+    def __iter__(self) -> DataIter:
+        return self
+
+    def __next__(self) -> DataBatch:
+        return self.next()
+
+    def __enter__(self) -> DataIter:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def reset(self) -> None:
+        """Go back to the beginning."""
+
+    def next(self) -> DataBatch:
+        """Return the next batch; StopIteration at the end of the epoch."""
+        if self.iter_next():
+            return DataBatch(
+                data=self.getdata(),
+                label=self.getlabel(),
+                pad=self.getpad(),
+                index=self.getindex(),
+            )
+        raise StopIteration
+
+    def iter_next(self) -> Any:
+        """Move to the next batch; false at the end of the epoch."""
+
+    def getdata(self) -> Any:
+        """Return the current batch's data."""
+
+    def getlabel(self) -> Any:
+        """Return the current batch's labels."""
+
+    def getindex(self) -> Any:
+        """Return the current batch's record ids, or None."""
+        return None
+
+    def getpad(self) -> Any:
+        """Return how many rows of the current batch are padding."""
+
+    def close(self) -> None:
+        """Release threads, files and memory, where the iterator owns any; may be called twice."""

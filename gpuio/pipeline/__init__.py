@@ -1,0 +1,1 @@
+"""The machine: look-ahead threads, the policy for bad records, statistics."""

@@ -1,0 +1,1 @@
+"""What a .rec file is: framing, image headers, index and list files."""

@@ -1,0 +1,1 @@
+"""What is asked for: options, order, and the plan of every batch."""

@@ -1,0 +1,88 @@
+"""PLAN: one row says everything that happens to one image between decoding and the batch.
+
+The dtype is the ABI: Numba reads its rows as records, and the C struct in front of `augment.cu` is
+generated from it. Every random number of a batch is already in it; executing a plan draws nothing.
+
+The steps, in order, each skipped where its field says so:
+
+1. resize   the decoded image (src_h, src_w) to (resize_h, resize_w)       resize_h == 0: skip
+2. warp     one affine warp to (warp_h, warp_w)                            warp_h == 0: skip
+3. pad      a border of `pad` pixels of value `fill` on all four sides     pad == 0: skip
+4. fit1/2   up to two enlargements of an image smaller than the output     fit1_h == 0: skip
+5. crop     the window (crop_y, crop_x, crop_h, crop_w) of the image as it is now, resized to the
+            output (H, W) with crop_inter if it is not already of that size
+6. jitter   brightness (0), contrast (1), saturation (2) in `jitter_order` jitter == 0: skip
+7. hls      add hls[0..2] to hue, lightness, saturation                    hls_on == 0: skip
+8. pca      add pca[0..2] to B, G, R                                       pca_on == 0: skip
+9. mirror   flip left to right                                             mirror == 0: skip
+10. normalise through a table of 256 entries a channel; gain and shift are this image's own factors
+            (contrast_s and illum_s of `(p - mean) * (gain / std) + shift / std`)
+
+Images are uint8 between all steps, as MXNet rounds there; channels are B, G, R (, A) until the
+last step writes R, G, B (, A). Heights stand before widths, y before x.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["AREA", "BILINEAR", "CUBIC", "LANCZOS4", "NEAREST", "PLAN", "c_struct"]
+
+NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4 = range(5)  # MXNet's inter_method, OpenCV's own codes
+
+PLAN = np.dtype(
+    [
+        ("src_h", np.int32),  # size of the decoded image, before `orient` is applied
+        ("src_w", np.int32),
+        ("orient", np.int32),  # EXIF orientation 1..8 still to apply; 1 = none
+        ("resize_h", np.int32),
+        ("resize_w", np.int32),
+        ("resize_inter", np.int32),
+        ("warp_h", np.int32),
+        ("warp_w", np.int32),
+        ("warp_inter", np.int32),
+        ("pad", np.int32),
+        ("fill", np.int32),
+        ("fit1_h", np.int32),
+        ("fit1_w", np.int32),
+        ("fit1_inter", np.int32),
+        ("fit2_h", np.int32),
+        ("fit2_w", np.int32),
+        ("fit2_inter", np.int32),
+        ("crop_y", np.int32),
+        ("crop_x", np.int32),
+        ("crop_h", np.int32),
+        ("crop_w", np.int32),
+        ("crop_inter", np.int32),
+        ("mirror", np.int32),
+        ("jitter", np.int32),
+        ("jitter_order", np.int32, (3,)),
+        ("jitter_gain", np.float32, (3,)),  # of brightness, contrast, saturation: 1 = no change
+        ("hls_on", np.int32),
+        ("hls", np.int32, (3,)),
+        ("pca_on", np.int32),
+        ("pca", np.float32, (3,)),
+        ("gain", np.float32),
+        ("shift", np.float32),
+        ("warp", np.float64, (6,)),  # destination to source, row major 2 x 3, as OpenCV inverts it
+    ],
+    align=True,
+)
+
+_C_TYPES = {"i4": "int", "f4": "float", "f8": "double"}
+
+
+def c_struct(name: str = "Plan") -> str:
+    """Return the C declaration of a row, with padding where NumPy put it.
+
+    Returns
+    -------
+    str     ``struct Plan { int src_h; ... };``; offsets agree with `PLAN` for every C compiler
+            whose double is aligned to 8 bytes
+    """
+    lines = []
+    for field in PLAN.names:
+        base, shape = PLAN[field].base, PLAN[field].shape
+        dims = "".join(f"[{n}]" for n in shape)
+        lines.append(f"  {_C_TYPES[base.str[1:]]} {field}{dims};")
+    return f"struct {name} {{\n" + "\n".join(lines) + "\n};\n"
