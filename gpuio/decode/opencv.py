@@ -1,0 +1,62 @@
+"""Decode on the CPU with OpenCV: every format it reads, libjpeg-turbo for JPEG.
+
+Invariant: pixels come as stored (EXIF orientation is the plan's business) and as uint8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import DecodeError
+
+__all__ = ["decode"]
+
+# cv2's IMREAD codes: grayscale 0, color 1, ignore orientation 128, unchanged -1
+_FLAGS = {1: 0 | 128, 3: 1 | 128, 4: -1}
+
+
+def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
+    """Decode one image.
+
+    Parameters
+    ----------
+    blob : bytes-like               the encoded image
+    channels : {1, 3, 4}            gray by the decoder's own luma, BGR (gray replicated, alpha
+                                    dropped), or BGRA as stored
+
+    Returns
+    -------
+    uint8[height, width, channels]  C order, host, B G R (A); 16-bit sources keep their high byte
+
+    Raises
+    ------
+    DecodeError     the bytes are no image OpenCV reads, are cut short, or, for 4 channels, hold
+                    another number of them
+    """
+    import cv2
+
+    encoded = np.frombuffer(blob, dtype=np.uint8)
+    if encoded.size == 0:
+        raise DecodeError("image is empty: the record holds a header and no image bytes")
+    try:
+        pixels: Any = cv2.imdecode(encoded, _FLAGS[channels])
+    except cv2.error as error:
+        raise DecodeError(f"OpenCV refused the image of {encoded.size} bytes: {error}") from error
+    if pixels is None:
+        raise DecodeError(
+            f"not a readable image: {encoded.size} bytes starting {encoded[:8].tobytes().hex()}, "
+            "unknown to OpenCV, damaged or cut short"
+        )
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.shape[2] != channels or pixels.dtype != np.uint8:
+        raise DecodeError(
+            f"image has {pixels.shape[2]} channels of {pixels.dtype}, data_shape asks for "
+            f"{channels} of uint8"
+        )
+    return np.ascontiguousarray(pixels)
