@@ -30,12 +30,15 @@ class Context:
     __slots__ = ("device_id", "device_type")
 
     def __init__(self, device_type: str | Context, device_id: int = 0) -> None:
-        if isinstance(device_type, Context):
-            device_type, device_id = device_type.device_type, device_type.device_id
-        if device_type not in ("cpu", "cpu_pinned", "gpu"):
-            raise ValueError(f"device type {device_type!r}: expected 'cpu', 'cpu_pinned' or 'gpu'")
-        self.device_type = device_type
-        self.device_id = int(device_id)
+        kind, number = (
+            (device_type.device_type, device_type.device_id)
+            if isinstance(device_type, Context)
+            else (device_type, device_id)
+        )
+        if kind not in ("cpu", "cpu_pinned", "gpu"):
+            raise ValueError(f"device type {kind!r}: expected 'cpu', 'cpu_pinned' or 'gpu'")
+        self.device_type: str = kind
+        self.device_id: int = int(number)
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -19,7 +19,7 @@ DEFAULT_MAX_PIXELS = 64_000_000
 
 _Buffer = bytes | bytearray | memoryview
 
-_SUBSAMPLING = {
+_SUBSAMPLING: dict[tuple[tuple[int, int], ...], str] = {
     ((1, 1), (1, 1), (1, 1)): "4:4:4",
     ((2, 1), (1, 1), (1, 1)): "4:2:2",
     ((2, 2), (1, 1), (1, 1)): "4:2:0",

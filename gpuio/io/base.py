@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["DataBatch", "DataDesc", "DataIter"]
 
-_NameShape = namedtuple("DataDesc", ["name", "shape"])  # noqa: PYI024 -- MXNet's is untyped
+_NameShape = namedtuple("_NameShape", ["name", "shape"])  # noqa: PYI024 -- MXNet's is untyped
 
 
 class DataDesc(_NameShape):
@@ -40,7 +40,8 @@ class DataDesc(_NameShape):
         shape: tuple[int, ...],
         dtype: npt.DTypeLike = np.float32,
         layout: str | None = "NCHW",
-    ) -> DataDesc:
+    ) -> Self:
+        """Make the tuple and hang dtype and layout on it."""
         made = super().__new__(cls, name, shape)
         made.dtype = dtype
         made.layout = layout
@@ -109,9 +110,7 @@ class DataBatch:
     def __str__(self) -> str:
         data_shapes = [d.shape for d in self.data]
         label_shapes = [label.shape for label in self.label] if self.label else None
-        return (
-            f"{type(self).__name__}: data shapes: {data_shapes} label shapes: {label_shapes}"
-        )
+        return f"{type(self).__name__}: data shapes: {data_shapes} label shapes: {label_shapes}"
 
 
 class DataIter:
@@ -140,7 +139,7 @@ class DataIter:
     def __next__(self) -> DataBatch:
         return self.next()
 
-    def __enter__(self) -> DataIter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -1,0 +1,148 @@
+"""Turn an option's value, or MXNet's text for it, into its Python type.
+
+MXNet passes every option to C++ as `str(value)`; saved configurations therefore hold texts such as
+"(3, 224, 224)" or "True". Each function takes both, and raises ValueError saying what it expected;
+the options class adds the option's name.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "choice",
+    "each_path",
+    "integer",
+    "integer_list",
+    "number",
+    "optional",
+    "positive",
+    "shape",
+    "switch",
+    "text",
+]
+
+_TRUE = frozenset({"true", "1", "t"})
+_FALSE = frozenset({"false", "0", "f"})
+
+
+def switch(value: Any) -> bool:
+    """Return a bool from True/False, 1/0, or their texts."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError(f"expected True or False, got {value!r}")
+
+
+def integer(low: int | None = None, high: int | None = None) -> Callable[[Any], int]:
+    """Return a converter to an int in [low, high]; floats are refused, as MXNet refuses them."""
+
+    def convert(value: Any) -> int:
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, str)):
+            raise ValueError(f"expected a whole number, got {value!r}")  # noqa: TRY004
+        try:
+            made = int(value)
+        except ValueError:
+            raise ValueError(f"expected a whole number, got {value!r}") from None
+        if (low is not None and made < low) or (high is not None and made > high):
+            span = f"{'' if low is None else low}..{'' if high is None else high}"
+            raise ValueError(f"expected a whole number in {span}, got {made}")
+        return made
+
+    return convert
+
+
+positive = integer(1)
+
+
+def number(low: float | None = None, *, finite: bool = True) -> Callable[[Any], float]:
+    """Return a converter to a finite float, at least `low`."""
+
+    def convert(value: Any) -> float:
+        if isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"expected a number, got {value!r}")  # noqa: TRY004
+        try:
+            made = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"expected a number, got {value!r}") from None
+        if finite and not math.isfinite(made):
+            raise ValueError(f"expected a finite number, got {value!r}")
+        if low is not None and made < low:
+            raise ValueError(f"expected a number of at least {low}, got {made}")
+        return made
+
+    return convert
+
+
+def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a converter that also takes None and the text "None"."""
+
+    def wrapped(value: Any) -> Any:
+        return None if value is None or value == "None" else convert(value)
+
+    return wrapped
+
+
+def text(value: Any) -> str:
+    """Return a str from a str or a path-like."""
+    if value is None:
+        return ""
+    return str(value)
+
+
+def each_path(value: Any) -> str | tuple[str, ...]:
+    """Return one path text, or a tuple of them from a list or tuple of path-likes."""
+    if isinstance(value, (list, tuple)):
+        return tuple(str(part) for part in value)
+    return text(value)
+
+
+def choice(*allowed: str) -> Callable[[Any], str]:
+    """Return a converter to one of the allowed words."""
+
+    def convert(value: Any) -> str:
+        word = str(value)
+        if word not in allowed:
+            raise ValueError(f"expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+        return word
+
+    return convert
+
+
+def shape(value: Any) -> tuple[int, int, int]:
+    """Return (C, H, W), three whole numbers >= 1, C in {1, 3, 4}."""
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            raise ValueError(f"expected (channels, height, width), got {value!r}") from None
+    if not isinstance(value, Sequence) and not isinstance(value, np.ndarray):
+        raise ValueError(f"expected (channels, height, width), got {value!r}")  # noqa: TRY004
+    made = tuple(integer(1)(item) for item in value)
+    if len(made) != 3:
+        raise ValueError(f"expected three numbers (channels, height, width), got {value!r}")
+    if made[0] not in (1, 3, 4):
+        raise ValueError(f"expected 1, 3 or 4 channels, got {made[0]} in {value!r}")
+    return made
+
+
+def integer_list(value: Any) -> tuple[int, ...]:
+    """Return ints from "a,b,c", or from a list or tuple of whole numbers; "" gives ()."""
+    if value is None or value == "":
+        return ()
+    items: Any = value
+    if isinstance(value, str):
+        items = [item for item in value.strip("()[] ").split(",") if item.strip()]
+    if isinstance(items, numbers.Integral):
+        items = [items]
+    return tuple(integer()(item) for item in items)
