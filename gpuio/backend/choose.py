@@ -1,0 +1,48 @@
+"""open_backend: the only place that knows every backend."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from gpuio.backend.protocol import Backend
+from gpuio.errors import OptionError
+
+__all__ = ["open_backend"]
+
+_log = logging.getLogger("gpuio")
+
+
+def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Backend:
+    """Open the backend that makes batches.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cpu_pinned", "gpu"}
+        "auto" takes the GPU when a driver, CuPy and a decode engine are there, else the CPU, and
+        logs in one line which and why.
+    device_id : int         number of the GPU
+    settings                given to the backend
+
+    Raises
+    ------
+    BackendError            "gpu" was asked for and something it needs is missing; the message names
+                            each gap and the command that mends it
+    """
+    from gpuio.backend.cpu import CpuBackend
+
+    if name in ("cpu", "cpu_pinned"):
+        return CpuBackend(**settings)
+    from gpuio.backend.probe import missing_for_gpu
+
+    if name == "auto":
+        gaps = missing_for_gpu(device_id)
+        if gaps:
+            _log.info("ctx='auto' takes the CPU: %s", gaps[0].what)
+            return CpuBackend(**settings)
+        _log.info("ctx='auto' takes GPU %d", device_id)
+    elif name != "gpu":
+        raise OptionError(f"ctx: expected 'auto', 'cpu' or 'gpu', got {name!r}")
+    from gpuio.backend.gpu import GpuBackend
+
+    return GpuBackend(device_id, **settings)

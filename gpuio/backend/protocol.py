@@ -1,0 +1,117 @@
+"""The seam: what the pipeline asks of a device.
+
+A backend turns encoded bytes and a plan into a batch. It owns its device memory, streams and decode
+engine; the pipeline owns threads, order and files. Nothing else in gpuio knows which device it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import GpuioError
+
+__all__ = ["Backend", "Blob", "Fault", "Output", "Pixels"]
+
+Blob = bytes | memoryview
+
+
+@attrs.frozen
+class Fault:
+    """A row of a batch that could not be made, and why."""
+
+    row: int
+    error: GpuioError
+
+
+@attrs.frozen(eq=False)
+class Output:
+    """What every image of a pipeline is turned into.
+
+    Attributes
+    ----------
+    channels, height, width : int   of one image
+    dtype : str                     "float32", "float16", "bfloat16", "uint8" or "int8"
+    layout : str                    "NCHW" or "NHWC"
+    mean, std : float32[channels]   R, G, B (, A) or gray
+    scale : float
+    mean_image : float32[C, H, W] or None
+                                    subtracted pixel by pixel instead of `mean`
+    """
+
+    channels: int
+    height: int
+    width: int
+    dtype: str
+    layout: str
+    mean: npt.NDArray[np.float32]
+    std: npt.NDArray[np.float32]
+    scale: float
+    mean_image: npt.NDArray[np.float32] | None = None
+
+    def shape(self, rows: int) -> tuple[int, int, int, int]:
+        """Return the shape of a batch of `rows` images."""
+        if self.layout == "NHWC":
+            return (rows, self.height, self.width, self.channels)
+        return (rows, self.channels, self.height, self.width)
+
+
+class Pixels(Protocol):
+    """Decoded images of some rows, on the backend's own memory; may decode when asked."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+
+class Backend(Protocol):
+    """A device that makes batches.
+
+    Every method may be called from several threads at once.
+    """
+
+    name: str
+    device_id: int
+
+    def share(self, batch_size: int, threads: int) -> int:
+        """Return how many rows one `decode` + `augment` should take, 1 <= share <= batch_size."""
+
+    def allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Return an array of undefined contents that lives until its last reference is gone."""
+
+    def decode(self, blobs: Sequence[Blob | None], rows: npt.NDArray[np.void]) -> Any:
+        """Decode encoded images.
+
+        Parameters
+        ----------
+        blobs : sequence of bytes-like or None      None: the row has no image (pad, or a fault)
+        rows : PLAN[n]                              host; `src_h`, `src_w` are the headers' sizes
+        """
+
+    def augment(
+        self, pixels: Any, rows: npt.NDArray[np.void], output: Output, out: Any
+    ) -> list[Fault]:
+        """Execute the plan into `out`, rows without an image zero-filled.
+
+        Parameters
+        ----------
+        pixels                  what `decode` returned
+        rows : PLAN[n]          host
+        out : array[n, C, H, W] or [n, H, W, C], the backend's device, from `allocate`
+
+        Returns
+        -------
+        list of Fault           rows that could not be made, zero-filled in `out`
+        """
+
+    def put(self, host: npt.ArrayLike) -> Any:
+        """Return a host array as an array of this device."""
+
+    def fence(self, batch: Any) -> None:
+        """Wait, on the host, until a batch's arrays are complete."""
+
+    def close(self) -> None:
+        """Release everything; may be called twice."""
