@@ -67,6 +67,23 @@ class GpuioError(RuntimeError):
         )
         super().__init__(f"{message} [{where}]" if where else message)
 
+    def at(
+        self,
+        *,
+        path: str | None = None,
+        key: int | str | None = None,
+        offset: int | None = None,
+    ) -> GpuioError:
+        """Return this error with its place filled in where it had none, its traceback kept."""
+        placed = type(self)(
+            self.message,
+            path=self.path if self.path is not None else path,
+            key=self.key if self.key is not None else key,
+            offset=self.offset if self.offset is not None else offset,
+        )
+        placed.__cause__ = self.__cause__
+        return placed.with_traceback(self.__traceback__)
+
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.message, self.path, self.key, self.offset))
 
