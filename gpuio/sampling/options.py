@@ -17,7 +17,7 @@ from gpuio.sampling.declare import option
 
 __all__ = ["ImageRecordOptions"]
 
-_OFF_AT_ZERO = "0 switches it off"
+_OFF_AT_ZERO = "0 switches it off."
 _number = convert.number()
 _fraction = convert.number(0.0)
 

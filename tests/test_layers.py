@@ -1,0 +1,159 @@
+"""Imports go strictly down, heavy packages have one home, files stay small."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LEVEL = {
+    "tools": 7,
+    "adapters": 7,
+    "io": 6,
+    "image": 6,
+    "pipeline": 5,
+    "backend": 4,
+    "sampling": 3,
+    "decode": 3,
+    "recordio": 2,
+    "storage": 1,
+    "errors": 0,
+    "nd": 0,
+    "kernels": 0,
+    "_version": 0,
+    "base": 1,
+}
+# (importing folder, imported module): why
+ALLOWED_SIDEWAYS = {
+    ("image", "gpuio.io.base"): "the plain holders DataIter, DataBatch, DataDesc",
+}
+# inside a function only: (importing module, imported module): why
+ALLOWED_LATE = {
+    ("gpuio.nd", "gpuio.backend"): "as_in_context(gpu()) hands the array to the backend",
+}
+HOMES = {
+    "cupy": {
+        "gpuio/backend/gpu",
+        "gpuio/backend/probe",
+        "kernels/gpu",
+        "gpuio/decode/dali",
+        "gpuio/decode/nvimgcodec",
+        "gpuio/tools/doctor",
+        "gpuio/backend/cuda",
+    },
+    "nvidia": {
+        "gpuio/decode/dali",
+        "gpuio/decode/nvimgcodec",
+        "gpuio/tools/doctor",
+        "gpuio/backend/probe",
+    },
+    "torch": {"gpuio/adapters/torch"},
+    "jax": {"gpuio/adapters/jax"},
+    "ray": {"gpuio/adapters/ray"},
+    "obstore": {"gpuio/storage/remote"},
+    "fsspec": {"gpuio/storage/remote"},
+    "numba": {"kernels/"},
+}
+
+
+def sources():
+    """Yield (path relative to the root, syntax tree) of every file of the package."""
+    for folder in ("gpuio", "kernels"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if folder == "gpuio" and "kernels" in path.relative_to(ROOT).parts:
+                continue
+            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+
+
+def imports(tree):
+    """Yield (module, is it at the top level) for every import of a file."""
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", id(node) in top
+
+
+def folder_of(path):
+    parts = path.split("/")
+    if parts[0] == "kernels":
+        return "kernels"
+    return parts[1].removesuffix(".py") if len(parts) > 1 else ""
+
+
+def test_imports_go_strictly_down():
+    wrong = []
+    for path, tree in sources():
+        mine = folder_of(path)
+        if mine in ("__init__", "__main__"):
+            continue
+        for module, at_top in imports(tree):
+            if not module.startswith("gpuio"):
+                continue
+            theirs = module.split(".")[1] if "." in module else "__init__"
+            if theirs == mine or (mine, module) in ALLOWED_SIDEWAYS:
+                continue
+            own = path.removesuffix(".py").replace("/", ".")
+            if not at_top and (own, module) in ALLOWED_LATE:
+                continue
+            if theirs == "__init__" or LEVEL[theirs] >= LEVEL[mine]:
+                wrong.append(f"{path} imports {module}")
+    assert wrong == []
+
+
+def test_kernels_never_import_gpuio_but_themselves():
+    for path, tree in sources():
+        if path.startswith("kernels/"):
+            for module, _ in imports(tree):
+                assert not module.startswith("gpuio") or module.startswith("gpuio.kernels"), path
+
+
+def test_heavy_packages_have_one_home():
+    wrong = []
+    for path, tree in sources():
+        for module, at_top in imports(tree):
+            package = module.split(".")[0]
+            homes = HOMES.get(package)
+            if homes is None:
+                continue
+            if not any(path.startswith(home) for home in homes):
+                wrong.append(f"{path} imports {package}")
+            elif at_top and package != "numba":
+                wrong.append(f"{path} imports {package} outside a function")
+    assert wrong == []
+
+
+def test_only_one_module_makes_threads():
+    for path, tree in sources():
+        if path == "gpuio/pipeline/ahead.py":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in (
+                "Thread",
+                "ThreadPoolExecutor",
+                "ProcessPoolExecutor",
+                "Process",
+                "Timer",
+            ):
+                pytest.fail(f"{path}:{node.lineno} makes a thread or process: use Ahead")
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {
+        path: count
+        for path, _ in sources()
+        if (count := len((ROOT / path).read_text().splitlines())) > 400
+    }
+    assert long == {}
+
+
+def test_the_device_is_named_only_behind_the_seam():
+    for path, tree in sources():
+        if path.startswith(("gpuio/backend/", "gpuio/tools/", "gpuio/adapters/", "kernels/")):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.If, ast.IfExp)):
+                names = {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
+                assert not names & {"gpu", "is_gpu", "on_gpu", "use_gpu"}, f"{path}:{node.lineno}"
