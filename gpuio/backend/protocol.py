@@ -82,13 +82,16 @@ class Backend(Protocol):
     def allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
         """Return an array of undefined contents that lives until its last reference is gone."""
 
-    def decode(self, blobs: Sequence[Blob | None], rows: npt.NDArray[np.void]) -> Any:
+    def decode(
+        self, blobs: Sequence[Blob | None], rows: npt.NDArray[np.void], channels: int
+    ) -> Any:
         """Decode encoded images.
 
         Parameters
         ----------
         blobs : sequence of bytes-like or None      None: the row has no image (pad, or a fault)
         rows : PLAN[n]                              host; `src_h`, `src_w` are the headers' sizes
+        channels : {1, 3, 4}                        gray, B G R, or B G R A
         """
 
     def augment(
