@@ -1,0 +1,110 @@
+"""What the GPU backend asks of a JPEG engine, whichever library is behind it.
+
+An engine decodes a batch to uint8 pixels, channels in B, G, R order or gray, as stored (no EXIF
+orientation), packed rows, one address an image. Both engines also run without a GPU, on host
+memory, through the same code.
+
+Invariant: an engine may write its output at call time, ignoring every stream. Whoever hands it
+memory, or lets go of memory it handed out, has waited on the host for the last reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import DecodeError
+
+__all__ = ["Decoded", "Engine", "OutOfDeviceMemoryError", "Place", "is_out_of_memory"]
+
+Blob = bytes | memoryview
+Region = tuple[int, int, int, int]  # y0, x0, y1, x1; the end is exclusive
+
+_OUT_OF_MEMORY = ("out of memory", "out_of_memory", "memoryallocation", "bad_alloc")
+
+
+class OutOfDeviceMemoryError(MemoryError):
+    """The device has no room for what was asked.
+
+    Parameters
+    ----------
+    message : str
+    wanted_bytes : int      what was asked, 0 when an engine asked on its own
+    """
+
+    def __init__(self, message: str, wanted_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.wanted_bytes = wanted_bytes
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether a foreign library's error means that the device is full."""
+    text = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, MemoryError) or any(mark in text for mark in _OUT_OF_MEMORY)
+
+
+class Place(NamedTuple):
+    """Memory for one image: its address, and uint8[1, pixels, channels] over it for the engine."""
+
+    address: int
+    memory: Any
+
+
+@attrs.frozen(eq=False)
+class Decoded:
+    """A decoded batch.
+
+    Attributes
+    ----------
+    addresses : uint64[n]   where each image's uint8[height, width, channels] starts; 0 = failed
+    errors : dict of int to DecodeError
+                            why a row failed
+    keep : object           hold it until the last reader was waited for on the host
+    """
+
+    addresses: npt.NDArray[np.uint64]
+    errors: dict[int, DecodeError]
+    keep: Any
+
+
+class Engine(Protocol):
+    """A JPEG decoder of one device. One call at a time; use one engine a thread."""
+
+    name: str
+    uses_arena: bool  # decodes into memory it is handed, one place an image
+
+    def warm_up(self, blob: Blob, rows: int) -> None:
+        """Decode `rows` copies of `blob` once, so that the engine's shares fit such batches."""
+
+    def decode(
+        self,
+        blobs: Sequence[Blob],
+        sizes: npt.NDArray[np.int32],
+        channels: int,
+        places: Sequence[Place],
+        stream: int,
+        regions: Sequence[Region | None] | None = None,
+    ) -> Decoded:
+        """Decode a batch.
+
+        Parameters
+        ----------
+        blobs : sequence of bytes-like      JPEG
+        sizes : int32[n, 2]                 (height, width) that the headers promise
+        channels : {1, 3}                   gray or B, G, R
+        places : sequence of Place          memory of each image; empty unless `uses_arena`
+        stream : int                        handle of the stream that the pixels are ready on
+        regions : sequence, optional        part of each image to decode, None = all of it
+
+        Raises
+        ------
+        OutOfDeviceMemoryError                   the engine's own memory did not fit
+        DecodeError                         the engine refused the batch as a whole
+        """
+
+    def close(self) -> None:
+        """Release the engine; may be called twice."""

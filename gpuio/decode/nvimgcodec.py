@@ -1,0 +1,164 @@
+"""Decode with nvImageCodec: into our own memory, one bad image at a time, regions.
+
+The library comes with DALI's wheel; called directly it says which image is bad and lets us own the
+output memory. On the host (`device_id=None`) the same code decodes with libjpeg-turbo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.decode.engine import (
+    Blob,
+    Decoded,
+    OutOfDeviceMemoryError,
+    Place,
+    Region,
+    is_out_of_memory,
+)
+from gpuio.errors import BackendError, DecodeError
+
+__all__ = ["NvImageCodecEngine"]
+
+_HOST_ONLY = -99999  # NVIMGCODEC_DEVICE_CPU_ONLY
+# nvJPEG's and libjpeg-turbo's triangular chroma filter, which is what OpenCV's pixels have
+_OPTIONS = ":fancy_upsampling=1"
+
+
+class NvImageCodecEngine:
+    """One nvImageCodec decoder.
+
+    Parameters
+    ----------
+    device_id : int or None     number of the GPU; None decodes on the host
+    threads : int               CPU threads of the decoder, >= 1
+    hw_decoder_load : float     share of a batch that the JPEG engines take, 0 to 1; the CUDA
+                                decoder takes the rest
+    """
+
+    name = "nvimgcodec"
+    uses_arena = True
+
+    def __init__(
+        self, device_id: int | None, threads: int, *, hw_decoder_load: float = 0.65
+    ) -> None:
+        try:
+            from nvidia import nvimgcodec
+        except ImportError as error:
+            raise BackendError(
+                "nvImageCodec is not installed: pip install 'gpuio[cuda12]' (or cuda13)"
+            ) from error
+        self._lib: Any = nvimgcodec
+        self._hardware = device_id is not None and hw_decoder_load > 0
+        kinds = (
+            [nvimgcodec.Backend(nvimgcodec.CPU_ONLY)]
+            if device_id is None
+            else _backends(nvimgcodec, hw_decoder_load)
+        )
+        try:
+            self._decoder: Any = nvimgcodec.Decoder(
+                device_id=_HOST_ONLY if device_id is None else device_id,
+                max_num_cpu_threads=threads,
+                backends=kinds,
+                options=_OPTIONS,
+            )
+        except RuntimeError as error:
+            raise BackendError(f"nvImageCodec made no decoder: {error}") from error
+        spec, sample = nvimgcodec.ColorSpec, nvimgcodec.SampleFormat
+        self._params = {
+            channels: nvimgcodec.DecodeParams(
+                apply_exif_orientation=False, color_spec=color, sample_format=order
+            )
+            for channels, color, order in ((1, spec.GRAY, sample.I_Y), (3, spec.SRGB, sample.I_BGR))
+        }
+
+    def warm_up(self, blob: Blob, rows: int) -> None:
+        """Decode a full batch into the decoder's own memory.
+
+        The hardware's share of every batch is fixed by the first call, as a number of images: a
+        first call with one image would leave the JPEG engines nearly idle for ever.
+        """
+        if self._hardware:
+            self._decode([self._lib.CodeStream(blob)] * rows, None, 3, 0)
+
+    def decode(
+        self,
+        blobs: Sequence[Blob],
+        sizes: npt.NDArray[np.int32],
+        channels: int,
+        places: Sequence[Place],
+        stream: int,
+        regions: Sequence[Region | None] | None = None,
+    ) -> Decoded:
+        """Decode each blob into its place; see `gpuio.decode.engine.Engine.decode`."""
+        addresses = np.zeros(len(blobs), np.uint64)
+        errors: dict[int, DecodeError] = {}
+        streams, images, rows = [], [], []
+        for row, blob in enumerate(blobs):
+            region = regions[row] if regions is not None else None
+            try:
+                code = self._open(blob, (int(sizes[row, 0]), int(sizes[row, 1])), region)
+            except DecodeError as error:
+                errors[row] = error
+                continue
+            streams.append(code)
+            images.append(self._lib.as_image(places[row].memory))
+            rows.append(row)
+        made = self._decode(streams, images, channels, stream) if streams else []
+        for row, image in zip(rows, made, strict=True):
+            if image is None:
+                errors[row] = DecodeError(
+                    f"nvImageCodec refused the JPEG of {len(blobs[row])} bytes: damaged, cut "
+                    "short, or of a kind it does not decode"
+                )
+            else:
+                addresses[row] = places[row].address
+        return Decoded(addresses, errors, keep=(images, streams))
+
+    def close(self) -> None:
+        """Drop the decoder; may be called twice."""
+        self._decoder = None
+
+    def _open(self, blob: Blob, size: tuple[int, int], region: Region | None) -> Any:
+        """Parse a header and check that it promises what ours did."""
+        lib = self._lib
+        try:
+            code = lib.CodeStream(
+                blob if isinstance(blob, bytes) else np.frombuffer(blob, np.uint8)
+            )
+            found = (code.height, code.width)
+        except RuntimeError as error:
+            raise DecodeError(f"nvImageCodec reads no header in {len(blob)} bytes") from error
+        if found != size:
+            raise DecodeError(
+                f"nvImageCodec reads {found[1]}x{found[0]} pixels in a header that says "
+                f"{size[1]}x{size[0]}"
+            )
+        if region is None:
+            return code
+        return code.get_sub_code_stream(region=lib.Region(*region))
+
+    def _decode(self, streams: list[Any], images: Any, channels: int, stream: int) -> list[Any]:
+        """Call the decoder, its errors mapped to ours."""
+        try:
+            made = self._decoder.decode(
+                streams, images=images, params=self._params[channels], cuda_stream=stream
+            )
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise OutOfDeviceMemoryError(f"nvImageCodec: {error}") from error
+            raise DecodeError(f"nvImageCodec refused a batch of {len(streams)}: {error}") from error
+        return list(made)
+
+
+def _backends(lib: Any, share: float) -> list[Any]:
+    """Return the decoders to try, in order: JPEG engines, hybrid, CUDA, host."""
+    kinds = [lib.Backend(kind) for kind in (lib.HYBRID_CPU_GPU, lib.GPU_ONLY, lib.CPU_ONLY)]
+    if share > 0:
+        policy = lib.LoadHintPolicy.FIXED
+        kinds.insert(0, lib.Backend(lib.HW_GPU_ONLY, share, policy))
+    return kinds

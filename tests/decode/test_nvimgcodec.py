@@ -1,0 +1,143 @@
+"""nvImageCodec's engine, on the host: the code that runs on a GPU, with another device number."""
+
+import numpy as np
+import pytest
+from pictures import cmyk_jpeg, every_jpeg, jpeg, picture
+
+from gpuio.decode.engine import OutOfDeviceMemoryError, Place
+from gpuio.decode.imageinfo import probe
+from gpuio.decode.nvimgcodec import NvImageCodecEngine
+from gpuio.decode.opencv import decode
+from gpuio.errors import DecodeError
+
+pytest.importorskip("nvidia.nvimgcodec")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    made = NvImageCodecEngine(None, 1)
+    yield made
+    made.close()
+
+
+def places_for(blobs, channels, regions=None):
+    """Make one host arena and cut it into places, poisoned so that nothing unwritten passes."""
+    shapes = []
+    for row, blob in enumerate(blobs):
+        info = probe(blob)
+        region = regions[row] if regions else None
+        shapes.append(
+            (info.height, info.width)
+            if region is None
+            else (region[2] - region[0], region[3] - region[1])
+        )
+    arena = np.full(sum(h * w for h, w in shapes) * channels + 64, 0xA5, np.uint8)
+    places, at = [], 0
+    for h, w in shapes:
+        view = arena[at : at + h * w * channels]
+        places.append(Place(view.ctypes.data, view.reshape(1, -1, channels)))
+        at += h * w * channels
+    return places, shapes
+
+
+def sizes_of(blobs):
+    return np.array([probe(blob)[1:3] for blob in blobs], np.int32)
+
+
+def decoded(engine, blobs, channels, regions=None):
+    places, shapes = places_for(blobs, channels, regions)
+    made = engine.decode(blobs, sizes_of(blobs), channels, places, 0, regions)
+    assert made.errors == {}
+    assert made.addresses.tolist() == [place.address for place in places]
+    return [
+        place.memory.reshape(*shape, channels) for place, shape in zip(places, shapes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_equal_opencvs_for_every_kind_of_jpeg(engine, channels):
+    files = every_jpeg()
+    for name, ours in zip(files, decoded(engine, list(files.values()), channels), strict=True):
+        assert np.array_equal(ours, decode(files[name], channels)), name
+
+
+def test_cmyk_is_within_2_levels_of_opencv(engine):
+    blob = cmyk_jpeg(40, 56)
+    (ours,) = decoded(engine, [blob], 3)
+    assert np.abs(ours.astype(int) - decode(blob, 3)).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:2", "4:2:0"])
+def test_a_region_holds_the_pixels_of_the_whole_image(engine, kind):
+    blob = jpeg(picture(90, 110), kind)
+    regions = [(0, 0, 90, 110), (17, 19, 60, 101), (89, 109, 90, 110), (3, 0, 4, 110)]
+    whole = decode(blob, 3)
+    for (y0, x0, y1, x1), ours in zip(
+        regions, decoded(engine, [blob] * 4, 3, regions), strict=True
+    ):
+        assert np.array_equal(ours, whole[y0:y1, x0:x1])
+
+
+def test_a_bad_image_fails_alone(engine):
+    good = jpeg(picture(40, 48))
+    cut = good[: len(good) // 2]
+    headless = b"\xff\xd8" + bytes(30)
+    blobs = [good, cut, headless, good]
+    places, _ = places_for([good] * 4, 3)
+    made = engine.decode(blobs, sizes_of([good] * 4), 3, places, 0)
+    assert sorted(made.errors) == [1, 2]
+    assert made.addresses[1] == made.addresses[2] == 0
+    assert all(isinstance(error, DecodeError) for error in made.errors.values())
+    for row in (0, 3):
+        assert np.array_equal(places[row].memory.reshape(40, 48, 3), decode(good, 3))
+
+
+def test_rubbish_ten_times_then_a_good_image_still_decodes(engine):
+    good = jpeg(picture(16, 16))
+    for round_number in range(10):
+        rubbish = np.random.default_rng(round_number).bytes(200)
+        places, _ = places_for([good], 3)
+        made = engine.decode([rubbish], np.array([[16, 16]], np.int32), 3, places, 0)
+        assert list(made.errors) == [0]
+    assert np.array_equal(decoded(engine, [good], 3)[0], decode(good, 3))
+
+
+def test_a_header_of_another_size_is_refused_before_anything_is_written(engine):
+    blob = jpeg(picture(40, 48))
+    places, _ = places_for([blob], 3)
+    made = engine.decode([blob], np.array([[40, 47]], np.int32), 3, places, 0)
+    assert "48x40 pixels in a header that says 47x40" in str(made.errors[0])
+    assert (places[0].memory == 0xA5).all()
+
+
+def test_blobs_may_be_memoryviews_into_a_larger_buffer(engine):
+    blob = jpeg(picture(20, 24))
+    inside = memoryview(b"head" + blob + b"tail")[4 : 4 + len(blob)]
+    assert np.array_equal(decoded(engine, [inside], 3)[0], decode(blob, 3))
+
+
+def test_a_full_device_is_told_apart_from_a_bad_image(engine, monkeypatch):
+    class Full:
+        def decode(self, *args, **kwargs):
+            raise RuntimeError("nvImageCodec failure: CUDA Runtime failure: '#2' out of memory")
+
+    blob = jpeg(picture(8, 8))
+    monkeypatch.setattr(engine, "_decoder", Full())
+    with pytest.raises(OutOfDeviceMemoryError, match="nvImageCodec"):
+        engine.decode([blob], sizes_of([blob]), 3, places_for([blob], 3)[0], 0)
+
+
+def test_a_gpu_is_warmed_up_with_a_full_batch_and_the_host_is_not(engine, monkeypatch):
+    calls = []
+
+    class Counting:
+        def decode(self, streams, **kwargs):
+            calls.append(len(streams))
+            return [None] * len(streams)
+
+    monkeypatch.setattr(engine, "_decoder", Counting())
+    engine.warm_up(jpeg(picture(8, 8)), 32)
+    assert calls == []
+    monkeypatch.setattr(engine, "_hardware", True)
+    engine.warm_up(jpeg(picture(8, 8)), 32)
+    assert calls == [32]
