@@ -1,0 +1,152 @@
+"""Random words, and what is made of them: two generators, one set of recipes.
+
+`Mersenne` is C++'s ``std::mt19937``, which MXNet shuffles and augments with; `philox` is a
+counter-based generator whose words are a pure function of (seed, pass, record). The recipes turn
+either's 32-bit words into numbers as gcc 4.8's libstdc++ does, with which MXNet's wheels were
+built. `gpuio.kernels.words` has the same two generators and recipes for compiled loops.
+
+Invariant: a recipe takes as many words as MXNet's, so that the draws after it agree as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Mersenne", "draw_below", "philox", "shuffle"]
+
+_WORD = 0xFFFFFFFF  # the largest word, and the mask of one
+_BLOCK = 1 << 16  # words tested for rejection at once
+_COMPILED_FROM = 20_000  # records; below, loading Numba costs more than it saves
+
+_PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_PHILOX_STEPS = (0x9E3779B9, 0xBB67AE85)
+
+
+class Mersenne:
+    """A stream of 32-bit words, those of ``std::mt19937``.
+
+    Parameters
+    ----------
+    seed : int      any sign; taken modulo 2^32, as C++ converts it
+    """
+
+    def __init__(self, seed: int) -> None:
+        seeded: Any = np.random.RandomState(seed & _WORD)  # its seeding is that of std::mt19937
+        self._bits: Any = np.random.MT19937()
+        self._bits.state = seeded.get_state(legacy=False)
+
+    def words(self, count: int) -> npt.NDArray[np.uint32]:
+        """Return the next `count` words, uint32[count]."""
+        words: npt.NDArray[np.uint32] = self._bits.random_raw(count).astype(np.uint32)
+        return words
+
+    @property
+    def state(self) -> Any:
+        """The place in the stream: a value of 2.5 KB that may be assigned back."""
+        return self._bits.state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._bits.state = state
+
+
+def philox(
+    seed: int,
+    pass_index: npt.ArrayLike,
+    record: npt.ArrayLike,
+    count: int,
+) -> npt.NDArray[np.uint32]:
+    """Return the first `count` words of each record's own stream.
+
+    Parameters
+    ----------
+    seed : int                  any sign; taken modulo 2^64, the key
+    pass_index : int[B]         taken modulo 2^32
+    record : int[B]             global position, taken modulo 2^64
+    count : int                 words a record, >= 1
+
+    Returns
+    -------
+    uint32[B, count]            host
+
+    Notes
+    -----
+    Philox4x32-10; the counter is (block of four words, pass, record low, record high).
+
+    Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    """
+    passes = np.atleast_1d(np.asarray(pass_index)).astype(np.uint64) & np.uint64(_WORD)
+    records = np.atleast_1d(np.asarray(record)).astype(np.uint64)
+    blocks = np.arange(-(-count // 4), dtype=np.uint64)
+    shape = (len(records), len(blocks))
+    c0 = np.broadcast_to(blocks, shape)
+    c1 = np.broadcast_to(passes[:, None], shape)
+    c2 = np.broadcast_to((records & np.uint64(_WORD))[:, None], shape)
+    c3 = np.broadcast_to((records >> np.uint64(32))[:, None], shape)
+    k0, k1 = seed & _WORD, (seed >> 32) & _WORD
+    low, half = np.uint64(_WORD), np.uint64(32)
+    for _ in range(10):
+        p0, p1 = c0 * np.uint64(_PHILOX_MULTIPLIERS[0]), c2 * np.uint64(_PHILOX_MULTIPLIERS[1])
+        c0, c1, c2, c3 = (
+            (p1 >> half) ^ c1 ^ np.uint64(k0),
+            p1 & low,
+            (p0 >> half) ^ c3 ^ np.uint64(k1),
+            p0 & low,
+        )
+        k0, k1 = (k0 + _PHILOX_STEPS[0]) & _WORD, (k1 + _PHILOX_STEPS[1]) & _WORD
+    words = np.stack([c0, c1, c2, c3], axis=2).astype(np.uint32)
+    return words.reshape(len(records), -1)[:, :count]
+
+
+def draw_below(source: Mersenne, sizes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Draw one whole number in [0, size) for each size, in order.
+
+    Parameters
+    ----------
+    source : Mersenne           advanced by one word a number, and one more for each rejected word
+    sizes : uint32[n]           each >= 1
+
+    Returns
+    -------
+    uint32[n]                   host
+
+    Source: libstdc++ 4.8, bits/random.tcc, uniform_int_distribution.
+    """
+    scale = np.uint32(_WORD) // sizes
+    limit = scale * sizes
+    drawn = np.empty(len(sizes), np.uint32)
+    done = 0
+    while done < len(sizes):
+        words = source.words(min(len(sizes) - done, _BLOCK))
+        while len(words):
+            rejected = words >= limit[done : done + len(words)]
+            good = int(rejected.argmax()) if rejected.any() else len(words)
+            drawn[done : done + good] = words[:good]
+            done += good
+            words = words[good + 1 :]
+    drawn //= scale
+    return drawn
+
+
+def shuffle(values: npt.NDArray[np.int32], others: npt.NDArray[np.uint32]) -> None:
+    """Swap ``values[i]`` with ``values[others[i - 1]]`` for i = 1 .. n-1, in place.
+
+    Parameters
+    ----------
+    values : int32[n]           contiguous; changed
+    others : uint32[n - 1]      ``others[i - 1]`` drawn from [0, i]: see `draw_below`
+
+    Source: libstdc++ 4.8, bits/stl_algo.h, shuffle.
+    """
+    if len(values) >= _COMPILED_FROM:
+        from gpuio.kernels.shuffle import swap_all
+
+        swap_all(values, others)
+        return
+    items = values.tolist()
+    for i, j in enumerate(others.tolist(), start=1):
+        items[i], items[j] = items[j], items[i]
+    values[:] = items
