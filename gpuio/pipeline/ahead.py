@@ -1,0 +1,285 @@
+"""The one primitive that makes threads: call a function on items ahead of the consumer, in order.
+
+Invariants, which need no other lock than the two named here:
+
+- A *cell* is the place of one result. The consumer makes cells, `depth` of them at first and a new
+  one for each result it takes, and keeps them in order; so at most `depth` items are pulled and
+  not yet handed out.
+- Cells wait in a queue. A worker takes a cell and pulls an item in one go, under `_pulling`, so
+  the order of the cells is the order of the items. It then calls the function outside that lock
+  and fills the cell. A cell that was taken is always filled by the worker that took it.
+- `Ahead` is what the user holds; the threads know only `_Machine`. So dropping the `Ahead` stops
+  the threads. A function or items that refer to their own `Ahead` defeat that: close it, then.
+- The consumer takes its turn under `_turn`; workers never touch that lock.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from types import GeneratorType
+from typing import Any, Generic, Self, TypeVar
+
+from gpuio.errors import ClosedError, OptionError
+
+__all__ = ["Ahead"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_open: set[_Machine] = set()  # those with threads; closed before the interpreter joins threads
+
+
+class Ahead(Iterator[R], Generic[T, R]):
+    """Yield ``fn(item)`` for every item, in order, computed ahead on threads of its own.
+
+    Parameters
+    ----------
+    fn : callable               called on worker threads, several at a time if ``workers > 1``
+    items : iterable            pulled on worker threads, one item at a time, never more than
+                                `depth` ahead of the consumer; may block; may itself be an `Ahead`,
+                                which is then closed with this one, as a generator is
+    depth : int                 most items pulled and not yet handed out, >= 1
+    workers : int               threads, >= 1; more than `depth` would idle and are not made
+    name : str                  of the threads; a number is appended
+
+    Raises
+    ------
+    OptionError                 at construction: depth or workers below 1
+    ClosedError                 from ``next()`` after `close()`, or when closed while waiting
+    Exception                   from ``next()``: what `fn` or `items` raised, at its place in the
+                                order and with its own traceback; the sequence ends there
+
+    Notes
+    -----
+    Threads start at construction and end at the last item, at the first exception, at `close()`,
+    when the object is dropped, and at interpreter exit (when the main thread ends). They are no
+    daemons and are joined. In a forked child the object is closed. An interrupt (Ctrl-C) while
+    ``next()`` waits loses nothing: ``next()`` may be called again.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[[T], R],
+        items: Iterable[T],
+        *,
+        depth: int,
+        workers: int,
+        name: str = "gpuio",
+    ) -> None:
+        for option, value in (("depth", depth), ("workers", workers)):
+            if value < 1:
+                raise OptionError(f"{option}={value}: expected at least 1")
+        self._machine = _Machine(fn, items, depth)
+        finalizer = weakref.finalize(self, self._machine.drop)
+        finalizer.atexit = False  # `_close_all` comes earlier
+        self._machine.start(min(depth, workers), name)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> R:
+        value: R = self._machine.next()
+        return value
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop and join the threads and drop what was made ahead; from any thread, any number
+        of times. Waits for calls of `fn` that are under way, never for a consumer.
+        """
+        self._machine.close()
+
+
+class _Cell:
+    """The place of one result; `gate` is locked until `done`."""
+
+    __slots__ = ("done", "error", "gate", "last", "value")
+
+    def __init__(self) -> None:
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.done = False
+        self.last = False  # the items were exhausted before this place
+        self.error: BaseException | None = None
+        self.value: Any = None
+
+    def fill(
+        self, value: Any = None, error: BaseException | None = None, *, last: bool = False
+    ) -> None:
+        """Give the place its outcome, once."""
+        self.value, self.error, self.last = value, error, last
+        self.done = True
+        self.gate.release()
+
+
+class _Worker(threading.Thread):
+    """A thread of ours, so that a finalizer can tell where it runs."""
+
+
+class _Machine:
+    """Threads, cells and the items; knows nothing of the `Ahead` in front of it."""
+
+    def __init__(self, fn: Callable[[Any], Any], items: Iterable[Any], depth: int) -> None:
+        self._fn = fn
+        self._source = items
+        self._items = iter(items)
+        self._pid = os.getpid()
+        self._stopping = self._ended = self._closed = False
+        self._pulling, self._turn = threading.Lock(), threading.Lock()
+        self._threads: list[_Worker] = []
+        self._tickets: queue.SimpleQueue[_Cell | None] = queue.SimpleQueue()
+        self._pending: collections.deque[_Cell] = collections.deque()
+        for _ in range(depth):
+            self._issue()
+
+    def start(self, workers: int, name: str) -> None:
+        """Start the threads; all or none."""
+        _open.add(self)
+        try:
+            for number in range(workers):
+                thread = _Worker(target=self._work, name=f"{name}-{number}", daemon=False)
+                thread.start()
+                self._threads.append(thread)
+        except BaseException:
+            self.close()
+            raise
+
+    def _issue(self) -> None:
+        """Make the next place and offer it to the workers."""
+        cell = _Cell()
+        self._pending.append(cell)
+        self._tickets.put(cell)
+
+    def next(self) -> Any:
+        """Wait for the first place's outcome and take it."""
+        if os.getpid() != self._pid:
+            raise ClosedError("threads do not survive a fork: make the iterator in this process")
+        with self._turn:
+            cell = self._first()
+            if not cell.done:
+                cell.gate.acquire()
+            if self._closed:
+                raise ClosedError("closed while the next item was waited for")
+            if not cell.last and cell.error is None:
+                self._pending.popleft()
+                self._issue()
+                return cell.value
+            self._ended = True
+        self.close()
+        if cell.error is None:
+            raise StopIteration
+        try:
+            raise cell.error
+        finally:
+            del cell  # the traceback would keep the error, and the error its traceback
+
+    def _first(self) -> _Cell:
+        """Return the place whose turn it is."""
+        if self._ended:
+            raise StopIteration
+        if self._closed:
+            raise ClosedError("the look-ahead was closed: make a new one")
+        return self._pending[0]
+
+    def _work(self) -> None:
+        """Do one item after the other; a worker's whole life."""
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Take a cell, pull an item, call the function, fill the cell; false when it is over.
+
+        A call of its own, so that a waiting worker's frame keeps no result alive.
+        """
+        with self._pulling:
+            cell = self._tickets.get()
+            if cell is None:
+                return False
+            if self._stopping:
+                cell.fill(last=True)
+                return False
+            try:
+                item = next(self._items)
+            except StopIteration:
+                return self._stop_at(cell, None)
+            except BaseException as error:  # noqa: BLE001 -- it belongs to the consumer
+                return self._stop_at(cell, error)
+        try:
+            value = self._fn(item)
+        except StopIteration as error:
+            wrong = RuntimeError("the function raised StopIteration")
+            wrong.__cause__ = error
+            return self._stop_at(cell, wrong)
+        except BaseException as error:  # noqa: BLE001 -- it belongs to the consumer
+            return self._stop_at(cell, error)
+        cell.fill(value)
+        return True
+
+    def _stop_at(self, cell: _Cell, error: BaseException | None) -> bool:
+        """Make a place the last one, with the error that ended the sequence, if one did."""
+        self._stop()
+        cell.fill(error=error, last=error is None)
+        return False
+
+    def _stop(self) -> None:
+        """Let every worker end at its next look at the queue."""
+        self._stopping = True
+        for _ in range(len(self._threads) + 1):  # + 1: a thread may be starting just now
+            self._tickets.put(None)
+
+    def close(self) -> None:
+        """Stop, join, drop results; on a worker of this machine, which cannot join, only stop."""
+        if os.getpid() != self._pid:
+            return
+        self._closed = True
+        self._stop()
+        if isinstance(self._source, Ahead):
+            self._source.close()  # a worker may be waiting for it
+        if threading.current_thread() not in self._threads:
+            for thread in list(self._threads):
+                thread.join()
+            if isinstance(self._items, GeneratorType):
+                self._items.close()
+            _open.discard(self)
+        with contextlib.suppress(queue.Empty):
+            while True:  # the places nobody will fill: a consumer may be waiting at one
+                cell = self._tickets.get_nowait()
+                if cell is not None:
+                    cell.fill(last=True)
+        self._pending.clear()
+
+    def drop(self) -> None:
+        """Close for a user who let go of the iterator.
+
+        The garbage collector may call this anywhere, on a worker in the middle of its work too,
+        where waiting for another thread could wait for ever: there, only say stop.
+        """
+        if os.getpid() != self._pid:
+            return
+        if isinstance(threading.current_thread(), _Worker):
+            self._closed = True
+            self._stop()
+            _open.discard(self)
+        else:
+            self.close()
+
+
+def _close_all() -> None:
+    """Close whatever is open when the main thread has ended."""
+    for machine in list(_open):
+        machine.close()
+
+
+# `atexit` would run only after the interpreter has joined every thread, and ours would wait for
+# ever; concurrent.futures uses this hook for the same reason.
+threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # noqa: SLF001
