@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Context", "NDArray", "array", "cpu", "cpu_pinned", "gpu", "host_array", "ones", "zeros"]
+__all__ = [
+    "Context",
+    "NDArray",
+    "array",
+    "asnumpy",
+    "cpu",
+    "cpu_pinned",
+    "gpu",
+    "host_array",
+    "ones",
+    "zeros",
+]
 
 
 class Context:
@@ -135,6 +146,26 @@ def array(source: Any, ctx: Context | None = None, dtype: npt.DTypeLike | None =
         dtype = source.dtype if hasattr(source, "dtype") else np.float32
     made = np.array(source, dtype=dtype, copy=True, subok=False).view(NDArray)
     return made if ctx is None else made.as_in_context(ctx)
+
+
+def asnumpy(array: Any) -> npt.NDArray[Any]:
+    """Return any batch's array as a plain `numpy.ndarray`, copied from a device if it lies there.
+
+    Parameters
+    ----------
+    array : array-like      an `NDArray`, a NumPy or CuPy array, a list
+
+    Returns
+    -------
+    numpy.ndarray           host; shares the memory of a host array
+    """
+    if isinstance(array, np.ndarray):
+        return np.asarray(array)
+    for method in ("asnumpy", "get"):
+        fetch = getattr(array, method, None)
+        if callable(fetch) and hasattr(array, "dtype"):
+            return np.asarray(fetch())
+    return np.asarray(array)
 
 
 def zeros(

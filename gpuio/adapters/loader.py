@@ -1,0 +1,73 @@
+"""A DataIter as the loader a training loop expects, whatever framework takes the arrays over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gpuio.io.base import DataIter
+
+__all__ = ["Loader"]
+
+
+class Loader:
+    """Loop over the epochs of an iterator, each batch converted.
+
+    ``for`` starts where the iterator stands the first time (after `load_state_dict` too) and a new
+    epoch every time after that, also when the loop before was left early.
+
+    Parameters
+    ----------
+    iterator : DataIter     closed by the caller
+    convert : callable      turns one array of a batch into the framework's
+    cut_pad : bool          leave out the rows that pad the last batch. Leave it False for training
+                            with last_batch='borrow': there those rows are records of the next
+                            epoch, which starts behind them.
+
+    Notes
+    -----
+    A batch is a tuple: the data arrays, then the label arrays.
+    """
+
+    def __init__(
+        self, iterator: DataIter, convert: Callable[[Any], Any], *, cut_pad: bool = False
+    ) -> None:
+        self.iterator = iterator
+        self.batch_size = iterator.batch_size
+        self._convert, self._cut_pad = convert, cut_pad
+        self._begun = False
+
+    def __len__(self) -> int:
+        """Return the exact number of batches of the current epoch; TypeError if it is unknown."""
+        count: int = len(self.iterator)  # type: ignore[arg-type]
+        return count
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        if self._begun:
+            self.iterator.reset()
+        self._begun = True
+        return self._batches()
+
+    def _batches(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the rest of the epoch."""
+        for batch in self.iterator:
+            arrays = [*batch.data, *(batch.label or ())]
+            if self._cut_pad and batch.pad:
+                arrays = [array[: len(array) - batch.pad] for array in arrays]
+            yield tuple(self._convert(array) for array in arrays)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the iterator's state; the next batch of a loop continues there."""
+        state: dict[str, Any] = self.iterator.state_dict()  # type: ignore[attr-defined]
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where a saved state stood, with the next loop.
+
+        Raises
+        ------
+        StateError          from the iterator, if the state is another's
+        """
+        self.iterator.load_state_dict(state)  # type: ignore[attr-defined]
+        # a state saved behind an epoch's last batch means: the next loop is the next epoch
+        self._begun = len(self) * self.batch_size <= int(state.get("samples", 0))
