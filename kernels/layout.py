@@ -69,11 +69,22 @@ PLAN = np.dtype(
     align=True,
 )
 
-_C_TYPES = {"i4": "int", "f4": "float", "f8": "double"}
+_C_TYPES = {
+    "i4": "int",
+    "f4": "float",
+    "f8": "double",
+    "i8": "long long",
+    "u8": "unsigned long long",
+}
 
 
-def c_struct(name: str = "Plan") -> str:
+def c_struct(name: str = "Plan", dtype: np.dtype = PLAN) -> str:
     """Return the C declaration of a row, with padding where NumPy put it.
+
+    Parameters
+    ----------
+    name : str
+    dtype : structured dtype made with ``align=True``, of 32-bit and 64-bit numbers
 
     Returns
     -------
@@ -81,8 +92,8 @@ def c_struct(name: str = "Plan") -> str:
             whose double is aligned to 8 bytes
     """
     lines = []
-    for field in PLAN.names:
-        base, shape = PLAN[field].base, PLAN[field].shape
+    for field in dtype.names:
+        base, shape = dtype[field].base, dtype[field].shape
         dims = "".join(f"[{n}]" for n in shape)
         lines.append(f"  {_C_TYPES[base.str[1:]]} {field}{dims};")
     return f"struct {name} {{\n" + "\n".join(lines) + "\n};\n"
