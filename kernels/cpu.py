@@ -1,0 +1,142 @@
+"""Execute a plan's rows on the CPU: decoded pixels in, values of a batch out.
+
+`augment` may run in many threads at once, each with a `Scratch` of its own; the pixel work holds no
+GIL. Steps that few plans have are compiled when a plan first asks for them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuio.kernels import finish, tables, window
+
+__all__ = ["Normalisation", "Scratch", "augment"]
+
+
+class Normalisation:
+    """How bytes become values of the output; made once, read by every thread.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float16", "bfloat16", "uint8", "int8"}
+    mean, std : float32[C]          R, G, B (, A) or gray
+    scale : float
+    layout : {"NCHW", "NHWC"}
+    mean_image : float32[C, H, W], optional
+                                    subtracted at the place before the flip, instead of `mean`; the
+                                    float dtypes only
+    """
+
+    def __init__(self, dtype, mean, std, scale, layout="NCHW", mean_image=None):
+        if dtype not in tables.DTYPES:
+            raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(tables.DTYPES)}")
+        if layout not in ("NCHW", "NHWC"):
+            raise ValueError(f"layout {layout!r}: expected 'NCHW' or 'NHWC'")
+        self.dtype, self.layout = dtype, layout
+        self.storage = tables.storage(dtype)
+        self._given = np.asarray(mean, np.float32), np.asarray(std, np.float32), scale
+        self.mean_image = None
+        if mean_image is not None and dtype not in ("uint8", "int8"):
+            self.mean_image = np.ascontiguousarray(mean_image, np.float32)
+        whole = tables.round_half_away(mean) * (dtype == "int8")
+        self._whole = whole.astype(np.int32)
+        self._terms = tables.terms(*self._given)
+        self._table = None
+        if dtype in ("float16", "bfloat16"):
+            self._table = tables.normalisation(dtype, *self._given)
+
+    def write(self, pixels, row, flat, shape):
+        """Write a finished window.
+
+        Parameters
+        ----------
+        pixels : uint32[H * W]
+        row : PLAN[1]
+        flat : storage(dtype)[C * H * W]
+        shape : (C, H, W)
+        """
+        C, H, W = shape
+        strides = (1, W * C, C) if self.layout == "NHWC" else (H * W, W, 1)
+        if self.storage.itemsize == 1:
+            low, high = (-128, 127) if self.dtype == "int8" else (0, 255)
+            flat = flat.view(np.uint8)
+            finish.finish_8(pixels, self._whole, low, high, flat, *shape, *strides)
+            return
+        gain, shift = float(row["gain"][0]), float(row["shift"][0])
+        own = gain != 1 or shift != 0
+        if self.mean_image is not None:
+            self._write_centred(pixels, row, flat, shape, strides)
+        elif self._table is not None:
+            table = self._table
+            if own:
+                table = tables.normalisation(self.dtype, *self._given, gain, shift)
+            finish.finish_16(pixels, table, flat.view(np.uint16), *shape, *strides)
+        else:
+            terms = tables.terms(*self._given, gain, shift) if own else self._terms
+            finish.finish_32(pixels, terms, flat, *shape, *strides)
+
+    def _write_centred(self, pixels, row, flat, shape, strides):
+        """Write with a mean image; the halves are rounded from float32 afterwards."""
+        terms = tables.terms(*self._given, float(row["gain"][0]), float(row["shift"][0]))
+        mirror = bool(row["mirror"][0])
+        values = flat if self.dtype == "float32" else np.empty(flat.size, np.float32)
+        finish.finish_centred(pixels, self.mean_image, terms, mirror, values, *shape, *strides)
+        if self.dtype == "bfloat16":
+            flat.view(np.uint16)[:] = tables.bfloat16(values)
+        elif self.dtype == "float16":
+            with np.errstate(over="ignore"):
+                flat.view(np.float16)[:] = values
+
+
+class Scratch:
+    """Working memory of one thread; grows to the largest image seen."""
+
+    def __init__(self):
+        self.work = np.empty(1 << 16, np.uint8)
+        self.window = np.empty(0, np.uint8)
+
+    def take_window(self, size):
+        """Return uint8[size]."""
+        if self.window.size < size:
+            self.window = np.empty(size, np.uint8)
+        return self.window[:size]
+
+    def grow(self, size):
+        """Make `work` hold at least `size` bytes."""
+        if self.work.size < size:
+            self.work = np.empty(2 * size, np.uint8)
+
+
+def augment(pixels, row, normalisation, out, scratch):
+    """Execute one row of a plan.
+
+    Parameters
+    ----------
+    pixels : uint8[src_h, src_w, C] or uint8[src_h, src_w]
+                            gray, B G R or B G R A; C order
+    row : PLAN[1]           a slice ``rows[i : i + 1]``; src_h and src_w are those of `pixels`
+    normalisation : Normalisation
+    out : storage(dtype)[C, H, W] or [H, W, C]
+                            C order; R G B (A) or gray
+    scratch : Scratch       this thread's
+
+    Raises
+    ------
+    ValueError              if the plan does not fit the pixels or the output
+    """
+    if normalisation.layout == "NHWC":
+        H, W, C = out.shape
+    else:
+        C, H, W = out.shape
+    flat = np.asarray(out).reshape(-1)
+    made = scratch.take_window(4 * H * W)
+    source = np.require(pixels, np.uint8, "CW").reshape(-1)
+    code = window.make_window(row, 0, source, C, H, W, made, scratch.work)
+    if code < 0:
+        scratch.grow(-code)
+        code = window.make_window(row, 0, source, C, H, W, made, scratch.work)
+    if code == window.MISFIT:
+        raise ValueError(f"plan row {row[0]} does not fit pixels of shape {pixels.shape}")
+    if code != 0:
+        raise NotImplementedError(f"plan row {row[0]} needs more than a resize, a crop and a flip")
+    normalisation.write(made.view(np.uint32), row, flat, (C, H, W))

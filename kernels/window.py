@@ -1,0 +1,251 @@
+"""The output window of an image: at most one resize and one crop in a single pass.
+
+Only the pixels that the window shows are computed. A pixel of the window is four bytes wide (see
+`gpuio.kernels.lanes`), which keeps rows aligned and leaves channels apart for the last step.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from numba import types
+
+from gpuio.kernels.jit import kernel
+from gpuio.kernels.lanes import (
+    LOAD_BYTES,
+    blend,
+    lerp_pair_1,
+    lerp_pair_3,
+    lerp_pair_4,
+    load_pixel,
+)
+from gpuio.kernels.layout import BILINEAR, NEAREST, PLAN
+
+__all__ = ["COLOUR", "GENERAL", "MISFIT", "make_window"]
+
+GENERAL = 1  # the plan needs steps that this module does not have
+COLOUR = 2  # the window is made; colour steps remain
+MISFIT = 3  # the plan's numbers do not fit its image
+
+_I = np.int32
+_bytes = types.uint8[::1]
+
+
+@numba.njit
+def _linear_taps(dst, src, first, step, count, inside, index, weight):
+    """Fill index and packed weights of `count` taps along one axis, from `first` by `step`.
+
+    `inside`: clamp the position so that both taps lie in the image (columns); rows are clamped
+    by index instead, their weights kept.
+    """
+    scale = 1.0 / (float(dst) / float(src))
+    for j in range(count):
+        position = np.float32((first + j * step + 0.5) * scale - 0.5)
+        i = _I(math.floor(position))
+        fraction = np.float32(position - np.float32(i))
+        if inside and i < 0:
+            i, fraction = _I(0), np.float32(0)
+        if inside and i >= src - 1:
+            i, fraction = _I(src - 1), np.float32(0)
+        right = _I(np.rint(fraction * np.float32(2048)))
+        left = _I(np.rint((np.float32(1) - fraction) * np.float32(2048)))
+        index[j] = i
+        weight[j] = left | (right << _I(16))
+
+
+@numba.njit
+def _horizontal(pixels, start, offset, weight, count, channels, row):
+    """Interpolate `count` (even) pixels of one source row into int16 lanes."""
+    if channels == 3:
+        for j in range(0, count, 2):
+            lerp_pair_3(pixels, start, offset, weight, row, j)
+    elif channels == 4:
+        for j in range(0, count, 2):
+            lerp_pair_4(pixels, start, offset, weight, row, j)
+    else:
+        for j in range(0, count, 2):
+            lerp_pair_1(pixels, start, offset, weight, row, j)
+
+
+@numba.njit
+def _vertical(upper, lower, packed, out):
+    """Blend two int16 rows into bytes."""
+    b0, b1 = np.int16(packed & _I(0xFFFF)), np.int16(packed >> _I(16))
+    for j in range(out.size):
+        out[j] = blend(upper[j], lower[j], b0, b1)
+
+
+@numba.njit
+def _source_row(pixels, start, length, tail):
+    """Return (array, start) of a row that may be read LOAD_BYTES beyond its end."""
+    if start + length + LOAD_BYTES <= pixels.size:
+        return pixels, start
+    tail[:length] = pixels[start : start + length]
+    return tail, 0
+
+
+@numba.njit
+def _bilinear(
+    pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y0, x0, mirror, h, w, out, scratch
+):
+    """Write rows y0.. and columns x0.. of a bilinear resize of src to dst.
+
+    `base`, `pitch`: first byte and bytes a row of the source; `mirror` flips the window.
+    """
+    even = (w + 1) // 2 * 2
+    length = src_w * channels
+    offset = scratch[: 4 * even].view(np.uint32)
+    at = 4 * even
+    weight = scratch[at : at + 16 * even].view(np.int32)
+    at += 16 * even
+    a = scratch[at : at + 8 * even].view(np.int16)
+    at += 8 * even
+    b = scratch[at : at + 8 * even].view(np.int16)
+    at += 8 * even
+    index = scratch[at : at + 4 * max(h, even)].view(np.int32)
+    at += 4 * max(h, even)
+    packed = scratch[at : at + 4 * max(h, even)].view(np.int32)
+    at += 4 * max(h, even)
+    tail = scratch[at : at + length + LOAD_BYTES]
+    if mirror:
+        _linear_taps(dst_w, src_w, x0 + w - 1, -1, w, True, index, packed)
+    else:
+        _linear_taps(dst_w, src_w, x0, 1, w, True, index, packed)
+    for j in range(even):
+        k = min(j, w - 1)
+        offset[j] = index[k] * channels
+        for lane in range(4):
+            weight[4 * j + lane] = packed[k]
+    _linear_taps(dst_h, src_h, y0, 1, h, False, index, packed)
+    in_a, in_b = -1, -1
+    for y in range(h):
+        top = min(max(index[y], 0), src_h - 1)
+        bottom = min(max(index[y] + 1, 0), src_h - 1)
+        if in_a != top:
+            if in_b == top:
+                a, b = b, a
+                in_a, in_b = in_b, in_a
+            else:
+                row, start = _source_row(pixels, base + top * pitch, length, tail)
+                _horizontal(row, start, offset, weight, even, channels, a)
+                in_a = top
+        if bottom == top:
+            _vertical(a, a, packed[y], out[4 * w * y : 4 * w * (y + 1)])
+            continue
+        if in_b != bottom:
+            row, start = _source_row(pixels, base + bottom * pitch, length, tail)
+            _horizontal(row, start, offset, weight, even, channels, b)
+            in_b = bottom
+        _vertical(a, b, packed[y], out[4 * w * y : 4 * w * (y + 1)])
+
+
+@numba.njit
+def _halve(pixels, base, pitch, channels, y0, x0, mirror, h, w, out):
+    """Write a window of an exact 2 x 2 shrink: the rounded mean of four."""
+    for y in range(h):
+        top = base + 2 * (y0 + y) * pitch
+        for x in range(w):
+            at = top + 2 * channels * (x0 + (w - 1 - x if mirror else x))
+            to = 4 * (w * y + x)
+            for c in range(4):
+                out[to + c] = 0
+            for c in range(channels):
+                upper = pixels[at + c] + pixels[at + channels + c]
+                lower = pixels[at + pitch + c] + pixels[at + pitch + channels + c]
+                out[to + c] = (upper + lower + 2) >> 2
+
+
+@numba.njit
+def _nearest(
+    pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y0, x0, mirror, h, w, out, scratch
+):
+    """Write a window of a nearest resize; a plain copy if the sizes are equal."""
+    length = src_w * channels
+    offset = scratch[: 4 * w].view(np.uint32)
+    tail = scratch[4 * w : 4 * w + length + LOAD_BYTES]
+    scale_y = 1.0 / (float(dst_h) / float(src_h))
+    scale_x = 1.0 / (float(dst_w) / float(src_w))
+    for x in range(w):
+        position = x0 + (w - 1 - x if mirror else x)
+        offset[x] = channels * min(math.floor(position * scale_x), src_w - 1)
+    keep = np.uint32(0xFFFFFFFF) if channels == 4 else np.uint32((1 << (8 * channels)) - 1)
+    pixel = out.view(np.uint32)
+    for y in range(h):
+        i = min(math.floor((y0 + y) * scale_y), src_h - 1)
+        row, start = _source_row(pixels, base + i * pitch, length, tail)
+        line = pixel[w * y : w * (y + 1)]
+        for x in range(w):
+            line[x] = load_pixel(row, start + np.int64(offset[x])) & keep
+
+
+@numba.njit
+def _window(rows, i, pixels, channels, height, width, out, scratch):
+    """Find out what a row asks for and make its window; see `make_window`."""
+    row = rows[i]
+    if row.orient > 1 or row.warp_h > 0 or row.pad > 0 or row.fit1_h > 0 or row.fit2_h > 0:
+        return GENERAL
+    y, x, h, w = row.crop_y, row.crop_x, row.crop_h, row.crop_w
+    dst_h, dst_w, inter = row.resize_h, row.resize_w, row.resize_inter
+    src_h, src_w, base = row.src_h, row.src_w, 0
+    if src_h < 1 or src_w < 1 or src_h * src_w * channels != pixels.size:
+        return MISFIT
+    if dst_h == 0:
+        dst_h, dst_w = src_h, src_w
+    if h < 1 or w < 1 or y < 0 or x < 0 or y + h > dst_h or x + w > dst_w:
+        return MISFIT
+    pitch = src_w * channels
+    if h != height or w != width:
+        if dst_h != src_h or dst_w != src_w:
+            return GENERAL
+        base = y * pitch + x * channels
+        src_h, src_w, dst_h, dst_w, y, x = h, w, height, width, 0, 0
+        inter = row.crop_inter
+    same = dst_h == src_h and dst_w == src_w
+    if not same and inter != BILINEAR and inter != NEAREST:
+        return GENERAL
+    need = 44 * (width + 1) + 8 * (height + width + 1) + src_w * channels + LOAD_BYTES
+    if scratch.size < need:
+        return -need
+    flip = row.mirror != 0
+    if same or inter == NEAREST:
+        _nearest(
+            pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y, x, flip,
+            height, width, out, scratch,
+        )  # fmt: skip
+    elif src_h == 2 * dst_h and src_w == 2 * dst_w:
+        _halve(pixels, base, pitch, channels, y, x, flip, height, width, out)
+    else:
+        _bilinear(
+            pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y, x, flip,
+            height, width, out, scratch,
+        )  # fmt: skip
+    return COLOUR if row.jitter != 0 or row.hls_on != 0 or row.pca_on != 0 else 0
+
+
+_plan = numba.from_dtype(PLAN)[::1]
+
+
+@kernel(
+    types.int64(_plan, types.int64, _bytes, types.int64, types.int64, types.int64, _bytes, _bytes)
+)
+def make_window(rows, i, pixels, channels, height, width, out, scratch):
+    """Execute a plan's geometry if it is one resize, one crop and a flip.
+
+    Parameters
+    ----------
+    rows : PLAN[n]
+    i : int                     the row to execute
+    pixels : uint8[src_h * src_w * channels]
+    channels : {1, 3, 4}
+    height, width : int         of the window
+    out : uint8[height * width * 4]
+    scratch : uint8[m]
+
+    Returns
+    -------
+    int     0 done; COLOUR done but for the colour steps; GENERAL and MISFIT nothing done;
+            negative: nothing done, scratch needs this many bytes
+    """
+    return _window(rows, i, pixels, channels, height, width, out, scratch)
