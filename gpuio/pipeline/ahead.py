@@ -137,6 +137,7 @@ class _Machine:
         self._stopping = self._ended = self._closed = False
         self._pulling, self._turn = threading.Lock(), threading.Lock()
         self._threads: list[_Worker] = []
+        self._workers = 0
         self._tickets: queue.SimpleQueue[_Cell | None] = queue.SimpleQueue()
         self._pending: collections.deque[_Cell] = collections.deque()
         for _ in range(depth):
@@ -144,12 +145,13 @@ class _Machine:
 
     def start(self, workers: int, name: str) -> None:
         """Start the threads; all or none."""
+        self._workers = workers
         _open.add(self)
         try:
             for number in range(workers):
                 thread = _Worker(target=self._work, name=f"{name}-{number}", daemon=False)
-                thread.start()
                 self._threads.append(thread)
+                thread.start()
         except BaseException:
             self.close()
             raise
@@ -165,31 +167,29 @@ class _Machine:
         if os.getpid() != self._pid:
             raise ClosedError("threads do not survive a fork: make the iterator in this process")
         with self._turn:
-            cell = self._first()
-            if not cell.done:
-                cell.gate.acquire()
-            if self._closed:
-                raise ClosedError("closed while the next item was waited for")
-            if not cell.last and cell.error is None:
-                self._pending.popleft()
-                self._issue()
-                return cell.value
+            if self._ended:
+                raise StopIteration
+            try:
+                cell = self._pending[0]
+                if not cell.done:
+                    cell.gate.acquire()
+                if self._closed:
+                    raise IndexError
+                if not cell.last and cell.error is None:
+                    self._pending.popleft()
+                    self._issue()
+                    return cell.value
+            except IndexError:  # `close` takes the places away, perhaps just now
+                raise ClosedError("the look-ahead was closed: make a new one") from None
             self._ended = True
         self.close()
-        if cell.error is None:
+        error, cell.error = cell.error, None
+        if error is None:
             raise StopIteration
         try:
-            raise cell.error
+            raise error
         finally:
-            del cell  # the traceback would keep the error, and the error its traceback
-
-    def _first(self) -> _Cell:
-        """Return the place whose turn it is."""
-        if self._ended:
-            raise StopIteration
-        if self._closed:
-            raise ClosedError("the look-ahead was closed: make a new one")
-        return self._pending[0]
+            del error  # its traceback holds this frame
 
     def _work(self) -> None:
         """Do one item after the other; a worker's whole life."""
@@ -217,9 +217,7 @@ class _Machine:
         try:
             value = self._fn(item)
         except StopIteration as error:
-            wrong = RuntimeError("the function raised StopIteration")
-            wrong.__cause__ = error
-            return self._stop_at(cell, wrong)
+            return self._stop_at(cell, _not_the_end(error))
         except BaseException as error:  # noqa: BLE001 -- it belongs to the consumer
             return self._stop_at(cell, error)
         cell.fill(value)
@@ -234,7 +232,7 @@ class _Machine:
     def _stop(self) -> None:
         """Let every worker end at its next look at the queue."""
         self._stopping = True
-        for _ in range(len(self._threads) + 1):  # + 1: a thread may be starting just now
+        for _ in range(self._workers):
             self._tickets.put(None)
 
     def close(self) -> None:
@@ -246,8 +244,9 @@ class _Machine:
         if isinstance(self._source, Ahead):
             self._source.close()  # a worker may be waiting for it
         if threading.current_thread() not in self._threads:
-            for thread in list(self._threads):
-                thread.join()
+            for thread in self._threads:
+                if thread.ident is not None:  # else its start was interrupted
+                    thread.join()
             if isinstance(self._items, GeneratorType):
                 self._items.close()
             _open.discard(self)
@@ -256,6 +255,7 @@ class _Machine:
                 cell = self._tickets.get_nowait()
                 if cell is not None:
                     cell.fill(last=True)
+        self._stop()  # again: the threads that were not joined have yet to find it in the queue
         self._pending.clear()
 
     def drop(self) -> None:
@@ -272,6 +272,13 @@ class _Machine:
             _open.discard(self)
         else:
             self.close()
+
+
+def _not_the_end(error: StopIteration) -> RuntimeError:
+    """Return what a generator would raise in its place: it must not look like the items' end."""
+    wrong = RuntimeError("the function raised StopIteration")
+    wrong.__cause__ = error
+    return wrong
 
 
 def _close_all() -> None:
