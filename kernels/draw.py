@@ -14,6 +14,7 @@ import math
 import numpy as np
 from numba import from_dtype, njit, types
 
+from gpuio.kernels.jit import kernel
 from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, PLAN
 from gpuio.kernels.settings import (
     CROP_RESIZED,
@@ -42,7 +43,7 @@ _TRIES = 10  # of random_resized_crop
 _ZERO, _ONE, _TWO, _FIVE = np.float32(0), np.float32(1), np.float32(2), np.float32(5)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _interpolation(state, method, h, w, new_h, new_w):
     """Choose the interpolation from one size to another; method 10 takes a word."""
     if method == 9:
@@ -56,7 +57,7 @@ def _interpolation(state, method, h, w, new_h, new_w):
     return method
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _grown(s, h, w):
     """Return (h, w), or a fault if the image of a step is empty or larger than is allowed."""
     if h < 1 or w < 1:
@@ -66,7 +67,7 @@ def _grown(s, h, w):
     return h, w
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _resize(state, s, row, h, w):
     """Scale the shorter edge."""
     if h > w:
@@ -79,7 +80,7 @@ def _resize(state, s, row, h, w):
     return h, w
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _affine(state, s, row, angles, h, w):
     """Shear, rotate, scale and stretch in one warp, stored as OpenCV inverts it."""
     shear = np.float32(between(state, _ZERO, _ONE) * s.max_shear_ratio * _TWO - s.max_shear_ratio)
@@ -118,21 +119,21 @@ def _affine(state, s, row, angles, h, w):
     return h, w
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _window(row, inter, y, x, h, w):
     """Store the window."""
     row.crop_inter = inter
     row.crop_y, row.crop_x, row.crop_h, row.crop_w = y, x, h, w
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _round_half_up(value):
     """Round a non-negative float32 as C's `round`."""
     floor = math.floor(float(value))
     return np.int64(floor + 1 if float(value) - floor >= 0.5 else floor)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _crop_resized(state, s, row, h, w):
     """Take a random area of a random aspect ratio; (0, 0) if none of the tries fits."""
     area = np.float32(h * w)
@@ -155,7 +156,7 @@ def _crop_resized(state, s, row, h, w):
     return 0, 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _crop_square(state, s, row, h, w):
     """Take a square of random size."""
     if h < s.max_crop_size or w < s.max_crop_size:
@@ -172,7 +173,7 @@ def _crop_square(state, s, row, h, w):
     return side, side
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _crop_fixed(state, s, row, h, w):
     """Take a window of the output's size, after enlarging an image that is smaller than it."""
     inter = _interpolation(state, s.inter_method, h, w, s.height, s.width)
@@ -203,7 +204,7 @@ def _crop_fixed(state, s, row, h, w):
     return h, w
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _geometry(state, s, row, angles, h, w):
     """Plan everything up to the window."""
     if s.resize_on:
@@ -227,13 +228,13 @@ def _geometry(state, s, row, angles, h, w):
     return _crop_fixed(state, s, row, h, w)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _gain(state, reach):
     """Return 1 plus a number in [-reach, reach)."""
     return np.float32(1.0 + float(between(state, np.float32(-reach), reach)))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _shift(state, reach):
     """Return a whole number in [-reach, reach], more often outward than inward."""
     first = between(state, _ZERO, _ONE)
@@ -243,7 +244,7 @@ def _shift(state, reach):
     return np.int32(np.float32(mixed * span * _TWO - span))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _colour(state, s, row, axes):
     """Plan jitter, HLS and PCA."""
     if s.jitter_on:
@@ -271,9 +272,9 @@ def _colour(state, s, row, axes):
             row.pca[2 - c] = np.float32(shift + np.float32(axes[c, 2] * b))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _finish(state, s, row):
-    """Plan mirror and normalisation."""
+    """Plan mirror and normalisation; `scale` is the same for every image and not in the plan."""
     flip = False
     if s.rand_mirror:
         flip = coin(state)
@@ -282,12 +283,12 @@ def _finish(state, s, row):
     if s.normalise:
         reach, most = s.max_random_contrast, s.max_random_illumination
         u = between(state, _ZERO, _ONE)
-        row.gain = np.float32(np.float32(u * reach * _TWO - reach + _ONE) * s.scale)
+        row.gain = np.float32(u * reach * _TWO - reach + _ONE)
         u = between(state, _ZERO, _ONE)
-        row.shift = np.float32(np.float32(u * most * _TWO - most) * s.scale)
+        row.shift = np.float32(u * most * _TWO - most)
 
 
-@njit(
+@kernel(
     types.void(
         from_dtype(SETTINGS)[::1],
         types.int32[::1],
@@ -298,9 +299,7 @@ def _finish(state, s, row):
         types.int64[::1],
         types.int64[::1],
         from_dtype(PLAN)[::1],
-    ),
-    nogil=True,
-    cache=True,
+    )
 )
 def draw(settings, angles, axes, heights, widths, pass_index, record, mx_index, plan):
     """Fill the plan of a batch.

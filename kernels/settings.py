@@ -72,7 +72,6 @@ SETTINGS = np.dtype(
         ("pca_noise", np.float32),
         ("max_random_contrast", np.float32),
         ("max_random_illumination", np.float32),
-        ("scale", np.float32),
     ],
     align=True,
 )

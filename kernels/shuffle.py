@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
+from gpuio.kernels.jit import kernel
 
 __all__ = ["swap_all"]
 
 
-@njit("void(int32[::1], uint32[::1])", nogil=True, cache=True)
+@kernel("void(int32[::1], uint32[::1])")
 def swap_all(values, others):
     """Swap ``values[i]`` with ``values[others[i - 1]]`` for i = 1 .. n-1, in place."""
     for i in range(1, values.shape[0]):

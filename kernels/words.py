@@ -28,7 +28,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def seed_mersenne(state, seed):
     """Start mt19937 from a seed, taken modulo 2^32."""
     state[0] = np.uint32(seed & 0xFFFFFFFF)
@@ -36,7 +36,7 @@ def seed_mersenne(state, seed):
     state[_AT] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def seed_philox(state, seed, pass_index, record):
     """Start the stream of one record in one pass."""
     state[_SEEDED] = 0
@@ -49,7 +49,7 @@ def seed_philox(state, seed, pass_index, record):
     state[_KEY + 1] = np.uint32((seed >> 32) & 0xFFFFFFFF)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _mersenne_word(state):
     """Return mt19937's next word, seeding and twisting no further than it reaches."""
     at = state[_AT]
@@ -74,7 +74,7 @@ def _mersenne_word(state):
     return np.uint32(word ^ (word >> np.uint32(18)))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _philox_word(state):
     """Return the next word of the block, making a block where the last one is used up."""
     if state[_AT] == 4:
@@ -100,7 +100,7 @@ def _philox_word(state):
     return word
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _word(state):
     """Return the next 32 random bits."""
     if state[_SEEDED]:
@@ -108,20 +108,20 @@ def _word(state):
     return _philox_word(state)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _unit(state):
     """Return a float32 in [0, 1]; 1 where a word rounds up to 2^32."""
     return np.float32(_word(state)) * np.float32(2.0**-32)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def between(state, low, high):
     """Return a float32 in [low, high)."""
     low, high = np.float32(low), np.float32(high)
     return np.float32(_unit(state) * np.float32(high - low) + low)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def whole(state, low, high):
     """Return an int64 in [low, high]; a range of one value still takes a word."""
     size = np.uint64(high - low + 1)
@@ -133,7 +133,7 @@ def whole(state, low, high):
     return low + np.int64(word // scale)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def coin(state):
     """Return true with probability one half."""
     low = float(_word(state))
@@ -141,7 +141,7 @@ def coin(state):
     return (low + high * 2.0**32) * 2.0**-64 < 0.5
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _polar(state):
     """Return two float32 of the standard normal distribution, in the order they are used."""
     while True:
@@ -155,7 +155,7 @@ def _polar(state):
     return np.float32(y * stretch), np.float32(x * stretch)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def normal3(state, deviation):
     """Return three float32 of the normal distribution of mean 0."""
     first, second = _polar(state)

@@ -100,7 +100,7 @@ class Planner:
     Parameters
     ----------
     options : ImageRecordOptions    all of geometry and colour, mirror, data_shape, dtype, seed,
-                                    seed_aug, max_pixels, scale
+                                    seed_aug, max_pixels
 
     Raises
     ------
