@@ -4,6 +4,7 @@
 
     GpuioError (RuntimeError; also called MXNetError)
     ├── FormatError   (ValueError)   a .rec, .idx or .lst file is not what its format says
+    │   └── EmptyDatasetError        there is no record to read
     ├── RecordError   (ValueError)   one record's header or label is unusable
     ├── DecodeError   (ValueError)   one record's image bytes cannot become pixels
     ├── StorageError  (OSError)      bytes could not be read or written
@@ -23,6 +24,7 @@ __all__ = [
     "BackendError",
     "ClosedError",
     "DecodeError",
+    "EmptyDatasetError",
     "FormatError",
     "GpuioError",
     "GpuioWarning",
@@ -104,6 +106,10 @@ MXNetError = GpuioError
 
 class FormatError(GpuioError, ValueError):
     """A .rec, .idx or .lst file is not what its format says."""
+
+
+class EmptyDatasetError(FormatError):
+    """There is no record to read."""
 
 
 class RecordError(GpuioError, ValueError):

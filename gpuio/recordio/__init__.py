@@ -1,1 +1,16 @@
 """What a .rec file is: framing, image headers, index and list files."""
+
+from __future__ import annotations
+
+from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
+from gpuio.recordio.header import IRHeader, pack, pack_img, unpack, unpack_img
+
+__all__ = [
+    "IRHeader",
+    "MXIndexedRecordIO",
+    "MXRecordIO",
+    "pack",
+    "pack_img",
+    "unpack",
+    "unpack_img",
+]

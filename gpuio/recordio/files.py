@@ -1,0 +1,309 @@
+"""MXRecordIO and MXIndexedRecordIO: reading and writing .rec files record by record.
+
+Invariant: what these write is byte for byte what MXNet writes, and what MXNet wrote reads back.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from ctypes import c_char_p
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from gpuio.errors import FormatError, GpuioError, StorageError
+from gpuio.recordio.framing import HEADER_BYTES, decode, encode, head_at
+from gpuio.recordio.index import read_index
+from gpuio.storage.local import LocalFile
+
+__all__ = ["MXIndexedRecordIO", "MXRecordIO"]
+
+_CHUNK = 1 << 20  # bytes a sequential reader fetches at once
+
+
+class MXRecordIO:
+    """Read or write a .rec file in order.
+
+    Parameters
+    ----------
+    uri : str               path
+    flag : {"r", "w"}       "w" creates or truncates the file
+
+    Raises
+    ------
+    ValueError              another flag
+    StorageError            the file cannot be opened (an MXNetError)
+
+    Notes
+    -----
+    As in MXNet: pickling closes the original and an unpickled reader opens the file anew; reading
+    or writing in a forked child raises RuntimeError until it is reopened. Unlike MXNet, the end of
+    the file is not sticky: after `seek` a reader reads on.
+    """
+
+    def __init__(self, uri: str | os.PathLike[str], flag: str) -> None:
+        self.uri = c_char_p(os.fspath(uri).encode("utf-8"))
+        self.flag = flag
+        self.pid: int | None = None
+        self.is_open = False
+        self.writable = False
+        self.handle: Any = None
+        self._at = 0
+        self._chunk = memoryview(b"")
+        self._chunk_at = 0
+        self.open()
+
+    @property
+    def _path(self) -> str:
+        assert self.uri.value is not None
+        return self.uri.value.decode("utf-8")
+
+    def open(self) -> None:
+        """Open the file; `'w'` truncates it."""
+        if self.flag == "r":
+            self.handle, self.writable = LocalFile(self._path), False
+        elif self.flag == "w":
+            try:
+                self.handle = io.open(self._path, "wb", buffering=_CHUNK)  # noqa: SIM115, UP020
+            except OSError as error:
+                raise StorageError(f"cannot write: {error.strerror}", path=self._path) from error
+            self.writable = True
+        else:
+            raise ValueError(f"Invalid flag {self.flag}")
+        self._at, self._chunk, self._chunk_at = 0, memoryview(b""), 0
+        self.pid = os.getpid()
+        self.is_open = True
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        if not self.is_open:
+            return
+        self.is_open, self.pid = False, None
+        handle, self.handle = self.handle, None
+        self._chunk = memoryview(b"")
+        try:
+            handle.close()
+        except OSError as error:
+            raise StorageError(f"cannot write: {error.strerror}", path=self._path) from error
+
+    def reset(self) -> None:
+        """Close and open again: go to the start; a writer's file becomes empty."""
+        self.close()
+        self.open()
+
+    def __del__(self) -> None:  # a writer's last bytes reach the file, as in MXNet
+        if getattr(self, "is_open", False):
+            self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        is_open = self.is_open
+        self.close()
+        state = dict(self.__dict__)
+        state["is_open"] = is_open
+        state["uri"] = self._path
+        for name in ("handle", "_chunk"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        is_open = state["is_open"]
+        self.is_open, self.handle, self._chunk = False, None, memoryview(b"")
+        self.uri = c_char_p(state["uri"].encode("utf-8"))
+        if is_open:
+            self.open()
+
+    def _check_pid(self, allow_reset: bool = False) -> None:
+        if self.pid != os.getpid():
+            if not allow_reset:
+                raise RuntimeError("Forbidden operation in multiple processes")
+            self.reset()
+
+    def write(self, buf: bytes) -> None:
+        """Append one record.
+
+        Parameters
+        ----------
+        buf : bytes             payload, shorter than 2**29 bytes
+
+        Raises
+        ------
+        AssertionError          this is a reader
+        TypeError               `buf` is not bytes
+        FormatError             the payload is too long
+        RuntimeError            the file was closed, or this is a forked child
+        """
+        assert self.writable
+        self._check_pid(allow_reset=False)
+        if not isinstance(buf, bytes):
+            raise TypeError(f"a bytes-like object is required: expected bytes, got {type(buf)}")
+        framed = encode(buf)
+        try:
+            self.handle.write(framed)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write: {error.strerror}", path=self._path, offset=self._at
+            ) from error
+        self._at += len(framed)
+
+    def read(self) -> bytes | None:
+        """Return the next record's payload; None at the end of the file.
+
+        Raises
+        ------
+        AssertionError          this is a writer
+        FormatError             the bytes at this place are no record
+        RuntimeError            the file was closed, or this is a forked child
+        """
+        assert not self.writable
+        self._check_pid(allow_reset=False)
+        if self._at >= self.handle.size:
+            return None
+        try:
+            framed = self._framed()
+            payload = bytes(decode(framed))
+        except FormatError as error:
+            raise FormatError(
+                f"Invalid RecordIO File: {error.message}", path=self._path, offset=self._at
+            ) from None
+        self._at += len(framed)
+        return payload
+
+    def _framed(self) -> memoryview:
+        """Return the framed bytes of the record at the present place, all parts of it."""
+        length = 0
+        while True:
+            header = self._bytes(self._at + length, HEADER_BYTES)
+            flag, size = head_at(header, 0)
+            length += HEADER_BYTES + size + -size % 4
+            if self._at + length > self.handle.size:
+                raise FormatError(
+                    f"record ends at byte {self._at + length:,}, the file at "
+                    f"{self.handle.size:,}: it was cut short"
+                )
+            if flag in (0, 3):
+                return self._bytes(self._at, length)
+
+    def _bytes(self, offset: int, length: int) -> memoryview:
+        """Return bytes of the file, read a chunk ahead; fewer only at its end."""
+        length = min(length, self.handle.size - offset)
+        start = offset - self._chunk_at
+        if start < 0 or start + length > len(self._chunk):
+            size = min(max(length, _CHUNK), self.handle.size - offset)
+            self._chunk, self._chunk_at, start = (
+                memoryview(self.handle.read(offset, size)),
+                offset,
+                0,
+            )
+        return self._chunk[start : start + length]
+
+
+class MXIndexedRecordIO(MXRecordIO):
+    """Read or write a .rec file with its .idx, records found by key.
+
+    Parameters
+    ----------
+    idx_path : str          the index file: key, TAB, byte offset a line
+    uri : str               the .rec file
+    flag : {"r", "w"}
+    key_type : type         of the keys, int by default
+
+    Attributes
+    ----------
+    idx : dict              key to byte offset; of a repeated key the last
+    keys : list             in the order of the index file
+    """
+
+    def __init__(
+        self,
+        idx_path: str | os.PathLike[str],
+        uri: str | os.PathLike[str],
+        flag: str,
+        key_type: Callable[[Any], Any] = int,
+    ) -> None:
+        self.idx_path = os.fspath(idx_path)
+        self.idx: dict[Any, int] = {}
+        self.keys: list[Any] = []
+        self.key_type = key_type
+        self.fidx: TextIO | None = None
+        super().__init__(uri, flag)
+
+    def open(self) -> None:
+        """Open the record file and the index; a reader reads the whole index."""
+        super().open()
+        self.idx, self.keys = {}, []
+        try:
+            if self.writable:
+                self.fidx = Path(self.idx_path).open("w", encoding="utf-8")  # noqa: SIM115
+            else:
+                self.fidx = Path(self.idx_path).open(encoding="utf-8-sig")  # noqa: SIM115
+                keys, offsets = read_index(self.idx_path, self.key_type)
+                self.keys, self.idx = keys, dict(zip(keys, offsets, strict=True))
+        except OSError as error:
+            self.close()
+            raise StorageError(
+                f"cannot open the index: {error.strerror}; `gpuio rec2idx` makes one",
+                path=self.idx_path,
+            ) from error
+        except GpuioError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close both files; the index of a writer is complete only now."""
+        if not self.is_open:
+            return
+        super().close()
+        fidx, self.fidx = self.fidx, None
+        if fidx is not None:
+            try:
+                fidx.close()
+            except OSError as error:
+                raise StorageError(f"cannot write: {error.strerror}", path=self.idx_path) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state["fidx"] = None
+        return state
+
+    def seek(self, idx: Any) -> None:
+        """Go to the record of a key.
+
+        Raises
+        ------
+        AssertionError      this is a writer
+        KeyError            no such key
+        """
+        assert not self.writable
+        self._check_pid(allow_reset=True)
+        self._at = self.idx[idx]
+
+    def tell(self) -> int:
+        """Return the byte offset at which the next record will start; for writers."""
+        assert self.writable
+        return self._at
+
+    def read_idx(self, idx: Any) -> bytes | None:
+        """Return the payload of a key's record; None if its offset is at or past the file's end."""
+        self.seek(idx)
+        return self.read()
+
+    def write_idx(self, idx: Any, buf: bytes) -> None:
+        """Append one record under a key."""
+        key = self.key_type(idx)
+        offset = self.tell()
+        self.write(buf)
+        assert self.fidx is not None
+        try:
+            self.fidx.write(f"{key}\t{offset}\n")
+        except OSError as error:
+            raise StorageError(f"cannot write: {error.strerror}", path=self.idx_path) from error
+        self.idx[key] = offset
+        self.keys.append(key)

@@ -1,0 +1,268 @@
+"""Framing: how payloads lie in a .rec file. The only place that knows the magic number.
+
+A part is a header of two little-endian words (the magic, then a 3-bit flag over a 29-bit length),
+the payload, and zeros up to a multiple of four. A payload that holds the magic at a multiple of
+four is cut there: the magic is dropped and the parts are flagged first (1), middle (2), last (3); a
+whole record is flagged 0.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import FormatError, GpuioWarning
+from gpuio.storage.local import LocalFile
+
+__all__ = ["HEADER_BYTES", "MAGIC", "MAX_PAYLOAD", "decode", "encode", "head_at", "scan", "split"]
+
+MAGIC = 0xCED7230A
+HEADER_BYTES = 8
+MAX_PAYLOAD = (1 << 29) - 1  # bytes; the length field's
+
+_MAGIC_BYTES = struct.pack("<I", MAGIC)
+_HEADER = struct.Struct("<II")
+_LENGTH = (1 << 29) - 1
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+
+# scanning: below this many bytes a record reading everything beats hopping from header to header
+_HOP_FROM = 32 << 10
+_WINDOW = 8 << 20  # bytes a scan reads at once
+_SMALL = 4 << 20  # files up to this size are scanned without loading the compiled walker
+
+
+def encode(payload: bytes | memoryview) -> bytes:
+    """Return the framed bytes of a payload.
+
+    Raises
+    ------
+    FormatError         the payload is longer than `MAX_PAYLOAD`
+    """
+    size = len(payload)
+    if size > MAX_PAYLOAD:
+        raise FormatError(
+            f"record of {size:,} bytes: a RecordIO payload holds at most {MAX_PAYLOAD:,} bytes"
+        )
+    payload = bytes(payload)
+    cuts = _aligned_magics(payload)
+    if not cuts:
+        return b"".join((_HEADER.pack(MAGIC, size), payload, bytes(-size % 4)))
+    parts, start = [], 0
+    for number, cut in enumerate(cuts):
+        parts += [_part_header(_MIDDLE if number else _FIRST, cut - start), payload[start:cut]]
+        start = cut + 4
+    parts += [_part_header(_LAST, size - start), payload[start:], bytes(-(size - start) % 4)]
+    return b"".join(parts)
+
+
+def _part_header(flag: int, length: int) -> bytes:
+    return _HEADER.pack(MAGIC, flag << 29 | length)
+
+
+def _aligned_magics(payload: bytes) -> list[int]:
+    """Return the offsets, multiples of four, at which a whole magic stands."""
+    found, at = [], payload.find(_MAGIC_BYTES)
+    while at >= 0:
+        if at % 4 == 0:
+            found.append(at)
+            at = payload.find(_MAGIC_BYTES, at + 4)
+        else:
+            at = payload.find(_MAGIC_BYTES, at + 1)
+    return found
+
+
+def decode(framed: bytes | memoryview) -> memoryview:
+    """Return the payload of one record from its framed bytes.
+
+    Parameters
+    ----------
+    framed : bytes-like     starts at the record's first header; may go on after the record
+
+    Returns
+    -------
+    memoryview              into `framed` for a record in one part; joined bytes otherwise
+
+    Raises
+    ------
+    FormatError             `offset` is the place in `framed`
+    """
+    view = memoryview(framed)
+    if len(view) >= HEADER_BYTES:
+        magic, word = _HEADER.unpack_from(view)
+        if magic == MAGIC and word <= len(view) - HEADER_BYTES:  # flag 0, and all there
+            return view[HEADER_BYTES : HEADER_BYTES + word]
+    parts: list[bytes | memoryview] = []
+    at, first = 0, True
+    while True:
+        flag, length = head_at(view, at)
+        _check_order(flag, at, first=first)
+        body = at + HEADER_BYTES
+        if body + length > len(view):
+            raise FormatError(
+                f"record is cut short: its header says {length:,} bytes, {len(view) - body:,} are "
+                "there",
+                offset=at,
+            )
+        if not first:
+            parts.append(_MAGIC_BYTES)
+        parts.append(view[body : body + length])
+        if flag in (_WHOLE, _LAST):
+            return memoryview(b"".join(parts))
+        at, first = body + length + -length % 4, False
+
+
+def head_at(view: bytes | memoryview, at: int) -> tuple[int, int]:
+    """Return (flag, length) of the header at byte `at`.
+
+    Raises
+    ------
+    FormatError         fewer than 8 bytes are left, or the magic does not stand there
+    """
+    if at + HEADER_BYTES > len(view):
+        raise FormatError(
+            f"record header is cut short: {max(len(view) - at, 0)} of {HEADER_BYTES} bytes",
+            offset=at,
+        )
+    magic, word = _HEADER.unpack_from(view, at)
+    if magic != MAGIC:
+        raise FormatError(
+            f"bad magic: expected {MAGIC:#010x}, found {magic:#010x}; the file is damaged here, or "
+            "this is no record's start",
+            offset=at,
+        )
+    return word >> 29, word & _LENGTH
+
+
+def _check_order(flag: int, at: int, *, first: bool) -> None:
+    """Refuse a part that cannot stand here."""
+    if flag not in ((_WHOLE, _FIRST) if first else (_MIDDLE, _LAST)):
+        expected = "a whole record (0) or a first part (1)" if first else "a middle (2) or last (3)"
+        raise FormatError(f"bad continuation flag {flag}: expected {expected} part", offset=at)
+
+
+def split(buffer: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find the whole records in a buffer that starts at a record.
+
+    Parameters
+    ----------
+    buffer : uint8[n]           C order, host
+
+    Returns
+    -------
+    starts, lengths : int64[k]  place and framed size of each record, in bytes; a record that is not
+                                all in the buffer is left out. The compiled walker stops, without an
+                                error, at the first byte that is no record's start
+    """
+    from gpuio.kernels.framing import walk
+
+    starts = np.empty(len(buffer) // HEADER_BYTES + 1, np.int64)
+    lengths = np.empty_like(starts)
+    count = walk(buffer, starts, lengths)
+    return starts[:count].copy(), lengths[:count].copy()
+
+
+def scan(
+    file: LocalFile, *, trailing: str = "error"
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find every record of a file by its headers.
+
+    Parameters
+    ----------
+    file : LocalFile
+    trailing : {"error", "warn"}        what bytes after the last whole record are
+
+    Returns
+    -------
+    offsets, lengths : int64[N]         place and framed size of each record, in bytes
+
+    Raises
+    ------
+    FormatError                         naming path and offset: bad magic, bad flags, or a record
+                                        that goes beyond the end of the file
+    """
+    pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+    at = 0
+    try:
+        if file.size > _SMALL:
+            at = _scan_windows(file, pieces)
+        at = _scan_hops(file, at, pieces)
+    except FormatError as error:
+        if trailing != "warn" or error.offset is None:
+            raise error.at(path=file.path) from None
+        warnings.warn(
+            GpuioWarning(
+                f"{file.path}: {file.size - error.offset} trailing bytes after the last whole "
+                f"record, from byte {error.offset} on: {error.message}"
+            ),
+            stacklevel=2,
+        )
+    offsets, lengths = zip(*pieces, strict=True) if pieces else ((), ())
+    none = np.empty(0, np.int64)
+    return np.concatenate([none, *offsets]), np.concatenate([none, *lengths])
+
+
+def _scan_windows(
+    file: LocalFile, pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+) -> int:
+    """Walk records in large windows while they are small; return where hopping should go on."""
+    at = 0
+    while at < file.size:
+        window = np.frombuffer(file.read(at, min(_WINDOW, file.size - at)), np.uint8)
+        starts, lengths = split(window)
+        if len(starts) == 0:
+            return at
+        pieces.append((starts + at, lengths))
+        step = int(starts[-1] + lengths[-1])
+        if step > _HOP_FROM * len(starts):
+            return at + step
+        at += step
+    return at
+
+
+def _scan_hops(
+    file: LocalFile,
+    at: int,
+    pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
+) -> int:
+    """Read one header after the other."""
+    offsets: list[int] = []
+    lengths: list[int] = []
+    read, size, unpack = file.read, file.size, _HEADER.unpack
+    try:
+        while at < size:
+            start = at
+            if at + HEADER_BYTES <= size:
+                magic, word = unpack(read(at, HEADER_BYTES))
+                at += HEADER_BYTES + (word + 3 & ~3)
+                if magic != MAGIC or word > _LENGTH or at > size:
+                    at = _end_of_record(file, start)
+            else:
+                at = _end_of_record(file, start)
+            offsets.append(start)
+            lengths.append(at - start)
+    finally:
+        pieces.append((np.array(offsets, np.int64), np.array(lengths, np.int64)))
+    return at
+
+
+def _end_of_record(file: LocalFile, start: int) -> int:
+    """Return where the record at `start` ends, part by part, or say what is wrong with it."""
+    at, first = start, True
+    while True:
+        try:
+            flag, length = head_at(file.read(at, min(HEADER_BYTES, file.size - at)), 0)
+            _check_order(flag, at, first=first)
+        except FormatError as error:
+            raise FormatError(error.message, offset=start) from None
+        at += HEADER_BYTES + length + -length % 4
+        if at > file.size:
+            raise FormatError(
+                f"record is cut short: it ends at byte {at:,}, the file at {file.size:,}",
+                offset=start,
+            )
+        if flag in (_WHOLE, _LAST):
+            return at
+        first = False

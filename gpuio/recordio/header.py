@@ -1,0 +1,152 @@
+"""The image record: a header with labels and ids in front of the encoded image.
+
+24 bytes, little-endian: flag uint32, label float32, id uint64, id2 uint64. With flag > 0 that many
+float32 labels follow and `label` is 0; then the image.
+"""
+
+from __future__ import annotations
+
+import numbers
+import struct
+from collections import namedtuple
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import RecordError
+
+__all__ = ["IRHeader", "pack", "pack_img", "parse_image_record", "unpack", "unpack_img"]
+
+IRHeader: Any = namedtuple("HEADER", ["flag", "label", "id", "id2"])  # type: ignore[name-match]  # noqa: PYI024 -- MXNet's name
+
+_FORMAT = struct.Struct("<IfQQ")
+
+
+def pack(header: tuple[Any, Any, Any, Any], s: bytes) -> bytes:
+    """Put a header in front of a payload.
+
+    Parameters
+    ----------
+    header : IRHeader or 4-tuple        flag (its value is not used), label, id, id2. A number as
+                                        label is stored in the header and flag becomes 0; anything
+                                        array-like is stored as float32 labels, flattened, and flag
+                                        becomes their number
+    s : bytes                           the encoded image, or any payload
+
+    Raises
+    ------
+    struct.error                        an id is negative or no integer
+    """
+    header = IRHeader(*header)
+    if isinstance(header.label, numbers.Number):
+        return _FORMAT.pack(0, header.label, header.id, header.id2) + s
+    label = np.asarray(header.label, dtype=np.float32)
+    return _FORMAT.pack(label.size, 0, header.id, header.id2) + label.tobytes() + s
+
+
+def unpack(s: bytes) -> tuple[Any, bytes]:
+    """Take a header off a payload.
+
+    Returns
+    -------
+    header : IRHeader       label is a float, or a read-only float32[flag] where flag > 0
+    payload : bytes
+
+    Raises
+    ------
+    RecordError             fewer bytes than the header and its labels need; it is also a ValueError
+                            (MXNet raises struct.error or ValueError)
+    """
+    flag, label, identity, id2, blob = parse_image_record(s)
+    return IRHeader(flag, label, identity, id2), bytes(blob)
+
+
+def parse_image_record(
+    payload: bytes | memoryview,
+) -> tuple[int, float | npt.NDArray[np.float32], int, int, memoryview]:
+    """Split a record's payload without copying it.
+
+    Returns
+    -------
+    flag : int
+    label : float, or float32[flag] over the payload's own memory where flag > 0
+    id, id2 : int
+    blob : memoryview               the encoded image
+
+    Raises
+    ------
+    RecordError                     the payload is shorter than the header says
+    """
+    size = len(payload)
+    if size < _FORMAT.size:
+        raise RecordError(
+            f"record of {size} bytes is shorter than an image record's header of {_FORMAT.size}: "
+            "it is no image record"
+        )
+    flag, label, identity, id2 = _FORMAT.unpack_from(payload)
+    view = memoryview(payload)
+    if flag == 0:
+        return flag, label, identity, id2, view[_FORMAT.size :]
+    start = _FORMAT.size + 4 * flag
+    if start > size:
+        raise RecordError(
+            f"record header says {flag:,} labels ({4 * flag:,} bytes), the record holds "
+            f"{size - _FORMAT.size:,} bytes behind the header"
+        )
+    labels = np.frombuffer(payload, np.float32, flag, _FORMAT.size)
+    labels.flags.writeable = False
+    return flag, labels, identity, id2, view[start:]
+
+
+def pack_img(
+    header: tuple[Any, Any, Any, Any], img: Any, quality: int = 95, img_fmt: str = ".jpg"
+) -> bytes:
+    """Encode an image with OpenCV and pack it.
+
+    Parameters
+    ----------
+    header : as `pack`
+    img : uint8[height, width] or [height, width, 3 or 4]   gray, B G R, or B G R A
+    quality : int           JPEG quality 1..100, or PNG compression level 0..9; no effect on others
+    img_fmt : str           file extension with its dot
+
+    Raises
+    ------
+    cv2.error               the extension is unknown to OpenCV
+    """
+    import cv2
+
+    suffix = img_fmt.lower()
+    flags: list[int] = []
+    if suffix in (".jpg", ".jpeg"):
+        flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    elif suffix == ".png":
+        flags = [cv2.IMWRITE_PNG_COMPRESSION, min(quality, 9)]
+    done, encoded = cv2.imencode(img_fmt, np.asarray(img), flags)
+    assert done, "failed to encode image"
+    return pack(header, encoded.tobytes())
+
+
+def unpack_img(s: bytes, iscolor: int = -1) -> tuple[Any, Any]:
+    """Take a header off a payload and decode the image with OpenCV.
+
+    Parameters
+    ----------
+    s : bytes
+    iscolor : int       cv2.imread flag: -1 as stored (no EXIF), 0 gray, 1 colour
+
+    Returns
+    -------
+    header : IRHeader
+    img : uint8[height, width(, channels)], B G R (A), or None if the bytes are no image
+
+    Raises
+    ------
+    RecordError         as `unpack`
+    cv2.error           the payload is empty
+    """
+    import cv2
+
+    header, blob = unpack(s)
+    return header, cv2.imdecode(np.frombuffer(blob, dtype=np.uint8), iscolor)

@@ -1,0 +1,75 @@
+"""The forms of path_imgrec: one path or several, a folder, a regular expression, file://."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from gpuio.errors import EmptyDatasetError, OptionError, StorageError
+
+__all__ = ["divide", "expand"]
+
+
+def divide(uri: str | Iterable[str]) -> list[str]:
+    """Return the pieces of a URI: a list's items, each divided at ";"."""
+    each = [uri] if isinstance(uri, str) else uri
+    return [piece for one in each for piece in one.split(";") if piece]
+
+
+def expand(uri: str | Iterable[str]) -> list[str]:
+    """Return the files that a URI names.
+
+    Parameters
+    ----------
+    uri : str or iterable of str
+        a path; several divided by ";" or in a list; a folder, meaning its files that are not empty,
+        sorted; or a path whose last component is a regular expression that whole names must match
+
+    Raises
+    ------
+    StorageError            nothing is there, or the scheme is one this version does not read
+    EmptyDatasetError       every file is empty
+    OptionError             a ``#cachefile`` suffix, which has no use for local files
+    """
+    found = [path for piece in divide(uri) for path in _one(piece)]
+    if not found:
+        raise StorageError("no file is named", path=str(uri))
+    filled = [path for path in found if path.stat().st_size]
+    if not filled:
+        raise EmptyDatasetError(
+            "the file is empty" if len(found) == 1 else f"all {len(found)} files are empty",
+            path=str(found[0]),
+        )
+    return [str(path) for path in filled]
+
+
+def _one(piece: str) -> list[Path]:
+    """Return the files of one piece."""
+    if "#" in piece and not Path(piece).exists():
+        raise OptionError(
+            f"path_imgrec: {piece!r} asks for a cache file behind '#'; local files need none, "
+            "leave it out"
+        )
+    scheme = re.match(r"(\w+)://", piece)
+    if scheme and scheme.group(1) != "file":
+        raise StorageError(
+            f"{scheme.group(1)}:// is not read by this version: copy the file to a disk",
+            path=piece,
+        )
+    path = Path(piece.removeprefix("file://"))
+    if path.is_dir():
+        inside = sorted(one for one in path.iterdir() if one.is_file())
+        if not inside:
+            raise StorageError("the folder holds no file", path=str(path))
+        return inside
+    if path.exists():
+        return [path]
+    try:
+        pattern = re.compile(path.name)
+        matching = sorted(one for one in path.parent.iterdir() if pattern.fullmatch(one.name))
+    except (re.error, OSError):
+        matching = []
+    if not matching:
+        raise StorageError("no such file", path=str(path))
+    return matching
