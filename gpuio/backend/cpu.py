@@ -1,0 +1,130 @@
+"""The CPU backend: OpenCV decodes, the Numba kernels do the rest.
+
+Invariant: an image is decoded and augmented by one thread in one go, while it is in the cache; its
+pixels are nobody else's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.backend.pool import HostPool
+from gpuio.backend.protocol import Blob, Fault, Output
+from gpuio.decode.opencv import decode
+from gpuio.errors import DecodeError, GpuioError
+from gpuio.nd import NDArray, host_array
+
+__all__ = ["CpuBackend"]
+
+_ROWS_A_SHARE = 4  # enough to hide the hand-over (some 20 us), small enough to spread a batch
+
+
+@attrs.frozen(eq=False)
+class _Encoded:
+    """Rows still to be decoded: `augment` decodes each just before it needs it."""
+
+    blobs: Sequence[Blob | None]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.blobs)
+
+
+class CpuBackend:
+    """Make batches on the host.
+
+    Parameters
+    ----------
+    keep : int      batch buffers kept for use again
+    """
+
+    name = "cpu"
+    device_id = 0
+
+    def __init__(self, keep: int = 6) -> None:
+        # the compiled kernels are loaded here, at construction, not at the first batch
+        from gpuio.kernels import cpu
+
+        self._kernels = cpu
+        self._pool = HostPool(keep)
+        self._mine = threading.local()
+        self._normalisation: tuple[Output, Any] | None = None
+
+    def share(self, batch_size: int, threads: int) -> int:
+        """Return how many rows one call should take."""
+        return max(1, min(_ROWS_A_SHARE, -(-batch_size // threads)))
+
+    def allocate(self, shape: tuple[int, ...], dtype: str) -> NDArray:
+        """Return a batch's array: undefined contents, the pool's memory."""
+        return self._pool.array(shape, dtype)
+
+    def decode(
+        self, blobs: Sequence[Blob | None], rows: npt.NDArray[np.void], channels: int
+    ) -> _Encoded:
+        """Return the rows as they are; `augment` decodes them one by one."""
+        del rows
+        return _Encoded(blobs, channels)
+
+    def augment(
+        self, pixels: _Encoded, rows: npt.NDArray[np.void], output: Output, out: NDArray
+    ) -> list[Fault]:
+        """Decode and augment row by row."""
+        normalisation = self._prepared(output)
+        scratch = getattr(self._mine, "scratch", None)
+        if scratch is None:
+            scratch = self._mine.scratch = self._kernels.Scratch()
+        faults = []
+        storage = np.asarray(out)
+        for number, blob in enumerate(pixels.blobs):
+            if blob is None:
+                storage[number] = 0
+                continue
+            row = rows[number : number + 1]
+            try:
+                image = decode(blob, pixels.channels)
+                height, width = int(row["src_h"][0]), int(row["src_w"][0])
+                if image.shape[:2] != (height, width):
+                    raise DecodeError(
+                        f"header says {width}x{height} pixels, the decoded image has "
+                        f"{image.shape[1]}x{image.shape[0]}"
+                    )
+                self._kernels.augment(image, row, normalisation, storage[number], scratch)
+            except GpuioError as error:
+                storage[number] = 0
+                faults.append(Fault(number, error))
+        return faults
+
+    def _prepared(self, output: Output) -> Any:
+        """Return the kernels' form of an output; one pipeline has one."""
+        known = self._normalisation
+        if known is None or known[0] is not output:
+            known = (
+                output,
+                self._kernels.Normalisation(
+                    output.dtype,
+                    output.mean,
+                    output.std,
+                    output.scale,
+                    output.layout,
+                    output.mean_image,
+                ),
+            )
+            self._normalisation = known
+        return known[1]
+
+    def put(self, host: npt.ArrayLike) -> NDArray:
+        """Return a host array as it is."""
+        return host_array(host)
+
+    def fence(self, batch: Any) -> None:
+        """Return at once: host arrays are complete when they are handed out."""
+
+    def close(self) -> None:
+        """Let the free buffers go."""
+        self._pool.close()
