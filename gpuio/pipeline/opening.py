@@ -1,0 +1,151 @@
+"""From options to a pipeline: open the files, check everything that can be checked, decode nothing.
+
+Invariant: what can fail for every batch fails here, at construction, not at the first batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.backend import Backend, Output, open_backend
+from gpuio.errors import FormatError, OptionError
+from gpuio.pipeline.pipeline import Pipeline
+from gpuio.pipeline.reader import LabelList, RecordReader
+from gpuio.pipeline.stats import Stats
+from gpuio.recordio.index import RecordTable, open_table
+from gpuio.recordio.lists import read_label_list
+from gpuio.recordio.uri import divide, expand
+from gpuio.sampling.options import ImageRecordOptions
+from gpuio.sampling.order import Order
+from gpuio.sampling.plan import Planner
+from gpuio.storage.local import LocalFile
+
+__all__ = ["Opened", "open_pipeline"]
+
+_log = logging.getLogger("gpuio")
+
+
+@attrs.define(eq=False)
+class Opened:
+    """A pipeline and what was opened for it."""
+
+    options: ImageRecordOptions
+    table: RecordTable
+    files: list[LocalFile]
+    backend: Backend
+    pipeline: Pipeline
+    fingerprint: dict[str, Any]
+
+    def close(self) -> None:
+        """Stop the threads, close the files, release the backend; may be called twice."""
+        self.pipeline.stop()
+        for file in self.files:
+            file.close()
+        self.backend.close()
+
+
+def open_pipeline(options: ImageRecordOptions) -> Opened:
+    """Open the files and the backend that the options name.
+
+    Raises
+    ------
+    StorageError, FormatError       a file is missing, unreadable, or not what it should be
+    OptionError                     options that conflict, or a part without records
+    BackendError                    the asked-for GPU cannot be used
+    """
+    paths = expand(options.path_imgrec)
+    idx_paths = divide(options.path_imgidx)
+    planner = Planner(options)
+    table = open_table(paths, idx_paths)
+    order = Order(table, options)
+    if order.n_records == 0:
+        raise OptionError(
+            f"part_index: part {options.part_index} of {options.num_parts} holds no record "
+            f"({len(table.offset)} records in all): use fewer parts"
+        )
+    labels = _labels_of(options)
+    with contextlib.ExitStack() as opened:
+        files = [opened.enter_context(LocalFile(path)) for path in table.paths]
+        backend = open_backend(
+            options.ctx,
+            max(options.device_id, 0),
+            keep=options.prefetch_buffer + 2,
+        )
+        opened.callback(backend.close)
+        stats = Stats()
+        pipeline = Pipeline(
+            order,
+            planner,
+            RecordReader(table, files, options, labels),
+            backend,
+            _output_of(options),
+            stats,
+            threads=options.preprocess_threads,
+            prefetch=options.prefetch_buffer,
+        )
+        opened.pop_all()
+    if options.verbose:
+        _log.info(
+            "%d records in %s, part %d of %d: %d; backend %s",
+            len(table.offset),
+            ", ".join(table.paths),
+            options.part_index,
+            options.num_parts,
+            order.n_records,
+            backend.name,
+        )
+    return Opened(options, table, files, backend, pipeline, _fingerprint(options, table))
+
+
+def _labels_of(options: ImageRecordOptions) -> LabelList | None:
+    """Read path_imglist, if there is one."""
+    if not options.path_imglist:
+        return None
+    labels = read_label_list(options.path_imglist, options.label_width)
+    if not labels:
+        raise FormatError("list file holds no line", path=options.path_imglist)
+    return labels
+
+
+def _output_of(options: ImageRecordOptions) -> Output:
+    """Return what an image is turned into."""
+    channels, height, width = options.data_shape
+
+    def each(name: str) -> npt.NDArray[np.float32]:
+        return np.array(
+            [getattr(options, f"{name}_{c}") for c in "rgba"[:channels]], dtype=np.float32
+        )
+
+    return Output(
+        channels=channels,
+        height=height,
+        width=width,
+        dtype=options.dtype,
+        layout="NCHW",
+        mean=each("mean"),
+        std=each("std"),
+        scale=options.scale,
+    )
+
+
+def _fingerprint(options: ImageRecordOptions, table: RecordTable) -> dict[str, Any]:
+    """Return what a saved state must agree on: the source, and every option that moves a record."""
+    return {
+        "records": len(table.offset),
+        "bytes": int(np.sum(table.sizes)),
+        "indexed": bool(table.indexed),
+        "batch_size": options.batch_size,
+        "num_parts": options.num_parts,
+        "part_index": options.part_index,
+        "shuffle": options.shuffle,
+        "seed": options.seed,
+        "shuffle_chunk_size": options.shuffle_chunk_size,
+        "shuffle_chunk_seed": options.shuffle_chunk_seed,
+        "last_batch": options.ending,
+    }

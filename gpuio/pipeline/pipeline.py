@@ -1,0 +1,263 @@
+"""The machine behind ImageRecordIter: files in, finished batches out, in order, ahead of you.
+
+Two look-ahead stages are chained. Reading takes a batch's records off the disk, parses them and
+draws its plan; making decodes and augments shares of a batch, straight into the batch's array. The
+stream does not stop at an epoch's end: what comes next is known, so the threads go on.
+
+Invariant: a batch is a pure function of (files, options, pass, start, number). Threads decide when,
+never what.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.backend import Backend, Fault, Output
+from gpuio.errors import GpuioError
+from gpuio.pipeline.ahead import Ahead
+from gpuio.pipeline.reader import RecordReader, Records
+from gpuio.pipeline.stats import Stats
+from gpuio.sampling.order import BatchOrder, Order
+from gpuio.sampling.plan import Planner
+
+__all__ = ["Made", "Pipeline", "Place", "Stream"]
+
+_READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
+
+
+@attrs.frozen
+class Place:
+    """A batch's place: which pass over the records, where in it the epoch starts, which batch."""
+
+    pass_index: int
+    start: int
+    number: int
+
+
+@attrs.define(eq=False)
+class Made:
+    """A finished batch.
+
+    Attributes
+    ----------
+    place : Place
+    data : array[B, C, H, W] or [B, H, W, C]    on the backend's device
+    label : float32[B, label_width]             host
+    index : uint64[B]                           host
+    pad : int                                   rows at the end that are not this epoch's
+    plan : PLAN[B]                              host
+    faults : list of Fault                      rows that could not be made, zero-filled
+    """
+
+    place: Place
+    data: Any
+    label: npt.NDArray[np.float32]
+    index: npt.NDArray[np.uint64]
+    pad: int
+    plan: npt.NDArray[np.void]
+    faults: list[Fault]
+
+
+@attrs.define(eq=False)
+class _Loaded:
+    place: Place
+    order: BatchOrder
+    records: Records
+    plan: npt.NDArray[np.void]
+
+
+@attrs.define(eq=False)
+class _Share:
+    """Some rows of one batch, to be decoded and augmented by one call."""
+
+    loaded: _Loaded
+    out: Any
+    first: int
+    stop: int
+
+
+class Pipeline:
+    """Make the batches of one part of a record file.
+
+    Parameters
+    ----------
+    order : Order               which record stands where
+    planner : Planner           every random number
+    reader : RecordReader
+    backend : Backend           not closed here
+    output : Output             what an image is turned into
+    stats : Stats
+    threads : int               that decode and augment
+    prefetch : int              batches made ahead
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        planner: Planner,
+        reader: RecordReader,
+        backend: Backend,
+        output: Output,
+        stats: Stats,
+        *,
+        threads: int,
+        prefetch: int,
+    ) -> None:
+        self.order, self.planner, self.reader = order, planner, reader
+        self.backend, self.output, self.stats = backend, output, stats
+        self.threads, self.prefetch = threads, prefetch
+        self._stream: Stream | None = None
+
+    def next(self, place: Place) -> Made:
+        """Return the batch at a place, made ahead if the places are asked for in their order.
+
+        Raises
+        ------
+        GpuioError          what happened while the batch was read or made; asking again tries again
+        """
+        if self._stream is not None and self._stream.expected != place:
+            self.stop()
+        if self._stream is None:
+            self._stream = Stream(self, place)
+        try:
+            return self._stream.next()
+        except BaseException:
+            self.stop()  # an interrupt too: a half-gathered batch must not shift the ones after it
+            raise
+
+    def stop(self) -> None:
+        """Drop what was made ahead and join the threads; `next` starts them again."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def places(self, place: Place) -> Iterator[Place]:
+        """Yield the places from one on, epoch after epoch, nothing reset in between."""
+        pass_index, start, first = place.pass_index, place.start, place.number
+        empty = 0
+        while empty < 2:  # one epoch in a row may be empty, used up by the one before it
+            shape = self.order.epoch(pass_index, start)
+            for number in range(first, shape.batches):
+                yield Place(pass_index, start, number)
+            empty = 0 if shape.batches else empty + 1
+            pass_index, start, first = pass_index + 1, shape.next_start, 0
+
+    def load(self, place: Place) -> _Loaded:
+        """Read one batch's records and draw its plan."""
+        begun = time.perf_counter()
+        order = self.order.batch(place.pass_index, place.start, place.number)
+        records = self.reader.read(order.position)
+        plan = self.planner.draw(
+            records.heights, records.widths, order.pass_index, order.position, order.mx_index
+        )
+        plan["src_h"], plan["src_w"] = records.stored[:, 0], records.stored[:, 1]
+        plan["orient"] = records.orientation
+        failed = {fault.row for fault in records.faults}
+        for row, error in self.planner.faults(plan):
+            if row not in failed and records.blobs[row] is not None:
+                where = self.reader.place(int(order.position[row]))
+                records.faults.append(Fault(row, error.at(**where)))  # type: ignore[arg-type]
+                records.blobs[row] = None
+        self.stats.add(
+            read_s=time.perf_counter() - begun,
+            encoded_bytes=sum(len(blob) for blob in records.blobs if blob is not None),
+        )
+        return _Loaded(place, order, records, plan)
+
+    def shares(self, loads: Iterator[_Loaded]) -> Iterator[_Share]:
+        """Cut loaded batches into shares and give each batch its array."""
+        for loaded in loads:
+            rows = len(loaded.records.blobs)
+            out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
+            size = self.backend.share(rows, self.threads)
+            for first in range(0, rows, size):
+                yield _Share(loaded, out, first, min(first + size, rows))
+
+    def make(self, share: _Share) -> tuple[_Share, list[Fault]]:
+        """Decode and augment one share."""
+        begun = time.perf_counter()
+        rows = slice(share.first, share.stop)
+        plan = share.loaded.plan[rows]
+        pixels = self.backend.decode(share.loaded.records.blobs[rows], plan, self.output.channels)
+        faults = self.backend.augment(pixels, plan, self.output, share.out[rows])
+        self.stats.add(make_s=time.perf_counter() - begun)
+        return share, [self._named(share, fault) for fault in faults]
+
+    def _named(self, share: _Share, fault: Fault) -> Fault:
+        """Give a fault its row in the batch and its record's place in the file."""
+        row = share.first + fault.row
+        where = self.reader.place(int(share.loaded.order.position[row]))
+        return Fault(row, fault.error.at(**where))  # type: ignore[arg-type]
+
+
+class Stream:
+    """An endless, ordered stream of batches; owns the threads until it is closed or dropped."""
+
+    expected: Place | None
+
+    def __init__(self, pipeline: Pipeline, place: Place) -> None:
+        self._stats = pipeline.stats
+        self._places = pipeline.places(place)
+        self.expected = next(self._places)
+        self._loads = Ahead(
+            pipeline.load, pipeline.places(place), depth=_READ_AHEAD, workers=1, name="gpuio-read"
+        )
+        shares_a_batch = -(
+            -pipeline.order.batch_size
+            // pipeline.backend.share(pipeline.order.batch_size, pipeline.threads)
+        )
+        self._shares = Ahead(
+            pipeline.make,
+            pipeline.shares(self._loads),
+            depth=shares_a_batch * pipeline.prefetch,
+            workers=pipeline.threads,
+            name="gpuio-make",
+        )
+
+    def next(self) -> Made:
+        """Wait for the next batch.
+
+        Raises
+        ------
+        GpuioError          what happened while the batch was read or made; the stream ends there
+        """
+        begun = time.perf_counter()
+        faults: list[Fault] = []
+        while True:
+            share, failed = next(self._shares)
+            faults += failed
+            if share.stop == len(share.loaded.records.blobs):
+                break
+        loaded = share.loaded
+        self.expected = _next_or_none(self._places)
+        self._stats.add(
+            batches=1, images=share.stop - loaded.order.pad, wait_s=time.perf_counter() - begun
+        )
+        return Made(
+            place=loaded.place,
+            data=share.out,
+            label=loaded.records.labels,
+            index=loaded.records.index,
+            pad=loaded.order.pad,
+            plan=loaded.plan,
+            faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
+        )
+
+    def close(self) -> None:
+        """Stop and join the threads; may be called twice."""
+        self._loads.close()
+        self._shares.close()
+
+
+def _next_or_none(places: Iterator[Place]) -> Place | None:
+    """Return the next place; None where an epoch cannot be made, so that asking for it says why."""
+    try:
+        return next(places, None)
+    except GpuioError:
+        return None

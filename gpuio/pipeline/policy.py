@@ -1,0 +1,134 @@
+"""What becomes of a record that cannot be used: one decision, in one place.
+
+Invariant: whatever the policy, a batch keeps its shape and an epoch its number of batches, so that
+ranks stay in step; and every bad record is counted and named.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from gpuio.backend import Fault
+from gpuio.errors import GpuioError, StorageError
+from gpuio.pipeline.stats import Stats
+
+__all__ = ["Policy", "Repairable"]
+
+_REPLACEMENTS_TRIED = 16
+
+
+class Repairable(Protocol):
+    """A finished batch whose bad rows can be moved or made again."""
+
+    pad: int
+    faults: list[Fault]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def move_up(self, keep: np.ndarray) -> None:
+        """Move the rows `keep` (ascending, int64) to the front and zero the rest."""
+
+
+class Policy:
+    """Apply `on_error` to finished batches.
+
+    Parameters
+    ----------
+    on_error : {"raise", "skip", "zero", "replace"}
+        raise: the batch's first bad record is raised. skip: good rows move up, the rows freed at
+        the end are zeros and counted in `pad`. zero: the row's image is zeros, its label is kept if
+        it could be read. replace: another record of the same part takes the row.
+    max_bad : int               distinct bad records after which the run stops all the same
+    log_path : str              a file that gets one JSON line a bad record; "" for none
+    stats : Stats
+    """
+
+    def __init__(self, on_error: str, max_bad: int, log_path: str, stats: Stats) -> None:
+        self.on_error, self.max_bad = on_error, max_bad
+        self._log_path, self._stats = log_path, stats
+        self._seen: set[tuple[str | None, int | None]] = set()
+        self._lock = threading.Lock()
+
+    def settle(self, batch: Repairable, remake: Callable[[int, int], GpuioError | None]) -> None:
+        """Deal with a batch's bad rows, in place.
+
+        Parameters
+        ----------
+        batch : Repairable
+        remake : callable(row, attempt) -> GpuioError or None
+            put another record into a row; None when that worked
+
+        Raises
+        ------
+        GpuioError      the first bad record under "raise"; under any policy when more than
+                        `max_bad` records were bad
+        """
+        if not batch.faults:
+            return
+        for fault in batch.faults:
+            self._note(fault.error)
+        if self.on_error == "raise":
+            raise batch.faults[0].error
+        with self._lock:
+            bad = len(self._seen)
+        if bad > self.max_bad:
+            first = batch.faults[0].error
+            raise type(first)(
+                f"{bad} bad records, more than max_bad={self.max_bad}; the last one: "
+                f"{first.message}",
+                path=first.path,
+                key=first.key,
+                offset=first.offset,
+            ) from first
+        if self.on_error == "skip":
+            keep = np.setdiff1d(np.arange(len(batch)), [fault.row for fault in batch.faults])
+            lost = sum(fault.row < len(batch) - batch.pad for fault in batch.faults)
+            batch.move_up(keep)
+            batch.pad += lost
+        elif self.on_error == "replace":
+            for fault in batch.faults:
+                self._replace(fault, remake)
+
+    def _replace(self, fault: Fault, remake: Callable[[int, int], GpuioError | None]) -> None:
+        """Try other records for a row until one is good."""
+        error: GpuioError | None = fault.error
+        for attempt in range(_REPLACEMENTS_TRIED):
+            error = remake(fault.row, attempt)
+            if error is None:
+                return
+            self._note(error)
+        assert error is not None
+        raise error
+
+    def _note(self, error: GpuioError) -> None:
+        """Count and name a bad record, once."""
+        with self._lock:
+            if (error.path, error.offset) in self._seen:
+                return
+            self._seen.add((error.path, error.offset))
+        self._stats.add_fault(error)
+        if self._log_path:
+            line = {
+                "time": time.time(),
+                "path": error.path,
+                "key": error.key,
+                "offset": error.offset,
+                "error": type(error).__name__,
+                "reason": error.message,
+                "policy": self.on_error,
+            }
+            try:
+                with Path(self._log_path).open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(line) + "\n")
+            except OSError as failed:
+                raise StorageError(
+                    f"error_log cannot be written: {failed}", path=self._log_path
+                ) from failed

@@ -1,0 +1,173 @@
+"""One batch of records off the disk: bytes, labels, ids and image headers, faults kept apart.
+
+Invariant: a damaged record costs its own row and nothing else. Whatever is wrong with it becomes a
+`Fault` that names file, key and byte offset; only storage that fails as a whole raises.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.backend import Fault
+from gpuio.backend.protocol import Blob
+from gpuio.decode.imageinfo import ImageInfo, check_size, probe
+from gpuio.decode.opencv import decode
+from gpuio.errors import DecodeError, GpuioError, RecordError
+from gpuio.recordio.framing import decode as unframe
+from gpuio.recordio.header import parse_image_record
+from gpuio.recordio.index import RecordTable
+from gpuio.sampling.options import ImageRecordOptions
+from gpuio.storage.local import LocalFile
+
+__all__ = ["LabelList", "RecordReader", "Records"]
+
+LabelList = dict[int, npt.NDArray[np.float32]]
+
+
+@attrs.define(eq=False)
+class Records:
+    """One batch as it lies in the files.
+
+    Attributes
+    ----------
+    blobs : list of bytes-like or None      encoded image of each row; None: no record, or a fault
+    labels : float32[B, label_width]        host; zeros where there is no record
+    index : uint64[B]                       ids of the records, host; 0 where there is no record
+    heights, widths : int32[B]              pixels after orientation; 0 where there is no image
+    stored : int32[B, 2]                    pixels as stored (height, width)
+    orientation : int32[B]                  EXIF orientation still to apply
+    faults : list of Fault
+    """
+
+    blobs: list[Blob | None]
+    labels: npt.NDArray[np.float32]
+    index: npt.NDArray[np.uint64]
+    heights: npt.NDArray[np.int32]
+    widths: npt.NDArray[np.int32]
+    stored: npt.NDArray[np.int32]
+    orientation: npt.NDArray[np.int32]
+    faults: list[Fault] = attrs.field(factory=list)
+
+
+class RecordReader:
+    """Read batches of records.
+
+    Parameters
+    ----------
+    table : RecordTable             where each record lies
+    files : sequence of LocalFile   one a path of the table; the caller closes them
+    options : ImageRecordOptions
+    labels : dict of id to float32[label_width], optional
+                                    labels of path_imglist, which replace the records' own
+    """
+
+    def __init__(
+        self,
+        table: RecordTable,
+        files: list[LocalFile],
+        options: ImageRecordOptions,
+        labels: LabelList | None = None,
+    ) -> None:
+        self._table, self._files, self._labels = table, files, labels
+        self._label_width = options.label_width
+        self._max_pixels = options.max_pixels
+        self._channels = options.data_shape[0]
+
+    def read(self, positions: npt.NDArray[np.int64]) -> Records:
+        """Read the records at `positions` of the table; -1 is a row without a record.
+
+        Raises
+        ------
+        StorageError        a file could not be read
+        """
+        rows = len(positions)
+        made = Records(
+            blobs=[None] * rows,
+            labels=np.zeros((rows, self._label_width), np.float32),
+            index=np.zeros(rows, np.uint64),
+            heights=np.zeros(rows, np.int32),
+            widths=np.zeros(rows, np.int32),
+            stored=np.ones((rows, 2), np.int32),
+            orientation=np.ones(rows, np.int32),
+        )
+        present = np.flatnonzero(positions >= 0)
+        wanted = positions[present]
+        of_file = self._table.file[wanted]
+        for number in np.unique(of_file):
+            chosen = of_file == number
+            at = wanted[chosen]
+            framed = self._files[number].read_ranges(self._table.offset[at], self._table.length[at])
+            for row, position, buffer in zip(
+                present[chosen].tolist(), at.tolist(), framed, strict=True
+            ):
+                try:
+                    self._take(made, row, buffer)
+                except GpuioError as error:
+                    made.faults.append(Fault(row, self._placed(error, position)))
+        made.faults.sort(key=lambda fault: fault.row)
+        return made
+
+    def place(self, position: int) -> dict[str, str | int]:
+        """Return path, key and offset of the record at a position, as errors name them."""
+        table = self._table
+        return {
+            "path": table.paths[table.file[position]],
+            "key": int(table.key[position]),
+            "offset": int(table.offset[position]),
+        }
+
+    def _placed(self, error: GpuioError, position: int) -> GpuioError:
+        where = self.place(position)
+        error.path = error.offset = None  # the record's place in the file, not the buffer's
+        return error.at(**where)  # type: ignore[arg-type]
+
+    def _take(self, made: Records, row: int, buffer: Blob) -> None:
+        """Unframe and parse one record into its row."""
+        flag, label, identity, _, blob = parse_image_record(unframe(buffer))
+        made.index[row] = identity
+        self._take_label(made.labels[row], flag, label, identity)
+        info = probe(blob)
+        if info.format == "unknown":
+            info = self._sized_by_decoding(blob)
+        check_size(info, self._max_pixels)
+        orientation = info.orientation if self._channels != 4 else 1
+        made.blobs[row] = blob
+        made.stored[row] = info.height, info.width
+        made.orientation[row] = orientation
+        made.heights[row], made.widths[row] = (
+            info.oriented if orientation != 1 else (info.height, info.width)
+        )
+
+    def _take_label(
+        self,
+        out: npt.NDArray[np.float32],
+        flag: int,
+        label: float | npt.NDArray[np.float32],
+        identity: int,
+    ) -> None:
+        """Write a record's label, or the list's label for its id."""
+        if self._labels is not None:
+            found = self._labels.get(identity)
+            if found is None:
+                raise RecordError(
+                    f"path_imglist has no label for id {identity}: add a line for it, or leave "
+                    "path_imglist out to use the labels in the records"
+                )
+            out[:] = found
+            return
+        width = max(flag, 1)
+        if width != self._label_width:
+            raise RecordError(
+                f"record has {width} label{'s' if width > 1 else ''}, label_width asks for "
+                f"{self._label_width}"
+            )
+        out[:] = label
+
+    def _sized_by_decoding(self, blob: Blob) -> ImageInfo:
+        """Decode an image whose header this package does not know, to learn its size."""
+        if len(blob) == 0:
+            raise DecodeError("image is empty: the record holds a header and no image bytes")
+        height, width, channels = decode(blob, self._channels).shape
+        return ImageInfo("unknown", height, width, channels, 8)

@@ -1,0 +1,53 @@
+"""What a pipeline has done so far: counts, times and the records that failed.
+
+Invariant: adding is safe from any thread and costs no more than a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from gpuio.errors import GpuioError
+
+__all__ = ["Stats"]
+
+_MAX_NAMED_FAULTS = 1000
+
+
+class Stats:
+    """Counters of one iterator, kept over its whole life."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = {"batches": 0, "images": 0, "encoded_bytes": 0, "faults": 0}
+        self._seconds = {"read_s": 0.0, "make_s": 0.0, "wait_s": 0.0}
+        self._faults: list[dict[str, Any]] = []
+
+    def add(self, **amounts: float) -> None:
+        """Add to counters or seconds by name."""
+        with self._lock:
+            for name, amount in amounts.items():
+                if name in self._counts:
+                    self._counts[name] += int(amount)
+                else:
+                    self._seconds[name] += amount
+
+    def add_fault(self, error: GpuioError) -> None:
+        """Count a failed record and keep its name; past 1,000 only the count grows."""
+        with self._lock:
+            self._counts["faults"] += 1
+            if len(self._faults) < _MAX_NAMED_FAULTS:
+                self._faults.append(
+                    {
+                        "path": error.path,
+                        "key": error.key,
+                        "offset": error.offset,
+                        "reason": f"{type(error).__name__}: {error.message}",
+                    }
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts, the seconds (summed over threads) and the failed records."""
+        with self._lock:
+            return {**self._counts, **self._seconds, "failed_records": list(self._faults)}

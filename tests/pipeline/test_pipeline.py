@@ -1,0 +1,202 @@
+"""The machine on a backend of forty lines, whose pixels are the record's bytes."""
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gpuio.backend import Fault, Output
+from gpuio.errors import DecodeError, StorageError
+from gpuio.kernels.layout import PLAN
+from gpuio.pipeline.pipeline import Pipeline, Place
+from gpuio.pipeline.reader import Records
+from gpuio.pipeline.stats import Stats
+
+
+class FakeBackend:
+    """Writes a record's first byte into every pixel; blobs b"bad" cannot be decoded."""
+
+    name, device_id = "fake", 0
+
+    def __init__(self, share=2):
+        self.rows_a_share, self.calls, self.lock = share, 0, threading.Lock()
+
+    def share(self, batch_size, threads):
+        return min(self.rows_a_share, batch_size)
+
+    def allocate(self, shape, dtype):
+        return np.full(shape, 255, dtype)
+
+    def decode(self, blobs, rows, channels):
+        with self.lock:
+            self.calls += 1
+        return blobs
+
+    def augment(self, pixels, rows, output, out):
+        faults = []
+        for row, blob in enumerate(pixels):
+            out[row] = 0 if blob in (None, b"bad") else blob[0]
+            if blob == b"bad":
+                faults.append(Fault(row, DecodeError("not a readable image")))
+        return faults
+
+    def put(self, host):
+        return host
+
+    def fence(self, batch):
+        pass
+
+    def close(self):
+        pass
+
+
+class FakeReader:
+    """Record i holds the byte i; `broken` positions fail as storage does."""
+
+    def __init__(self, bad=(), broken=()):
+        self.bad, self.broken = set(bad), set(broken)
+
+    def read(self, positions):
+        if self.broken & set(positions.tolist()):
+            raise StorageError("input/output error", path="data.rec")
+        rows = len(positions)
+        ones = np.ones(rows, np.int32)
+        blobs = [None if p < 0 else b"bad" if p in self.bad else bytes([p]) for p in positions]
+        return Records(
+            blobs,
+            np.zeros((rows, 1), np.float32),
+            positions.astype(np.uint64),
+            ones,
+            ones,
+            np.ones((rows, 2), np.int32),
+            ones,
+        )
+
+    def place(self, position):
+        return {"path": "data.rec", "key": position, "offset": 100 * position}
+
+
+class FakeOrder:
+    """Sequential epochs of n records that borrow from the next."""
+
+    def __init__(self, n, batch_size):
+        self.n_records, self.batch_size = n, batch_size
+
+    def epoch(self, pass_index, start):
+        batches = -(-(self.n_records - start) // self.batch_size)
+        pad = batches * self.batch_size - (self.n_records - start)
+        return SimpleNamespace(batches=batches, pad=pad, next_start=pad)
+
+    def batch(self, pass_index, start, number):
+        at = start + number * self.batch_size + np.arange(self.batch_size)
+        pad = max(0, int(at[-1]) + 1 - self.n_records)
+        return SimpleNamespace(
+            position=at % self.n_records,
+            pad=pad,
+            mx_index=at * 0,
+            pass_index=pass_index + at // self.n_records,
+        )
+
+
+class FakePlanner:
+    def draw(self, heights, widths, passes, records, mx_index):
+        return np.zeros(len(heights), PLAN)
+
+    def faults(self, plan):
+        return []
+
+
+def pipeline(n=10, batch_size=4, *, bad=(), broken=(), share=2, threads=2, prefetch=2):
+    output = Output(1, 2, 2, "uint8", "NCHW", np.zeros(1, "f4"), np.ones(1, "f4"), 1.0)
+    return Pipeline(
+        FakeOrder(n, batch_size),
+        FakePlanner(),
+        FakeReader(bad, broken),
+        FakeBackend(share),
+        output,
+        Stats(),
+        threads=threads,
+        prefetch=prefetch,
+    )
+
+
+def rows(made):
+    return made.data[:, 0, 0, 0].tolist()
+
+
+def walk(machine, count):
+    """The rows of the next batches, epochs following each other."""
+    seen = []
+    for where, _ in zip(machine.places(Place(0, 0, 0)), range(count), strict=False):
+        seen.append(rows(machine.next(where)))
+    machine.stop()
+    return seen
+
+
+@pytest.mark.parametrize("share", [1, 2, 3, 4])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_come_in_order_over_epochs(share, threads):
+    got = walk(pipeline(share=share, threads=threads), 5)
+    assert got == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1], [2, 3, 4, 5], [6, 7, 8, 9]]
+
+
+def test_the_stream_goes_on_into_the_next_epoch_without_a_restart():
+    machine = pipeline()
+    machine.next(Place(0, 0, 2))
+    stream = machine._stream
+    machine.next(Place(1, 2, 0))
+    assert machine._stream is stream
+    machine.stop()
+
+
+def test_asking_for_another_place_starts_there():
+    machine = pipeline()
+    assert rows(machine.next(Place(0, 0, 0))) == [0, 1, 2, 3]
+    assert rows(machine.next(Place(1, 0, 1))) == [4, 5, 6, 7]
+    machine.stop()
+
+
+def test_no_more_is_made_ahead_than_asked_for():
+    machine = pipeline(n=1000, batch_size=4, share=4, threads=1, prefetch=3)
+    machine.next(Place(0, 0, 0))
+    for _ in range(100):
+        if machine.backend.calls >= 4:
+            break
+        threading.Event().wait(0.01)
+    threading.Event().wait(0.1)
+    assert machine.backend.calls <= 1 + 3 + 1  # the one asked for, three ahead, one in the making
+    machine.stop()
+
+
+def test_a_bad_row_is_named_and_costs_no_other():
+    machine = pipeline(bad=[5])
+    made = machine.next(Place(0, 0, 1))
+    machine.stop()
+    (fault,) = made.faults
+    assert fault.row == 1
+    assert (fault.error.path, fault.error.key, fault.error.offset) == ("data.rec", 5, 500)
+    assert rows(made) == [4, 0, 6, 7]
+
+
+def test_storage_that_fails_raises_at_its_batch_and_is_tried_again():
+    machine = pipeline(broken=[6])
+    assert rows(machine.next(Place(0, 0, 0))) == [0, 1, 2, 3]
+    with pytest.raises(StorageError, match="input/output error"):
+        machine.next(Place(0, 0, 1))
+    machine.reader.broken.clear()
+    assert rows(machine.next(Place(0, 0, 1))) == [4, 5, 6, 7]
+    machine.stop()
+
+
+def test_counts_are_of_batches_handed_out():
+    machine = pipeline()
+    walk(machine, 3)
+    counts = machine.stats.as_dict()
+    assert (counts["batches"], counts["images"]) == (3, 10)
+
+
+def test_places_end_where_no_epoch_has_a_batch():
+    machine = pipeline()
+    machine.order.epoch = lambda pass_index, start: SimpleNamespace(batches=0, pad=0, next_start=0)
+    assert list(machine.places(Place(0, 0, 0))) == []
