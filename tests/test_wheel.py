@@ -75,8 +75,10 @@ def test_an_install_reads_a_file_from_another_directory(how, wheel, source, tmp_
     (site / "requirements.pth").write_text(here + "\n")
     what = [str(wheel)] if how == "wheel" else ["--no-build-isolation", "-e", str(source)]
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index"]
-        + ["--force-reinstall", "--quiet", *what],
+        [
+            *(sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps"),
+            *("--no-index", "--force-reinstall", "--quiet", *what),
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,290 @@
+"""ImageRecordIter: images of a .rec file, decoded, augmented, in batches."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import weakref
+from typing import Any
+
+import attrs
+import numpy as np
+
+from gpuio.errors import ClosedError, GpuioError, StateError
+from gpuio.io.base import DataBatch, DataDesc, DataIter
+from gpuio.nd import host_array
+from gpuio.pipeline.opening import Opened, open_pipeline
+from gpuio.pipeline.pipeline import Made, Place
+from gpuio.sampling.declare import describe, parse_options
+from gpuio.sampling.options import ImageRecordOptions
+
+__all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter"]
+
+_STATE_VERSION = 1
+
+
+def _numpy_dtype(name: str) -> Any:
+    """Return the NumPy type that provide_data states."""
+    return np.dtype(name).type
+
+
+class ImageRecordIter(DataIter):
+    """Iterate over the images of RecordIO files in batches.
+
+    A batch holds ``data[0]``, an array (batch_size, channels, height, width) of `dtype` in R, G, B
+    (A) order; ``label[0]``, float32 (batch_size,) or (batch_size, label_width); ``pad``, the number
+    of rows at the end that do not belong to the epoch; and ``index``, uint64 (batch_size,), the ids
+    in the records' headers. Arrays live until you let them go; they are never overwritten.
+
+    Raises
+    ------
+    OptionError                     at construction: unknown, malformed or conflicting options
+    StorageError, FormatError       at construction: missing, unreadable or damaged files
+    RecordError, DecodeError        from `next()`, at the batch that holds the bad record; calling
+                                    `next()` again tries that batch again
+
+    Notes
+    -----
+    Where MXNet 1.9.1 has a bug, the intended behaviour is built: ``index`` holds the ids (MXNet:
+    always 0), ``pad`` is never stale, `reset()` in the middle of an epoch always goes to the start
+    of the next pass, and errors leave the process alive.
+
+    An explicit `reset()` before the first batch starts the second pass, as in MXNet.
+    """
+
+    _fixed: dict[str, Any] = {}  # noqa: RUF012 -- read only; options a subclass fixes
+
+    def __init__(self, **options: Any) -> None:
+        self._start_with(parse_options(ImageRecordOptions, {**options, **self._fixed}))
+
+    @classmethod
+    def from_options(cls, options: ImageRecordOptions) -> ImageRecordIter:
+        """Make the iterator from an options object."""
+        made = cls.__new__(cls)
+        made._start_with(attrs.evolve(options, **cls._fixed))  # noqa: SLF001 -- our own class
+        return made
+
+    def _start_with(self, options: ImageRecordOptions) -> None:
+        super().__init__(options.batch_size)
+        self.options = options
+        self._opened: Opened | None = open_pipeline(options)
+        self._closer = weakref.finalize(self, self._opened.close)
+        self._at = Place(0, 0, 0)
+        self._batch: DataBatch | None = None
+        self._repeat = False
+        self._turn = threading.RLock()  # several threads may share an iterator: one batch each
+        output = self._opened.pipeline.output
+        self.provide_data = [
+            DataDesc(
+                options.data_name,
+                output.shape(options.batch_size),
+                _numpy_dtype(options.dtype),
+                output.layout,
+            )
+        ]
+        width = options.label_width
+        self.provide_label = [
+            DataDesc(
+                options.label_name,
+                (options.batch_size,) if width == 1 else (options.batch_size, width),
+                np.float32,
+                "NCHW",
+            )
+        ]
+
+    def __len__(self) -> int:
+        """Return the exact number of batches of the current epoch."""
+        return self._shape().batches
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.options.as_dict().items())
+        return f"{type(self).__name__}({given})"
+
+    @property
+    def epoch(self) -> int:
+        """Passes over the records begun before this one."""
+        return self._at.pass_index
+
+    def _machine(self) -> Opened:
+        if self._opened is None:
+            raise ClosedError(
+                f"{type(self).__name__} over {self.options.path_imgrec} was closed: make a new one"
+            )
+        return self._opened
+
+    def _shape(self) -> Any:
+        return self._machine().pipeline.order.epoch(self._at.pass_index, self._at.start)
+
+    def iter_next(self) -> bool:
+        """Move to the next batch; False at the end of the epoch."""
+        machine = self._machine()
+        if self._repeat and self._batch is not None:
+            return True
+        if self._at.number >= self._shape().batches:
+            return False
+        made = machine.pipeline.next(self._at)
+        if made.faults:
+            machine.pipeline.stop()
+            self._raise_first(made)
+        self._batch = self._to_batch(made)
+        self._at = attrs.evolve(self._at, number=self._at.number + 1)
+        return True
+
+    def next(self) -> DataBatch:
+        """Return the next batch.
+
+        Raises
+        ------
+        StopIteration                   at the end of the epoch, until `reset()`
+        RecordError, DecodeError        a record of this batch cannot be used
+        StorageError                    a file could not be read
+        ClosedError                     after `close()`
+        """
+        with self._turn:
+            if not self.iter_next():
+                raise StopIteration
+            assert self._batch is not None
+            return self._batch
+
+    def _raise_first(self, made: Made) -> None:
+        """Raise what happened to the batch's first bad record."""
+        machine = self._machine()
+        for fault in made.faults:
+            machine.pipeline.stats.add_fault(fault.error)
+        error: GpuioError = made.faults[0].error
+        error.add_note(
+            f"row {made.faults[0].row} of batch {made.place.number}, pass "
+            f"{made.place.pass_index}; {len(made.faults)} bad record(s) in this batch"
+        )
+        raise error
+
+    def _to_batch(self, made: Made) -> DataBatch:
+        labels = made.label if self.options.label_width > 1 else made.label[:, 0]
+        put = self._machine().backend.put
+        return DataBatch(
+            data=[made.data],
+            label=[put(host_array(np.ascontiguousarray(labels)))],
+            pad=made.pad,
+            index=host_array(made.index),
+            provide_data=None,
+        )
+
+    def reset(self) -> None:
+        """Go to the next epoch.
+
+        After a finished epoch that is the one after it (with `last_batch='borrow'` it starts after
+        the borrowed records); in the middle of one it is the start of the next pass.
+        """
+        shape = self._shape()
+        finished = self._at.number >= shape.batches
+        self._batch = None
+        self._at = Place(self._at.pass_index + 1, shape.next_start if finished else 0, 0)
+
+    def getdata(self) -> Any:
+        """Return the current batch's data, one array."""
+        return None if self._batch is None else self._batch.data[0]
+
+    def getlabel(self) -> Any:
+        """Return the current batch's labels, one array."""
+        return None if self._batch is None else self._batch.label[0]
+
+    def getpad(self) -> Any:
+        """Return how many rows at the current batch's end are not this epoch's."""
+        return None if self._batch is None else self._batch.pad
+
+    def getindex(self) -> Any:
+        """Return the ids of the current batch's records, uint64."""
+        return None if self._batch is None else self._batch.index
+
+    def debug_skip_load(self) -> None:
+        """Return the same batch for ever from now on, to measure a training without its input."""
+        self._repeat = True
+
+    def stats(self) -> dict[str, Any]:
+        """Return what was done so far: counts, seconds summed over threads, failed records."""
+        return self._machine().pipeline.stats.as_dict()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the iterator stands, as JSON types.
+
+        `samples` counts the rows handed out in this epoch; batches made ahead do not count.
+        """
+        return {
+            "version": _STATE_VERSION,
+            "epoch": self._at.pass_index,
+            "start": self._at.start,
+            "samples": self._at.number * self.batch_size,
+            "source": dict(self._machine().fingerprint),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where a saved state stood.
+
+        Raises
+        ------
+        StateError          the state is another version's, or another source's or order's; the
+                            message names each differing field with both values
+        """
+        ours = self._machine().fingerprint
+        if not isinstance(state, dict) or state.get("version") != _STATE_VERSION:
+            found = state.get("version") if isinstance(state, dict) else type(state).__name__
+            raise StateError(f"state: expected version {_STATE_VERSION}, got {found}")
+        theirs = state.get("source", {})
+        wrong = [
+            f"{name}: saved {theirs.get(name)!r}, here {value!r}"
+            for name, value in ours.items()
+            if theirs.get(name) != value
+        ]
+        if wrong:
+            raise StateError("state belongs to another iterator: " + "; ".join(wrong))
+        self._batch = None
+        self._at = Place(
+            int(state["epoch"]), int(state["start"]), int(state["samples"]) // self.batch_size
+        )
+
+    def close(self) -> None:
+        """Stop the threads and close the files; may be called twice. Held batches stay valid."""
+        self._closer()
+        self._opened = None
+
+
+class ImageRecordUInt8Iter(ImageRecordIter):
+    """`ImageRecordIter` with dtype uint8: raw pixels."""
+
+    _fixed = {"dtype": "uint8"}  # noqa: RUF012
+
+
+class ImageRecordInt8Iter(ImageRecordIter):
+    """`ImageRecordIter` with dtype int8: pixels less the rounded mean, clipped."""
+
+    _fixed = {"dtype": "int8"}  # noqa: RUF012
+
+
+def _document(cls: type[DataIter], options: type[Any]) -> None:
+    """Give a class the signature and the parameter documentation of its options."""
+    required = ("path_imgrec", "data_shape", "batch_size")
+    parameters = []
+    lines = ["", "    Parameters", "    ----------"]
+    for one in describe(options):
+        name, default = one["name"], one["default"]
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(
+            inspect.Parameter(name, keyword)
+            if name in required
+            else inspect.Parameter(name, keyword, default=default)
+        )
+        unit = f" [{one['unit']}]" if one["unit"] else ""
+        lines.append(f"    {name} : {'required' if name in required else repr(default)}{unit}")
+        lines.append(f"        {one['meaning']}")
+        if one["differs"]:
+            lines.append(f"        Unlike MXNet: {one['differs']}")
+        if one["ours"]:
+            lines.append("        MXNet has no such option.")
+    cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        sorted(parameters, key=lambda p: p.default is not inspect.Parameter.empty)
+    )
+    cls.__doc__ = (cls.__doc__ or "") + "\n".join(lines) + "\n"
+
+
+for _class in (ImageRecordIter, ImageRecordUInt8Iter, ImageRecordInt8Iter):
+    _document(_class, ImageRecordOptions)

@@ -1,0 +1,49 @@
+"""Make small record files for tests: images of one colour each, so that a pixel tells the record."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gpuio import recordio
+
+
+def photo(height, width, seed=0, channels=3):
+    """A smooth random image, uint8 BGR: JPEG keeps it well and no two rows are alike."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (max(height // 8, 2), max(width // 8, 2), channels), np.uint8)
+    big = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    return big.reshape(height, width, channels)
+
+
+def jpeg(image, quality=95):
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def png(image):
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def flat(value, height=8, width=8):
+    """A PNG of one gray value."""
+    return png(np.full((height, width, 3), value, np.uint8))
+
+
+def write_rec(folder, blobs, labels=None, name="data", ids=None):
+    """Write blobs into folder/name.rec and .idx; labels default to 0, 1, 2, ...
+
+    Returns (path of .rec, path of .idx) as text.
+    """
+    rec, idx = str(Path(folder) / f"{name}.rec"), str(Path(folder) / f"{name}.idx")
+    writer = recordio.MXIndexedRecordIO(idx, rec, "w")
+    for number, blob in enumerate(blobs):
+        label = float(number) if labels is None else labels[number]
+        identity = number if ids is None else ids[number]
+        writer.write_idx(number, recordio.pack(recordio.IRHeader(0, label, identity, 0), blob))
+    writer.close()
+    return rec, idx
+
+
+def offsets(idx):
+    """The byte offsets an index file lists, in its order."""
+    return [int(line.split("\t")[1]) for line in Path(idx).read_text().splitlines()]
