@@ -3,6 +3,8 @@
 Nothing here loads OpenCV before the first image is decoded or resized.
 """
 
+from gpuio.image import detection
+from gpuio.image import detection as det
 from gpuio.image.augment import (
     Augmenter,
     CastAug,
@@ -33,7 +35,9 @@ from gpuio.image.detaugment import (
     DetRandomSelectAug,
 )
 from gpuio.image.detcrop import DetRandomCropAug, DetRandomPadAug
+from gpuio.image.detiter import ImageDetIter
 from gpuio.image.detrecipes import CreateDetAugmenter, CreateMultiRandCropAugmenter
+from gpuio.image.iter import ImageIter
 from gpuio.image.ops import (
     center_crop,
     color_normalize,
@@ -68,6 +72,8 @@ __all__ = [
     "ForceResizeAug",
     "HorizontalFlipAug",
     "HueJitterAug",
+    "ImageDetIter",
+    "ImageIter",
     "LightingAug",
     "RandomCropAug",
     "RandomGrayAug",
@@ -79,6 +85,8 @@ __all__ = [
     "center_crop",
     "color_normalize",
     "copyMakeBorder",
+    "det",
+    "detection",
     "fixed_crop",
     "imdecode",
     "imread",

@@ -13,7 +13,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from gpuio.image.augment import (
@@ -212,7 +211,7 @@ class DetHorizontalFlipAug(DetAugmenter):
     def draw(self, shape: Shape, label: Label, draws: Draws) -> tuple[Any, Shape, Label]:
         flip = (self.draws or draws).random() < self.p
         if flip:
-            label[:, (1, 3)] = np.float64(1.0) - label[:, (3, 1)]
+            label[:, (1, 3)] = 1.0 - label[:, (3, 1)]
         return flip, shape, label
 
     def apply(self, src: Any, plan: Any) -> Any:

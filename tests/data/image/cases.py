@@ -10,6 +10,7 @@ import json
 import pickle
 import random
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,125 @@ def det_augmenters(mx):
             yield f"CreateDetAugmenter label {number} {seed}", np.array(label)
 
 
+def write_records(mx, folder, rows, name="some"):
+    """Write [(label, image bytes)] as a .rec with its .idx; return their paths."""
+    idx, rec = str(folder / f"{name}.idx"), str(folder / f"{name}.rec")
+    writer = mx.recordio.MXIndexedRecordIO(idx, rec, "w")
+    for key, (label, blob) in enumerate(rows):
+        header = mx.recordio.IRHeader(0, label, key, 0)
+        writer.write_idx(key, mx.recordio.pack(header, blob))
+    writer.close()
+    return {"path_imgrec": rec, "path_imgidx": idx}
+
+
+def epochs(it, count=3):
+    """Return labels and pads of `count` epochs as JSON values, and all data in one array."""
+    said, data = [], []
+    for _ in range(count):
+        for batch in it:
+            said.append([batch.label[0].asnumpy().tolist(), batch.pad])
+            data.append(batch.data[0].asnumpy())
+        said.append("end")
+        it.reset()
+    return said, np.array(data)
+
+
+FULL = {
+    "resize": 30, "rand_crop": True, "rand_resize": True, "rand_mirror": True, "mean": True,
+    "std": True, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1,
+    "pca_noise": 0.1, "rand_gray": 0.3,
+}  # fmt: skip
+NAMES = ("wide.jpg", "tall.jpg", "gray.jpg", "small.png", "turned.jpg", "alpha.png", "tall.jpg")
+
+
+def iterators(mx):
+    """ImageIter over records and lists, in all modes."""
+    folder = Path(tempfile.mkdtemp())
+    some = write_records(mx, folder, [(float(n), read(name)) for n, name in enumerate(NAMES)])
+    pairs = [([n, n + 0.5], read(name)) for n, name in enumerate(NAMES)]
+    wide = write_records(mx, folder, pairs, "wide")
+    listed = folder / "some.lst"
+    listed.write_text("".join(f"{n * 3}\t{n}\t{name}\n" for n, name in enumerate(NAMES)))
+    relabelled = folder / "relabelled.lst"
+    relabelled.write_text("".join(f"{n}\t{n + 10}\tx\n" for n in range(len(NAMES))))
+    rows = [[float(n), name] for n, name in enumerate(NAMES)]
+    vectors = [[n, n + 1, name] for n, name in enumerate(NAMES)]
+    configurations = {
+        "sequential": {"path_imgrec": some["path_imgrec"]},
+        "indexed": some,
+        "shuffled": {**some, "shuffle": True},
+        "part": {**some, "num_parts": 2, "part_index": 1},
+        "list": {"path_imglist": str(listed), "path_root": str(HERE)},
+        "imglist": {"imglist": rows, "path_root": str(HERE), "shuffle": True},
+        "vectors": {"imglist": vectors, "path_root": str(HERE), "label_width": 2},
+        "relabelled": {**some, "path_imglist": str(relabelled)},
+        "wide labels": {**wide, "label_width": 2},
+        "repeated labels": {**some, "label_width": 3},
+    }
+    for name, keywords in configurations.items():
+        for mode in ("pad", "discard", "roll_over"):
+            for options in ({}, FULL):
+                seed_both(3)
+                it = mx.image.ImageIter(
+                    3, (3, 16, 18), last_batch_handle=mode, inter_method=1, **keywords, **options
+                )
+                said, data = epochs(it)
+                case = f"ImageIter {name} {mode} {len(options)}"
+                yield f"{case} labels", said
+                yield case, data
+    seed_both(1)
+    it = mx.image.ImageIter(7, (3, 16, 18), inter_method=1, rand_crop=True, **some)
+    it.next()
+    it.reset()
+    yield "ImageIter after a reset in the middle", it.next().data[0]
+    yield "ImageIter draws left", [random.random(), float(np.random.rand())]  # noqa: NPY002
+
+
+def det_iterators(mx):
+    """ImageDetIter over records and lists."""
+    folder = Path(tempfile.mkdtemp())
+    boxes = [
+        [1, 0.1, 0.2, 0.5, 0.6], [2, 0.4, 0.4, 0.9, 0.8], [3, 0.2, 0.1, 0.75, 0.55],
+        [0, 0.5, 0.5, 0.5, 0.9],
+    ]  # fmt: skip
+    labels = [[2, 5, *(v for box in boxes[: 1 + n % 4] for v in box)] for n in range(7)]
+    labels[4] = [4, 5, 0.0, 7.0, *boxes[1]]
+    rows = [(label, read(name)) for label, name in zip(labels, NAMES, strict=True)]
+    some = write_records(mx, folder, rows, "det")
+    listed = [[*label, name] for label, name in zip(labels, NAMES, strict=True)]
+    options = {
+        "resize": 40, "rand_crop": 0.7, "rand_pad": 0.5, "rand_mirror": True, "mean": True,
+        "std": True, "brightness": 0.3, "hue": 0.1, "pca_noise": 0.1, "rand_gray": 0.2,
+    }  # fmt: skip
+    for name, source in (
+        ("sequential", {"path_imgrec": some["path_imgrec"]}),
+        ("shuffled", {**some, "shuffle": True}),
+        ("imglist", {"imglist": listed, "path_root": str(HERE)}),
+    ):
+        for mode in ("pad", "discard", "roll_over"):
+            for more in ({}, options):
+                seed_both(5)
+                it = mx.image.ImageDetIter(
+                    3, (3, 16, 18), last_batch_handle=mode, inter_method=1, **source, **more
+                )
+                case = f"ImageDetIter {name} {mode} {len(more)}"
+                said, data = epochs(it)
+                yield (
+                    f"{case} labels",
+                    [list(it.label_shape), [list(d[1]) for d in it.provide_label]],
+                )
+                parts = [np.array(entry[0]) for entry in said if entry != "end"]
+                yield f"{case} label", np.array(parts, np.float32)
+                yield f"{case} pads", [entry if entry == "end" else entry[1] for entry in said]
+                yield case, data
+    few = mx.image.ImageDetIter(1, (3, 16, 18), imglist=listed[:1], path_root=str(HERE))
+    many = mx.image.ImageDetIter(1, (3, 16, 18), imglist=listed, path_root=str(HERE))
+    few.sync_label_shape(many)
+    yield "sync_label_shape", [list(few.label_shape), list(few.provide_label[0][1])]
+    few.reshape(label_shape=(9, 5))
+    yield "reshape", few.next().label[0]
+
+
 def plain(value):
     """Return a numpy array, or what JSON makes of anything else."""
     if hasattr(value, "asnumpy"):
@@ -212,7 +332,7 @@ def plain(value):
 
 def results(mx):
     made = {}
-    for part in (functions, augmenters, det_augmenters):
+    for part in (functions, augmenters, det_augmenters, iterators, det_iterators):
         for name, value in part(mx):
             assert name not in made, name
             made[name] = plain(value)

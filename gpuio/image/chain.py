@@ -1,0 +1,170 @@
+"""A list of augmenters as an iterator runs it: what can go ahead, what must wait its turn.
+
+MXNet draws from the global generators while it makes a batch. So that seeds give its results,
+only augmenters that draw nothing may work ahead of `next()`; the first one that draws, and all
+behind it, wait: their numbers are drawn inside `next()`, sample by sample, and then applied on
+several threads. With a seed of the iterator's own every sample has its own generator, and the
+whole list goes ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import DecodeError, RecordError
+from gpuio.image.augment import draw_all, in_two_steps
+from gpuio.image.codec import imdecode
+from gpuio.image.detaugment import det_in_two_steps, draw_all_det
+from gpuio.image.draws import GLOBAL, Draws, keyed
+from gpuio.image.source import Sample
+
+__all__ = ["Chain", "DetChain", "check_row", "decode", "fill_row"]
+
+
+def _has_own_draws(aug: Any) -> bool:
+    """Whether an augmenter, or one inside it, has a generator of its own."""
+    members = list(getattr(aug, "ts", [])) + list(getattr(aug, "aug_list", []))
+    members += [aug.augmenter] if hasattr(aug, "augmenter") else []
+    return aug.draws is not None or any(map(_has_own_draws, members))
+
+
+class Chain:
+    """Image augmenters, split into a head that draws nothing and a tail.
+
+    Parameters
+    ----------
+    augs : sequence of callables
+    draws : Draws               for those without a generator of their own
+    seed : int or None          if given, each sample's generator comes from it instead
+    epoch : int
+
+    Attributes
+    ----------
+    planned : bool              whether all work in two steps; if not, the caller has to call them
+    ahead : bool                whether all can be done ahead of time
+    """
+
+    def __init__(self, augs: Sequence[Any], draws: Draws, seed: int | None, epoch: int) -> None:
+        self.augs = list(augs)
+        self.draws, self.seed, self.epoch = draws, seed, epoch
+        self.planned = all(map(self._in_two_steps, self.augs))
+        random = [number for number, aug in enumerate(self.augs) if self.planned and aug.is_random]
+        cut = random[0] if random else len(self.augs)
+        own = self.planned and any(map(_has_own_draws, self.augs))
+        self.ahead = self.planned and (not random or (seed is not None and not own))
+        self.head, self.tail = self.augs[:cut], self.augs[cut:]
+
+    _in_two_steps = staticmethod(in_two_steps)
+
+    def begin(self, sample: Sample) -> None:
+        """Apply the head to a decoded sample; safe on any thread."""
+        sample.plan = self._draw(self.head, sample, GLOBAL)
+        self.finish(sample)
+
+    def draw(self, sample: Sample) -> None:
+        """Draw the tail's numbers; in the samples' order, on one thread, unless all goes ahead."""
+        sample.plan = self._draw(self.tail, sample, self.draws_of(sample))
+
+    def draws_of(self, sample: Sample) -> Draws:
+        """Return the generator that a sample's numbers come from."""
+        if self.seed is None:
+            return self.draws
+        return keyed(self.seed, self.epoch, sample.position)
+
+    def finish(self, sample: Sample) -> None:
+        """Apply what was drawn; safe on any thread."""
+        for aug, plan in sample.plan:
+            sample.pixels = aug.apply(sample.pixels, plan)
+        sample.plan = None
+
+    def _draw(self, augs: Sequence[Any], sample: Sample, draws: Draws) -> list[Any]:
+        return draw_all(augs, tuple(sample.pixels.shape), draws)[0]
+
+
+class DetChain(Chain):
+    """Detection augmenters: drawing moves the label, and may find that none is left.
+
+    Parameters
+    ----------
+    parse : callable            from a raw label to float[objects, 5 or more]
+    check : callable            raises RecordError for an augmented label without a valid object
+    """
+
+    _in_two_steps = staticmethod(det_in_two_steps)
+
+    def __init__(
+        self,
+        augs: Sequence[Any],
+        draws: Draws,
+        seed: int | None,
+        epoch: int,
+        parse: Any,
+        check: Any,
+    ) -> None:
+        super().__init__(augs, draws, seed, epoch)
+        self._parse, self._check = parse, check
+
+    def begin(self, sample: Sample) -> None:  # noqa: D102 -- as Chain's
+        try:
+            sample.boxes = self._parse(sample.label)
+        except RecordError as error:
+            sample.skip = error.at(**(sample.place or {}))
+        else:
+            super().begin(sample)
+
+    def draw(self, sample: Sample) -> None:  # noqa: D102 -- as Chain's
+        super().draw(sample)
+        try:
+            self._check(sample.boxes)
+        except RecordError as error:
+            sample.skip = error.at(**(sample.place or {}))
+
+    def _draw(self, augs: Sequence[Any], sample: Sample, draws: Draws) -> list[Any]:
+        shape = tuple(sample.pixels.shape)
+        plan, _, sample.boxes = draw_all_det(augs, shape, sample.boxes, draws)
+        return plan
+
+
+def decode(sample: Sample) -> Any:
+    """Decode a sample's image.
+
+    Raises
+    ------
+    DecodeError             naming the sample as MXNet does, and its path, key and offset
+    """
+    try:
+        return imdecode(sample.blob)
+    except DecodeError as error:
+        message = f"Broken image {sample.name}, {error.message}"
+        raise DecodeError(message, **(sample.place or {})) from error
+
+
+def check_row(values: Any, data_shape: tuple[int, ...], sample: Sample) -> npt.NDArray[Any]:
+    """Return an augmented image, (C, H, W), if it has the batch's shape.
+
+    Raises
+    ------
+    RecordError             it has another
+    """
+    if tuple(values.shape) != tuple(data_shape):
+        raise RecordError(
+            f"the augmented image has (channels, height, width) {tuple(values.shape)}, data_shape "
+            f"is {tuple(data_shape)}: let the augmenters end with a crop or resize to it",
+            **(sample.place or {}),
+        )
+    return np.asarray(values)
+
+
+def fill_row(out: npt.NDArray[np.float32], row: npt.NDArray[Any]) -> None:
+    """Copy a (C, H, W) image into a row of the batch; `row` mostly is a view of (H, W, C)."""
+    import cv2
+
+    pixels = row.transpose(1, 2, 0)
+    if row.dtype == np.float32 and pixels.flags.c_contiguous:
+        cv2.split(pixels, list(out))  # a third of the time of numpy's strided copy
+    else:
+        out[...] = row

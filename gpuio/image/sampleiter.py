@@ -1,0 +1,368 @@
+"""The machinery of ImageIter: order, epochs, look-ahead, and how a batch is filled.
+
+The work is done on look-ahead threads as far as nobody can tell the difference: decoding always,
+augmenters until the first that draws from a generator the user can see, and everything if the
+iterator has a seed of its own. Hooks that a subclass overrides, and augmenters that are plain
+callables, run inside `next()`, one sample after the other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gpuio.errors import ClosedError
+from gpuio.image import iterstate
+from gpuio.image.chain import Chain, check_row
+from gpuio.image.draws import Draws, keyed
+from gpuio.image.feed import Feed, Loader
+from gpuio.image.source import Sample, SampleSource
+from gpuio.io.base import DataBatch, DataIter
+
+__all__ = ["SampleIter"]
+
+_log = logging.getLogger(__name__)
+
+
+class SampleIter(DataIter):
+    """Base of ImageIter and ImageDetIter; a subclass sets the options and gives the hooks.
+
+    Attributes
+    ----------
+    seq : list of keys in this epoch's order, None for a .rec read from its start
+    cur : int                   samples taken from this epoch
+    epoch : int                 counts the calls of `reset`, from 0
+    imgrec, imgidx, imglist     as in `SampleSource`
+    auglist : list              the augmenters; changes take effect at the next `reset`
+    """
+
+    _hooks: tuple[str, ...] = ("check_valid_image", "augmentation_transform", "postprocess_data")
+
+    data_shape: tuple[int, ...]
+    shuffle: bool
+    last_batch_handle: str
+    preprocess_threads: int
+    prefetch_buffer: int
+    auglist: list[Any]
+    seq: list[Any] | None
+    _base: list[Any] | None
+    _seed: int | None
+    _draws: Draws
+    _source: SampleSource
+
+    def _begin(self) -> None:
+        """Set the state before the first epoch, and begin that."""
+        self.epoch, self.cur = -1, 0
+        self._feed: Feed | None = None  # samples from `cur` on
+        self._chain: Chain | None = None
+        self._current: Sample | None = None
+        self._carry: list[Sample] = []
+        self._carried = 0  # samples carried into this epoch
+        self._wanted = 1  # samples worth decoding ahead
+        self._ended = self._closed = False
+        self.reset()
+
+    def _share(self, part_index: int, num_parts: int) -> list[Any] | None:
+        """Return this part's keys, None to read the file from its start."""
+        keys = self._source.keys
+        if keys is None:
+            assert not self.shuffle, "shuffle needs keys: give path_imgidx"
+            assert num_parts <= 1, "num_parts needs keys: give path_imgidx"
+            return None
+        assert 0 <= part_index < num_parts, f"part_index={part_index} of num_parts={num_parts}"
+        share = len(keys) // num_parts
+        return list(keys[part_index * share : (part_index + 1) * share])
+
+    def reset(self) -> None:
+        """Begin the next epoch; shuffles, and keeps what a roll-over has kept."""
+        self._require_open()
+        self.epoch += 1
+        if self.shuffle and self.seq is not None:
+            if self._seed is None:
+                self._draws.shuffle(self.seq)
+            else:
+                assert self._base is not None
+                self.seq[:] = keyed(self._seed, self.epoch, -1).shuffle(self._base)
+        self._rewind()
+        self._carried, self._ended = len(self._carry), False
+
+    def hard_reset(self) -> None:
+        """Go back to the start of the same order and forget what a roll-over has kept."""
+        self._require_open()
+        self._carry, self._carried, self._ended = [], 0, False
+        self._rewind()
+
+    def _rewind(self) -> None:
+        """Put the reading position on the first sample of the order."""
+        self._seek(0)
+        self._wanted = self.prefetch_buffer * self.batch_size
+
+    def _seek(self, position: int) -> None:
+        """Put the reading position on a sample of the order."""
+        self._stop_feed()
+        if self.seq is None:
+            self._source.rewind()
+            self._source.skip(position)
+        self.cur = position
+
+    def _stop_feed(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close()
+
+    def close(self) -> None:
+        """Stop the threads and close the files; may be called twice."""
+        self._closed = True
+        self._stop_feed()
+        self._source.close()
+
+    def _require_open(self) -> None:
+        if getattr(self, "_closed", False):
+            raise ClosedError("the iterator is closed: make a new one")
+
+    def __bool__(self) -> bool:
+        return True  # asking for the truth must not ask for a length
+
+    def __len__(self) -> int:
+        """Return the number of batches of the epoch, counted from its start.
+
+        Raises
+        ------
+        TypeError           a .rec read without index: its length is not known
+        """
+        if self.seq is None:
+            raise TypeError("a .rec read without index has no length: give path_imgidx")
+        count = len(self.seq)
+        if self.last_batch_handle == "pad":
+            return (count + self.batch_size - 1) // self.batch_size
+        return (count + self._carried) // self.batch_size
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the iterator is; see `gpuio.image.iterstate`."""
+        return iterstate.save(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go where another iterator of the same files and options was.
+
+        Raises
+        ------
+        StateError          the state is of other files or options; names the field and both values
+        """
+        self._require_open()
+        iterstate.load(self, state)
+
+    def _restore(self, epoch: int, samples: int, order: list[Any] | None) -> None:
+        """Go to a place in an epoch's order; see `iterstate`."""
+        self.epoch = epoch
+        if self.seq is not None and order is not None:
+            self.seq[:] = order
+        elif self.seq is not None and self.shuffle and self._seed is not None:
+            self.seq[:] = keyed(self._seed, epoch, -1).shuffle(self._base or [])
+        self._rewind()
+        self._seek(samples)
+
+    def _remake(self, sample: Sample) -> Sample:
+        """Fetch, decode and augment one sample, outside of any epoch's course."""
+        if sample.key is None:
+            place = self.cur
+            self._seek(sample.position)
+            epoch, sample = sample.epoch, next(self._source.samples(None, sample.position))
+            sample.epoch = epoch
+            self._seek(place)
+        chain = self._planned_chain(sample.epoch)
+        loader = Loader(self._source, chain, self.data_shape)
+        loader(sample)
+        if chain is not None and not chain.ahead and sample.error is None:
+            chain.draw(sample)
+            loader.finish(sample)
+        if sample.error is not None:
+            raise sample.error
+        return sample if chain is not None else self._made_by_hooks(sample)[0]
+
+    def next_sample(self) -> tuple[Any, bytes]:
+        """Return (label, encoded image) of the next sample; StopIteration at the epoch's end.
+
+        The label is a float, or float32[n].
+        """
+        sample = self._take()
+        if sample.blob is None and sample.error is not None:
+            raise sample.error
+        assert sample.blob is not None
+        return sample.label, sample.blob
+
+    def _take(self) -> Sample:
+        """Move on by one sample."""
+        self._require_open()
+        if self._ended:
+            raise StopIteration
+        feed = self._feed or self._open_feed(decodes=False)
+        sample = next(feed)
+        sample.epoch = self.epoch
+        self.cur += 1
+        self._current = sample
+        return sample
+
+    def _samples(self) -> Iterator[Sample]:
+        """Yield what is left of the epoch, not yet fetched."""
+        keys = None if self.seq is None else list(self.seq[self.cur :])
+        return self._source.samples(keys, self.cur)
+
+    def _fetched(self) -> Iterator[Sample]:
+        """Yield what is left of the epoch, fetched on the caller's thread."""
+        return (self._source.fetch(sample, self.read_image) for sample in self._samples())
+
+    def _open_feed(self, *, decodes: bool) -> Feed:
+        """Return the stream from the current position on, made anew if it is of another kind."""
+        if self._feed is not None and self._feed.decodes == decodes:
+            return self._feed
+        if self._feed is not None and self._feed.decodes:
+            self._seek(self.cur)  # it has read on in a file without index
+        self._stop_feed()
+        loader = None
+        if decodes:
+            self._chain = self._planned_chain(self.epoch)
+            loader = Loader(self._source, self._chain, self.data_shape)
+        depth = min(self.prefetch_buffer * self.batch_size, self._wanted)
+        samples = self._samples() if decodes else self._fetched()
+        self._feed = Feed(samples, loader, self.preprocess_threads, depth)
+        return self._feed
+
+    def _make_chain(self, epoch: int) -> Chain:
+        return Chain(self.auglist, self._draws, self._seed, epoch)
+
+    def _planned_chain(self, epoch: int) -> Chain | None:
+        """Return the augmenters as a plan, None if they or the hooks have to be called."""
+        chain = self._make_chain(epoch)
+        return chain if chain.planned and all(map(self._is_own, self._hooks)) else None
+
+    def _sample_draws(self) -> Draws:
+        """Return the generator for the current sample's augmentation."""
+        if self._seed is None or self._current is None:
+            return self._draws
+        return keyed(self._seed, self.epoch, self._current.position)
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a method is still gpuio's, neither overridden nor replaced on the instance."""
+        return str(getattr(self, name).__module__).startswith("gpuio.image.")
+
+    def next(self) -> DataBatch:
+        """Return the next batch.
+
+        Returns
+        -------
+        DataBatch           data float32[batch, 3, H, W]; label of `dtype`, [batch] or
+                            [batch, label_width]; `pad` rows at the end are not this epoch's
+
+        Raises
+        ------
+        StopIteration       the epoch is over, until `reset()`
+        GpuioError          a sample cannot be read, decoded or augmented; the next call goes on
+                            behind it
+        """
+        self._require_open()
+        if self._ended:
+            raise StopIteration
+        rows, self._carry = self._carry, []
+        pad = self.batch_size - len(rows) if rows else 0
+        if not self._collect(rows):
+            pad = self._end(rows)
+        return self._batch(rows, pad)
+
+    def _end(self, rows: list[Sample]) -> int:
+        """Treat a short last batch; return its padding, or raise StopIteration."""
+        pad = self.batch_size - len(rows)
+        if not rows or self.last_batch_handle != "pad":
+            if self.last_batch_handle == "roll_over":
+                self._carry = rows
+            self._ended = True
+            raise StopIteration
+        taken = self.cur
+        while len(rows) < self.batch_size:
+            self._rewind()
+            self._wanted = self.batch_size - len(rows)
+            self._collect(rows)
+        self._stop_feed()
+        self._ended, self.cur = True, taken
+        return pad
+
+    def _collect(self, rows: list[Sample]) -> bool:
+        """Append finished samples until there is a batch of them; false if the epoch ran out."""
+        while len(rows) < self.batch_size:
+            try:
+                rows += self._make(self.batch_size - len(rows))
+            except StopIteration:
+                return False
+        return True
+
+    def _make(self, count: int) -> list[Sample]:
+        """Return up to `count` finished samples; StopIteration when there is none left."""
+        if not all(map(self._is_own, ("next_sample", "imdecode", "read_image"))):
+            return self._made_by_hooks(None)
+        feed = self._open_feed(decodes=True)
+        chain = self._chain
+        if chain is None or chain.ahead:
+            sample = self._take()
+            if sample.error is not None:
+                raise sample.error
+            if chain is None:
+                return self._made_by_hooks(sample)
+            return [] if self._skips(sample) else [sample]
+        made: list[Sample] = []
+        failed = None
+        while len(made) < count and failed is None:
+            try:
+                sample = self._take()
+            except StopIteration:
+                if not made:
+                    raise
+                break
+            failed = sample.error
+            if failed is None and sample.skip is None:
+                chain.draw(sample)
+            if failed is None and not self._skips(sample):
+                made.append(sample)
+        if failed is None:
+            feed.finish(made)
+            failed = next((sample.error for sample in made if sample.error is not None), None)
+        if failed is not None:
+            raise failed
+        return made
+
+    def _skips(self, sample: Sample) -> bool:
+        """Whether a sample is left out; says so in the log."""
+        if sample.skip is not None:
+            _log.debug("Invalid image, skipping: %s", sample.skip)
+        return sample.skip is not None
+
+    def _made_by_hooks(self, sample: Sample | None) -> list[Sample]:
+        """Make one sample with the hooks; fetch and decode it first unless it is given."""
+        if sample is None:
+            self._current = None
+            label, blob = self.next_sample()
+            pixels = self.imdecode(blob)
+            sample = self._current or Sample(None, self.cur, place={})
+            sample.label, sample.pixels = label, pixels
+        values = self._hooked(sample)
+        if self._skips(sample):
+            return []
+        sample.row = check_row(np.asarray(values), self.data_shape, sample)
+        return [sample]
+
+    def _batch(self, rows: list[Sample], pad: int) -> DataBatch:
+        """Lay finished samples out as a batch."""
+        raise NotImplementedError
+
+    def imdecode(self, s: bytes) -> Any:
+        """Decode the current sample; a hook."""
+        raise NotImplementedError
+
+    def read_image(self, fname: str) -> bytes:
+        """Return the bytes of a listed file; a hook to override."""
+        return self._source.read_image(fname)
+
+    def _hooked(self, sample: Sample) -> Any:
+        """Augment a decoded sample with the hooks and return it as (3, H, W)."""
+        raise NotImplementedError

@@ -1,0 +1,276 @@
+"""Where ImageIter's samples come from: a .rec file, a list of image files, or both.
+
+A source knows keys, labels and bytes, and nothing of pixels or batches. Worker threads share it:
+`fetch` may be called from several at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuio.errors import RecordError, StorageError
+from gpuio.nd import host_array
+from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
+from gpuio.recordio.header import unpack
+
+__all__ = ["MissingImageError", "MissingLabelError", "Sample", "SampleSource"]
+
+Key = int | str
+
+
+class MissingImageError(StorageError, FileNotFoundError):
+    """A listed image file does not exist; also a FileNotFoundError, as MXNet raises."""
+
+
+class MissingLabelError(RecordError, KeyError):
+    """A record has no line in the label list; also a KeyError, as MXNet raises."""
+
+    __str__ = Exception.__str__  # KeyError would print the text's repr
+
+
+@dataclass(slots=True, eq=False)
+class Sample:
+    """One sample on its way through an iterator.
+
+    Attributes
+    ----------
+    key : int or str            of the index or the list; None in a .rec read without index
+    position : int              place in the epoch's order, from 0
+    epoch : int                 the epoch it was taken in
+    label : float or float32[n]     as stored or listed
+    blob : bytes                the encoded image
+    place : dict                path, key and offset, for errors
+    pixels : array[h, w, 3]     decoded, as far as it is augmented
+    boxes : float32[objects, 5 or more]     a detection label, parsed, as far as it is augmented
+    plan                        what is still to be applied
+    row : float32[3, H, W]      finished
+    error : Exception           why it could not be made; raised when its turn comes
+    skip : Exception            why it is left out
+    """
+
+    key: Key | None
+    position: int
+    epoch: int = 0
+    label: Any = None
+    blob: bytes | None = None
+    place: dict[str, Any] | None = None
+    pixels: Any = None
+    boxes: Any = None
+    plan: Any = None
+    row: Any = None
+    error: Exception | None = None
+    skip: Exception | None = None
+
+    @property
+    def name(self) -> str:
+        """Name the sample as MXNet's messages do."""
+        place = self.place or {}
+        if "key" in place:
+            return f"index: {place['key']}"
+        return f"filename: {place.get('path')}"
+
+
+class SampleSource:
+    """Keys, labels and encoded images.
+
+    Parameters
+    ----------
+    path_imgrec, path_imgidx : path or None     record file and its index
+    path_imglist : path or None                 .lst file: key, labels, path, TAB between
+    imglist : sequence or None                  rows of label(s) and a path
+    path_root : path or None                    joined in front of listed paths; None leaves them
+
+    Attributes
+    ----------
+    imgrec : MXRecordIO or None
+    imgidx : list of keys, or None without an index
+    imglist : dict from key to (float32 labels, path), or None
+    keys : list of keys in their order, or None: read the .rec from its start
+    """
+
+    def __init__(
+        self,
+        path_imgrec: Any = None,
+        path_imgidx: Any = None,
+        path_imglist: Any = None,
+        imglist: Sequence[Any] | None = None,
+        path_root: Any = None,
+    ) -> None:
+        self.path_root = None if path_root is None else Path(path_root)
+        self.path_imgrec = None if not path_imgrec else str(path_imgrec)
+        self.imgrec: MXRecordIO | None = None
+        self.imgidx: list[Key] | None = None
+        self._lock = threading.Lock()  # an MXRecordIO seeks and reads in two steps
+        self.imglist: dict[Key, tuple[Any, str]] | None = None
+        if path_imglist:
+            self.imglist = _read_list(Path(path_imglist))
+        elif imglist is not None:
+            self.imglist = dict(_listed(row, number) for number, row in enumerate(imglist, 1))
+        if self.path_imgrec is not None:
+            if path_imgidx:
+                self.imgrec = MXIndexedRecordIO(str(path_imgidx), self.path_imgrec, "r")
+                self.imgidx = list(self.imgrec.keys)
+            else:
+                self.imgrec = MXRecordIO(self.path_imgrec, "r")
+        self._check_labels()
+
+    @property
+    def keys(self) -> list[Key] | None:
+        """The keys in their order, None where only reading on from the start gives one."""
+        if self.imgidx is not None:
+            return self.imgidx
+        return list(self.imglist) if self.imgrec is None and self.imglist is not None else None
+
+    def close(self) -> None:
+        """Close the record file; may be called twice."""
+        with self._lock:
+            if self.imgrec is not None:
+                self.imgrec.close()
+
+    def rewind(self) -> None:
+        """Go back to the first record of a file that is read without index."""
+        if self.imgrec is not None and self.imgidx is None:
+            with self._lock:
+                self.imgrec.reset()
+
+    def skip(self, count: int) -> None:
+        """Pass over `count` records of a file that is read without index."""
+        assert self.imgrec is not None
+        with self._lock:
+            for _ in range(count):
+                self.imgrec.read()
+
+    def samples(self, keys: Sequence[Key] | None, first: int) -> Iterator[Sample]:
+        """Yield the samples of `keys`, or of the rest of the file, numbered from `first`.
+
+        Bytes and labels are filled in by `fetch`, or here where a file is read from its start.
+        """
+        if keys is not None:
+            for position, key in enumerate(keys, first):
+                yield Sample(key, position)
+            return
+        assert self.imgrec is not None
+        position = first
+        while True:
+            with self._lock:
+                record = self.imgrec.read()
+            if record is None:
+                return
+            sample = Sample(None, position, place={"path": self.path_imgrec, "key": position})
+            _unpack_into(sample, record)
+            yield sample
+            position += 1
+
+    def fetch(self, sample: Sample, read: Callable[[str], bytes] | None = None) -> Sample:
+        """Fill in a sample's label, bytes and place; `read` replaces `read_image`.
+
+        Raises
+        ------
+        GpuioError          the record or file cannot be read; names it
+        """
+        if sample.blob is not None or sample.error is not None:
+            return sample
+        key = sample.key
+        assert key is not None
+        if self.imgrec is None:
+            assert self.imglist is not None
+            label, name = self.imglist[key]
+            sample.place = {"path": str(self.path(name))}
+            sample.label, sample.blob = label, (read or self.read_image)(name)
+            return sample
+        assert isinstance(self.imgrec, MXIndexedRecordIO)
+        sample.place = {"path": self.path_imgrec, "key": key, "offset": self.imgrec.idx.get(key)}
+        with self._lock:
+            record = self.imgrec.read_idx(key)
+        if record is None:
+            raise RecordError("the index points behind the end of the file", **sample.place)
+        _unpack_into(sample, record)
+        if self.imglist is not None:
+            sample.label = self.imglist[key][0]
+        if sample.error is not None:
+            raise sample.error
+        return sample
+
+    def path(self, name: str) -> Path:
+        """Return where a listed file is."""
+        return Path(name) if self.path_root is None else self.path_root / name
+
+    def read_image(self, name: str) -> bytes:
+        """Return a listed file's bytes.
+
+        Raises
+        ------
+        MissingImageError, StorageError
+        """
+        path = self.path(name)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise MissingImageError(
+                "image file does not exist: check the list and path_root", path=str(path)
+            ) from error
+        except OSError as error:
+            raise StorageError(f"cannot read the image file: {error}", path=str(path)) from error
+
+    def _check_labels(self) -> None:
+        """Refuse an index with keys that the list does not know."""
+        if self.imgidx is None or self.imglist is None:
+            return
+        missing = [key for key in self.imgidx if key not in self.imglist]
+        if missing:
+            raise MissingLabelError(
+                f"{len(missing)} records have no line in the label list, the first with keys "
+                f"{missing[:5]}",
+                path=self.path_imgrec,
+                key=missing[0],
+            )
+
+
+def _unpack_into(sample: Sample, record: bytes) -> None:
+    """Split a record into label and image; a damaged one keeps its error for its turn."""
+    try:
+        header, sample.blob = unpack(record)
+        sample.label = header.label
+    except Exception as error:  # noqa: BLE001 -- raised when the sample's turn comes
+        place = sample.place or {}
+        failure = RecordError(
+            f"a record of {len(record)} bytes is no image record: {error}", **place
+        )
+        failure.__cause__ = error
+        sample.error = failure
+
+
+def _read_list(path: Path) -> dict[Key, tuple[Any, str]]:
+    """Read a .lst file; blank lines are passed over."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        kind = MissingImageError if isinstance(error, FileNotFoundError) else StorageError
+        raise kind(f"cannot read the list: {error.strerror}", path=str(path)) from error
+    made: dict[Key, tuple[Any, str]] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        fields = line.strip().split("\t")
+        try:
+            labels = host_array(np.array([float(field) for field in fields[1:-1]], np.float32))
+            made[int(fields[0])] = (labels, fields[-1])
+        except ValueError as error:
+            raise RecordError(
+                f"line {number} of the list is no `key TAB label(s) TAB path`: {error}",
+                path=str(path),
+            ) from error
+    return made
+
+
+def _listed(row: Sequence[Any], number: int) -> tuple[str, tuple[Any, str]]:
+    """Read one row of an `imglist` argument: labels in any of MXNet's three shapes, then a path."""
+    labels = row[0] if len(row) == 2 else row[:-1]
+    values = np.array(labels, np.float32, subok=False).reshape(-1)
+    return str(number), (host_array(values), str(row[-1]))
