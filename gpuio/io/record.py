@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from gpuio.errors import ClosedError, GpuioError, StateError
+from gpuio.errors import ClosedError, StateError
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import host_array
 from gpuio.pipeline.opening import Opened, open_pipeline
@@ -123,9 +123,6 @@ class ImageRecordIter(DataIter):
         if self._at.number >= self._shape().batches:
             return False
         made = machine.pipeline.next(self._at)
-        if made.faults:
-            machine.pipeline.stop()
-            self._raise_first(made)
         self._batch = self._to_batch(made)
         self._at = attrs.evolve(self._at, number=self._at.number + 1)
         return True
@@ -145,18 +142,6 @@ class ImageRecordIter(DataIter):
                 raise StopIteration
             assert self._batch is not None
             return self._batch
-
-    def _raise_first(self, made: Made) -> None:
-        """Raise what happened to the batch's first bad record."""
-        machine = self._machine()
-        for fault in made.faults:
-            machine.pipeline.stats.add_fault(fault.error)
-        error: GpuioError = made.faults[0].error
-        error.add_note(
-            f"row {made.faults[0].row} of batch {made.place.number}, pass "
-            f"{made.place.pass_index}; {len(made.faults)} bad record(s) in this batch"
-        )
-        raise error
 
     def _to_batch(self, made: Made) -> DataBatch:
         labels = made.label if self.options.label_width > 1 else made.label[:, 0]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from gpuio.backend import Backend, Output, open_backend
 from gpuio.errors import FormatError, OptionError
 from gpuio.pipeline.pipeline import Pipeline
+from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import LabelList, RecordReader
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.index import RecordTable, open_table
@@ -85,6 +86,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             RecordReader(table, files, options, labels),
             backend,
             _output_of(options),
+            Policy(options.on_error, options.max_bad, options.error_log, stats),
             stats,
             threads=options.preprocess_threads,
             prefetch=options.prefetch_buffer,

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from gpuio.backend import Backend, Fault, Output
 from gpuio.errors import GpuioError
 from gpuio.pipeline.ahead import Ahead
+from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
 from gpuio.sampling.order import BatchOrder, Order
@@ -47,6 +48,7 @@ class Made:
     Attributes
     ----------
     place : Place
+    order : BatchOrder                          as drawn; a replaced row keeps its old place here
     data : array[B, C, H, W] or [B, H, W, C]    on the backend's device
     label : float32[B, label_width]             host
     index : uint64[B]                           host
@@ -56,12 +58,22 @@ class Made:
     """
 
     place: Place
+    order: BatchOrder
     data: Any
     label: npt.NDArray[np.float32]
     index: npt.NDArray[np.uint64]
     pad: int
     plan: npt.NDArray[np.void]
     faults: list[Fault]
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def move_up(self, keep: npt.NDArray[np.int64]) -> None:
+        """Move the rows `keep` (ascending) to the front and zero the rest."""
+        for array in (self.data, self.label, self.index, self.plan):
+            array[: len(keep)] = array[keep]
+            array[len(keep) :] = np.zeros((), array.dtype) if array is self.plan else 0
 
 
 @attrs.define(eq=False)
@@ -92,6 +104,7 @@ class Pipeline:
     reader : RecordReader
     backend : Backend           not closed here
     output : Output             what an image is turned into
+    policy : Policy             what becomes of bad records
     stats : Stats
     threads : int               that decode and augment
     prefetch : int              batches made ahead
@@ -104,13 +117,15 @@ class Pipeline:
         reader: RecordReader,
         backend: Backend,
         output: Output,
+        policy: Policy,
         stats: Stats,
         *,
         threads: int,
         prefetch: int,
     ) -> None:
         self.order, self.planner, self.reader = order, planner, reader
-        self.backend, self.output, self.stats = backend, output, stats
+        self.backend, self.output = backend, output
+        self.policy, self.stats = policy, stats
         self.threads, self.prefetch = threads, prefetch
         self._stream: Stream | None = None
 
@@ -126,16 +141,46 @@ class Pipeline:
         if self._stream is None:
             self._stream = Stream(self, place)
         try:
-            return self._stream.next()
-        except BaseException:
+            made = self._stream.next()
+            self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))
+        except BaseException as error:
             self.stop()  # an interrupt too: a half-gathered batch must not shift the ones after it
+            error.add_note(
+                f"batch {place.number} of the epoch that starts in pass "
+                f"{place.pass_index} at record {place.start}"
+            )
             raise
+        return made
 
     def stop(self) -> None:
         """Drop what was made ahead and join the threads; `next` starts them again."""
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+
+    def _remake(self, made: Made, row: int, attempt: int) -> GpuioError | None:
+        """Put another record of the part into a row; return what was wrong with it, if anything."""
+        old, order = int(made.order.position[row]), made.order
+        key = np.random.SeedSequence([old, int(order.pass_index[row]), attempt])
+        place = int(key.generate_state(1, np.uint64)[0] % self.order.n_records)
+        position = np.array([self.order.record(int(order.pass_index[row]), place)], np.int64)
+        loaded = self._load_rows(
+            made.place,
+            attrs.evolve(
+                order,
+                position=position,
+                pass_index=order.pass_index[row : row + 1],
+                mx_index=order.mx_index[row : row + 1],
+                pad=0,
+            ),
+        )
+        faults = loaded.records.faults
+        if not faults:
+            _, faults = self.make(_Share(loaded, made.data[row : row + 1], 0, 1))
+        made.label[row] = loaded.records.labels[0]
+        made.index[row] = loaded.records.index[0]
+        made.plan[row] = loaded.plan[0]
+        return faults[0].error if faults else None
 
     def places(self, place: Place) -> Iterator[Place]:
         """Yield the places from one on, epoch after epoch, nothing reset in between."""
@@ -150,8 +195,12 @@ class Pipeline:
 
     def load(self, place: Place) -> _Loaded:
         """Read one batch's records and draw its plan."""
-        begun = time.perf_counter()
         order = self.order.batch(place.pass_index, place.start, place.number)
+        return self._load_rows(place, order)
+
+    def _load_rows(self, place: Place, order: BatchOrder) -> _Loaded:
+        """Read records and draw their plan."""
+        begun = time.perf_counter()
         records = self.reader.read(order.position)
         plan = self.planner.draw(
             records.heights, records.widths, order.pass_index, order.position, order.mx_index
@@ -241,6 +290,7 @@ class Stream:
         )
         return Made(
             place=loaded.place,
+            order=loaded.order,
             data=share.out,
             label=loaded.records.labels,
             index=loaded.records.index,

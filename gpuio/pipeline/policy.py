@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.backend import Fault
 from gpuio.errors import GpuioError, StorageError
@@ -33,7 +34,7 @@ class Repairable(Protocol):
     def __len__(self) -> int:
         """Return the number of rows."""
 
-    def move_up(self, keep: np.ndarray) -> None:
+    def move_up(self, keep: npt.NDArray[np.int64]) -> None:
         """Move the rows `keep` (ascending, int64) to the front and zero the rest."""
 
 

@@ -170,6 +170,25 @@ class ImageRecordOptions:
         ours=True,
     )
 
+    on_error: str = option(
+        "raise",
+        convert.choice("raise", "skip", "zero", "replace"),
+        "What becomes of a record that cannot be used: 'raise' an error; 'skip' moves the good "
+        "rows up and counts the freed ones at the end, zeros, in pad; 'zero' leaves its image "
+        "zeros; 'replace' puts another record of the same part there. Batches keep their shape "
+        "and number.",
+        ours=True,
+    )
+    max_bad: int = option(
+        1000,
+        convert.integer(0),
+        "Distinct bad records after which the run stops whatever on_error says.",
+        ours=True,
+    )
+    error_log: str = option(
+        "", convert.text, "A file that gets a line of JSON for every bad record.", ours=True
+    )
+
     # geometry
     resize: int = option(
         -1,

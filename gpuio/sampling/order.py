@@ -121,6 +121,11 @@ class Order:
             self.epoch(n // step, n // step * step)
         return epoch * step
 
+    def record(self, pass_index: int, place: int) -> int:
+        """Return the table's row at one place of a pass, 0 <= place < n_records."""
+        position, _ = self._passes.rows(pass_index, place, place + 1, 0, self.batch_size)
+        return int(position[0])
+
     def batch(self, pass_index: int, start: int, k: int) -> BatchOrder:
         """Return batch k, 0 <= k < batches, of the epoch at place `start` of pass `pass_index`.
 

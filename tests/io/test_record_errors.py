@@ -219,7 +219,7 @@ def test_the_error_stands_at_its_batch_and_asking_again_tries_again(tmp_path):
             with pytest.raises(DecodeError) as raised:
                 next(it)
             assert (raised.value.key, raised.value.offset) == (5, offsets(idx)[5])
-            assert "row 1 of batch 2" in raised.value.__notes__[0]
+            assert "batch 2 of the epoch" in raised.value.__notes__[0]
         assert it.stats()["failed_records"][0]["key"] == 5
 
 

@@ -1,5 +1,6 @@
 """The machine on a backend of forty lines, whose pixels are the record's bytes."""
 
+import json
 import threading
 from types import SimpleNamespace
 
@@ -10,8 +11,10 @@ from gpuio.backend import Fault, Output
 from gpuio.errors import DecodeError, StorageError
 from gpuio.kernels.layout import PLAN
 from gpuio.pipeline.pipeline import Pipeline, Place
+from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import Records
 from gpuio.pipeline.stats import Stats
+from gpuio.sampling.order import BatchOrder
 
 
 class FakeBackend:
@@ -88,10 +91,13 @@ class FakeOrder:
         pad = batches * self.batch_size - (self.n_records - start)
         return SimpleNamespace(batches=batches, pad=pad, next_start=pad)
 
+    def record(self, pass_index, place):
+        return place
+
     def batch(self, pass_index, start, number):
         at = start + number * self.batch_size + np.arange(self.batch_size)
         pad = max(0, int(at[-1]) + 1 - self.n_records)
-        return SimpleNamespace(
+        return BatchOrder(
             position=at % self.n_records,
             pad=pad,
             mx_index=at * 0,
@@ -107,15 +113,29 @@ class FakePlanner:
         return []
 
 
-def pipeline(n=10, batch_size=4, *, bad=(), broken=(), share=2, threads=2, prefetch=2):
+def pipeline(
+    n=10,
+    batch_size=4,
+    *,
+    bad=(),
+    broken=(),
+    share=2,
+    threads=2,
+    prefetch=2,
+    on_error="raise",
+    max_bad=1000,
+    log="",
+):
     output = Output(1, 2, 2, "uint8", "NCHW", np.zeros(1, "f4"), np.ones(1, "f4"), 1.0)
+    stats = Stats()
     return Pipeline(
         FakeOrder(n, batch_size),
         FakePlanner(),
         FakeReader(bad, broken),
         FakeBackend(share),
         output,
-        Stats(),
+        Policy(on_error, max_bad, str(log), stats),
+        stats,
         threads=threads,
         prefetch=prefetch,
     )
@@ -169,14 +189,81 @@ def test_no_more_is_made_ahead_than_asked_for():
     machine.stop()
 
 
-def test_a_bad_row_is_named_and_costs_no_other():
+def test_a_bad_row_is_raised_by_name():
     machine = pipeline(bad=[5])
+    with pytest.raises(DecodeError) as raised:
+        machine.next(Place(0, 0, 1))
+    error = raised.value
+    assert (error.path, error.key, error.offset) == ("data.rec", 5, 500)
+    assert machine.stats.as_dict()["failed_records"][0]["key"] == 5
+
+
+def test_zero_leaves_the_row_zeros_and_costs_no_other():
+    machine = pipeline(bad=[5], on_error="zero")
     made = machine.next(Place(0, 0, 1))
     machine.stop()
-    (fault,) = made.faults
-    assert fault.row == 1
-    assert (fault.error.path, fault.error.key, fault.error.offset) == ("data.rec", 5, 500)
     assert rows(made) == [4, 0, 6, 7]
+    assert made.pad == 0
+
+
+@pytest.mark.parametrize(
+    ("bad", "number", "left", "pad"),
+    [
+        ([5], 1, [4, 6, 7, 0], 1),
+        ([4, 7], 1, [5, 6, 0, 0], 2),
+        ([9], 2, [8, 0, 1, 0], 3),
+        ([0], 2, [8, 9, 1, 0], 2),
+        ([4, 5, 6, 7], 1, [0, 0, 0, 0], 4),
+    ],
+)
+def test_skip_moves_good_rows_up_and_counts_the_freed_ones(bad, number, left, pad):
+    machine = pipeline(bad=bad, on_error="skip")
+    made = machine.next(Place(0, 0, number))
+    machine.stop()
+    assert rows(made) == left
+    assert made.pad == pad
+    assert made.index.tolist() == [*left[: 4 - len(set(bad) & set(range(10)))], 0, 0, 0, 0][:4]
+
+
+def test_replace_takes_another_record_and_always_the_same():
+    got = []
+    for threads in (1, 3):
+        machine = pipeline(bad=[5, 6], on_error="replace", threads=threads)
+        made = machine.next(Place(0, 0, 1))
+        machine.stop()
+        got.append((rows(made), made.index.tolist()))
+        assert made.pad == 0
+    assert got[0] == got[1]
+    (a, b, c, d), index = got[0]
+    assert (a, d) == (4, 7)
+    assert b not in (5, 6)
+    assert c not in (5, 6)
+    assert index == [a, b, c, d]
+
+
+def test_replace_gives_up_when_every_record_is_bad():
+    machine = pipeline(bad=range(10), on_error="replace")
+    with pytest.raises(DecodeError):
+        machine.next(Place(0, 0, 0))
+
+
+def test_too_many_bad_records_stop_the_run():
+    machine = pipeline(bad=[0, 5, 6], on_error="zero", max_bad=2)
+    machine.next(Place(0, 0, 0))
+    with pytest.raises(DecodeError, match="3 bad records, more than max_bad=2"):
+        machine.next(Place(0, 0, 1))
+
+
+def test_a_bad_record_is_counted_once_and_logged_once(tmp_path):
+    log = tmp_path / "bad.jsonl"
+    machine = pipeline(bad=[5], on_error="zero", log=log)
+    for _ in range(3):
+        machine.next(Place(0, 0, 1))
+    machine.stop()
+    (line,) = [json.loads(text) for text in log.read_text().splitlines()]
+    assert (line["path"], line["key"], line["offset"]) == ("data.rec", 5, 500)
+    assert (line["error"], line["policy"]) == ("DecodeError", "zero")
+    assert machine.stats.as_dict()["faults"] == 1
 
 
 def test_storage_that_fails_raises_at_its_batch_and_is_tried_again():
