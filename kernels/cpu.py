@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels import finish, tables, window
+from gpuio.kernels import chain, finish, tables, window
 
 __all__ = ["Normalisation", "Scratch", "augment"]
 
@@ -135,8 +135,27 @@ def augment(pixels, row, normalisation, out, scratch):
     if code < 0:
         scratch.grow(-code)
         code = window.make_window(row, 0, source, C, H, W, made, scratch.work)
-    if code == window.MISFIT:
-        raise ValueError(f"plan row {row[0]} does not fit pixels of shape {pixels.shape}")
-    if code != 0:
-        raise NotImplementedError(f"plan row {row[0]} needs more than a resize, a crop and a flip")
+    try:
+        if code in (window.GENERAL, window.MISFIT):
+            chain.execute(source, row[0], C, H, W, made, scratch)
+        if code != window.DONE:
+            _colour(row[0], C, made.reshape(-1, 4))
+    except chain.PlanError as error:
+        raise ValueError(f"the plan does not fit the pixels: {error}; plan row: {row[0]}") from None
     normalisation.write(made.view(np.uint32), row, flat, (C, H, W))
+
+
+def _colour(row, channels, pixels):
+    """Take the colour steps of a plan on a window, uint8[H * W, 4], in place."""
+    if not (row["jitter"] or row["hls_on"] or row["pca_on"]):
+        return
+    if channels == 1:
+        raise chain.PlanError("colour steps need 3 or 4 channels, not 1")
+    from gpuio.kernels import colour  # noqa: PLC0415 -- compiled when a plan first needs it
+
+    if row["jitter"]:
+        colour.jitter(pixels, channels, row["jitter_order"].copy(), row["jitter_gain"].copy())
+    if row["hls_on"]:
+        colour.shift_hls(pixels, row["hls"].copy())
+    if row["pca_on"]:
+        colour.shift_pca(pixels, row["pca"].copy())

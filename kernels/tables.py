@@ -63,8 +63,8 @@ def normalisation(dtype, mean, std, scale, gain=1.0, shift=0.0):
 
     Notes
     -----
-    uint8 is the byte itself, int8 ``clamp(p - round(mean))``: as in MXNet they ignore std, scale, gain
-    and shift. The halves are the float32 value rounded half to even.
+    uint8 is the byte itself and int8 is ``clamp(p - round(mean))``: as in MXNet, they ignore std,
+    scale, gain and shift. The halves are the float32 value rounded half to even.
     """
     mean = np.asarray(mean, np.float32)
     p = np.arange(256)

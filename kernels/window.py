@@ -23,8 +23,9 @@ from gpuio.kernels.lanes import (
 )
 from gpuio.kernels.layout import BILINEAR, NEAREST, PLAN
 
-__all__ = ["COLOUR", "GENERAL", "MISFIT", "make_window"]
+__all__ = ["COLOUR", "DONE", "GENERAL", "MISFIT", "make_window"]
 
+DONE = 0
 GENERAL = 1  # the plan needs steps that this module does not have
 COLOUR = 2  # the window is made; colour steps remain
 MISFIT = 3  # the plan's numbers do not fit its image
@@ -142,22 +143,6 @@ def _bilinear(
 
 
 @numba.njit
-def _halve(pixels, base, pitch, channels, y0, x0, mirror, h, w, out):
-    """Write a window of an exact 2 x 2 shrink: the rounded mean of four."""
-    for y in range(h):
-        top = base + 2 * (y0 + y) * pitch
-        for x in range(w):
-            at = top + 2 * channels * (x0 + (w - 1 - x if mirror else x))
-            to = 4 * (w * y + x)
-            for c in range(4):
-                out[to + c] = 0
-            for c in range(channels):
-                upper = pixels[at + c] + pixels[at + channels + c]
-                lower = pixels[at + pitch + c] + pixels[at + pitch + channels + c]
-                out[to + c] = (upper + lower + 2) >> 2
-
-
-@numba.njit
 def _nearest(
     pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y0, x0, mirror, h, w, out, scratch
 ):
@@ -203,7 +188,8 @@ def _window(rows, i, pixels, channels, height, width, out, scratch):
         src_h, src_w, dst_h, dst_w, y, x = h, w, height, width, 0, 0
         inter = row.crop_inter
     same = dst_h == src_h and dst_w == src_w
-    if not same and inter != BILINEAR and inter != NEAREST:
+    half = src_h == 2 * dst_h and src_w == 2 * dst_w  # OpenCV takes the mean of four there
+    if not same and inter != NEAREST and (inter != BILINEAR or half):
         return GENERAL
     need = 44 * (width + 1) + 8 * (height + width + 1) + src_w * channels + LOAD_BYTES
     if scratch.size < need:
@@ -214,14 +200,12 @@ def _window(rows, i, pixels, channels, height, width, out, scratch):
             pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y, x, flip,
             height, width, out, scratch,
         )  # fmt: skip
-    elif src_h == 2 * dst_h and src_w == 2 * dst_w:
-        _halve(pixels, base, pitch, channels, y, x, flip, height, width, out)
     else:
         _bilinear(
             pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y, x, flip,
             height, width, out, scratch,
         )  # fmt: skip
-    return COLOUR if row.jitter != 0 or row.hls_on != 0 or row.pca_on != 0 else 0
+    return COLOUR if row.jitter != 0 or row.hls_on != 0 or row.pca_on != 0 else DONE
 
 
 _plan = numba.from_dtype(PLAN)[::1]
@@ -245,7 +229,7 @@ def make_window(rows, i, pixels, channels, height, width, out, scratch):
 
     Returns
     -------
-    int     0 done; COLOUR done but for the colour steps; GENERAL and MISFIT nothing done;
+    int     DONE; COLOUR: done but for the colour steps; GENERAL and MISFIT: nothing done;
             negative: nothing done, scratch needs this many bytes
     """
     return _window(rows, i, pixels, channels, height, width, out, scratch)

@@ -1,0 +1,241 @@
+"""The long way: a plan of any steps, one after another, four bytes a pixel between them.
+
+Every step that is the last before the crop makes the crop's window only. Modules of rare steps
+are imported, and so compiled, when a plan first needs them.
+"""
+
+# ruff: noqa: PLC0415 -- a rare step is compiled when a plan first needs it
+from __future__ import annotations
+
+import numpy as np
+
+from gpuio.kernels import window
+from gpuio.kernels.layout import AREA, BILINEAR, LANCZOS4, NEAREST, PLAN
+
+__all__ = ["PlanError", "execute"]
+
+
+class PlanError(ValueError):
+    """A plan's numbers do not fit its image."""
+
+
+class _Image:
+    """Flat pixels (uint8) with their size; `stride` bytes a pixel, `channels` of them in use."""
+
+    def __init__(self, pixels, height, width, stride, channels):
+        self.pixels, self.height, self.width = pixels, height, width
+        self.stride, self.channels = stride, channels
+
+
+def execute(pixels, row, channels, height, width, out, scratch):
+    """Execute a row's geometry.
+
+    Parameters
+    ----------
+    pixels : uint8[src_h * src_w * channels]
+    row : PLAN[()]              a record
+    channels, height, width : int
+    out : uint8[height * width * 4]
+                                receives the window
+    scratch : Scratch
+
+    Raises
+    ------
+    PlanError                   if a size or a crop does not fit
+    """
+    h, w = int(row["src_h"]), int(row["src_w"])
+    if h < 1 or w < 1 or h * w * channels != pixels.size:
+        raise PlanError(f"{h} x {w} x {channels} is not {pixels.size} bytes")
+    image = _Image(pixels, h, w, channels, channels)
+    if row["orient"] > 1:
+        image = _upright(image, int(row["orient"]))
+    crop = tuple(int(row[name]) for name in ("crop_y", "crop_x", "crop_h", "crop_w"))
+    plain = crop[2:] == (height, width)
+    mirror = bool(row["mirror"])
+    steps = [name for name in ("resize", "warp", "pad", "fit1", "fit2") if _present(row, name)]
+    for number, name in enumerate(steps):
+        last = plain and number == len(steps) - 1
+        cut = (*crop, mirror, out) if last and name != "pad" else None
+        made = _STEPS[name](image, row, name, cut, scratch)
+        if made is None:
+            return
+        image = made
+    _inside(crop, image.height, image.width)
+    if plain:
+        whole = 0, 0, image.height, image.width
+        _resample(image, whole, image.height, image.width, NEAREST, (*crop, mirror, out), scratch)
+    else:
+        inter = int(row["crop_inter"])
+        cut = (0, 0, height, width, mirror, out)
+        _resample(image, crop, height, width, inter, cut, scratch)
+
+
+def _present(row, name):
+    return int(row[name if name == "pad" else f"{name}_h"]) > 0
+
+
+def _inside(crop, height, width):
+    y, x, h, w = crop
+    if h < 1 or w < 1 or y < 0 or x < 0 or y + h > height or x + w > width:
+        raise PlanError(f"crop y={y} x={x} h={h} w={w} is not inside {height} x {width}")
+
+
+def _upright(image, orientation):
+    """Apply an EXIF orientation."""
+    from gpuio.kernels import place
+
+    if orientation > 8:
+        raise PlanError(f"EXIF orientation {orientation} is not one of 1 to 8")
+    h, w = image.height, image.width
+    made = np.empty(4 * h * w, np.uint8)
+    place.orient(image.pixels, image.stride, h, w, orientation, made)
+    if orientation >= 5:
+        h, w = w, h
+    return _Image(made, h, w, 4, image.channels)
+
+
+def _whole(image, height, width):
+    """Return the cut that is all of an image, and the image it makes."""
+    made = _Image(np.empty(4 * height * width, np.uint8), height, width, 4, image.channels)
+    return (0, 0, height, width, False, made.pixels), made
+
+
+def _resize(image, row, name, cut, scratch):
+    """Resize as the fields `name` say; None if the window is made."""
+    height, width = int(row[f"{name}_h"]), int(row[f"{name}_w"])
+    if width < 1:
+        raise PlanError(f"{name} to {height} x {width}")
+    made = None
+    if cut is None:
+        cut, made = _whole(image, height, width)
+    _inside(cut[:4], height, width)
+    region = 0, 0, image.height, image.width
+    _resample(image, region, height, width, int(row[f"{name}_inter"]), cut, scratch)
+    return made
+
+
+def _warp(image, row, _name, cut, _scratch):
+    """Warp; None if the window is made."""
+    from gpuio.kernels import warp
+
+    height, width = int(row["warp_h"]), int(row["warp_w"])
+    if width < 1:
+        raise PlanError(f"warp to {height} x {width}")
+    made = None
+    if cut is None:
+        cut, made = _whole(image, height, width)
+    _inside(cut[:4], height, width)
+    weight = warp.warp_weights(int(row["warp_inter"]))
+    k = round(weight.shape[1] ** 0.5) or 1
+    matrix, fill = np.array(row["warp"]), int(row["fill"])
+    y, x, h, w, mirror, out = cut
+    warp.warp(
+        image.pixels, image.stride, image.height, image.width, matrix, weight, k, fill,
+        y, x, mirror, h, w, out,
+    )  # fmt: skip
+    return made
+
+
+def _pad(image, row, _name, _cut, _scratch):
+    """Put the border round."""
+    from gpuio.kernels import place
+
+    pad, fill = int(row["pad"]), int(row["fill"])
+    made = _whole(image, image.height + 2 * pad, image.width + 2 * pad)[1]
+    lanes = min(image.channels, 3)
+    place.border(
+        image.pixels, image.stride, image.height, image.width, pad, fill, lanes, made.pixels
+    )
+    return made
+
+
+_STEPS = {"resize": _resize, "warp": _warp, "pad": _pad, "fit1": _resize, "fit2": _resize}
+
+
+def _resample(image, region, height, width, inter, cut, scratch):
+    """Resize a region (y, x, h, w) of an image to height x width and keep a window of it."""
+    if not NEAREST <= inter <= LANCZOS4:
+        raise PlanError(f"interpolation {inter} is not one of 0 to 4")
+    h, w = region[2:]
+    same = (h, w) == (height, width)
+    half = (h, w) == (2 * height, 2 * width)
+    if same or inter == NEAREST or (inter == BILINEAR and not half):
+        _sample(image, region, height, width, inter, cut, scratch)
+    elif inter in (BILINEAR, AREA) and h >= height and w >= width:
+        _shrink(image, region, height, width, cut)
+    else:
+        _filter(image, region, height, width, inter, cut)
+
+
+def _sample(image, region, height, width, inter, cut, scratch):
+    """Resize by nearest or bilinear, or copy: a plan of one step for `make_window`."""
+    y, x, h, w, mirror, out = cut
+    step = np.zeros(1, PLAN)
+    step["src_h"], step["src_w"], step["mirror"] = image.height, image.width, mirror
+    if region == (0, 0, image.height, image.width):
+        step["resize_h"], step["resize_w"], step["resize_inter"] = height, width, inter
+        region = y, x, h, w
+    step["crop_y"], step["crop_x"], step["crop_h"], step["crop_w"] = region
+    step["crop_inter"] = inter
+    source = image.pixels
+    code = window.make_window(step, 0, source, image.stride, h, w, out, scratch.work)
+    if code < 0:
+        scratch.grow(-code)
+        code = window.make_window(step, 0, source, image.stride, h, w, out, scratch.work)
+    if code != window.DONE:
+        raise PlanError(f"step {step[0]} ended with {code}")
+
+
+def _start(image, region):
+    """Return base and pitch of a region, bytes."""
+    return image.stride * (region[0] * image.width + region[1]), image.stride * image.width
+
+
+def _shrink(image, region, height, width, cut):
+    """Average areas."""
+    from gpuio.kernels import resize
+    from gpuio.kernels.taps import area_taps
+
+    y, x, h, w, mirror, out = cut
+    base, pitch = _start(image, region)
+    if region[2] % height == 0 and region[3] % width == 0:
+        fy, fx = region[2] // height, region[3] // width
+        resize.shrink_whole(
+            image.pixels, base, pitch, image.stride, fy, fx, y, x, mirror, h, w, out
+        )
+        return
+    columns = np.arange(x, x + w)[:: -1 if mirror else 1]
+    x_taps = _gathered(area_taps(width, region[3]), columns)
+    y_taps = _gathered(area_taps(height, region[2]), np.arange(y, y + h))
+    rows = np.empty((2, 4 * w), np.float32)
+    resize.shrink(image.pixels, base, pitch, image.stride, *x_taps, *y_taps, out, rows)
+
+
+def _gathered(taps, wanted):
+    """Return (first, source, share) of the wanted pixels, in the order wanted."""
+    to, source, share = taps
+    begin, end = np.searchsorted(to, wanted), np.searchsorted(to, wanted, "right")
+    entries = np.concatenate([np.arange(b, e) for b, e in zip(begin, end, strict=True)])
+    first = np.concatenate([[0], np.cumsum(end - begin)]).astype(np.int32)
+    return first, source[entries], share[entries]
+
+
+def _filter(image, region, height, width, inter, cut):
+    """Resize by taps."""
+    from gpuio.kernels import resize
+    from gpuio.kernels.taps import rounded_values, taps
+
+    y, x, h, w, mirror, out = cut
+    base, pitch = _start(image, region)
+    columns = np.arange(x, x + w, dtype=np.int32)[:: -1 if mirror else 1]
+    x_index, x_weight = (table[columns] for table in taps(width, region[3], inter, clamp=True))
+    y_index, y_weight = (
+        np.ascontiguousarray(table[y : y + h])
+        for table in taps(height, region[2], inter, clamp=False)
+    )
+    rows = np.empty((y_weight.shape[1], 4 * w), np.int32)
+    rounded = rounded_values(width, image.channels, inter)
+    resize.filter_taps(
+        image.pixels, base, pitch, image.stride, image.channels, region[2], region[3],
+        x_index, x_weight, y_index, y_weight, rounded, np.ascontiguousarray(columns), out, rows,
+    )  # fmt: skip
