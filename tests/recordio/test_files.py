@@ -1,0 +1,237 @@
+"""MXRecordIO and MXIndexedRecordIO write what MXNet writes and behave as it does."""
+
+import gc
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+
+import gpuio as mx
+from gpuio.errors import FormatError, GpuioError, StorageError
+from gpuio.recordio import IRHeader, MXIndexedRecordIO, MXRecordIO, pack, unpack
+
+sys.path.insert(0, str(Path(__file__).parent))
+from payloads import MAGIC, PAYLOADS, RECORDS
+
+GOLDEN = Path(__file__).parent.parent / "data" / "recordio"
+
+
+def write_all(folder):
+    rec, idx = folder / "mine.rec", folder / "mine.idx"
+    writer = MXIndexedRecordIO(str(idx), str(rec), "w")
+    for key, payload in enumerate(PAYLOADS):
+        writer.write_idx(10 * key, payload)
+    for key, (label, identity, id2, blob) in enumerate(RECORDS):
+        writer.write_idx(1000 + key, pack(IRHeader(0, label, identity, id2), blob))
+    writer.close()
+    return rec, idx
+
+
+@pytest.fixture
+def five(tmp_path):
+    rec, idx = str(tmp_path / "five.rec"), str(tmp_path / "five.idx")
+    writer = MXIndexedRecordIO(idx, rec, "w")
+    for i in range(5):
+        writer.write_idx(10 * i, b"record %d" % i)
+    writer.close()
+    return rec, idx
+
+
+def test_files_are_mxnets_byte_for_byte(tmp_path):
+    rec, idx = write_all(tmp_path)
+    assert rec.read_bytes() == (GOLDEN / "golden.rec").read_bytes()
+    assert idx.read_bytes() == (GOLDEN / "golden.idx").read_bytes()
+
+
+def test_mxnets_file_reads_back_in_order_and_by_key():
+    with MXIndexedRecordIO(str(GOLDEN / "golden.idx"), str(GOLDEN / "golden.rec"), "r") as reader:
+        for key, payload in enumerate(PAYLOADS):
+            assert reader.read_idx(10 * key) == payload
+        for key, (label, identity, id2, blob) in enumerate(RECORDS):
+            header, image = unpack(reader.read_idx(1000 + key))
+            assert (header.id, header.id2, image) == (identity, id2, blob)
+            stored = header.label.tolist() if header.flag else header.label
+            flat = (
+                [x for row in label for x in row]
+                if label and isinstance(label, list) and isinstance(label[0], list)
+                else label
+            )
+            assert stored == (flat or 0.0)
+    with MXRecordIO(str(GOLDEN / "golden.rec"), "r") as reader:
+        assert [reader.read() for _ in PAYLOADS] == PAYLOADS
+
+
+def test_the_end_is_none_and_seeking_goes_on(five):
+    with MXIndexedRecordIO(five[1], five[0], "r") as reader:
+        while reader.read() is not None:
+            pass
+        assert reader.read() is None
+        assert reader.read_idx(20) == b"record 2"
+        assert reader.read() == b"record 3"
+        reader.reset()
+        assert reader.read() == b"record 0"
+
+
+def test_keys_and_offsets_are_open_to_see(five):
+    with MXIndexedRecordIO(five[1], five[0], "r") as reader:
+        assert reader.keys == [0, 10, 20, 30, 40]
+        assert reader.idx == {0: 0, 10: 16, 20: 32, 30: 48, 40: 64}
+        with pytest.raises(KeyError):
+            reader.read_idx(5)
+        with pytest.raises(AssertionError):
+            reader.tell()
+
+
+def test_keys_may_be_of_any_type(tmp_path):
+    rec, idx = str(tmp_path / "a.rec"), str(tmp_path / "a.idx")
+    with MXIndexedRecordIO(idx, rec, "w", key_type=str) as writer:
+        writer.write_idx("cat", b"meow")
+        assert writer.tell() == 12
+        writer.write_idx("dog", b"woof")
+    with MXIndexedRecordIO(idx, rec, "r", key_type=str) as reader:
+        assert reader.read_idx("dog") == b"woof"
+
+
+@pytest.mark.parametrize("flag", ["a", "rb", ""])
+def test_any_other_flag_is_a_value_error(tmp_path, flag):
+    with pytest.raises(ValueError, match=f"Invalid flag {flag}"):
+        MXRecordIO(str(tmp_path / "x.rec"), flag)
+
+
+def test_what_cannot_be_opened_is_named(tmp_path):
+    for path in (tmp_path / "no.rec", tmp_path):
+        with pytest.raises(mx.MXNetError, match=str(path)):
+            MXRecordIO(str(path), "r")
+    with pytest.raises(StorageError, match="no/such"):
+        MXRecordIO(str(tmp_path / "no/such/file.rec"), "w")
+
+
+def test_a_missing_index_leaves_no_file_open(five):
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(GpuioError, match="rec2idx"):
+        MXIndexedRecordIO(five[1] + ".no", five[0], "r")
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_only_bytes_are_written_and_only_by_writers(five, tmp_path):
+    with MXRecordIO(str(tmp_path / "w.rec"), "w") as writer:
+        for wrong in ("text", bytearray(b"x")):
+            with pytest.raises(TypeError):
+                writer.write(wrong)
+        with pytest.raises(AssertionError):
+            writer.read()
+    with MXRecordIO(five[0], "r") as reader, pytest.raises(AssertionError):
+        reader.write(b"x")
+
+
+def test_use_after_close_is_refused_as_mxnet_refuses_it(five):
+    reader = MXRecordIO(five[0], "r")
+    reader.close()
+    reader.close()
+    with pytest.raises(RuntimeError, match="Forbidden operation in multiple processes"):
+        reader.read()
+
+
+def test_a_reset_writer_starts_an_empty_file(tmp_path):
+    path = str(tmp_path / "w.rec")
+    with MXRecordIO(path, "w") as writer:
+        writer.write(b"gone")
+        writer.reset()
+        writer.write(b"kept")
+    with MXRecordIO(path, "r") as reader:
+        assert [reader.read(), reader.read()] == [b"kept", None]
+
+
+def test_pickling_closes_the_original_and_opens_the_copy(five):
+    reader = MXIndexedRecordIO(five[1], five[0], "r")
+    reader.read()
+    copy = pickle.loads(pickle.dumps(reader))
+    assert not reader.is_open
+    assert copy.is_open
+    assert copy.read_idx(40) == b"record 4"
+    assert copy.keys == [0, 10, 20, 30, 40]
+    assert not pickle.loads(pickle.dumps(reader)).is_open
+    copy.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_is_refused_until_it_seeks(five):
+    reader = MXIndexedRecordIO(five[1], five[0], "r")
+    reader.read()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            try:
+                reader.read()
+            except RuntimeError as error:
+                code = 2 if "Forbidden operation" in str(error) else 1
+            if code == 2 and reader.read_idx(30) == b"record 3" and reader.read() == b"record 4":
+                code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert reader.read() == b"record 1"
+    reader.close()
+
+
+def test_errors_name_path_and_offset(five):
+    data = bytearray(Path(five[0]).read_bytes())
+    data[32] ^= 0xFF
+    Path(five[0]).write_bytes(data)
+    with MXRecordIO(five[0], "r") as reader:
+        reader.read(), reader.read()
+        with pytest.raises(FormatError, match="Invalid RecordIO File") as raised:
+            reader.read()
+        assert (raised.value.path, raised.value.offset) == (five[0], 32)
+        assert isinstance(raised.value, RuntimeError)
+
+
+@pytest.mark.parametrize("cut", [3, 9, 15])
+def test_a_file_cut_in_its_last_record(five, cut):
+    Path(five[0]).write_bytes(Path(five[0]).read_bytes()[: 64 + cut])
+    with MXIndexedRecordIO(five[1], five[0], "r") as reader:
+        assert reader.read_idx(30) == b"record 3"
+        with pytest.raises(FormatError) as raised:
+            reader.read()
+        assert raised.value.offset == 64
+
+
+def test_records_beyond_four_gib(tmp_path):
+    rec, idx = tmp_path / "huge.rec", tmp_path / "huge.idx"
+    from gpuio.recordio.framing import encode
+
+    place = (5 << 30) + 4
+    payload = b"far away" + MAGIC
+    with rec.open("wb") as file:
+        file.write(encode(b"near"))
+        file.seek(place)
+        file.write(encode(payload))
+    idx.write_text(f"0\t0\n1\t{place}\n")
+    with MXIndexedRecordIO(str(idx), str(rec), "r") as reader:
+        assert reader.read_idx(1) == payload
+        assert reader.read() is None
+        assert reader.read_idx(0) == b"near"
+
+
+def test_a_dropped_writer_has_written_everything(tmp_path):
+    path = str(tmp_path / "w.rec")
+    writer = MXRecordIO(path, "w")
+    writer.write(b"x" * 10)
+    del writer
+    gc.collect()
+    with MXRecordIO(path, "r") as reader:
+        assert reader.read() == b"x" * 10
+
+
+def test_no_file_stays_open(five):
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        reader = MXIndexedRecordIO(five[1], five[0], "r")
+        reader.read()
+        del reader
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before

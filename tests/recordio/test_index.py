@@ -1,0 +1,175 @@
+"""Index files in every state are read, or refused by line; tables hold every record once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from making import write_rec
+
+from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
+from gpuio.recordio import MXRecordIO
+from gpuio.recordio.framing import encode
+from gpuio.recordio.index import build_index, open_table, read_index, write_index
+
+
+@pytest.fixture
+def six(tmp_path):
+    return write_rec(tmp_path, [b"x" * (5 * i) for i in range(6)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0\t0\n7\t16\n",
+        "0\t0\r\n7\t16\r\n",
+        "0 0\n7 16",
+        "\ufeff0\t0\n7\t16\n",
+        "0\t0\n\n \n7\t16\n",
+        "0\t0\textra\n7\t16\tfield\n",
+        "0\t0\n7\t16\n\0\0\0",
+        " 0\t0 \n 7\t16",
+    ],
+)
+def test_lines_of_every_habit_are_read(tmp_path, text):
+    path = tmp_path / "a.idx"
+    path.write_bytes(text.encode())
+    assert read_index(path) == ([0, 7], [0, 16])
+
+
+@pytest.mark.parametrize("line", ["7", "x\t16", "7\tx", "7\t1.5", "7\t-16"])
+def test_a_line_that_is_none_is_named(tmp_path, line):
+    path = tmp_path / "a.idx"
+    path.write_text(f"0\t0\n{line}\n")
+    with pytest.raises(FormatError, match="index line 2"):
+        read_index(path)
+
+
+def test_an_index_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.idx"
+    write_index(path, ["a", "b"], [0, 16])
+    assert path.read_text() == "a\t0\nb\t16\n"
+
+    def fail():
+        yield 0
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_index(path, ["c", "d"], fail())
+    assert path.read_text() == "a\t0\nb\t16\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.idx"]
+    with pytest.raises(StorageError, match="no/such"):
+        write_index(tmp_path / "no/such/a.idx", [], [])
+
+
+def test_a_built_index_is_the_one_that_was_written(six, tmp_path):
+    built = tmp_path / "built.idx"
+    assert build_index(six[0], built) == 6
+    assert built.read_bytes() == Path(six[1]).read_bytes()
+
+
+def test_a_table_is_the_same_with_and_without_an_index(six):
+    scanned, indexed = open_table([six[0]]), open_table([six[0]], [six[1]])
+    for name in ("offset", "length", "key", "file", "sizes"):
+        assert np.array_equal(getattr(scanned, name), getattr(indexed, name)), name
+    assert (scanned.indexed, indexed.indexed, len(indexed)) == (False, True, 6)
+
+
+def test_files_follow_each_other(six, tmp_path):
+    other = write_rec(tmp_path, [b"1", b"22"], name="other")
+    table = open_table([other[0], six[0]])
+    assert table.file.tolist() == [0, 0, *[1] * 6]
+    assert table.paths == (other[0], six[0])
+    with pytest.raises(FormatError, match="2 record files and 1 index files"):
+        open_table([other[0], six[0]], [six[1]])
+
+
+def test_order_is_by_offset_whatever_the_lines(six):
+    lines = Path(six[1]).read_text().splitlines()
+    Path(six[1]).write_text("\n".join(reversed(lines)))
+    assert open_table([six[0]], [six[1]]).key.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_keys_that_are_no_numbers_are_numbered_by_line(six):
+    offsets = [line.split("\t")[1] for line in Path(six[1]).read_text().splitlines()]
+    Path(six[1]).write_text("".join(f"k{i}\t{o}\n" for i, o in enumerate(offsets)))
+    assert open_table([six[0]], [six[1]]).key.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_repeated_offset_warns_and_counts_once(six):
+    text = Path(six[1]).read_text()
+    Path(six[1]).write_text(text + text.splitlines()[2] + "\n")
+    with pytest.warns(GpuioWarning, match="1 lines repeat an offset"):
+        table = open_table([six[0]], [six[1]])
+    assert len(table) == 6
+
+
+@pytest.mark.parametrize("offset", [10**6, 2**63 - 1, 2**64 - 1])
+def test_an_offset_beyond_the_file_is_refused(six, offset):
+    with Path(six[1]).open("a") as index:
+        index.write(f"9\t{offset}\n")
+    with pytest.raises(FormatError, match="beyond"):
+        open_table([six[0]], [six[1]])
+
+
+def test_an_offset_inside_a_record_is_refused(six):
+    text = Path(six[1]).read_text().splitlines()
+    text[3] = "3\t" + str(int(text[3].split("\t")[1]) + 4)
+    Path(six[1]).write_text("\n".join(text))
+    with pytest.raises(FormatError, match="no record starts where key 3 points") as raised:
+        open_table([six[0]], [six[1]])
+    assert raised.value.key == 3
+
+
+@pytest.mark.parametrize("keep", [[0, 2, 4], [1, 2, 3, 4, 5], [0, 1, 2, 3, 4]])
+def test_a_partial_index_warns_and_keeps_its_records(six, keep):
+    lines = Path(six[1]).read_text().splitlines()
+    whole = open_table([six[0]])
+    Path(six[1]).write_text("".join(lines[i] + "\n" for i in keep))
+    with pytest.warns(GpuioWarning, match=f"lists {len(keep)} of 6 records"):
+        table = open_table([six[0]], [six[1]])
+    assert table.key.tolist() == keep
+    assert table.length.tolist() == whole.length[keep].tolist()
+
+
+def test_an_empty_file_holds_no_record(tmp_path):
+    path = tmp_path / "empty.rec"
+    path.touch()
+    with pytest.raises(EmptyDatasetError, match="no record"):
+        open_table([str(path)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=20), st.randoms())
+def test_every_record_is_in_the_table_once(tmp_path_factory, blobs, random):
+    folder = tmp_path_factory.mktemp("table")
+    path = folder / "a.rec"
+    path.write_bytes(b"".join(map(encode, blobs)))
+    build_index(path, folder / "a.idx")
+    lines = (folder / "a.idx").read_text().splitlines()
+    random.shuffle(lines)
+    (folder / "a.idx").write_text("\n".join(lines))
+    table = open_table([str(path)], [str(folder / "a.idx")])
+    data = path.read_bytes()
+    assert [data[o : o + n] for o, n in zip(table.offset, table.length, strict=True)] == [
+        encode(blob) for blob in blobs
+    ]
+
+
+def test_an_index_of_many_lines_is_read_in_good_time(tmp_path):
+    import time
+
+    rec, idx = tmp_path / "a.rec", tmp_path / "a.idx"
+    writer = MXRecordIO(str(rec), "w")
+    for _ in range(1000):
+        writer.write(b"")
+    writer.close()
+    # a sparse index of a sparse file: lines are what is measured
+    with idx.open("w") as file:
+        file.writelines(f"{i}\t{8 * i}\n" for i in range(200_000))
+    with rec.open("r+b") as file:
+        file.write(encode(b"") * 200_000)
+    begun = time.process_time()
+    assert len(open_table([str(rec)], [str(idx)])) == 200_000
+    assert time.process_time() - begun < 2

@@ -1,0 +1,51 @@
+"""The forms of path_imgrec."""
+
+import pytest
+
+from gpuio.errors import EmptyDatasetError, OptionError, StorageError
+from gpuio.recordio.uri import divide, expand
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.rec", "a.rec", "c.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "empty.rec").touch()
+    return tmp_path
+
+
+def names(found):
+    return [path.rsplit("/", 1)[1] for path in found]
+
+
+def test_one_path_several_and_a_list(folder):
+    a, b = str(folder / "a.rec"), str(folder / "b.rec")
+    assert expand(b) == [b]
+    assert expand(f"{b};{a}") == [b, a]
+    assert expand([b, a]) == [b, a]
+    assert expand(f"file://{a}") == [a]
+    assert divide(f"{a};;{b}") == [a, b]
+    assert divide("") == []
+
+
+def test_a_folder_and_a_pattern_are_sorted_and_leave_empty_files_out(folder):
+    assert names(expand(str(folder))) == ["a.rec", "b.rec", "c.txt"]
+    assert names(expand(str(folder / r".*\.rec"))) == ["a.rec", "b.rec"]
+
+
+@pytest.mark.parametrize("name", ["no.rec", "[", "nowhere/.*"])
+def test_nothing_there_is_a_storage_error(folder, name):
+    with pytest.raises(StorageError, match="no such file"):
+        expand(str(folder / name))
+
+
+def test_only_empty_files_are_an_empty_data_set(folder):
+    with pytest.raises(EmptyDatasetError, match="the file is empty"):
+        expand(str(folder / "empty.rec"))
+
+
+def test_what_this_version_does_not_read_is_said(folder):
+    with pytest.raises(StorageError, match="s3:// is not read"):
+        expand("s3://bucket/a.rec")
+    with pytest.raises(OptionError, match="cache file"):
+        expand(str(folder / "a.rec") + "#cache")
