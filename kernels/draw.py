@@ -107,8 +107,8 @@ def _affine(state, s, row, angles, h, w):
     out_h, out_w = np.int64(min(new_h, np.float32(1e9))), np.int64(min(new_w, np.float32(1e9)))
     inter = _interpolation(state, s.inter_method, h, w, out_h, out_w)
     row.warp_inter = BILINEAR if inter == AREA else inter  # as warpAffine takes it
-    d0, d1, d2 = float(m0), float(m1), float(m2)
-    d3, d4, d5 = float(m3), float(m4), float(m5)
+    d0, d1, d2 = np.float64(m0), np.float64(m1), np.float64(m2)  # float() stays float32 here
+    d3, d4, d5 = np.float64(m3), np.float64(m4), np.float64(m5)
     det = d0 * d4 - d1 * d3
     det = 1.0 / det if det != 0.0 else 0.0
     i0, i1, i3, i4 = d4 * det, d1 * -det, d3 * -det, d0 * det
@@ -129,8 +129,9 @@ def _window(row, inter, y, x, h, w):
 @njit(nogil=True)
 def _round_half_up(value):
     """Round a non-negative float32 as C's `round`."""
-    floor = math.floor(float(value))
-    return np.int64(floor + 1 if float(value) - floor >= 0.5 else floor)
+    exact = np.float64(value)
+    floor = math.floor(exact)
+    return np.int64(floor + 1 if exact - floor >= 0.5 else floor)
 
 
 @njit(nogil=True)
@@ -231,7 +232,7 @@ def _geometry(state, s, row, angles, h, w):
 @njit(nogil=True)
 def _gain(state, reach):
     """Return 1 plus a number in [-reach, reach)."""
-    return np.float32(1.0 + float(between(state, np.float32(-reach), reach)))
+    return np.float32(1.0 + np.float64(between(state, np.float32(-reach), reach)))
 
 
 @njit(nogil=True)

@@ -136,8 +136,8 @@ def whole(state, low, high):
 @njit(nogil=True)
 def coin(state):
     """Return true with probability one half."""
-    low = float(_word(state))
-    high = float(_word(state))
+    low = np.float64(_word(state))
+    high = np.float64(_word(state))
     return (low + high * 2.0**32) * 2.0**-64 < 0.5
 
 
