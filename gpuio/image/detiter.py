@@ -187,7 +187,7 @@ class ImageDetIter(ImageIter):
 
     def _batch(self, rows: list[Sample], pad: int) -> DataBatch:
         """Lay finished samples out as a batch."""
-        data = np.empty((self.batch_size, *self.data_shape), np.float32)
+        data = self._pool.array((self.batch_size, *self.data_shape), np.float32)
         label = np.full((self.batch_size, *self.label_shape), -1, np.float32)
         for number, sample in enumerate(rows):
             fill_row(data[number], sample.row)
@@ -199,7 +199,7 @@ class ImageDetIter(ImageIter):
                     **(sample.place or {}),
                 )
             label[number, : boxes.shape[0]] = boxes
-        return DataBatch([host_array(data)], [host_array(label)], pad=pad)
+        return DataBatch([data], [host_array(label)], pad=pad)
 
     def reshape(
         self,

@@ -130,12 +130,12 @@ class ImageIter(SampleIter):
 
     def _batch(self, rows: list[Sample], pad: int) -> DataBatch:
         """Lay finished samples out as a batch."""
-        data = np.empty((self.batch_size, *self.data_shape), np.float32)
+        data = self._pool.array((self.batch_size, *self.data_shape), np.float32)
         label = np.empty(self.provide_label[0][1], self.dtype)
         for number, sample in enumerate(rows):
             fill_row(data[number], sample.row)
             label[number] = self._label(sample)
-        return DataBatch([host_array(data)], [host_array(label)], pad=pad)
+        return DataBatch([data], [host_array(label)], pad=pad)
 
     def _label(self, sample: Sample) -> Any:
         """Return a sample's label, one number or `label_width` of them."""

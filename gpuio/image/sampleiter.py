@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuio.backend.pool import HostPool
 from gpuio.errors import ClosedError
 from gpuio.image import iterstate
 from gpuio.image.chain import Chain, check_row
@@ -62,6 +63,7 @@ class SampleIter(DataIter):
         self._carry: list[Sample] = []
         self._carried = 0  # samples carried into this epoch
         self._wanted = 1  # samples worth decoding ahead
+        self._pool = HostPool(keep=2)
         self._ended = self._closed = False
         self.reset()
 
@@ -118,6 +120,7 @@ class SampleIter(DataIter):
         self._closed = True
         self._stop_feed()
         self._source.close()
+        self._pool.close()
 
     def _require_open(self) -> None:
         if getattr(self, "_closed", False):

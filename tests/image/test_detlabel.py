@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpuio.errors import RecordError
+from gpuio.image.detlabel import check_valid_label, parse_label
+
+BOX = [1, 0.1, 0.2, 0.5, 0.6]
+
+
+def test_the_header_goes_and_empty_boxes_go():
+    label = parse_label([4, 5, 9, 9, *BOX, 2, 0.5, 0.5, 0.5, 0.9])
+    assert label.dtype == np.float32
+    assert np.allclose(label, [BOX])
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ([2, 5, 1], "Label shape is invalid"),
+        ([2, 4, *BOX, 1, 2, 3], "inconsistent with annotation width 4"),
+        ([1, 5, *BOX, 1], "header of 1"),
+        ([2, 5, *BOX, 1], "inconsistent"),
+        ([2, 5, 1, 0.5, 0.5, 0.5, 0.9], "no valid label"),
+    ],
+)
+def test_what_is_no_label_is_a_runtime_error(raw, message):
+    with pytest.raises(RecordError, match=message) as caught:
+        parse_label(raw)
+    assert isinstance(caught.value, RuntimeError)
+
+
+@pytest.mark.parametrize("label", [[], [[-1, 0.1, 0.1, 0.5, 0.5]], [[1, 0.5, 0.1, 0.5, 0.5]]])
+def test_an_augmented_label_needs_a_valid_object(label):
+    check_valid_label(np.array([BOX]))
+    with pytest.raises(RecordError):
+        check_valid_label(np.array(label))
