@@ -24,16 +24,16 @@ def test_all_options_come_in_mxnets_order():
         pca_noise=0.1,
         rand_gray=0.1,
     )
-    assert [type(aug).__name__.removesuffix("Aug") for aug in augs] == [
-        "Resize",
-        "RandomSizedCrop",
-        "HorizontalFlip",
-        "Cast",
-        "ColorJitter",
-        "HueJitter",
-        "Lighting",
-        "RandomGray",
-        "ColorNormalize",
+    assert [type(aug) for aug in augs] == [
+        image.ResizeAug,
+        image.RandomSizedCropAug,
+        image.HorizontalFlipAug,
+        image.CastAug,
+        image.ColorJitterAug,
+        image.HueJitterAug,
+        image.LightingAug,
+        image.RandomGrayAug,
+        image.ColorNormalizeAug,
     ]
 
 
