@@ -1,0 +1,397 @@
+"""What a batch asks of `augment.cu`: its tables, its scratch memory, and the launches in order.
+
+Everything that does not depend on a pixel is worked out here, for all rows at once: which steps an
+image has, where each reads and writes, the taps' scale. The kernels read one `VIEW` an image and a
+stage. A step that only crops is folded into the step before it, so the common chains (one resize,
+one crop, a flip) are a single launch; an image with more resamplings, or with a contrast change,
+which needs the mean of the whole window first, takes a stage for each.
+
+Addresses are plain integers: nothing here knows what kind of memory they point into.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gpuio.kernels import tables
+from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, c_struct
+from gpuio.kernels.taps import rounded_values, taps
+
+__all__ = ["JOB", "VIEW", "Launch", "Work", "structs"]
+
+# kinds of a view beside the five interpolations
+COPY, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE = range(10, 16)
+
+VIEW = np.dtype(
+    [
+        ("source", np.uint64),  # address of pixel (0, 0); 0 = no image
+        ("step_y", np.int64),  # bytes from a pixel to the one below; negative where flipped
+        ("step_x", np.int64),
+        ("target", np.uint64),  # where a stage writes its packed uint8[h, w, C]
+        ("scale_y", np.float64),  # source pixels a destination pixel
+        ("scale_x", np.float64),
+        ("taps_y", np.uint64),  # Lanczos: const int[dst][9], first source pixel and weights
+        ("taps_x", np.uint64),  # the same for columns; warp: const short[1024][k * k]
+        ("kind", np.int32),
+        ("src_h", np.int32),
+        ("src_w", np.int32),
+        ("dst_h", np.int32),  # size of the whole result, of which the window is made
+        ("dst_w", np.int32),
+        ("y", np.int32),  # the window in the result
+        ("x", np.int32),
+        ("h", np.int32),
+        ("w", np.int32),
+        ("inter", np.int32),  # interpolation of a warp
+        ("rounded", np.int32),  # bicubic: values of a result's row that are summed in float32
+    ],
+    align=True,
+)
+
+JOB = np.dtype(
+    [
+        ("plans", np.uint64),  # const Plan*
+        ("views", np.uint64),  # const View*
+        ("terms", np.uint64),  # const float[n][3][4]: mean, factor, shift
+        ("sums", np.uint64),  # unsigned long long[n]: of the window's gray values
+        ("mean_image", np.uint64),  # const float[C][H][W], or 0
+        ("out", np.uint64),
+        ("height", np.int32),
+        ("width", np.int32),
+    ],
+    align=True,
+)
+
+_BLOCK = 256
+_SUM_BLOCKS = 8  # of gray_sum, an image
+_VECTOR_BYTES = 16
+_ITEMSIZE = {"float32": 4, "float16": 2, "bfloat16": 2, "uint8": 1, "int8": 1}
+_ALIGN = 256  # bytes: between tables, and between images in scratch memory
+_COMMON = (COPY, NEAREST, BILINEAR, HALVE)
+_OPEN = 1 << 63  # marks an offset where an address is to stand
+_STEPS = ("resize", "warp", "pad", "fit1", "fit2")
+
+
+class Launch(NamedTuple):
+    """One kernel launch: name, grid and block as CUDA counts them (x first), arguments."""
+
+    name: str
+    grid: tuple[int, int]
+    block: tuple[int]
+    args: tuple[np.uint64]
+
+
+def structs():
+    """Return the C declarations that stand in front of `augment.cu`."""
+    return c_struct("Plan") + c_struct("View", VIEW) + c_struct("Job", JOB)
+
+
+class Work:
+    """One batch's work.
+
+    Parameters
+    ----------
+    rows : PLAN[n]
+    addresses : uint64[n]           decoded uint8[src_h, src_w, C], packed; 0 = no image
+    channels, height, width : int   of an output image
+    dtype : {"float32", "float16", "bfloat16", "uint8", "int8"}
+    layout : {"NCHW", "NHWC"}
+    mean, std : float32[C]
+    scale : float
+    mean_image : float32[C, H, W], optional
+
+    Attributes
+    ----------
+    misfits : list of int           rows whose plan does not fit its image; left zero
+    table_bytes, scratch_bytes : int
+                                    device memory that `place` needs
+    """
+
+    def __init__(
+        self,
+        rows,
+        addresses,
+        *,
+        channels,
+        height,
+        width,
+        dtype,
+        layout,
+        mean,
+        std,
+        scale,
+        mean_image=None,
+    ):
+        self._rows = np.ascontiguousarray(rows)
+        self._channels, self._height, self._width = channels, height, width
+        self._kernel = f"{dtype}_{layout.lower()}_{channels}"
+        self._values = _VECTOR_BYTES // _ITEMSIZE[dtype]
+        self._terms = _terms(self._rows, dtype, mean, std, scale)
+        centred = mean_image is not None and dtype not in ("uint8", "int8")
+        self._mean_image = np.ascontiguousarray(mean_image, np.float32) if centred else None
+        self.scratch_bytes = 0
+        self._stages = []
+        self._taps = _Taps()
+        self._now = _oriented(self._rows, addresses, channels)
+        self.misfits = self._refuse()
+        self._walk()
+        parts = self._parts()
+        starts = np.cumsum([0, *(-(-part.nbytes // _ALIGN) * _ALIGN for part in parts)])
+        self._starts = starts[:-1].tolist()
+        self.table_bytes = int(starts[-1])
+
+    def place(self, tables_address, scratch_address, out_address):
+        """Return what to copy to `tables_address` and what to launch after that.
+
+        Returns
+        -------
+        uint8[table_bytes]          host
+        list of Launch              for one stream, in order
+        """
+        parts = self._parts()
+        jobs, views = parts[0], parts[-1]
+        at = [tables_address + start for start in self._starts]
+        jobs["plans"], jobs["terms"], jobs["sums"] = at[1], at[2], at[3]
+        jobs["mean_image"] = at[4] if self._mean_image is not None else 0
+        jobs["views"] = at[-1] + np.arange(len(jobs)) * views[0].nbytes
+        jobs["out"], jobs["height"], jobs["width"] = out_address, self._height, self._width
+        _settle(views, ("source", "target"), scratch_address)
+        _settle(views, ("taps_y", "taps_x"), at[5])
+        host = np.zeros(self.table_bytes, np.uint8)
+        for start, part in zip(self._starts, parts, strict=True):
+            host[start : start + part.nbytes] = part.reshape(-1).view(np.uint8)
+        return host, self._launches(at[0])
+
+    def _parts(self):
+        """Return the tables, addresses open: jobs, plans, terms, sums, mean image, taps, views.
+
+        Views of stages and of the last step lie one after the other, a job for each.
+        """
+        count = len(self._rows)
+        return [
+            np.zeros(len(self._stages) + 1, JOB),
+            self._rows,
+            self._terms,
+            np.zeros(count, np.uint64),
+            np.zeros(0) if self._mean_image is None else self._mean_image,
+            np.concatenate(self._taps.parts),
+            np.stack([*self._stages, self._now]),
+        ]
+
+    def _launches(self, jobs):
+        """Return the launches: each stage, the sums, the last step."""
+        count = len(self._rows)
+        args = [(np.uint64(jobs + k * JOB.itemsize),) for k in range(len(self._stages) + 1)]
+        launches = []
+        for views, arg in zip(self._stages, args[:-1], strict=True):
+            largest = int((views["h"].astype(np.int64) * views["w"]).max())
+            blocks = min(max(-(-largest // _BLOCK), 1), 4096)
+            launches.append(Launch(f"stage_{self._channels}", (blocks, count), (_BLOCK,), arg))
+        if self._rows["jitter"].any():
+            name = f"gray_sum_{self._channels}"
+            launches.append(Launch(name, (_SUM_BLOCKS, count), (_BLOCK,), args[-1]))
+        blocks = -(-self._height * self._width // (self._values * _BLOCK))
+        launches.append(Launch(f"finish_{self._kernel}", (blocks, count), (_BLOCK,), args[-1]))
+        return launches
+
+    def _refuse(self):
+        """Take out the rows that ask for what is not there, and return them."""
+        rows, now = self._rows, self._now
+        height, width = now["dst_h"].astype(np.int64), now["dst_w"].astype(np.int64)
+        bad = (rows["src_h"] < 1) | (rows["src_w"] < 1)
+        bad |= (rows["orient"] < 0) | (rows["orient"] > 8)
+        for name in _STEPS:
+            if name == "pad":
+                height, width = height + 2 * rows["pad"], width + 2 * rows["pad"]
+                continue
+            on = rows[f"{name}_h"] > 0
+            bad |= on & ((rows[f"{name}_w"] < 1) | ~_known(rows[f"{name}_inter"]))
+            height = np.where(on, rows[f"{name}_h"], height)
+            width = np.where(on, rows[f"{name}_w"], width)
+        y, x, h, w = (rows[f"crop_{name}"].astype(np.int64) for name in "yxhw")
+        bad |= (h < 1) | (w < 1) | (y < 0) | (x < 0) | (y + h > height) | (x + w > width)
+        bad |= ((h != self._height) | (w != self._width)) & ~_known(rows["crop_inter"])
+        if self._channels == 1:
+            bad |= (rows["jitter"] != 0) | (rows["hls_on"] != 0) | (rows["pca_on"] != 0)
+        bad &= now["source"] != 0
+        now["source"][bad] = 0
+        return np.flatnonzero(bad).tolist()
+
+    def _walk(self):
+        """Go through the steps: a stage for each that another reads, the last one in `_now`."""
+        rows, now = self._rows, self._now
+        has = np.stack([rows["pad" if name == "pad" else f"{name}_h"] > 0 for name in _STEPS])
+        fits = (rows["crop_h"] == self._height) & (rows["crop_w"] == self._width)
+        order = np.arange(1, len(_STEPS) + 1)[:, None]
+        last = np.where(fits, (has * order).max(axis=0), len(_STEPS) + 1)
+        alive = now["source"] != 0
+        for step, name in enumerate(_STEPS, 1):
+            mine = has[step - 1] & alive
+            if not mine.any():
+                continue
+            self._aim(name, mine)
+            self._store(mine & (last > step))
+        now["y"], now["x"] = rows["crop_y"], rows["crop_x"]
+        self._crop(~fits & alive)
+        now["h"], now["w"] = self._height, self._width
+        # the last step knows the common kinds only, and reads a contrast's window twice
+        self._store(alive & ((rows["jitter"] != 0) | ~np.isin(now["kind"], _COMMON)))
+
+    def _aim(self, name, mine):
+        """Let the view of some rows make step `name` of what it reads, all of it."""
+        now, rows = self._now[mine], self._rows[mine]
+        now["src_h"], now["src_w"] = now["dst_h"], now["dst_w"]
+        if name == "pad":
+            now["dst_h"] += 2 * rows["pad"]
+            now["dst_w"] += 2 * rows["pad"]
+            now["kind"] = BORDER
+        else:
+            now["dst_h"], now["dst_w"] = rows[f"{name}_h"], rows[f"{name}_w"]
+            now["inter"] = rows[f"{name}_inter"]
+            now["kind"] = WARP
+            if name == "warp":
+                self._taps.warp(now)
+            else:
+                self._taps.resize(now, self._channels)
+        now["h"], now["w"], now["y"], now["x"] = now["dst_h"], now["dst_w"], 0, 0
+        self._now[mine] = now
+
+    def _crop(self, mine):
+        """Let the view of some rows resize their crop to the output."""
+        now, rows = self._now[mine], self._rows[mine]
+        now["source"] += (now["y"] * now["step_y"] + now["x"] * now["step_x"]).astype(np.uint64)
+        now["y"], now["x"] = 0, 0
+        now["src_h"], now["src_w"] = rows["crop_h"], rows["crop_w"]
+        now["dst_h"], now["dst_w"] = self._height, self._width
+        now["inter"] = rows["crop_inter"]
+        self._taps.resize(now, self._channels)
+        self._now[mine] = now
+
+    def _store(self, mine):
+        """Make a stage of the views of some rows, and let their views read its result.
+
+        Addresses in scratch memory have their highest bit set until `place` knows where it is.
+        """
+        if not mine.any():
+            return
+        now = self._now[mine]
+        size = now["h"].astype(np.int64) * now["w"] * self._channels
+        ends = np.cumsum(-(-size // _ALIGN) * _ALIGN)
+        starts = self.scratch_bytes + ends - (-(-size // _ALIGN) * _ALIGN)
+        self.scratch_bytes += int(ends[-1])
+        now["target"] = starts.astype(np.uint64) | np.uint64(_OPEN)
+        stage = np.zeros(len(self._rows), VIEW)
+        stage[mine] = now
+        self._stages.append(stage)
+        now["source"], now["target"] = now["target"], 0
+        now["step_y"], now["step_x"] = now["w"].astype(np.int64) * self._channels, self._channels
+        now["dst_h"], now["dst_w"] = now["h"], now["w"]
+        now["kind"], now["y"], now["x"] = COPY, 0, 0
+        self._now[mine] = now
+
+
+def _oriented(rows, addresses, channels):
+    """Return views of the decoded images, their EXIF orientation applied by the way of reading."""
+    views = np.zeros(len(rows), VIEW)
+    height, width = rows["src_h"].astype(np.int64), rows["src_w"].astype(np.int64)
+    orient = rows["orient"]
+    up = np.isin(orient, (3, 4, 6, 7))
+    left = np.isin(orient, (2, 3, 7, 8))
+    turned = orient >= 5
+    below, right = width * channels, np.full(len(rows), channels, np.int64)
+    corner = up * (height - 1) * below + left * (width - 1) * right
+    below, right = np.where(up, -below, below), np.where(left, -right, right)
+    views["source"] = np.where(addresses != 0, addresses + corner.astype(np.uint64), 0)
+    views["step_y"], views["step_x"] = (
+        np.where(turned, right, below),
+        np.where(turned, below, right),
+    )
+    views["dst_h"], views["dst_w"] = (
+        np.where(turned, width, height),
+        np.where(turned, height, width),
+    )
+    views["kind"] = COPY
+    return views
+
+
+def _known(inter):
+    """Say which interpolations are one of the five."""
+    return (inter >= NEAREST) & (inter <= LANCZOS4)
+
+
+def _settle(views, fields, base):
+    """Make offsets, whose highest bit is set, addresses from `base` on."""
+    for field in fields:
+        inside = views[field] >> np.uint64(63) != 0
+        views[field][inside] ^= np.uint64(_OPEN)
+        views[field][inside] += np.uint64(base)
+
+
+class _Taps:
+    """Tables that the host works out: weights of Lanczos resizes and warps, each once a batch."""
+
+    def __init__(self):
+        self.parts = [np.zeros(0, np.uint8)]
+        self._offsets = {}
+        self._size = 0
+
+    def resize(self, views, channels):
+        """Choose how each view resizes, and give it its tables."""
+        _resize(views)
+        views["rounded"] = np.where(
+            views["kind"] == CUBIC, rounded_values(views["dst_w"], channels, CUBIC), 0
+        )
+        for k in np.flatnonzero(views["kind"] == LANCZOS4).tolist():
+            for axis, size in (("y", "h"), ("x", "w")):
+                key = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]), axis)
+                if key not in self._offsets:
+                    index, weight = taps(*key[:2], LANCZOS4, clamp=axis == "x")
+                    self._add(key, np.concatenate([index[:, :1], weight], 1, dtype=np.int32))
+                views[f"taps_{axis}"][k] = self._offsets[key] | _OPEN
+
+    def warp(self, views):
+        """Give each view of a warp the weights of its interpolation."""
+        for method in np.unique(views["inter"]).tolist():
+            if method not in self._offsets:
+                from gpuio.kernels.warp import warp_weights  # noqa: PLC0415 -- compiles kernels
+
+                self._add(method, warp_weights(method))
+            views["taps_x"][views["inter"] == method] = self._offsets[method] | _OPEN
+
+    def _add(self, key, table):
+        """Keep a table, aligned to 16 bytes."""
+        flat = np.zeros(-(-table.nbytes // 16) * 16, np.uint8)
+        flat[: table.nbytes] = np.ascontiguousarray(table).reshape(-1).view(np.uint8)
+        self._offsets[key] = self._size
+        self.parts.append(flat)
+        self._size += flat.size
+
+
+def _resize(views):
+    """Choose how each view resizes, from its sizes and its interpolation."""
+    src_h, src_w, dst_h, dst_w = (views[name] for name in ("src_h", "src_w", "dst_h", "dst_w"))
+    views["scale_y"] = 1.0 / (dst_h.astype(np.float64) / src_h)
+    views["scale_x"] = 1.0 / (dst_w.astype(np.float64) / src_w)
+    inter = views["inter"]
+    kind = inter.copy()
+    shrinks = (inter == AREA) & (src_h >= dst_h) & (src_w >= dst_w)
+    kind[shrinks] = SHRINK
+    kind[shrinks & (src_h % dst_h == 0) & (src_w % dst_w == 0)] = SHRINK_WHOLE
+    halves = (src_h == 2 * dst_h) & (src_w == 2 * dst_w)
+    kind[halves & ((inter == AREA) | (inter == BILINEAR))] = HALVE
+    kind[(src_h == dst_h) & (src_w == dst_w)] = COPY
+    views["kind"] = kind
+
+
+def _terms(rows, dtype, mean, std, scale):
+    """Return mean, factor and shift of every row and channel, float32[n, 3, 4]."""
+    made = np.zeros((len(rows), 3, 4), np.float32)
+    mean, std, scale = np.asarray(mean, np.float32), np.asarray(std, np.float32), np.float32(scale)
+    if dtype == "int8":
+        made[:, 0, : len(mean)] = tables.round_half_away(mean)
+        return made
+    made[:, 0, : len(mean)] = mean
+    made[:, 1, : len(mean)] = (rows["gain"] * scale)[:, None] / std
+    made[:, 2, : len(mean)] = (rows["shift"] * scale)[:, None] / std
+    return made

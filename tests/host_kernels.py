@@ -1,0 +1,41 @@
+"""augment.cu compiled for the host: the GPU's code, run one thread after the other."""
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from gpuio.kernels.gpu import source
+
+FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w")
+SHIM = Path(__file__).parent / "kernels" / "host_cuda.h"
+
+
+@functools.cache
+def library():
+    """Compile once a process and load; skip the test where there is no C++ compiler."""
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    folder = Path(tempfile.mkdtemp(prefix="gpuio-host-kernels-"))
+    unit, made = folder / "augment.cpp", folder / "augment.so"
+    unit.write_text(SHIM.read_text() + source())
+    subprocess.run(
+        [compiler, *FLAGS, str(unit), "-o", str(made)],
+        check=True,
+        timeout=300,
+    )
+    loaded = ctypes.CDLL(str(made))
+    shutil.rmtree(folder)
+    loaded.host_launch.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 3
+    return loaded
+
+
+def launch(name, grid, block, args):
+    """Run one launch to its end."""
+    kernel = ctypes.cast(getattr(library(), name), ctypes.c_void_p)
+    library().host_launch(kernel, int(args[0]), grid[0], grid[1], block[0])

@@ -1,0 +1,55 @@
+// The words of CUDA that augment.cu uses, for a host compiler: one thread after the other.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#define __device__
+#define __global__
+#define __noinline__
+
+struct Three {
+  unsigned x, y, z;
+};
+static thread_local Three blockIdx, threadIdx, blockDim, gridDim;
+
+static inline unsigned __float_as_uint(float value) {
+  unsigned bits;
+  std::memcpy(&bits, &value, 4);
+  return bits;
+}
+
+static inline unsigned short host_half_bits(float value) {
+  unsigned bits = __float_as_uint(value), sign = bits >> 16 & 0x8000u;
+  bits &= 0x7FFFFFFFu;
+  if (bits > 0x7F800000u) return sign | 0x7E00u;
+  if (bits >= 0x477FF000u) return sign | 0x7C00u;
+  if (bits < 0x33000001u) return sign;
+  int exponent = (int)(bits >> 23) - 127;
+  unsigned mantissa = (bits & 0x7FFFFFu) | 0x800000u;
+  int shift = exponent < -14 ? -1 - exponent : 13;  // bits that do not fit
+  unsigned half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1), tie = 1u << (shift - 1);
+  half += rest > tie || (rest == tie && (half & 1));
+  if (exponent >= -14) half += (unsigned)(exponent + 14) << 10;  // the hidden bit adds one more
+  return (unsigned short)(sign | half);
+}
+
+static inline unsigned long long atomicAdd(unsigned long long* where, unsigned long long what) {
+  unsigned long long before = *where;
+  *where += what;
+  return before;
+}
+
+struct Job;
+extern "C" void host_launch(void (*kernel)(const Job*), const Job* job, unsigned x, unsigned y,
+                            unsigned threads) {
+  gridDim = {x, y, 1};
+  blockDim = {threads, 1, 1};
+  for (unsigned j = 0; j < y; j++)
+    for (unsigned i = 0; i < x; i++)
+      for (unsigned t = 0; t < threads; t++) {
+        blockIdx = {i, j, 0};
+        threadIdx = {t, 0, 0};
+        kernel(job);
+      }
+}

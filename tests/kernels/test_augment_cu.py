@@ -1,0 +1,251 @@
+"""augment.cu: compiles for GPUs that are not here, and as host C++ equals the CPU kernels' bits."""
+
+import shutil
+import subprocess
+
+import host_kernels
+import numpy as np
+import pytest
+from plans import STEPS, plain, random_plan
+
+from gpuio.kernels import cpu, reference, tables
+from gpuio.kernels.gpu import compile_only, source
+from gpuio.kernels.layout import PLAN
+from gpuio.kernels.nvrtc import CompileError, compile_source, locate
+from gpuio.kernels.work import JOB, VIEW, Work, structs
+
+COLOUR = {"jitter", "hls", "pca"}
+
+
+def arena(nbytes):
+    """Return uint8[nbytes] aligned to 256 bytes, poisoned."""
+    memory = np.full(nbytes + 256, 0xA5, np.uint8)
+    start = -memory.ctypes.data % 256
+    return memory[start : start + nbytes]
+
+
+def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
+    """Run a batch on the host-compiled kernels; return the values and the refused rows."""
+    addresses = np.array([0 if p is None else p.ctypes.data for p in pictures], np.uint64)
+    work = Work(rows, addresses, channels=channels, height=height, width=width, **how)
+    storage = tables.storage(how["dtype"])
+    shape = (len(rows), channels, height, width)
+    if how["layout"] == "NHWC":
+        shape = (len(rows), height, width, channels)
+    size = int(np.prod(shape)) * storage.itemsize
+    table, scratch = arena(work.table_bytes), arena(work.scratch_bytes)
+    out = arena(size + 32)[shift_bytes : shift_bytes + size]
+    host, launches = work.place(table.ctypes.data, scratch.ctypes.data, out.ctypes.data)
+    table[:] = host
+    for launch in launches:
+        host_kernels.launch(*launch)
+    return out.view(storage).reshape(shape), work, launches
+
+
+def random_case(rng, steps, inters):
+    """Draw an output, pictures and plans for them."""
+    channels = int(rng.choice([1, 3, 4]))
+    height, width = map(int, rng.integers(1, 40, 2))
+    if rng.random() < 0.4:
+        width = 16 * int(rng.integers(1, 3))
+    shapes = [tuple(map(int, rng.integers(1, 70, 2))) for _ in range(4)]
+    pictures = [rng.integers(0, 256, (*s, channels), dtype=np.uint8) for s in shapes]
+    allowed = set(steps) - (COLOUR if channels == 1 else set())
+    rows = np.concatenate([random_plan(rng, *s, height, width, allowed, inters) for s in shapes])
+    how = {
+        "dtype": str(rng.choice(tables.DTYPES)),
+        "layout": str(rng.choice(["NCHW", "NHWC"])),
+        "mean": rng.uniform(0, 255, channels).astype(np.float32),
+        "std": rng.uniform(0.3, 60, channels).astype(np.float32),
+        "scale": float(np.float32(rng.uniform(0.5, 2))),
+    }
+    if rng.random() < 0.2:
+        how["mean_image"] = rng.uniform(0, 255, (channels, height, width)).astype(np.float32)
+    return rows, pictures, (height, width, channels), how
+
+
+def on_cpu(rows, pictures, shape, how):
+    """Make the same batch with the CPU kernels."""
+    normalisation = cpu.Normalisation(
+        how["dtype"], how["mean"], how["std"], how["scale"], how["layout"], how.get("mean_image")
+    )
+    out = np.zeros(shape, tables.storage(how["dtype"]))
+    scratch = cpu.Scratch()
+    for k, picture in enumerate(pictures):
+        cpu.augment(picture, rows[k : k + 1], normalisation, out[k], scratch)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("steps", "inters", "count"),
+    [
+        ({"resize", "crop", "mirror", "gain"}, (0, 1), 250),
+        ({"resize", "crop", "jitter", "hls", "pca", "mirror"}, (1,), 150),
+        ({"resize", "warp", "fit", "pad", "crop", "mirror", "orient"}, (0, 1, 2, 3, 4), 200),
+        (set(STEPS), (0, 1, 2, 3, 4), 250),
+    ],
+    ids=["common", "colours", "geometry", "everything"],
+)
+def test_random_plans_give_the_bits_of_the_cpu_kernels(steps, inters, count):
+    rng = np.random.default_rng(count)
+    for _ in range(count):
+        rows, pictures, size, how = random_case(rng, steps, inters)
+        ours, work, _ = execute(rows, pictures, *size, **how)
+        assert work.misfits == []
+        theirs = on_cpu(rows, pictures, ours.shape, how)
+        for k in range(len(rows)):
+            assert ours[k].tobytes() == theirs[k].tobytes(), (k, how, rows[k])
+
+
+def test_random_plans_give_the_windows_of_the_reference():
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        rows, pictures, (height, width, channels), _ = random_case(rng, set(STEPS), (0, 1, 2, 3, 4))
+        how = {
+            "dtype": "uint8",
+            "layout": "NHWC",
+            "mean": np.zeros(channels, np.float32),
+            "std": np.ones(channels, np.float32),
+            "scale": 1.0,
+        }
+        ours, _, _ = execute(rows, pictures, height, width, channels, **how)
+        for k, picture in enumerate(pictures):
+            window = reference.window(picture, rows[k], height, width)
+            order = [2, 1, 0, 3][:channels] if channels >= 3 else [0]
+            assert np.array_equal(ours[k], window[..., order]), rows[k]
+
+
+def test_a_common_plan_is_one_launch_and_a_contrast_change_three():
+    picture = np.zeros((40, 50, 3), np.uint8)
+    row = plain(40, 50)
+    row["resize_h"], row["resize_w"], row["resize_inter"] = 32, 36, 1
+    row["crop_h"], row["crop_w"], row["mirror"] = 24, 24, 1
+    how = {"dtype": "float16", "layout": "NCHW", "mean": [0] * 3, "std": [1] * 3, "scale": 1.0}
+    _, work, launches = execute(row, [picture], 24, 24, 3, **how)
+    assert [launch.name for launch in launches] == ["finish_float16_nchw_3"]
+    assert work.scratch_bytes == 0
+    row["jitter"] = 1
+    _, _, launches = execute(row, [picture], 24, 24, 3, **how)
+    assert [launch.name for launch in launches] == [
+        "stage_3",
+        "gray_sum_3",
+        "finish_float16_nchw_3",
+    ]
+
+
+@pytest.mark.parametrize("dtype", tables.DTYPES)
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("shift_bytes", [0, 4])
+def test_aligned_and_unaligned_outputs_hold_the_same_values(dtype, layout, shift_bytes):
+    rng = np.random.default_rng(2)
+    picture = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    how = {
+        "dtype": dtype,
+        "layout": layout,
+        "mean": np.array([1, 2, 3], np.float32),
+        "std": np.array([4, 5, 6], np.float32),
+        "scale": 1.0,
+    }
+    for side in (32, 31):
+        row = plain(32, 32)
+        row["crop_h"], row["crop_w"] = side, side
+        ours, _, _ = execute(row, [picture], side, side, 3, shift_bytes, **how)
+        assert ours.tobytes() == on_cpu(row, [picture], ours.shape, how).tobytes()
+
+
+def test_rows_without_an_image_are_zero():
+    rng = np.random.default_rng(3)
+    picture = rng.integers(1, 256, (20, 20, 3), dtype=np.uint8)
+    rows = np.concatenate([plain(20, 20)] * 3)
+    rows["jitter"] = 1
+    how = {"dtype": "float32", "layout": "NCHW", "mean": [9] * 3, "std": [1] * 3, "scale": 1.0}
+    ours, work, _ = execute(rows, [None, picture, None], 20, 20, 3, **how)
+    assert work.misfits == []
+    assert not ours[0].any()
+    assert not ours[2].any()
+    assert ours[1].any()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("crop_y", 1),
+        ("crop_x", -1),
+        ("crop_h", 0),
+        ("src_h", 0),
+        ("orient", 9),
+        ("resize_inter", 7),
+        ("resize_w", 0),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_refused_and_reads_nothing(field, value):
+    picture = np.ones((20, 20, 3), np.uint8)
+    rows = np.concatenate([plain(20, 20)] * 2)
+    rows["resize_h"], rows["resize_w"] = 20, 20
+    rows[field][1] = value
+    how = {"dtype": "uint8", "layout": "NCHW", "mean": [0] * 3, "std": [1] * 3, "scale": 1.0}
+    ours, work, _ = execute(rows, [picture, picture], 20, 20, 3, **how)
+    assert work.misfits == [1]
+    assert ours[0].all()
+    assert not ours[1].any()
+
+
+def test_colour_steps_of_a_gray_image_are_refused():
+    picture = np.ones((4, 4, 1), np.uint8)
+    row = plain(4, 4)
+    row["pca_on"] = 1
+    how = {"dtype": "uint8", "layout": "NCHW", "mean": [0], "std": [1], "scale": 1.0}
+    assert execute(row, [picture], 4, 4, 1, **how)[1].misfits == [0]
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
+def test_it_compiles_for_a_gpu_that_is_not_here(arch):
+    if not locate():
+        pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
+    cubin = compile_only(arch)
+    assert cubin[:4] == b"\x7fELF"
+    for dtype in tables.DTYPES:
+        assert f"finish_{dtype}_nhwc_3".encode() in cubin
+    assert b"gray_sum_4" in cubin
+
+
+def test_a_products_and_a_sum_are_not_contracted():
+    if not locate():
+        pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
+    ptx = compile_only("compute_90").decode()
+    assert "fma.rn.f32" not in ptx
+    assert "mul.rn.f32" in ptx or "mul.f32" in ptx
+
+
+def test_what_nvrtc_refuses_is_an_error_with_its_log():
+    if not locate():
+        pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
+    with pytest.raises(CompileError, match=r"wrong\.cu"):
+        compile_source("__global__ void f() { nothing; }", "wrong.cu", ["-arch=sm_90"])
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("Plan", PLAN), ("View", VIEW), ("Job", JOB)])
+def test_c_lays_structs_out_as_numpy_does(name, dtype, tmp_path):
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    fields = ", ".join(f"offsetof({name}, {field})" for field in dtype.names)
+    program = f"""#include <cstddef>
+#include <cstdio>
+{structs()}
+int main() {{
+  size_t offsets[] = {{{fields}, sizeof({name})}};
+  for (size_t offset : offsets) std::printf("%zu ", offset);
+}}
+"""
+    (tmp_path / "layout.cpp").write_text(program)
+    subprocess.run(
+        [compiler, str(tmp_path / "layout.cpp"), "-o", str(tmp_path / "layout")], check=True
+    )
+    said = subprocess.run([str(tmp_path / "layout")], capture_output=True, check=True).stdout
+    expected = [dtype.fields[field][1] for field in dtype.names] + [dtype.itemsize]
+    assert list(map(int, said.split())) == expected
+
+
+def test_the_unit_names_no_type_that_a_host_compiler_lacks():
+    assert "cuda_fp16" not in source()

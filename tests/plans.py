@@ -1,0 +1,79 @@
+"""Random plans that fit their images, and pixels to go with them."""
+
+import numpy as np
+
+from gpuio.kernels.layout import PLAN
+
+STEPS = ("resize", "warp", "pad", "fit", "crop", "jitter", "hls", "pca", "mirror", "orient", "gain")
+
+
+def plain(height, width):
+    """Return PLAN[1] that changes nothing but crops the whole image."""
+    row = np.zeros(1, PLAN)
+    row["src_h"], row["src_w"] = height, width
+    row["crop_h"], row["crop_w"] = height, width
+    row["orient"], row["gain"], row["fill"] = 1, 1, 255
+    row["jitter_gain"], row["jitter_order"] = 1, (0, 1, 2)
+    return row
+
+
+def random_plan(rng, height, width, out_h, out_w, steps, inters=(0, 1)):
+    """Return PLAN[1] for an image of (height, width) and an output of (out_h, out_w).
+
+    Parameters
+    ----------
+    steps : collection of str       each of them is drawn with probability 0.7
+    inters : sequence of int        interpolations to draw from
+    """
+    row = plain(height, width)
+
+    def wanted(step):
+        return step in steps and rng.random() < 0.7
+
+    def inter():
+        return int(rng.choice(inters))
+
+    if wanted("orient"):
+        row["orient"] = rng.integers(1, 9)
+        if row["orient"][0] >= 5:
+            height, width = width, height
+    if wanted("resize"):
+        height, width = (
+            (height // 2, width // 2)
+            if height % 2 == width % 2 == 0 and rng.random() < 0.1
+            else map(int, rng.integers(1, 80, 2))
+        )
+        row["resize_h"], row["resize_w"], row["resize_inter"] = height, width, inter()
+    if wanted("warp"):
+        angle, scale = rng.uniform(-3, 3), rng.uniform(0.5, 2)
+        cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
+        row["warp"] = cos, -sin, rng.uniform(-9, width), sin, cos, rng.uniform(-9, height)
+        height, width = map(int, rng.integers(1, 80, 2))
+        row["warp_h"], row["warp_w"] = height, width
+        row["warp_inter"] = int(rng.choice([i for i in inters if i != 3] or [1]))
+    if wanted("pad"):
+        row["pad"], row["fill"] = rng.integers(1, 9), rng.integers(0, 256)
+        height, width = height + 2 * int(row["pad"][0]), width + 2 * int(row["pad"][0])
+    for name in ("fit1", "fit2"):
+        if wanted("fit"):
+            height, width = map(int, rng.integers(1, 80, 2))
+            row[f"{name}_h"], row[f"{name}_w"], row[f"{name}_inter"] = height, width, inter()
+    if height >= out_h and width >= out_w and not wanted("crop"):
+        crop_h, crop_w = out_h, out_w
+    else:
+        crop_h, crop_w = int(rng.integers(1, height + 1)), int(rng.integers(1, width + 1))
+    row["crop_h"], row["crop_w"], row["crop_inter"] = crop_h, crop_w, inter()
+    row["crop_y"] = rng.integers(0, height - crop_h + 1)
+    row["crop_x"] = rng.integers(0, width - crop_w + 1)
+    if wanted("mirror"):
+        row["mirror"] = 1
+    if wanted("jitter"):
+        row["jitter"], row["jitter_order"] = 1, rng.permutation(3)
+        row["jitter_gain"] = rng.uniform(0.3, 1.7, 3)
+    if wanted("hls"):
+        row["hls_on"], row["hls"] = 1, rng.integers(-60, 61, 3)
+    if wanted("pca"):
+        row["pca_on"], row["pca"] = 1, rng.normal(0, 20, 3)
+    if wanted("gain"):
+        row["gain"], row["shift"] = rng.uniform(0.5, 1.5), rng.normal(0, 20)
+    return row
