@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from gpuio.kernels.nvrtc import compile_source
 from gpuio.kernels.work import Work, structs
@@ -14,13 +15,13 @@ _FILES = ("resample.cu", "colour.cu", "augment.cu")
 OPTIONS = ("--std=c++17", "--fmad=false")
 
 
-def source():
+def source() -> str:
     """Return the whole translation unit: the generated declarations, then the three files."""
     folder = Path(__file__).parent
     return structs() + "\n".join((folder / name).read_text() for name in _FILES)
 
 
-def load():
+def load() -> Any:
     """Compile for the current device and load it.
 
     Returns
@@ -38,7 +39,7 @@ def load():
     return module
 
 
-def compile_only(arch):
+def compile_only(arch: str) -> bytes:
     """Compile for an architecture that need not be here; needs no driver.
 
     Parameters

@@ -11,7 +11,7 @@ Addresses are plain integers: nothing here knows what kind of memory they point 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -110,19 +110,19 @@ class Work:
 
     def __init__(
         self,
-        rows,
-        addresses,
+        rows: Any,
+        addresses: Any,
         *,
-        channels,
-        height,
-        width,
-        dtype,
-        layout,
-        mean,
-        std,
-        scale,
-        mean_image=None,
-    ):
+        channels: int,
+        height: int,
+        width: int,
+        dtype: str,
+        layout: str,
+        mean: Any,
+        std: Any,
+        scale: float,
+        mean_image: Any = None,
+    ) -> None:
         self._rows = np.ascontiguousarray(rows)
         self._channels, self._height, self._width = channels, height, width
         self._kernel = f"{dtype}_{layout.lower()}_{channels}"
@@ -141,7 +141,9 @@ class Work:
         self._starts = starts[:-1].tolist()
         self.table_bytes = int(starts[-1])
 
-    def place(self, tables_address, scratch_address, out_address):
+    def place(
+        self, tables_address: int, scratch_address: int, out_address: int
+    ) -> tuple[Any, list[Launch]]:
         """Return what to copy to `tables_address` and what to launch after that.
 
         Returns

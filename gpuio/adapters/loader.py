@@ -58,7 +58,7 @@ class Loader:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the iterator's state; the next batch of a loop continues there."""
-        state: dict[str, Any] = self.iterator.state_dict()  # type: ignore[attr-defined]
+        state: dict[str, Any] = self.iterator.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -68,6 +68,6 @@ class Loader:
         ------
         StateError          from the iterator, if the state is another's
         """
-        self.iterator.load_state_dict(state)  # type: ignore[attr-defined]
+        self.iterator.load_state_dict(state)
         # a state saved behind an epoch's last batch means: the next loop is the next epoch
         self._begun = len(self) * self.batch_size <= int(state.get("samples", 0))

@@ -53,6 +53,7 @@ class NvImageCodecEngine:
                 "nvImageCodec is not installed: pip install 'gpuio[cuda12]' (or cuda13)"
             ) from error
         self._lib: Any = nvimgcodec
+        self._on_host = device_id is None
         self._hardware = device_id is not None and hw_decoder_load > 0
         kinds = (
             [nvimgcodec.Backend(nvimgcodec.CPU_ONLY)]
@@ -146,7 +147,10 @@ class NvImageCodecEngine:
         """Call the decoder, its errors mapped to ours."""
         try:
             made = self._decoder.decode(
-                streams, images=images, params=self._params[channels], cuda_stream=stream
+                streams,
+                images=images,
+                params=self._params[channels],
+                cuda_stream=0 if self._on_host else stream,
             )
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):

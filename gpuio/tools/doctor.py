@@ -11,7 +11,7 @@ import platform
 import sys
 from typing import Any
 
-from gpuio import __version__
+from gpuio._version import __version__
 from gpuio.backend.engines import choose_engine
 from gpuio.backend.probe import Gap, Machine, gaps, survey
 

@@ -116,6 +116,12 @@ def test_blobs_may_be_memoryviews_into_a_larger_buffer(engine):
     assert np.array_equal(decoded(engine, [inside], 3)[0], decode(blob, 3))
 
 
+def test_on_the_host_the_stream_does_not_matter(engine):
+    blob = jpeg(picture(20, 24))
+    places, _ = places_for([blob], 3)
+    assert engine.decode([blob], sizes_of([blob]), 3, places, 12345).errors == {}
+
+
 def test_a_full_device_is_told_apart_from_a_bad_image(engine, monkeypatch):
     class Full:
         def decode(self, *args, **kwargs):

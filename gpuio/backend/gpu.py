@@ -1,0 +1,288 @@
+"""Make batches on a GPU: JPEG engine, one pass of kernels, arrays that know when they are ready.
+
+What the engine refuses is decoded by OpenCV and uploaded, image by image, so that one bad record
+costs its own row and nothing else. All device work goes through `gpuio.backend.device.Device`.
+
+Invariant: nothing is decoded into, copied over or freed before the host waited for its last reader
+(see `slot`), and no batch is written before its stream waits for the readers of what was there
+before (see `lease`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.backend.device import Device
+from gpuio.backend.engines import EnginePool, choose_engine, engine_opener
+from gpuio.backend.lease import BatchPool, Lease
+from gpuio.backend.probe import Gap, gaps, survey
+from gpuio.backend.protocol import Blob, Fault, Output
+from gpuio.backend.slot import Ring, Slot
+from gpuio.backend.sources import Sources
+from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
+from gpuio.errors import BackendError, ClosedError, GpuioError
+from gpuio.kernels.gpu import Work
+
+__all__ = ["GpuBackend", "GpuPixels"]
+
+_SLOTS = 3  # one decoded into, one read by its kernels, one to spare
+
+
+@attrs.frozen(eq=False)
+class GpuPixels:
+    """Images to be decoded: the GPU decodes when `augment` asks, into memory it then owns."""
+
+    blobs: Sequence[Blob | None]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.blobs)
+
+
+class GpuBackend:
+    """Decode and augment on one GPU.
+
+    Parameters
+    ----------
+    device_id : int             number of the GPU
+    keep : int                  batch buffers kept for reuse, for each size
+    decoder : {"auto", "dali", "nvimgcodec"}
+    decoders : int              engines at most, >= 1
+    hw_decoder_load : float     share of a batch that the JPEG engines take, 0 to 1
+    device : Device, optional   another device than the GPU of that number, for tests
+    open_engine : callable, optional
+                                another decode engine, for tests
+
+    Raises
+    ------
+    BackendError                something is missing; the message names each gap and what mends it
+    """
+
+    name = "gpu"
+
+    def __init__(
+        self,
+        device_id: int = 0,
+        *,
+        keep: int = 6,
+        decoder: str = "auto",
+        decoders: int = 2,
+        hw_decoder_load: float = 0.65,
+        device: Device | None = None,
+        open_engine: Callable[[], Engine] | None = None,
+    ) -> None:
+        self.device_id = device_id
+        self._closed = False
+        if device is None:
+            machine = survey()
+            found = gaps(machine, device_id)
+            if found:
+                raise BackendError(_missing(device_id, found))
+            from gpuio.backend.cuda import CudaDevice
+
+            decoder, _ = choose_engine(decoder, machine)
+            device = CudaDevice(device_id)
+        self._device: Device = device
+        self._engines = EnginePool(
+            open_engine
+            or engine_opener(decoder, device_id, engines=decoders, hw_decoder_load=hw_decoder_load),
+            decoders,
+        )
+        self._ring = Ring(device, _SLOTS)
+        self._pool = BatchPool(device, keep)
+
+    def share(self, batch_size: int, threads: int) -> int:  # noqa: ARG002 -- a GPU takes it whole
+        """Return `batch_size`: engines and kernels want whole batches."""
+        self._engines.expect(batch_size)
+        return batch_size
+
+    def allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Return a device array of undefined contents that lives until its last reference dies."""
+        with self._boundary():
+            return self._allocate(shape, dtype)
+
+    def decode(
+        self,
+        blobs: Sequence[Blob | None],
+        rows: npt.NDArray[np.void],  # noqa: ARG002 -- `augment` gets them again, and uses them
+        channels: int,
+    ) -> GpuPixels:
+        """Return the images to be decoded; the GPU does it in `augment`."""
+        return GpuPixels(blobs, channels)
+
+    def augment(
+        self, pixels: GpuPixels, rows: npt.NDArray[np.void], output: Output, out: Any
+    ) -> list[Fault]:
+        """Decode and execute the plan into `out`, rows without an image zero-filled.
+
+        Returns at once after queueing the kernels; `fence`, `wait_to_read` and DLPack wait.
+
+        Raises
+        ------
+        BackendError        the GPU's memory does not hold even half of the batch, or CUDA failed
+        """
+        with self._boundary():
+            try:
+                return self._make(pixels, rows, output, out)
+            except OutOfDeviceMemoryError as first:
+                return self._make_halves(pixels, rows, output, out, first)
+
+    def put(self, host: npt.ArrayLike) -> Any:
+        """Copy a host array to the device; returns at once after queueing the copy."""
+        values = np.ascontiguousarray(host)
+        with self._boundary():
+            made = self._allocate(values.shape, values.dtype.name)
+            with self._turn(made) as slot:
+                staged = slot.staging(max(values.nbytes, 1))[: values.nbytes]
+                staged[:] = np.frombuffer(values.data.cast("B") if values.size else b"", np.uint8)
+                if values.size:
+                    self._device.upload(_address(made), staged, slot.stream)
+            return made
+
+    def fence(self, batch: Any) -> None:
+        """Wait, on the host, until a batch's arrays (or one array) are complete."""
+        with self._boundary():
+            for array in batch if isinstance(batch, (list, tuple)) else (batch,):
+                array.wait_to_read()
+
+    def close(self) -> None:
+        """Release everything but the batches that somebody holds; may be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._ring.close()
+            self._engines.close()
+            self._pool.close()
+
+    def _allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Take batch memory, making room once if there is none."""
+        try:
+            return self._pool.array(shape, dtype)
+        except OutOfDeviceMemoryError:
+            self._make_room()
+        try:
+            return self._pool.array(shape, dtype)
+        except OutOfDeviceMemoryError as error:
+            raise self._full(f"a batch of shape {shape} and dtype {dtype}", error) from error
+
+    def _make_halves(
+        self,
+        pixels: GpuPixels,
+        rows: npt.NDArray[np.void],
+        output: Output,
+        out: Any,
+        first: OutOfDeviceMemoryError,
+    ) -> list[Fault]:
+        """Try once more with half of the rows at a time, each half done before the next."""
+        self._make_room()
+        faults: list[Fault] = []
+        half = -(-len(rows) // 2)
+        for start in range(0, len(rows), half):
+            part = slice(start, start + half)
+            some = GpuPixels(pixels.blobs[part], pixels.channels)
+            try:
+                found = self._make(some, rows[part], output, out[part])
+            except OutOfDeviceMemoryError as error:
+                raise self._full(
+                    f"decoding {len(rows)} images, or {half} of them", error
+                ) from first
+            faults += [Fault(start + fault.row, fault.error) for fault in found]
+            out.wait_to_read()
+            self._ring.shrink()
+        return faults
+
+    def _make(
+        self, pixels: GpuPixels, rows: npt.NDArray[np.void], output: Output, out: Any
+    ) -> list[Fault]:
+        """Decode into a slot and queue the kernels that read it."""
+        with self._turn(out) as slot:
+            sources = Sources(self._device, slot, pixels.blobs, rows, pixels.channels)
+            sources.decode(self._engines)
+            work = Work(
+                sources.rows,
+                sources.addresses,
+                channels=output.channels,
+                height=output.height,
+                width=output.width,
+                dtype=output.dtype,
+                layout=output.layout,
+                mean=output.mean,
+                std=output.std,
+                scale=output.scale,
+                mean_image=output.mean_image,
+            )
+            sources.refuse(work.misfits)
+            tables = slot.memory("tables", work.table_bytes)
+            scratch = slot.memory("scratch", work.scratch_bytes)
+            host, launches = work.place(tables.address, scratch.address, _address(out))
+            sources.upload(tables.address, host)
+            for name, grid, block, args in launches:
+                self._device.launch(name, grid, block, args, slot.stream)
+            return sources.faults
+
+    @contextlib.contextmanager
+    def _turn(self, out: Any) -> Iterator[Slot]:
+        """Hold a slot while its stream is given work that writes `out`, and mark the work's end."""
+        lease: Lease = out._lease  # noqa: SLF001 -- the array type is ours
+        slot = self._ring.take()
+        try:
+            with self._device.current(slot.stream):
+                lease.begin(slot.stream)
+                yield slot
+                ready = self._device.new_event()
+                ready.record(slot.stream)
+                lease.written(ready)
+        finally:
+            # also after an error: part of the work may be queued
+            slot.read_done.record(slot.stream)
+            self._ring.put(slot)
+
+    @contextlib.contextmanager
+    def _boundary(self) -> Iterator[None]:
+        """Refuse a closed backend, and turn CUDA's errors into ours."""
+        if self._closed:
+            raise ClosedError("the GPU backend is closed")
+        try:
+            yield
+        except (GpuioError, OutOfDeviceMemoryError):
+            raise
+        except RuntimeError as error:
+            raise BackendError(
+                f"GPU {self.device_id}: {type(error).__name__}: {error}; run `gpuio doctor`"
+            ) from error
+
+    def _make_room(self) -> None:
+        """Free what nobody uses: idle slots, free batches, the array library's pool."""
+        self._ring.shrink()
+        self._pool.drop()
+        self._device.trim()
+
+    def _full(self, what: str, error: OutOfDeviceMemoryError) -> BackendError:
+        """Describe a full GPU, with sizes."""
+        free, total = self._device.memory()
+        wanted = f"{error.wanted_bytes / 2**20:,.0f} MiB asked for, " if error.wanted_bytes else ""
+        return BackendError(
+            f"GPU {self.device_id} is out of memory for {what}: {wanted}{free / 2**20:,.0f} of "
+            f"{total / 2**20:,.0f} MiB free ({error}); use a smaller batch_size, fewer "
+            "preprocess_threads or a smaller prefetch_buffer, or free what else is on this GPU"
+        )
+
+
+def _missing(device_id: int, found: list[Gap]) -> str:
+    """Word the gaps of a machine."""
+    lines = "".join(f"\n  - {gap.what}\n    mend: {gap.mend}" for gap in found)
+    return (
+        f"ctx='gpu' cannot use GPU {device_id}:{lines}\n"
+        "ctx='cpu' needs none of this; `gpuio doctor` shows the whole machine"
+    )
+
+
+def _address(array: Any) -> int:
+    """Return where an array's memory starts."""
+    data = array.data
+    return int(data.ptr) if hasattr(data, "ptr") else int(array.ctypes.data)

@@ -1,0 +1,493 @@
+"""The GPU backend's orchestration, on a device made of host memory."""
+
+import gc
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from fake_device import POISON, FakeDevice
+from pictures import cmyk_jpeg, jpeg, picture
+from plans import plain
+
+from gpuio.backend.gpu import GpuBackend
+from gpuio.backend.protocol import Output
+from gpuio.decode.dali import DaliEngine
+from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
+from gpuio.decode.imageinfo import probe
+from gpuio.decode.nvimgcodec import NvImageCodecEngine
+from gpuio.decode.opencv import decode
+from gpuio.errors import BackendError, ClosedError, DecodeError
+from gpuio.kernels import cpu
+
+SIDE = 24
+MEAN, STD = np.array([123, 117, 104], np.float32), np.array([58, 57, 57], np.float32)
+ENGINES = {
+    "nvimgcodec": lambda: NvImageCodecEngine(None, 1),
+    "dali": lambda: DaliEngine(None, 1),
+}
+OUTPUT = Output(3, SIDE, SIDE, "float32", "NCHW", MEAN, STD, 1.0)
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def opener(request):
+    pytest.importorskip(f"nvidia.{request.param}")
+    return ENGINES[request.param]
+
+
+@pytest.fixture
+def make(opener):
+    """Return a function that makes a backend on a fake device; closed afterwards."""
+    made = []
+
+    def backend(device=None, **settings):
+        made.append(
+            GpuBackend(0, device=device or FakeDevice(), **{"open_engine": opener, **settings})
+        )
+        return made[-1]
+
+    yield backend
+    for each in made:
+        each.close()
+
+
+def blobs_of(count, seed=0):
+    return [jpeg(picture(30 + k % 7, 40 + k % 5, seed=seed + k)) for k in range(count)]
+
+
+def rows_of(blobs):
+    """Plans: a resize to 32 x 32, a crop that differs from row to row, every other row flipped."""
+    rows = []
+    for k, blob in enumerate(blobs):
+        info = probe(blob) if blob else None
+        row = plain(info.height if info else 1, info.width if info else 1)
+        row["resize_h"], row["resize_w"], row["resize_inter"] = 32, 32, 1
+        row["crop_h"], row["crop_w"] = SIDE, SIDE
+        row["crop_y"], row["crop_x"], row["mirror"] = k % 8, (3 * k) % 8, k % 2
+        rows.append(row)
+    return np.concatenate(rows)
+
+
+def expected(blobs, rows, output=OUTPUT):
+    """Make the batch with OpenCV and the CPU kernels."""
+    out = np.zeros(output.shape(len(rows)), output.dtype)
+    how = cpu.Normalisation(
+        output.dtype, output.mean, output.std, output.scale, output.layout, output.mean_image
+    )
+    scratch = cpu.Scratch()
+    for k, blob in enumerate(blobs):
+        if blob is not None:
+            pixels = decode(blob, output.channels)
+            cpu.augment(pixels, rows[k : k + 1], how, out[k], scratch)
+    return out
+
+
+def batch(backend, blobs, rows, output=OUTPUT):
+    out = backend.allocate(output.shape(len(rows)), output.dtype)
+    faults = backend.augment(backend.decode(blobs, rows, output.channels), rows, output, out)
+    return out, faults
+
+
+def test_batches_equal_the_cpu_kernels_and_opencv_decodes_none_of_them(make, monkeypatch):
+    backend = make()
+    monkeypatch.setattr("gpuio.backend.sources.decode", None)
+    for seed in range(4):
+        blobs = blobs_of(5, seed)
+        rows = rows_of(blobs)
+        out, faults = batch(backend, blobs, rows)
+        assert faults == []
+        assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+def test_what_the_hardware_rejects_is_decoded_by_opencv_and_uploaded(make):
+    import cv2
+
+    pixels = picture(36, 44)
+    blobs = [
+        jpeg(pixels),
+        jpeg(pixels, progressive=True),
+        cv2.imencode(".png", pixels)[1].tobytes(),
+        jpeg(pixels, "4:1:1"),
+        cmyk_jpeg(36, 44),
+        jpeg(picture(36, 44, 1)),
+    ]
+    rows = rows_of(blobs)
+    out, faults = batch(make(), blobs, rows)
+    assert faults == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_gray_and_alpha_batches_equal_the_cpu_kernels(make, channels):
+    import cv2
+
+    output = Output(channels, SIDE, SIDE, "uint8", "NHWC", MEAN[:1], STD[:1], 1.0)
+    if channels == 4:
+        output = Output(
+            4, SIDE, SIDE, "uint8", "NHWC", np.zeros(4, np.float32), np.ones(4, np.float32), 1.0
+        )
+        blobs = [cv2.imencode(".png", picture(36, 44, 4, k))[1].tobytes() for k in range(3)]
+    else:
+        blobs = [jpeg(picture(36, 44, 3)), jpeg(picture(36, 44, 1))]
+    rows = rows_of(blobs)
+    out, faults = batch(make(), blobs, rows, output)
+    assert faults == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows, output))
+
+
+def test_a_row_without_an_image_and_a_bad_image_are_zero_and_only_the_bad_one_is_a_fault(make):
+    good = blobs_of(5)
+    blobs = [good[0], None, good[2], good[3][:60], good[4]]
+    rows = rows_of(good)
+    out, faults = batch(make(), blobs, rows)
+    assert [fault.row for fault in faults] == [3]
+    assert isinstance(faults[0].error, DecodeError)
+    usable = [good[0], None, good[2], None, good[4]]
+    assert np.array_equal(out.asnumpy(), expected(usable, rows))
+
+
+def test_a_batch_of_nothing_but_rubbish_is_zero_and_the_next_one_is_right(make):
+    backend = make()
+    good = blobs_of(3)
+    rows = rows_of(good)
+    rubbish = [blob[: len(blob) // 3] for blob in good]
+    out, faults = batch(backend, rubbish, rows)
+    assert [fault.row for fault in faults] == [0, 1, 2]
+    assert not out.asnumpy().any()
+    out, faults = batch(backend, good, rows)
+    assert faults == []
+    assert np.array_equal(out.asnumpy(), expected(good, rows))
+
+
+def test_a_plan_outside_its_image_is_a_fault_of_its_row(make):
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    rows["crop_y"][1] = 9
+    out, faults = batch(make(), blobs, rows)
+    assert [fault.row for fault in faults] == [1]
+    assert "outside an image" in str(faults[0].error)
+    assert not out.asnumpy()[1].any()
+
+
+def test_many_batches_in_flight_do_not_disturb_each_other(make):
+    """Nothing is waited for until the end: every slot's turn must wait for its last reader."""
+    backend = make()
+    made = []
+    for seed in range(12):
+        blobs = blobs_of(3, 10 * seed)
+        rows = rows_of(blobs)
+        made.append((batch(backend, blobs, rows)[0], expected(blobs, rows)))
+    for out, reference in made:
+        assert np.array_equal(out.asnumpy(), reference)
+
+
+def test_without_the_host_wait_pixels_are_poisoned(monkeypatch):
+    """The hazard is real on this device: a backend that skips the wait makes wrong batches."""
+    pytest.importorskip("nvidia.nvimgcodec")
+    backend = GpuBackend(0, device=FakeDevice(), open_engine=ENGINES["nvimgcodec"])
+    monkeypatch.setattr("gpuio.backend.slot.Ring.take", take_without_waiting)
+    made = []
+    for seed in range(3):
+        blobs = blobs_of(2, 10 * seed)
+        rows = rows_of(blobs)
+        made.append((batch(backend, blobs, rows)[0], expected(blobs, rows)))
+    assert not all(np.array_equal(out.asnumpy(), reference) for out, reference in made)
+
+
+def take_without_waiting(ring):
+    from gpuio.backend.slot import Slot
+
+    if ring._free:
+        return ring._free.pop(0)
+    return Slot(ring._device)
+
+
+def test_threads_may_share_a_backend(make):
+    backend = make()
+
+    def work(seed):
+        blobs = blobs_of(3, 5 * seed)
+        rows = rows_of(blobs)
+        out, faults = batch(backend, blobs, rows)
+        assert faults == []
+        return np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(16)))
+
+
+def test_a_held_batch_is_never_overwritten(make):
+    backend = make(keep=1)
+    blobs = [blobs_of(2, 10 * k) for k in range(14)]
+    rows = [rows_of(each) for each in blobs]
+    kept = [batch(backend, blobs[k], rows[k])[0] for k in range(4)]
+    for k in range(4, 14):
+        batch(backend, blobs[k], rows[k])
+    for k in range(4):
+        assert np.array_equal(kept[k].asnumpy(), expected(blobs[k], rows[k]))
+
+
+def test_memory_is_used_again_only_behind_what_consumers_had_queued(make):
+    """A consumer queues a read, drops the batch, and reads it after ten more batches were made."""
+    device = FakeDevice()
+    backend = make(device, keep=2)
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    consumer = device.new_stream()
+    seen = []
+    for _ in range(10):
+        out, _ = batch(backend, blobs, rows)
+        taken = Addressed(np.from_dlpack(Exported(out, consumer.ptr)))
+        consumer.work.append(lambda taken=taken: seen.append(taken.read()))
+        del out
+        gc.collect()
+    other = blobs_of(2, 50)
+    for _ in range(4):
+        last, _ = batch(backend, other, rows_of(other))
+    assert np.array_equal(last.asnumpy(), expected(other, rows_of(other)))
+    consumer.run(len(consumer.work))
+    for values in seen:
+        assert np.array_equal(values, expected(blobs, rows))
+    assert len(seen) == 10
+    assert device.calls["alloc"] < 2 * 14
+
+
+class Exported:
+    """Asks an array for an export on a stream, as PyTorch and JAX do."""
+
+    def __init__(self, array, handle):
+        self.array, self.handle = array, handle
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(stream=self.handle)
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+
+class Addressed:
+    """Remembers where an array lies without keeping it alive."""
+
+    def __init__(self, array):
+        self.address, self.shape, self.dtype = array.ctypes.data, array.shape, array.dtype
+
+    def read(self):
+        import ctypes
+
+        size = int(np.prod(self.shape)) * self.dtype.itemsize
+        raw = (ctypes.c_uint8 * size).from_address(self.address)
+        return np.frombuffer(raw, self.dtype).reshape(self.shape).copy()
+
+
+def test_put_copies_to_the_device_and_may_be_repeated(make):
+    backend = make()
+    values = [np.arange(k, k + 7, dtype=np.float32).reshape(1, 7) for k in range(5)]
+    arrays = [backend.put(value) for value in values]
+    for value in values:
+        value[:] = 100
+    for k, array in enumerate(arrays):
+        assert np.array_equal(array.asnumpy(), np.arange(k, k + 7, dtype=np.float32)[None])
+        assert repr(array.context) == "gpu(0)"
+    assert backend.put(np.zeros((0, 3))).shape == (0, 3)
+
+
+def test_fence_completes_arrays_on_the_host(make):
+    device = FakeDevice()
+    backend = make(device)
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    out, _ = batch(backend, blobs, rows)
+    assert not np.array_equal(np.asarray(out), expected(blobs, rows))
+    backend.fence([out])
+    assert np.array_equal(np.asarray(out), expected(blobs, rows))
+
+
+def test_a_slice_of_a_batch_knows_its_batch(make):
+    backend = make()
+    blobs = blobs_of(4)
+    rows = rows_of(blobs)
+    out = backend.allocate(OUTPUT.shape(4), OUTPUT.dtype)
+    for first in (0, 2):
+        part = slice(first, first + 2)
+        some = backend.decode(blobs[part], rows[part], 3)
+        backend.augment(some, rows[part], OUTPUT, out[part])
+    assert np.array_equal(out[1:3].asnumpy(), expected(blobs, rows)[1:3])
+
+
+def test_a_full_device_makes_the_batch_in_two_halves(opener):
+    device = FakeDevice()
+    backend = GpuBackend(0, device=device, open_engine=opener)
+    blobs = [jpeg(picture(400, 600, seed=k), progressive=True) for k in range(4)]
+    rows = rows_of(blobs)
+    out = backend.allocate(OUTPUT.shape(4), OUTPUT.dtype)
+    device.limit = device.used + 2 * 720_000 + (1 << 20) + 5000
+    faults = backend.augment(backend.decode(blobs, rows, 3), rows, OUTPUT, out)
+    assert faults == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    assert ("trim",) in device.log
+    backend.close()
+
+
+def test_a_device_too_small_for_half_a_batch_is_an_error_with_sizes(make):
+    device = FakeDevice()
+    backend = make(device)
+    blobs = [jpeg(picture(400, 600, seed=k), progressive=True) for k in range(4)]
+    rows = rows_of(blobs)
+    out = backend.allocate(OUTPUT.shape(4), OUTPUT.dtype)
+    device.limit = device.used + 1000
+    with pytest.raises(BackendError, match=r"decoding 4 images, or 2 of them: 1 MiB asked for"):
+        backend.augment(backend.decode(blobs, rows, 3), rows, OUTPUT, out)
+    device.limit = 1 << 30
+    assert backend.augment(backend.decode(blobs, rows, 3), rows, OUTPUT, out) == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+def test_no_room_for_a_batch_is_an_error_that_names_its_shape(make):
+    device = FakeDevice()
+    backend = make(device)
+    device.limit = device.used
+    with pytest.raises(BackendError, match=r"shape \(8, 3, 24, 24\) and dtype float32"):
+        backend.allocate((8, 3, 24, 24), "float32")
+
+
+@pytest.mark.parametrize("call", ["alloc", "upload", "launch", "new_stream"])
+def test_every_device_call_may_fail_and_the_next_batch_is_right(make, call):
+    """Fail the first, second, third ... call until a whole batch passes untouched."""
+    blobs = blobs_of(3)
+    blobs[1] = jpeg(picture(31, 33), progressive=True)
+    rows = rows_of(blobs)
+    for number in range(1, 20):
+        device = FakeDevice(fail={call: {number: RuntimeError("CUDA says no")}})
+        backend = make(device)
+        try:
+            out, faults = batch(backend, blobs, rows)
+        except BackendError:
+            out, faults = batch(backend, blobs, rows)
+        assert faults == []
+        assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+        if device.calls[call] < number:
+            break
+    else:
+        pytest.fail("the batch never ran without the failure")
+
+
+class Stubborn:
+    """An engine that fails as it is told."""
+
+    name, uses_arena = "stubborn", False
+
+    def __init__(self, error):
+        self.error, self.calls = error, 0
+
+    def warm_up(self, blob, rows):
+        pass
+
+    def decode(self, blobs, sizes, channels, places, stream, regions=None):
+        self.calls += 1
+        raise self.error
+
+    def close(self):
+        pass
+
+
+def test_an_engine_that_refuses_a_batch_costs_time_not_data(make):
+    engine = Stubborn(DecodeError("nvImageCodec failure: '#4'"))
+    backend = make(open_engine=lambda: engine)
+    blobs = blobs_of(3)
+    rows = rows_of(blobs)
+    out, faults = batch(backend, blobs, rows)
+    assert faults == []
+    assert engine.calls == 1
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+def test_an_engine_out_of_memory_gets_half_batches_then_the_error_is_clear(make):
+    engine = Stubborn(OutOfDeviceMemoryError("DALI: CUDA_ERROR_OUT_OF_MEMORY"))
+    backend = make(open_engine=lambda: engine)
+    blobs = blobs_of(4)
+    with pytest.raises(BackendError, match="out of memory for decoding 4 images, or 2 of them"):
+        batch(backend, blobs, rows_of(blobs))
+    assert engine.calls == 2
+
+
+def test_engines_are_warmed_up_with_the_batch_size_and_never_exceed_their_number(make):
+    opened = []
+
+    class Counting(Stubborn):
+        def __init__(self):
+            super().__init__(DecodeError("no"))
+            self.warm, self.busy = [], threading.Lock()
+            opened.append(self)
+
+        def warm_up(self, blob, rows):
+            assert probe(blob).hardware
+            self.warm.append(rows)
+
+        def decode(self, blobs, *args):
+            assert self.busy.acquire(blocking=False), "two calls at once"
+            try:
+                return Decoded(
+                    np.zeros(len(blobs), np.uint64),
+                    {k: DecodeError("no") for k in range(len(blobs))},
+                    None,
+                )
+            finally:
+                self.busy.release()
+
+    backend = make(open_engine=Counting, decoders=2)
+    assert backend.share(32, 4) == 32
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(batch, backend, blobs, rows) for _ in range(12)]:
+            assert future.result()[1] == []
+    assert 1 <= len(opened) <= 2
+    assert all(engine.warm == [32] for engine in opened if engine.warm)
+
+
+def test_after_close_calls_are_refused_and_held_batches_stay(make):
+    device = FakeDevice()
+    backend = make(device)
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    out, _ = batch(backend, blobs, rows)
+    backend.close()
+    backend.close()
+    with pytest.raises(ClosedError):
+        backend.allocate((1,), "uint8")
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    del out
+    gc.collect()
+    assert device.used == 0
+
+
+def test_closing_gives_all_memory_back(make):
+    device = FakeDevice()
+    backend = make(device)
+    for seed in range(5):
+        blobs = blobs_of(3, seed)
+        batch(backend, blobs, rows_of(blobs))
+    gc.collect()
+    assert device.used > 0
+    backend.close()
+    gc.collect()
+    assert device.used == 0
+
+
+def test_memory_use_stays_flat(make):
+    device = FakeDevice()
+    backend = make(device)
+    blobs = blobs_of(3)
+    rows = rows_of(blobs)
+    levels = []
+    for _ in range(30):
+        out, _ = batch(backend, blobs, rows)
+        out.wait_to_read()
+        levels.append(device.largest)
+    assert levels[-1] == levels[8]
+
+
+def test_poison_is_what_the_fake_device_says_it_is():
+    device = FakeDevice()
+    buffer = device.alloc(64)
+    assert (device.view(buffer, 0, 16, 3) == POISON).all()
