@@ -69,7 +69,7 @@ class ImageRecordIter(DataIter):
         self.options = options
         self._opened: Opened | None = open_pipeline(options)
         self._closer = weakref.finalize(self, self._opened.close)
-        self._at = Place(0, 0, 0)
+        self._at = Place(self._opened.first_pass, 0, 0)
         self._batch: DataBatch | None = None
         self._repeat = False
         self._turn = threading.RLock()  # several threads may share an iterator: one batch each

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
 from gpuio.errors import FormatError, OptionError
+from gpuio.pipeline.mean import mean_image
 from gpuio.pipeline.pipeline import Pipeline
 from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import LabelList, RecordReader
@@ -34,7 +35,10 @@ _log = logging.getLogger("gpuio")
 
 @attrs.define(eq=False)
 class Opened:
-    """A pipeline and what was opened for it."""
+    """A pipeline and what was opened for it.
+
+    `first_pass` is 1 when making the mean image has used up the first pass, as in MXNet; else 0.
+    """
 
     options: ImageRecordOptions
     table: RecordTable
@@ -42,6 +46,7 @@ class Opened:
     backend: Backend
     pipeline: Pipeline
     fingerprint: dict[str, Any]
+    first_pass: int = 0
 
     def close(self) -> None:
         """Stop the threads, close the files, release the backend; may be called twice."""
@@ -71,6 +76,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             f"({len(table.offset)} records in all): use fewer parts"
         )
     labels = _labels_of(options)
+    mean, made = mean_image(options, open_pipeline)
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(LocalFile(path)) for path in table.paths]
         backend = open_backend(
@@ -85,7 +91,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             planner,
             RecordReader(table, files, options, labels),
             backend,
-            _output_of(options),
+            _output_of(options, mean),
             Policy(options.on_error, options.max_bad, options.error_log, stats),
             stats,
             threads=options.preprocess_threads,
@@ -102,7 +108,9 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             order.n_records,
             backend.name,
         )
-    return Opened(options, table, files, backend, pipeline, _fingerprint(options, table))
+    return Opened(
+        options, table, files, backend, pipeline, _fingerprint(options, table), first_pass=int(made)
+    )
 
 
 def _labels_of(options: ImageRecordOptions) -> LabelList | None:
@@ -115,7 +123,7 @@ def _labels_of(options: ImageRecordOptions) -> LabelList | None:
     return labels
 
 
-def _output_of(options: ImageRecordOptions) -> Output:
+def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] | None) -> Output:
     """Return what an image is turned into."""
     channels, height, width = options.data_shape
 
@@ -133,6 +141,7 @@ def _output_of(options: ImageRecordOptions) -> Output:
         mean=each("mean"),
         std=each("std"),
         scale=options.scale,
+        mean_image=mean_image,
     )
 
 
