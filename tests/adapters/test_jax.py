@@ -1,0 +1,59 @@
+"""JAX arrays of batches; a stand-in for JAX where it is not installed."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+from feeds import Counting, value
+
+from gpuio.adapters.jax import loader, to_jax
+from gpuio.nd import host_array
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Make `import jax` give a module that says what was called."""
+    module = types.ModuleType("jax")
+    module.numpy = types.SimpleNamespace(asarray=lambda array: ("host", array))
+    module.dlpack = types.SimpleNamespace(from_dlpack=lambda array: ("device", array))
+    module.make_array_from_process_local_data = lambda sharding, local: (sharding, local)
+    monkeypatch.setitem(sys.modules, "jax", module)
+
+
+def test_device_arrays_go_by_dlpack_and_host_arrays_as_plain_numpy(stand_in):
+    there = object()
+    assert to_jax(there) == ("device", there)
+    kind, taken = to_jax(host_array(np.arange(3)))
+    assert kind == "host"
+    assert type(taken) is np.ndarray
+
+
+def test_a_sharding_makes_the_array_global(stand_in):
+    there = object()
+    assert to_jax(there, "two hosts") == ("two hosts", ("device", there))
+    sharding, local = to_jax(host_array(np.arange(3)), "two hosts")
+    assert sharding == "two hosts"
+    assert type(local) is np.ndarray
+
+
+def test_values_and_dtype_are_kept():
+    jax = pytest.importorskip("jax")
+    made = to_jax(host_array(np.arange(6, dtype=np.float16)))
+    assert isinstance(made, jax.Array)
+    assert made.dtype == np.float16
+    assert made.tolist() == list(range(6))
+
+
+def test_arrays_of_batch_k_stay_while_batches_up_to_k_plus_10_are_made():
+    pytest.importorskip("jax")
+    kept = [data for data, _ in loader(Counting(batches=24))]
+    assert [value(data) for data in kept] == list(range(24))
+
+
+def test_a_sharding_over_this_host_holds_the_batch():
+    jax = pytest.importorskip("jax")
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    (data, _), *_ = loader(Counting(), sharding=sharding)
+    assert data.sharding == sharding
+    assert value(data) == 0

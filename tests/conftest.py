@@ -1,0 +1,18 @@
+"""Marks: what needs a GPU is skipped without one, unless the job says that it must have one."""
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Skip tests marked `gpu` where no GPU can be used; GPUIO_REQUIRE_GPU=1 lets them fail."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked or os.environ.get("GPUIO_REQUIRE_GPU") == "1":
+        return
+    from gpuio.backend.probe import missing_for_gpu
+
+    gaps = missing_for_gpu(0)
+    if gaps:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=f"no usable GPU: {gaps[0].what}"))

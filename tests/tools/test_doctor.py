@@ -1,0 +1,91 @@
+"""gpuio doctor: what it says of machines that are whole, broken, or without a GPU."""
+
+import argparse
+import json
+
+import pytest
+
+from gpuio.backend.probe import Driver, Gpu, Machine
+from gpuio.tools import doctor
+
+H100 = Gpu("NVIDIA H100", (9, 0), 80 << 30)
+WHOLE = Machine(
+    driver=Driver(cuda=(13, 0), version="580.65", gpus=(H100,), video=True),
+    cupy=("cupy-cuda13x 14.2.0",),
+    dali="2.4.0",
+    nvimgcodec="0.9.0",
+    nvrtc="/lib/libnvrtc.so.13",
+)
+BARE = Machine(Driver(trouble="libcuda.so.1 is not found"))
+
+
+def engines(device_id):
+    return 7, 1
+
+
+def run(machine, monkeypatch, capsys, *words):
+    monkeypatch.setattr(doctor, "survey", lambda: machine)
+    monkeypatch.setattr(doctor, "jpeg_engines", engines)
+    parser = argparse.ArgumentParser()
+    doctor.add_arguments(parser)
+    code = doctor.run(parser.parse_args(words))
+    return code, capsys.readouterr().out
+
+
+def test_a_whole_machine_is_reported_with_its_engines_and_ends_with_0(monkeypatch, capsys):
+    code, said = run(WHOLE, monkeypatch, capsys)
+    assert code == 0
+    assert "NVIDIA H100, capability 9.0, 80 GiB" in said
+    assert "7 hardware engines" in said
+    assert "ctx='auto' takes the GPU" in said
+    assert "dali: DALI 2.4.0 is installed" in said
+    assert "missing" not in said
+
+
+def test_a_bare_machine_names_every_gap_and_its_mending_and_ends_with_1(monkeypatch, capsys):
+    code, said = run(BARE, monkeypatch, capsys)
+    assert code == 1
+    assert "missing: no CUDA driver" in said
+    assert "mend: pip install 'gpuio[cuda12]'" in said
+    assert "ctx='auto' takes the CPU" in said
+
+
+def test_json_is_one_object_with_the_same_facts(monkeypatch, capsys):
+    code, said = run(WHOLE, monkeypatch, capsys, "--json", "--decoder", "nvimgcodec")
+    found = json.loads(said)
+    assert code == 0
+    assert found["decoder"] == "nvimgcodec"
+    assert found["jpeg_engines"] == [7, 1]
+    assert found["gpus"][0]["memory_bytes"] == 80 << 30
+    assert found["gaps"] == []
+
+
+@pytest.mark.parametrize(
+    ("video", "hardware", "what"),
+    [(False, None, "libnvcuvid.so.1 does not load"), (True, None, "no JPEG hardware found")],
+)
+def test_a_gpu_without_reachable_jpeg_hardware_is_noted_but_usable(video, hardware, what):
+    import attrs
+
+    machine = attrs.evolve(WHOLE, driver=attrs.evolve(WHOLE.driver, video=video))
+    found = doctor.examine(machine, 0, "auto", engines=lambda device_id: hardware)
+    assert found["gaps"] == []
+    (note,) = found["notes"]
+    assert what in note["what"]
+    assert f"note: {note['what']}" in doctor.report(found)
+
+
+def test_a_gpu_that_does_not_exist_is_not_asked_for_engines():
+    def never(device_id):
+        raise AssertionError("asked")
+
+    found = doctor.examine(WHOLE, 3, "auto", engines=never)
+    assert found["jpeg_engines"] is None
+    assert "GPU 3 does not exist" in found["gaps"][0]["what"]
+
+
+def test_it_looks_at_this_machine_without_failing(capsys):
+    parser = argparse.ArgumentParser()
+    doctor.add_arguments(parser)
+    assert doctor.run(parser.parse_args(["--json"])) in (0, 1)
+    assert json.loads(capsys.readouterr().out)["cpus"] >= 1
