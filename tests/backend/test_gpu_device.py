@@ -1,0 +1,190 @@
+"""The GPU backend on a GPU: the CPU kernels' bits, and the order that hardware ignores."""
+
+import gc
+import os
+
+import cv2
+import numpy as np
+import pytest
+from pictures import jpeg, picture
+from plans import STEPS, plain, random_plan
+
+from gpuio.backend.gpu import GpuBackend
+from gpuio.backend.protocol import Output
+from gpuio.decode.opencv import decode
+from gpuio.kernels import cpu, tables
+
+pytestmark = pytest.mark.gpu
+
+SIDE = 32
+ENGINES = ["nvimgcodec", "dali"]
+
+
+@pytest.fixture(params=ENGINES)
+def backend(request):
+    if os.environ.get("GPUIO_REQUIRE_GPU") != "1":
+        pytest.importorskip(f"nvidia.{request.param}")
+    made = GpuBackend(0, decoder=request.param)
+    yield made
+    made.close()
+
+
+def output_of(dtype="float32", layout="NCHW", side=SIDE):
+    mean, std = np.array([123, 117, 104], np.float32), np.array([58, 57, 57], np.float32)
+    return Output(3, side, side, dtype, layout, mean, std, 1.0)
+
+
+def batch(backend, blobs, rows, output):
+    out = backend.allocate(output.shape(len(rows)), output.dtype)
+    faults = backend.augment(backend.decode(blobs, rows, output.channels), rows, output, out)
+    return out, faults
+
+
+def on_cpu(blobs, rows, output):
+    out = np.zeros(output.shape(len(rows)), tables.storage(output.dtype))
+    how = cpu.Normalisation(output.dtype, output.mean, output.std, output.scale, output.layout)
+    scratch = cpu.Scratch()
+    for k, blob in enumerate(blobs):
+        cpu.augment(decode(blob, 3), rows[k : k + 1], how, out[k], scratch)
+    return out
+
+
+def centre_crops(blobs, side=SIDE):
+    rows = []
+    for blob in blobs:
+        height, width = decode(blob, 3).shape[:2]
+        row = plain(height, width)
+        row["crop_h"], row["crop_w"] = side, side
+        row["crop_y"], row["crop_x"] = (height - side) // 2, (width - side) // 2
+        rows.append(row)
+    return np.concatenate(rows)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int8"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_random_plans_give_the_cpus_bits_for_equal_pixels(backend, dtype, layout):
+    """PNG files: OpenCV decodes them on both sides."""
+    rng = np.random.default_rng(1)
+    pictures = [picture(*map(int, rng.integers(20, 90, 2)), seed=k) for k in range(64)]
+    blobs = [cv2.imencode(".png", pixels)[1].tobytes() for pixels in pictures]
+    rows = np.concatenate(
+        [random_plan(rng, *p.shape[:2], SIDE, SIDE, STEPS, (0, 1, 2, 3, 4)) for p in pictures]
+    )
+    output = output_of(dtype, layout)
+    out, faults = batch(backend, blobs, rows, output)
+    assert faults == []
+    assert out.asnumpy().tobytes() == on_cpu(blobs, rows, output).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:2", "4:2:0", "4:4:0"])
+def test_jpeg_pixels_are_within_4_levels_of_opencv_and_on_average_within_half_a_level(
+    backend, kind
+):
+    blobs = [jpeg(picture(240 + k, 320 - k, seed=k), kind) for k in range(32)]
+    rows = centre_crops(blobs, 224)
+    output = output_of("uint8", side=224)
+    out, faults = batch(backend, blobs, rows, output)
+    assert faults == []
+    difference = np.abs(out.asnumpy().astype(int) - on_cpu(blobs, rows, output))
+    assert difference.max() <= 4
+    assert difference.mean() <= 0.5
+
+
+def test_bad_images_among_good_ones_fail_alone(backend):
+    good = [jpeg(picture(64, 64, seed=k)) for k in range(8)]
+    rows = centre_crops(good)
+    blobs = [blob if k % 3 else blob[:90] for k, blob in enumerate(good)]
+    out, faults = batch(backend, blobs, rows, output_of("uint8"))
+    assert [fault.row for fault in faults] == [0, 3, 6]
+    values = out.asnumpy()
+    for k in range(8):
+        assert values[k].any() == bool(k % 3)
+
+
+def test_buffers_are_not_decoded_into_while_a_reader_is_queued(backend):
+    """The reader of a batch is held back by a long kernel; later batches must not disturb it."""
+    import cupy
+
+    spin = cupy.RawKernel(
+        'extern "C" __global__ void spin(long long n)'
+        "{ long long t = clock64(); while (clock64() - t < n); }",
+        "spin",
+    )
+    blobs = [[jpeg(picture(200, 200, seed=100 * k + j)) for j in range(16)] for k in range(8)]
+    rows = [centre_crops(each) for each in blobs]
+    output = output_of("uint8")
+    alone = [batch(backend, blobs[k], rows[k], output)[0].asnumpy() for k in range(8)]
+    for _ in range(20):
+        kept = []
+        for k in range(8):
+            for slot in backend._ring._free:
+                spin((1,), (1,), (np.int64(3_000_000),), stream=slot.stream)
+            kept.append(batch(backend, blobs[k], rows[k], output)[0])
+        for k in range(8):
+            assert np.array_equal(kept[k].asnumpy(), alone[k])
+
+
+def test_memory_is_used_again_only_behind_its_consumers(backend):
+    import cupy
+
+    spin = cupy.RawKernel(
+        'extern "C" __global__ void spin(long long n)'
+        "{ long long t = clock64(); while (clock64() - t < n); }",
+        "spin",
+    )
+    output = output_of("float32")
+    blobs = [[jpeg(picture(64, 64, seed=9 * k + j)) for j in range(8)] for k in range(12)]
+    rows = [centre_crops(each) for each in blobs]
+    consumer = cupy.cuda.Stream(non_blocking=True)
+    sums, expected = [], []
+    for k in range(12):
+        out, _ = batch(backend, blobs[k], rows[k], output)
+        expected.append(float(out.asnumpy().astype(np.float64).sum()))
+        with consumer:
+            taken = cupy.from_dlpack(out)
+            spin((1,), (1,), (np.int64(20_000_000),))
+            sums.append(taken.astype(cupy.float64).sum())
+            del taken, out
+        gc.collect()
+    consumer.synchronize()
+    assert np.allclose([float(total) for total in sums], expected, rtol=1e-6)
+
+
+def test_arrays_know_mxnets_methods_and_numpys(backend):
+    import cupy
+
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    array = backend.put(values)
+    assert isinstance(array, cupy.ndarray)
+    assert repr(array.context) == "gpu(0)"
+    array.wait_to_read()
+    assert np.array_equal(array.asnumpy(), values)
+    assert np.array_equal(array[1:].asnumpy(), values[1:])
+    assert float(backend.put(np.float32([7])).asscalar()) == 7
+
+
+def test_device_memory_stays_flat_over_many_batches(backend):
+    import cupy
+
+    blobs = [jpeg(picture(128, 128, seed=k)) for k in range(32)]
+    rows = centre_crops(blobs)
+    levels = []
+    for _ in range(60):
+        out, _ = batch(backend, blobs, rows, output_of())
+        out.wait_to_read()
+        levels.append(cupy.cuda.Device(0).mem_info[0])
+    assert levels[-1] >= levels[20] - (8 << 20)
+
+
+def test_tensors_are_ordered_behind_the_batch_on_torchs_stream(backend):
+    torch = pytest.importorskip("torch")
+    from gpuio.adapters.torch import to_torch
+
+    blobs = [jpeg(picture(64, 64, seed=k)) for k in range(8)]
+    rows = centre_crops(blobs)
+    with torch.cuda.stream(torch.cuda.Stream()):
+        for _ in range(20):
+            out, _ = batch(backend, blobs, rows, output_of())
+            tensor = to_torch(out)
+            copied = tensor.clone().cpu().numpy()
+            assert np.array_equal(copied, out.asnumpy())
