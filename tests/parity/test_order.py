@@ -6,6 +6,7 @@ import pytest
 from parity.oracle import OracleError
 from tables import SHORTEST, epochs, options, write_table
 
+from gpuio.errors import OptionError
 from gpuio.recordio.index import open_table
 from gpuio.sampling.order import Order
 
