@@ -178,10 +178,10 @@ def _sample(image, region, height, width, inter, cut, scratch):
     step["crop_y"], step["crop_x"], step["crop_h"], step["crop_w"] = region
     step["crop_inter"] = inter
     source = image.pixels
-    code = window.make_window(step, 0, source, image.stride, h, w, out, scratch.work)
+    code = window.make_window(step, 0, source, image.stride, h, w, out, *scratch.work)
     if code < 0:
         scratch.grow(-code)
-        code = window.make_window(step, 0, source, image.stride, h, w, out, scratch.work)
+        code = window.make_window(step, 0, source, image.stride, h, w, out, *scratch.work)
     if code != window.DONE:
         raise PlanError(f"step {step[0]} ended with {code}")
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numba import types
 
-from gpuio.kernels.jit import kernel
+from gpuio.kernels.jit import inner, kernel
 
 __all__ = ["jitter", "shift_hls", "shift_pca"]
 
@@ -21,13 +20,13 @@ _f = np.float32
 _pixels = types.uint8[:, ::1]
 
 
-@numba.njit
+@inner
 def _gray(p):
     """Weigh B, G, R with the weights of R, G, B, as MXNet does; 14 bits."""
     return _I(4899 * _I(p[0]) + 9617 * _I(p[1]) + 1868 * _I(p[2]) + 8192) >> _I(14)
 
 
-@numba.njit
+@inner
 def _byte(value):
     """Round a float32 half to even and clamp it."""
     return np.uint8(min(max(np.rint(value), _f(0)), _f(255)))
@@ -65,7 +64,7 @@ def jitter(pixels, channels, order, gain):
                     p[c] = _byte(_f(p[c]) * alpha + beta)
 
 
-@numba.njit
+@inner
 def _to_hls(b, g, r):
     """Return hue (0 to 180), lightness and saturation (0 to 1) of colours from 0 to 1."""
     high, low = max(r, g, b), min(r, g, b)
@@ -87,7 +86,7 @@ def _to_hls(b, g, r):
     return hue * _f(0.5), lightness, saturation
 
 
-@numba.njit
+@inner
 def _from_hls(hue, lightness, saturation):
     """Return b, g, r from 0 to 1."""
     if saturation == _f(0):

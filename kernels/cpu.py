@@ -23,8 +23,8 @@ class Normalisation:
     scale : float
     layout : {"NCHW", "NHWC"}
     mean_image : float32[C, H, W], optional
-                                    subtracted at the place before the flip, instead of `mean`; the
-                                    float dtypes only
+                                    subtracted at the place before the flip, instead of `mean`;
+                                    uint8 ignores it, int8 subtracts it rounded
     """
 
     def __init__(self, dtype, mean, std, scale, layout="NCHW", mean_image=None):
@@ -36,14 +36,23 @@ class Normalisation:
         self.storage = tables.storage(dtype)
         self._given = np.asarray(mean, np.float32), np.asarray(std, np.float32), scale
         self.mean_image = None
-        if mean_image is not None and dtype not in ("uint8", "int8"):
+        if mean_image is not None and dtype != "uint8":
             self.mean_image = np.ascontiguousarray(mean_image, np.float32)
+            if dtype == "int8":
+                self.mean_image = tables.round_half_away(self.mean_image).astype(np.float32)
         whole = tables.round_half_away(mean) * (dtype == "int8")
         self._whole = whole.astype(np.int32)
         self._terms = tables.terms(*self._given)
-        self._table = None
-        if dtype in ("float16", "bfloat16"):
-            self._table = tables.normalisation(dtype, *self._given)
+
+    def check(self, channels, height, width):
+        """Raise ValueError if an output's shape does not belong to these means."""
+        if channels != self._terms.shape[1]:
+            raise ValueError(f"{channels} channels, but {self._terms.shape[1]} means")
+        if self.mean_image is not None and self.mean_image.shape != (channels, height, width):
+            raise ValueError(
+                f"the mean image is {self.mean_image.shape}, the output"
+                f" {(channels, height, width)} (C, H, W)"
+            )
 
     def write(self, pixels, row, flat, shape):
         """Write a finished window.
@@ -57,32 +66,36 @@ class Normalisation:
         """
         C, H, W = shape
         strides = (1, W * C, C) if self.layout == "NHWC" else (H * W, W, 1)
-        if self.storage.itemsize == 1:
+        if self.storage.itemsize == 1 and self.mean_image is None:
             low, high = (-128, 127) if self.dtype == "int8" else (0, 255)
             flat = flat.view(np.uint8)
             finish.finish_8(pixels, self._whole, low, high, flat, *shape, *strides)
             return
         gain, shift = float(row["gain"][0]), float(row["shift"][0])
-        own = gain != 1 or shift != 0
         if self.mean_image is not None:
             self._write_centred(pixels, row, flat, shape, strides)
-        elif self._table is not None:
-            table = self._table
-            if own:
-                table = tables.normalisation(self.dtype, *self._given, gain, shift)
-            finish.finish_16(pixels, table, flat.view(np.uint16), *shape, *strides)
+            return
+        terms = self._terms
+        if gain != 1 or shift != 0:
+            terms = tables.terms(*self._given, gain, shift)
+        if self.storage.itemsize == 2:
+            brain = self.dtype == "bfloat16"
+            finish.finish_16(pixels, terms, brain, flat.view(np.uint16), *shape, *strides)
         else:
-            terms = tables.terms(*self._given, gain, shift) if own else self._terms
             finish.finish_32(pixels, terms, flat, *shape, *strides)
 
     def _write_centred(self, pixels, row, flat, shape, strides):
-        """Write with a mean image; the halves are rounded from float32 afterwards."""
+        """Write with a mean image; narrow types are made from float32 afterwards."""
         terms = tables.terms(*self._given, float(row["gain"][0]), float(row["shift"][0]))
+        if self.dtype == "int8":
+            terms = tables.terms(self._given[0], np.ones_like(self._given[1]), 1.0)
         mirror = bool(row["mirror"][0])
         values = flat if self.dtype == "float32" else np.empty(flat.size, np.float32)
         finish.finish_centred(pixels, self.mean_image, terms, mirror, values, *shape, *strides)
         if self.dtype == "bfloat16":
             flat.view(np.uint16)[:] = tables.bfloat16(values)
+        elif self.dtype == "int8":
+            flat.view(np.int8)[:] = np.clip(values, -128, 127)
         elif self.dtype == "float16":
             with np.errstate(over="ignore"):
                 flat.view(np.float16)[:] = values
@@ -92,8 +105,8 @@ class Scratch:
     """Working memory of one thread; grows to the largest image seen."""
 
     def __init__(self):
-        self.work = np.empty(1 << 16, np.uint8)
         self.window = np.empty(0, np.uint8)
+        self.grow(512)
 
     def take_window(self, size):
         """Return uint8[size]."""
@@ -101,10 +114,10 @@ class Scratch:
             self.window = np.empty(size, np.uint8)
         return self.window[:size]
 
-    def grow(self, size):
-        """Make `work` hold at least `size` bytes."""
-        if self.work.size < size:
-            self.work = np.empty(2 * size, np.uint8)
+    def grow(self, n):
+        """Make `work` what `make_window` wants for `n`."""
+        n = 2 * n
+        self.work = np.empty(8 * n, np.int32), np.empty(8 * n, np.int16), np.empty(4 * n, np.uint8)
 
 
 def augment(pixels, row, normalisation, out, scratch):
@@ -128,13 +141,19 @@ def augment(pixels, row, normalisation, out, scratch):
         H, W, C = out.shape
     else:
         C, H, W = out.shape
+    if out.dtype != normalisation.storage or not out.flags.c_contiguous:
+        raise ValueError(
+            f"the output must be {normalisation.storage} in C order, not {out.dtype} with strides"
+            f" {out.strides}"
+        )
+    normalisation.check(C, H, W)
     flat = np.asarray(out).reshape(-1)
     made = scratch.take_window(4 * H * W)
     source = np.require(pixels, np.uint8, "CW").reshape(-1)
-    code = window.make_window(row, 0, source, C, H, W, made, scratch.work)
+    code = window.make_window(row, 0, source, C, H, W, made, *scratch.work)
     if code < 0:
         scratch.grow(-code)
-        code = window.make_window(row, 0, source, C, H, W, made, scratch.work)
+        code = window.make_window(row, 0, source, C, H, W, made, *scratch.work)
     try:
         if code in (window.GENERAL, window.MISFIT):
             chain.execute(source, row[0], C, H, W, made, scratch)

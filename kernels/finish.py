@@ -1,8 +1,8 @@
 """The last step: bytes of a window to values of a batch, one function a width of the output.
 
-float32 and 8-bit values are computed, not looked up: a subtraction, a product and a sum in float32,
-each rounded, vectorise where a gather of 256 entries does not. They equal
-`gpuio.kernels.tables.normalisation` bit for bit.
+Values are computed, not looked up: a subtraction, a product and a sum in float32, each rounded,
+vectorise where a gather of 256 entries does not. They equal `gpuio.kernels.tables.normalisation`
+bit for bit.
 
 Every function takes the output flat with the strides of a channel, a row and a pixel in elements,
 so that NCHW and NHWC are one function.
@@ -10,21 +10,21 @@ so that NCHW and NHWC are one function.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import types
 
-from gpuio.kernels.jit import kernel
-from gpuio.kernels.lanes import lane
+from gpuio.kernels.jit import inner, kernel
+from gpuio.kernels.lanes import bfloat16_bits, float16_bits, lane
 
 __all__ = ["finish_8", "finish_16", "finish_32", "finish_centred"]
 
+_U = np.uint32
 _int = types.int64
 _window = types.uint32[::1]
 _shape = (_int,) * 6  # C, H, W, channel stride, row stride, pixel stride
 
 
-@numba.njit
+@inner
 def _bits(channels, c):
     """Return where an output channel (R, G, B, A or gray) stands in a window's pixel, in bits."""
     return np.uint32(8 * (2 - c) if channels >= 3 and c < 3 else 8 * c)
@@ -43,29 +43,60 @@ def finish_32(window, terms, out, C, H, W, by_c, by_y, by_x):
     """
     for y in range(H):
         source = window[y * W : (y + 1) * W]
+        if by_x == 3:
+            line = out[y * by_y : y * by_y + 3 * W]
+            for x in range(W):  # three neighbours at once are stored as vectors
+                r = np.float32(lane(source[x], _U(16)))
+                g = np.float32(lane(source[x], _U(8)))
+                b = np.float32(lane(source[x], _U(0)))
+                line[3 * x] = (r - terms[0, 0]) * terms[1, 0] + terms[2, 0]
+                line[3 * x + 1] = (g - terms[0, 1]) * terms[1, 1] + terms[2, 1]
+                line[3 * x + 2] = (b - terms[0, 2]) * terms[1, 2] + terms[2, 2]
+            continue
         for c in range(C):
             bits, mean, factor, shift = _bits(C, c), terms[0, c], terms[1, c], terms[2, c]
             start = c * by_c + y * by_y
+            line = out[start : start + (W - 1) * by_x + 1]
             if by_x == 1:
-                line = out[start : start + W]
                 for x in range(W):
                     line[x] = (np.float32(lane(source[x], bits)) - mean) * factor + shift
             else:
                 for x in range(W):
-                    p = np.float32(lane(source[x], bits))
-                    out[start + x * by_x] = (p - mean) * factor + shift
+                    line[x * by_x] = (np.float32(lane(source[x], bits)) - mean) * factor + shift
 
 
-@kernel(types.void(_window, types.uint16[:, ::1], types.uint16[::1], *_shape))
-def finish_16(window, table, out, C, H, W, by_c, by_y, by_x):
-    """Write ``table[c, p]`` (uint16[C, 256], bit patterns of float16 or bfloat16)."""
+@inner
+def _half(value, brain):
+    return bfloat16_bits(value) if brain else float16_bits(value)
+
+
+@kernel(types.void(_window, types.float32[:, ::1], types.boolean, types.uint16[::1], *_shape))
+def finish_16(window, terms, brain, out, C, H, W, by_c, by_y, by_x):
+    """Write ``(p - mean) * factor + shift``, rounded to bfloat16 (`brain`) or float16, as bits."""
     for y in range(H):
         source = window[y * W : (y + 1) * W]
-        for c in range(C):
-            bits, entries = _bits(C, c), table[c]
-            start = c * by_c + y * by_y
+        if by_x == 3:
+            line = out[y * by_y : y * by_y + 3 * W]
             for x in range(W):
-                out[start + x * by_x] = entries[np.uint32(lane(source[x], bits))]
+                r = np.float32(lane(source[x], _U(16)))
+                g = np.float32(lane(source[x], _U(8)))
+                b = np.float32(lane(source[x], _U(0)))
+                line[3 * x] = _half((r - terms[0, 0]) * terms[1, 0] + terms[2, 0], brain)
+                line[3 * x + 1] = _half((g - terms[0, 1]) * terms[1, 1] + terms[2, 1], brain)
+                line[3 * x + 2] = _half((b - terms[0, 2]) * terms[1, 2] + terms[2, 2], brain)
+            continue
+        for c in range(C):
+            bits, mean, factor, shift = _bits(C, c), terms[0, c], terms[1, c], terms[2, c]
+            start = c * by_c + y * by_y
+            line = out[start : start + (W - 1) * by_x + 1]
+            if by_x == 1:
+                for x in range(W):
+                    value = (np.float32(lane(source[x], bits)) - mean) * factor + shift
+                    line[x] = _half(value, brain)
+            else:
+                for x in range(W):
+                    value = (np.float32(lane(source[x], bits)) - mean) * factor + shift
+                    line[x * by_x] = _half(value, brain)
 
 
 @kernel(types.void(_window, types.int32[::1], _int, _int, types.uint8[::1], *_shape))
@@ -74,18 +105,28 @@ def finish_8(window, mean, low, high, out, C, H, W, by_c, by_y, by_x):
     low, high = np.int32(low), np.int32(high)
     for y in range(H):
         source = window[y * W : (y + 1) * W]
+        if by_x == 3:
+            line = out[y * by_y : y * by_y + 3 * W]
+            for x in range(W):
+                r = np.int32(lane(source[x], _U(16)) - mean[0])
+                g = np.int32(lane(source[x], _U(8)) - mean[1])
+                b = np.int32(lane(source[x], _U(0)) - mean[2])
+                line[3 * x] = np.uint8(min(max(r, low), high))
+                line[3 * x + 1] = np.uint8(min(max(g, low), high))
+                line[3 * x + 2] = np.uint8(min(max(b, low), high))
+            continue
         for c in range(C):
             bits, less = _bits(C, c), mean[c]
             start = c * by_c + y * by_y
+            line = out[start : start + (W - 1) * by_x + 1]
             if by_x == 1:
-                line = out[start : start + W]
                 for x in range(W):
                     p = np.int32(lane(source[x], bits) - less)
                     line[x] = np.uint8(min(max(p, low), high))
             else:
                 for x in range(W):
                     p = np.int32(lane(source[x], bits) - less)
-                    out[start + x * by_x] = np.uint8(min(max(p, low), high))
+                    line[x * by_x] = np.uint8(min(max(p, low), high))
 
 
 @kernel(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numba
 
-__all__ = ["kernel"]
+__all__ = ["inner", "kernel"]
+
+_OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 def kernel(signature):
@@ -26,10 +28,15 @@ def kernel(signature):
 
     def compile_now(function):
         try:
-            return numba.njit(signature, nogil=True, cache=True)(function)
+            return numba.njit(signature, cache=True, **_OPTIONS)(function)
         except RuntimeError as error:
             if "no locator available" not in str(error):
                 raise
-            return numba.njit(signature, nogil=True)(function)
+            return numba.njit(signature, **_OPTIONS)(function)
 
     return compile_now
+
+
+def inner(function):
+    """Compile a function that only kernels of its own module call."""
+    return numba.njit(function, no_cpython_wrapper=True, **_OPTIONS)

@@ -13,7 +13,18 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["LOAD_BYTES", "blend", "lane", "lerp_pair_1", "lerp_pair_3", "lerp_pair_4", "load_pixel"]
+__all__ = [
+    "LOAD_BYTES",
+    "bfloat16_bits",
+    "blend",
+    "float16_bits",
+    "lane",
+    "lerp_pair_1",
+    "lerp_pair_3",
+    "lerp_pair_4",
+    "load_pixel",
+    "store_pixel",
+]
 
 LOAD_BYTES = 16  # `lerp_pair_*` reads this many bytes from a pixel's address on
 _ZERO = 32  # index of a zero in the two operands of a 32-byte shuffle
@@ -80,7 +91,7 @@ def _lerp_pair(channels):
     ----------
     pixels : uint8[n]       read in [start + offset, start + offset + LOAD_BYTES)
     start : int64           of the source row, bytes
-    offset : uint32[m]      of each pixel's left tap from `start`, bytes
+    offset : int32[m]       of each pixel's left tap from `start`, bytes, >= 0
     weight : int32[4 m]     left weight | right weight << 16, once a lane
     row : int16[4 m]        receives (left + right) >> 4, four lanes a pixel
     j : int64               even
@@ -131,5 +142,62 @@ def lane(typing, pixel, bits):
 
     def generate(context, builder, signature, args):
         return builder.and_(builder.lshr(*args), ir.Constant(ir.IntType(32), 255))
+
+    return signature, generate
+
+
+@intrinsic
+def store_pixel(typing, pixels, at, pixel):
+    """Write a uint32 as four bytes at any address of a uint8 array, lowest first."""
+    signature = types.void(pixels, at, types.uint32)
+
+    def generate(context, builder, signature, args):
+        place = _address(context, builder, signature.args[0], args[0], args[1], 32)
+        builder.store(args[2], place, align=1)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def bfloat16_bits(typing, value):
+    """Return a float32 as bfloat16's bits (uint16), rounded half to even; no NaN."""
+    signature = types.uint16(types.float32)
+
+    def generate(context, builder, signature, args):
+        i32 = ir.IntType(32)
+        bits = builder.bitcast(args[0], i32)
+        odd = builder.and_(builder.lshr(bits, i32(16)), i32(1))
+        bits = builder.add(builder.add(bits, i32(0x7FFF)), odd)
+        return builder.trunc(builder.lshr(bits, i32(16)), ir.IntType(16))
+
+    return signature, generate
+
+
+@intrinsic
+def float16_bits(typing, value):
+    """Return a float32 as float16's bits (uint16), rounded half to even, too large is infinite.
+
+    Written out because LLVM's own conversion calls a library where the processor has none.
+    """
+    signature = types.uint16(types.float32)
+
+    def generate(context, builder, signature, args):
+        i32, f32 = ir.IntType(32), ir.FloatType()
+        bits = builder.bitcast(args[0], i32)
+        sign = builder.and_(bits, i32(0x80000000))
+        size = builder.xor(bits, sign)
+        # below 2^-14 adding 0.5 leaves the rounded result in the last bits of the sum
+        sum_ = builder.fadd(builder.bitcast(size, f32), f32(0.5))
+        small = builder.sub(builder.bitcast(sum_, i32), i32(126 << 23))
+        odd = builder.and_(builder.lshr(size, i32(13)), i32(1))
+        moved = builder.add(size, i32(((15 - 127) << 23 & 0xFFFFFFFF) + 0xFFF))
+        half = builder.lshr(builder.add(moved, odd), i32(13))
+        half = builder.select(builder.icmp_unsigned("<", size, i32(113 << 23)), small, half)
+        nan = builder.icmp_unsigned(">", size, i32(0x7F800000))
+        large = builder.select(nan, i32(0x7E00), i32(0x7C00))
+        half = builder.select(builder.icmp_unsigned(">=", size, i32(143 << 23)), large, half)
+        half = builder.or_(half, builder.lshr(sign, i32(16)))
+        return builder.trunc(half, ir.IntType(16))
 
     return signature, generate

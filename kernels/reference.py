@@ -249,11 +249,14 @@ def augment(image, row, height, width, dtype, mean, std, scale, mean_image=None)
     C = pixels.shape[2]
     pixels = pixels[..., [2, 1, 0, 3][:C] if C > 1 else [0]]
     gain, shift = row["gain"], row["shift"]
-    if mean_image is None or dtype in ("uint8", "int8"):
+    less = mean_image[:, :, :: -1 if row["mirror"] else 1] if mean_image is not None else None
+    if dtype == "int8" and mean_image is not None:
+        whole = pixels.transpose(2, 0, 1) - tables.round_half_away(less)
+        return np.clip(whole, -128, 127).astype(np.int8)
+    if mean_image is None or dtype == "uint8":
         table = tables.normalisation(dtype, mean, std, scale, gain, shift)
         return np.stack([table[c][pixels[..., c]] for c in range(C)])
     _, factor, plus = tables.terms(mean, std, scale, gain, shift)[:, :, None, None]
-    less = mean_image[:, :, ::-1] if row["mirror"] else mean_image
     value = (pixels.transpose(2, 0, 1).astype(np.float32) - less) * factor + plus
     if dtype == "bfloat16":
         return tables.bfloat16(value)

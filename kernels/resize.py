@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numba import types
 
-from gpuio.kernels.jit import kernel
+from gpuio.kernels.jit import inner, kernel
 
 __all__ = ["filter_taps", "shrink", "shrink_whole"]
 
@@ -22,12 +21,12 @@ _bytes = types.uint8[::1]
 _table = types.int32[:, ::1]
 
 
-@numba.njit
+@inner
 def _clamp(value, last):
     return min(max(value, 0), last)
 
 
-@numba.njit
+@inner
 def _wide_row(pixels, start, stride, channels, src_w, index, weight, row):
     """Filter one source row along x into int32 lanes."""
     w, k = index.shape
@@ -40,12 +39,12 @@ def _wide_row(pixels, start, stride, channels, src_w, index, weight, row):
             row[4 * x + c] = total
 
 
-@numba.njit
+@inner
 def _byte(value):
     return np.uint8(min(max(value, _I(0)), _I(255)))
 
 
-@numba.njit
+@inner
 def _column(rows, slot, weight, j, exact):
     """Filter one lane along y: bilinear truncates, the others round, bicubic mostly in float32."""
     k = weight.size

@@ -40,7 +40,8 @@ def terms(mean, std, scale, gain=1.0, shift=0.0):
 def round_half_away(values):
     """Round float32 values to whole numbers, halves away from zero, as C's ``round``."""
     values = np.asarray(values, np.float32)
-    return np.trunc(values + np.copysign(np.float32(0.5), values)).astype(np.int32)
+    whole = np.trunc(values)
+    return (whole + np.sign(values) * (np.abs(values - whole) >= 0.5)).astype(np.int32)
 
 
 def bfloat16(values):

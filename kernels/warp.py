@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import functools
 
-import numba
 import numpy as np
 from numba import types
 
-from gpuio.kernels.jit import kernel
+from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.layout import AREA, CUBIC, LANCZOS4, NEAREST
 from gpuio.kernels.taps import fraction_weights
 
@@ -64,7 +63,7 @@ def _balance(weight, middle):
         table[high if excess < 0 else low] -= excess
 
 
-@numba.njit
+@inner
 def _short(value):
     return min(max(value, -32768), 32767)
 

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numba import types
 
-from gpuio.kernels.jit import kernel
+from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.lanes import (
     LOAD_BYTES,
     blend,
@@ -20,6 +20,7 @@ from gpuio.kernels.lanes import (
     lerp_pair_3,
     lerp_pair_4,
     load_pixel,
+    store_pixel,
 )
 from gpuio.kernels.layout import BILINEAR, NEAREST, PLAN
 
@@ -31,10 +32,11 @@ COLOUR = 2  # the window is made; colour steps remain
 MISFIT = 3  # the plan's numbers do not fit its image
 
 _I = np.int32
+_int = types.int64
 _bytes = types.uint8[::1]
 
 
-@numba.njit
+@inner
 def _linear_taps(dst, src, first, step, count, inside, index, weight):
     """Fill index and packed weights of `count` taps along one axis, from `first` by `step`.
 
@@ -56,7 +58,7 @@ def _linear_taps(dst, src, first, step, count, inside, index, weight):
         weight[j] = left | (right << _I(16))
 
 
-@numba.njit
+@inner
 def _horizontal(pixels, start, offset, weight, count, channels, row):
     """Interpolate `count` (even) pixels of one source row into int16 lanes."""
     if channels == 3:
@@ -70,7 +72,7 @@ def _horizontal(pixels, start, offset, weight, count, channels, row):
             lerp_pair_1(pixels, start, offset, weight, row, j)
 
 
-@numba.njit
+@inner
 def _vertical(upper, lower, packed, out):
     """Blend two int16 rows into bytes."""
     b0, b1 = np.int16(packed & _I(0xFFFF)), np.int16(packed >> _I(16))
@@ -78,38 +80,30 @@ def _vertical(upper, lower, packed, out):
         out[j] = blend(upper[j], lower[j], b0, b1)
 
 
-@numba.njit
+@inner
 def _source_row(pixels, start, length, tail):
     """Return (array, start) of a row that may be read LOAD_BYTES beyond its end."""
     if start + length + LOAD_BYTES <= pixels.size:
         return pixels, start
-    tail[:length] = pixels[start : start + length]
+    for j in range(length):  # a slice assignment would take three seconds to compile
+        tail[j] = pixels[start + j]
     return tail, 0
 
 
-@numba.njit
+@inner
 def _bilinear(
-    pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y0, x0, mirror, h, w, out, scratch
-):
+    pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y0, x0, mirror, h, w, out,
+    taps, lanes, tail,
+):  # fmt: skip
     """Write rows y0.. and columns x0.. of a bilinear resize of src to dst.
 
     `base`, `pitch`: first byte and bytes a row of the source; `mirror` flips the window.
     """
+    n = taps.size // 8
     even = (w + 1) // 2 * 2
     length = src_w * channels
-    offset = scratch[: 4 * even].view(np.uint32)
-    at = 4 * even
-    weight = scratch[at : at + 16 * even].view(np.int32)
-    at += 16 * even
-    a = scratch[at : at + 8 * even].view(np.int16)
-    at += 8 * even
-    b = scratch[at : at + 8 * even].view(np.int16)
-    at += 8 * even
-    index = scratch[at : at + 4 * max(h, even)].view(np.int32)
-    at += 4 * max(h, even)
-    packed = scratch[at : at + 4 * max(h, even)].view(np.int32)
-    at += 4 * max(h, even)
-    tail = scratch[at : at + length + LOAD_BYTES]
+    offset, weight, index, packed = taps[:n], taps[n : 5 * n], taps[5 * n : 6 * n], taps[6 * n :]
+    a, b = lanes[: 4 * n], lanes[4 * n :]
     if mirror:
         _linear_taps(dst_w, src_w, x0 + w - 1, -1, w, True, index, packed)
     else:
@@ -142,31 +136,29 @@ def _bilinear(
         _vertical(a, b, packed[y], out[4 * w * y : 4 * w * (y + 1)])
 
 
-@numba.njit
+@inner
 def _nearest(
-    pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y0, x0, mirror, h, w, out, scratch
-):
+    pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y0, x0, mirror, h, w, out,
+    taps, tail,
+):  # fmt: skip
     """Write a window of a nearest resize; a plain copy if the sizes are equal."""
     length = src_w * channels
-    offset = scratch[: 4 * w].view(np.uint32)
-    tail = scratch[4 * w : 4 * w + length + LOAD_BYTES]
     scale_y = 1.0 / (float(dst_h) / float(src_h))
     scale_x = 1.0 / (float(dst_w) / float(src_w))
     for x in range(w):
         position = x0 + (w - 1 - x if mirror else x)
-        offset[x] = channels * min(math.floor(position * scale_x), src_w - 1)
+        taps[x] = channels * min(math.floor(position * scale_x), src_w - 1)
     keep = np.uint32(0xFFFFFFFF) if channels == 4 else np.uint32((1 << (8 * channels)) - 1)
-    pixel = out.view(np.uint32)
     for y in range(h):
         i = min(math.floor((y0 + y) * scale_y), src_h - 1)
         row, start = _source_row(pixels, base + i * pitch, length, tail)
-        line = pixel[w * y : w * (y + 1)]
+        to = 4 * w * y
         for x in range(w):
-            line[x] = load_pixel(row, start + np.int64(offset[x])) & keep
+            store_pixel(out, to + 4 * x, load_pixel(row, start + np.int64(taps[x])) & keep)
 
 
-@numba.njit
-def _window(rows, i, pixels, channels, height, width, out, scratch):
+@inner
+def _window(rows, i, pixels, channels, height, width, out, taps, lanes, tail):
     """Find out what a row asks for and make its window; see `make_window`."""
     row = rows[i]
     if row.orient > 1 or row.warp_h > 0 or row.pad > 0 or row.fit1_h > 0 or row.fit2_h > 0:
@@ -191,19 +183,19 @@ def _window(rows, i, pixels, channels, height, width, out, scratch):
     half = src_h == 2 * dst_h and src_w == 2 * dst_w  # OpenCV takes the mean of four there
     if not same and inter != NEAREST and (inter != BILINEAR or half):
         return GENERAL
-    need = 44 * (width + 1) + 8 * (height + width + 1) + src_w * channels + LOAD_BYTES
-    if scratch.size < need:
+    need = max(height, width + 2, src_w + LOAD_BYTES // 4)
+    if taps.size < 8 * need or lanes.size < 8 * need or tail.size < 4 * need:
         return -need
     flip = row.mirror != 0
     if same or inter == NEAREST:
         _nearest(
             pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y, x, flip,
-            height, width, out, scratch,
+            height, width, out, taps, tail,
         )  # fmt: skip
     else:
         _bilinear(
             pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y, x, flip,
-            height, width, out, scratch,
+            height, width, out, taps, lanes, tail,
         )  # fmt: skip
     return COLOUR if row.jitter != 0 or row.hls_on != 0 or row.pca_on != 0 else DONE
 
@@ -212,9 +204,11 @@ _plan = numba.from_dtype(PLAN)[::1]
 
 
 @kernel(
-    types.int64(_plan, types.int64, _bytes, types.int64, types.int64, types.int64, _bytes, _bytes)
+    types.int64(
+        _plan, _int, _bytes, _int, _int, _int, _bytes, types.int32[::1], types.int16[::1], _bytes
+    )
 )
-def make_window(rows, i, pixels, channels, height, width, out, scratch):
+def make_window(rows, i, pixels, channels, height, width, out, taps, lanes, tail):
     """Execute a plan's geometry if it is one resize, one crop and a flip.
 
     Parameters
@@ -225,11 +219,13 @@ def make_window(rows, i, pixels, channels, height, width, out, scratch):
     channels : {1, 3, 4}
     height, width : int         of the window
     out : uint8[height * width * 4]
-    scratch : uint8[m]
+    taps : int32[8 n]           scratch, as the next two
+    lanes : int16[8 n]
+    tail : uint8[4 n]
 
     Returns
     -------
     int     DONE; COLOUR: done but for the colour steps; GENERAL and MISFIT: nothing done;
-            negative: nothing done, scratch needs this many bytes
+            negative: nothing done, scratch must be made for an n of this many
     """
-    return _window(rows, i, pixels, channels, height, width, out, scratch)
+    return _window(rows, i, pixels, channels, height, width, out, taps, lanes, tail)

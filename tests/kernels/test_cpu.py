@@ -95,3 +95,161 @@ def test_a_random_plan_equals_the_reference(steps):
     scratch = cpu.Scratch()
     for _ in range(150):
         check(rng, steps, scratch)
+
+
+def plan(pixels, **fields):
+    """Return a plan row for an image: a crop of all of it unless `fields` say otherwise."""
+    row = np.zeros(1, PLAN)
+    h, w = pixels.shape[:2]
+    given = {"src_h": h, "src_w": w, "crop_h": h, "crop_w": w, "gain": 1}
+    for name, value in (given | fields).items():
+        row[name] = value
+    return row
+
+
+def ramp(h, w, C=3):
+    return (np.arange(h * w * C).reshape(h, w, C) * 7 % 256).astype(np.uint8)
+
+
+def run(pixels, row, H, W, dtype="uint8", **how):
+    C = 1 if pixels.ndim == 2 else pixels.shape[2]
+    normalisation = cpu.Normalisation(dtype, MEAN[:C], STD[:C], 1.0, **how)
+    out = np.zeros((C, H, W), normalisation.storage)
+    cpu.augment(pixels, row, normalisation, out, cpu.Scratch())
+    return out
+
+
+@pytest.mark.parametrize("method", range(5))
+def test_a_resize_equals_opencv(method):
+    rng = np.random.default_rng(method)
+    with_ipp = cv2.ipp.useIPP()
+    cv2.ipp.setUseIPP(False)
+    different = values = 0
+    try:
+        for _ in range(150):
+            C = int(rng.choice([1, 3, 4]))
+            h, w, H, W = (int(v) for v in rng.integers(1, 70, 4))
+            if rng.random() < 0.2:
+                h, w = H * int(rng.integers(1, 4)), W * int(rng.integers(1, 4))
+            pixels = rng.integers(0, 256, (h, w, C), np.uint8)
+            resized = {"resize_h": H, "resize_w": W, "resize_inter": method}
+            if rng.random() < 0.5:
+                resized = {"crop_inter": method}
+            row = plan(pixels, **resized)
+            if "resize_h" in resized:
+                row["crop_h"], row["crop_w"] = H, W
+            want = cv2.resize(pixels, (W, H), interpolation=method).reshape(H, W, C)
+            got = run(pixels, row, H, W)
+            want = want[..., [2, 1, 0, 3][:C] if C > 1 else [0]].transpose(2, 0, 1)
+            apart = np.abs(got.astype(int) - want)
+            assert apart.max(initial=0) <= (1 if method == 2 else 0)
+            different, values = different + np.count_nonzero(apart), values + apart.size
+    finally:
+        cv2.ipp.setUseIPP(with_ipp)
+    assert different <= 2e-5 * values  # bicubic alone: later OpenCVs sum from the other end
+
+
+def test_a_large_photo_is_resized_as_opencv_does():
+    rng = np.random.default_rng(3)
+    pixels = cv2.GaussianBlur(rng.integers(0, 256, (1201, 1603, 3), np.uint8), (9, 9), 3)
+    row = plan(
+        pixels, resize_h=256, resize_w=341, resize_inter=1, crop_y=16, crop_x=58, crop_h=224,
+        crop_w=224, mirror=1,
+    )  # fmt: skip
+    want = cv2.resize(pixels, (341, 256))[16:240, 58:282][:, ::-1, ::-1].transpose(2, 0, 1)
+    assert np.array_equal(run(pixels, row, 224, 224), want)
+
+
+def test_a_mean_image_is_subtracted_before_the_flip():
+    pixels = ramp(4, 6)
+    mean_image = np.random.default_rng(0).uniform(0, 255, (3, 4, 6)).astype(np.float32)
+    row = plan(pixels, mirror=1)
+    got = run(pixels, row, 4, 6, "float32", mean_image=mean_image)
+    plain = pixels[..., ::-1].transpose(2, 0, 1).astype(np.float32) - mean_image
+    want = plain[:, :, ::-1] * (np.float32(1) / STD[:3, None, None])
+    assert np.array_equal(got, want)
+
+
+def test_int8_subtracts_the_rounded_mean_image_and_uint8_ignores_it():
+    pixels = ramp(4, 6)
+    mean_image = np.random.default_rng(0).uniform(0, 255, (3, 4, 6)).astype(np.float32)
+    plain = pixels[..., ::-1].transpose(2, 0, 1)
+    got = run(pixels, plan(pixels), 4, 6, "int8", mean_image=mean_image)
+    assert np.array_equal(got, np.clip(plain - np.floor(mean_image + 0.5), -128, 127))
+    got = run(pixels, plan(pixels), 4, 6, "uint8", mean_image=mean_image)
+    assert np.array_equal(got, plain)
+
+
+def test_the_decoded_pixels_are_left_alone():
+    pixels = ramp(20, 30)
+    kept = pixels.copy()
+    pixels.flags.writeable = False
+    row = plan(pixels, jitter=1, jitter_gain=0.5, hls_on=1, hls=9, pca_on=1, pca=5, pad=2)
+    run(pixels, row, 20, 30)
+    assert np.array_equal(pixels, kept)
+
+
+def test_a_scratch_may_serve_images_of_any_size_in_turn():
+    scratch = cpu.Scratch()
+    how = cpu.Normalisation("uint8", MEAN[:3], STD[:3], 1.0)
+    for h, w in ((3, 5), (900, 2100), (1, 1), (40, 3000)):
+        pixels = ramp(h, w)
+        row = plan(pixels, resize_h=7, resize_w=2500, resize_inter=1, crop_h=7, crop_w=2500)
+        out = np.empty((3, 7, 2500), np.uint8)
+        cpu.augment(pixels, row, how, out, scratch)
+        want = cv2.resize(pixels, (2500, 7))[..., ::-1].transpose(2, 0, 1)
+        assert np.array_equal(out, want)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"crop_y": 1},
+        {"crop_x": -1},
+        {"crop_h": 0},
+        {"src_h": 9},
+        {"src_w": 0},
+        {"resize_h": 5, "resize_w": 12},
+        {"resize_h": 20, "resize_w": 0},
+        {"resize_h": 20, "resize_w": 20, "resize_inter": 7},
+        {"warp_h": 5, "warp_w": 5},
+        {"pad": 1, "crop_y": 9},
+        {"orient": 9},
+        {"orient": 6},
+    ],
+    ids=str,
+)
+def test_a_plan_that_does_not_fit_its_image_is_refused(fields):
+    pixels = ramp(10, 12)
+    with pytest.raises(ValueError, match="does not fit"):
+        run(pixels, plan(pixels, **fields), 10, 12)
+
+
+def test_colour_steps_on_a_gray_image_are_refused():
+    pixels = ramp(4, 4, 1)
+    with pytest.raises(ValueError, match="3 or 4 channels"):
+        run(pixels, plan(pixels, pca_on=1), 4, 4)
+
+
+def test_an_unknown_dtype_or_layout_is_refused():
+    with pytest.raises(ValueError, match="float64"):
+        cpu.Normalisation("float64", [0], [1], 1)
+    with pytest.raises(ValueError, match="HWCN"):
+        cpu.Normalisation("uint8", [0], [1], 1, "HWCN")
+
+
+def test_an_output_that_cannot_be_written_in_place_is_refused():
+    pixels = ramp(4, 6)
+    how = cpu.Normalisation("uint8", MEAN[:3], STD[:3], 1.0)
+    for out in (np.zeros((3, 4, 6), np.int8), np.zeros((4, 6, 3), np.uint8).transpose(2, 0, 1)):
+        with pytest.raises(ValueError, match="C order"):
+            cpu.augment(pixels, plan(pixels), how, out, cpu.Scratch())
+
+
+def test_an_output_of_another_shape_than_the_means_is_refused():
+    pixels = ramp(4, 6)
+    with pytest.raises(ValueError, match="mean image"):
+        run(pixels, plan(pixels), 4, 6, "float32", mean_image=np.zeros((3, 6, 4)))
+    how = cpu.Normalisation("uint8", [0], [1], 1.0)
+    with pytest.raises(ValueError, match="1 means"):
+        cpu.augment(pixels, plan(pixels), how, np.zeros((3, 4, 6), np.uint8), cpu.Scratch())

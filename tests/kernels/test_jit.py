@@ -1,0 +1,68 @@
+"""Kernels compile wherever they are installed, and are loaded, not compiled, the second time."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from gpuio.kernels import jit
+
+SCRIPT = """
+import gpuio.kernels.place as place
+import numpy as np
+out = np.zeros(8, np.uint8)
+place.orient(np.array([5, 6], np.uint8), 1, 1, 2, 2, out)
+assert out.tolist() == [6, 0, 0, 0, 5, 0, 0, 0], out
+stats = place.orient.stats
+print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+
+def install(folder):
+    """Copy what `place` needs into a package of its own."""
+    kernels = folder / "gpuio" / "kernels"
+    kernels.mkdir(parents=True)
+    (folder / "gpuio" / "__init__.py").write_text("")
+    for name in ("__init__.py", "jit.py", "place.py"):
+        shutil.copy(Path(jit.__file__).with_name(name), kernels / name)
+    return kernels
+
+
+def run(folder, home):
+    environment = {"PYTHONPATH": str(folder), "HOME": str(home), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-P", "-B", "-c", SCRIPT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_second_process_loads_what_the_first_compiled(tmp_path):
+    install(tmp_path / "site")
+    assert run(tmp_path / "site", tmp_path) == ["0", "1"]
+    assert run(tmp_path / "site", tmp_path) == ["1", "0"]
+
+
+def test_an_install_that_cannot_be_written_keeps_its_cache_in_the_users_folder(tmp_path):
+    kernels = install(tmp_path / "site")
+    (kernels / "__pycache__").write_text("a file where the folder should be")  # even root obeys
+    home = tmp_path / "home"
+    home.mkdir()
+    assert run(tmp_path / "site", home) == ["0", "1"]
+    assert run(tmp_path / "site", home) == ["1", "0"]
+    assert list(home.rglob("*.nbi"))
+
+
+def test_kernels_work_where_nothing_can_be_written(tmp_path):
+    kernels = install(tmp_path / "site")
+    (kernels / "__pycache__").write_text("")
+    home = tmp_path / "home"
+    home.write_text("no folder either")
+    for _ in range(2):
+        assert run(tmp_path / "site", home) == ["0", "1"]
