@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gpuio.kernels.jit import kernel
 
 __all__ = ["swap_all"]
 
 
-@kernel("void(int32[::1], uint32[::1])")
-def swap_all(values, others):
-    """Swap ``values[i]`` with ``values[others[i - 1]]`` for i = 1 .. n-1, in place."""
-    for i in range(1, values.shape[0]):
-        j = others[i - 1]
-        held = values[i]
-        values[i] = values[j]
-        values[j] = held
+@kernel("void(int32[::1], uint32[::1], int64[::1])")
+def swap_all(values, others, lengths):
+    """Shuffle runs of values in place: see `gpuio.sampling.rng.shuffle`."""
+    first, drawn = 0, 0
+    for run in range(lengths.shape[0]):
+        for i in range(first + 1, first + lengths[run]):
+            j = first + np.int64(others[drawn])
+            drawn += 1
+            held = values[i]
+            values[i] = values[j]
+            values[j] = held
+        first += lengths[run]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.part import Table, chunk_starts, part, place
-from gpuio.sampling.rng import Mersenne, draw_below, shuffle
+from gpuio.sampling.rng import Mersenne, draw_below, run_sizes, shuffle
 
 __all__ = ["Passes", "open_passes"]
 
@@ -135,15 +135,13 @@ class Passes:
         self._group_source.state = state.group_source
         self._record_source.state = state.record_source
         if len(order) > 1:
-            sizes = np.arange(2, len(order) + 1, dtype=np.uint32)
-            shuffle(order, draw_below(self._group_source, sizes))
+            shuffle(order, draw_below(self._group_source, run_sizes(np.array([len(order)]))))
         visited = [self._groups[group] for group in order]
         starts = np.concatenate([group[:-1] for group in visited])
         lengths = np.concatenate([np.diff(group) for group in visited])
         draws = np.empty(0, np.uint32)
         if self._shuffle and len(lengths):
-            sizes = np.concatenate([np.arange(2, n + 1, dtype=np.uint32) for n in lengths])
-            draws = draw_below(self._record_source, sizes)
+            draws = draw_below(self._record_source, run_sizes(lengths))
         after = _State(order, self._group_source.state, self._record_source.state)
         self._states[pass_index + 1] = after
         while len(self._states) > _STATES_KEPT:
@@ -155,13 +153,9 @@ class Passes:
         offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)[: len(starts)]
         if not self._shuffle:
             return _Pass(offsets, starts, None)
-        rows = np.empty(self.n_records, np.int32)
-        used = 0
-        for offset, start, length in zip(offsets, starts, lengths, strict=True):
-            chunk = rows[offset : offset + length]
-            chunk[:] = np.arange(start, start + length, dtype=np.int32)
-            shuffle(chunk, draws[used : used + length - 1])
-            used += int(length) - 1
+        rows = np.repeat((starts - offsets).astype(np.int32), lengths)
+        rows += np.arange(self.n_records, dtype=np.int32)
+        shuffle(rows, draws, lengths)
         return _Pass(offsets, starts, rows)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Mersenne", "draw_below", "philox", "shuffle"]
+__all__ = ["Mersenne", "draw_below", "philox", "run_sizes", "shuffle"]
 
 _WORD = 0xFFFFFFFF  # the largest word, and the mask of one
 _BLOCK = 1 << 16  # words tested for rejection at once
@@ -131,22 +131,44 @@ def draw_below(source: Mersenne, sizes: npt.NDArray[np.uint32]) -> npt.NDArray[n
     return drawn
 
 
-def shuffle(values: npt.NDArray[np.int32], others: npt.NDArray[np.uint32]) -> None:
-    """Swap ``values[i]`` with ``values[others[i - 1]]`` for i = 1 .. n-1, in place.
+def shuffle(
+    values: npt.NDArray[np.int32],
+    others: npt.NDArray[np.uint32],
+    lengths: npt.NDArray[np.int64] | None = None,
+) -> None:
+    """Shuffle each of some runs of values, in place.
+
+    In a run, ``values[i]`` is swapped with ``values[other]`` for i = 1, 2, ..., the next number of
+    `others` each time.
 
     Parameters
     ----------
-    values : int32[n]           contiguous; changed
-    others : uint32[n - 1]      ``others[i - 1]`` drawn from [0, i]: see `draw_below`
+    values : int32[n]               contiguous; changed
+    others : uint32[n - runs]       drawn from [0, i] for i = 1 .. length-1 of each run: `run_sizes`
+                                    and `draw_below` make them
+    lengths : int64[runs], optional of the runs, each >= 1, n in all; one run if None
 
     Source: libstdc++ 4.8, bits/stl_algo.h, shuffle.
     """
+    runs = np.array([len(values)], np.int64) if lengths is None else lengths
     if len(values) >= _COMPILED_FROM:
         from gpuio.kernels.shuffle import swap_all
 
-        swap_all(values, others)
+        swap_all(values, others, runs)
         return
-    items = values.tolist()
-    for i, j in enumerate(others.tolist(), start=1):
-        items[i], items[j] = items[j], items[i]
+    items, draws = values.tolist(), iter(others.tolist())
+    first = 0
+    for length in runs.tolist():
+        for i in range(first + 1, first + length):
+            j = first + next(draws)
+            items[i], items[j] = items[j], items[i]
+        first += length
     values[:] = items
+
+
+def run_sizes(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    """Return the sizes from which `shuffle` of runs of these lengths draws: 2 .. length of each."""
+    starts = np.cumsum(lengths) - lengths
+    place = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    sizes: npt.NDArray[np.uint32] = (place[place > 0] + 1).astype(np.uint32)
+    return sizes

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tables import options, table
 
+from gpuio.sampling import rng
 from gpuio.sampling.passes import open_passes
 
 MIB = 1 << 20
@@ -54,10 +55,9 @@ def test_a_pass_far_ahead_is_the_one_reached_step_by_step():
     assert len({tuple(each) for each in walked}) > 80
 
 
-def test_a_shuffle_of_many_records_is_the_same_compiled_and_not(monkeypatch):
-    from gpuio.sampling import rng
-
-    records = table(np.full(3000, 40))
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_shuffle_of_many_records_is_the_same_compiled_and_not(monkeypatch, indexed):
+    records = table(np.full(300, 200_000), indexed=indexed)
     plain = rows(open_passes(records, options(shuffle=True)), 1)
     monkeypatch.setattr(rng, "_COMPILED_FROM", 2)
     assert rows(open_passes(records, options(shuffle=True)), 1) == plain

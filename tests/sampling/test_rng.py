@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuio.sampling.rng import Mersenne, draw_below, philox, shuffle
+from gpuio.sampling.rng import Mersenne, draw_below, philox, run_sizes, shuffle
 
 
 def test_mersenne_words_are_those_of_cpp():
@@ -69,8 +69,12 @@ def test_rejected_words_are_skipped_one_by_one(sizes):
 def test_ten_items_are_shuffled_as_libstdcpp_shuffles_them():
     source = Mersenne(237)
     values = np.arange(11, dtype=np.int32)
-    shuffle(values, draw_below(source, np.arange(2, 12, dtype=np.uint32)))
+    shuffle(values, draw_below(source, run_sizes(np.array([11]))))
     assert values.tolist() == [5, 9, 6, 4, 0, 8, 7, 10, 3, 2, 1]
+
+
+def test_a_run_of_n_draws_from_sizes_2_to_n():
+    assert run_sizes(np.array([4, 1, 2, 3])).tolist() == [2, 3, 4, 2, 2, 3]
 
 
 def test_a_small_shuffle_loads_no_numba():
