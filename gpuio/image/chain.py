@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import DecodeError, RecordError
-from gpuio.image.augment import draw_all, in_two_steps
+from gpuio.image.augment import CastAug, draw_all, in_two_steps
 from gpuio.image.codec import imdecode
-from gpuio.image.detaugment import det_in_two_steps, draw_all_det
+from gpuio.image.detaugment import DetBorrowAug, det_in_two_steps, draw_all_det
 from gpuio.image.draws import GLOBAL, Draws, keyed
 from gpuio.image.source import Sample
 
@@ -30,6 +30,12 @@ def _has_own_draws(aug: Any) -> bool:
     members = list(getattr(aug, "ts", [])) + list(getattr(aug, "aug_list", []))
     members += [aug.augmenter] if hasattr(aug, "augmenter") else []
     return aug.draws is not None or any(map(_has_own_draws, members))
+
+
+def _casts_to_float32(aug: Any) -> bool:
+    """Whether an augmenter is no more than the cast that ends MXNet's usual lists."""
+    inner = aug.augmenter if type(aug) is DetBorrowAug else aug
+    return type(inner) is CastAug and inner.typ == "float32"
 
 
 class Chain:
@@ -52,6 +58,8 @@ class Chain:
         self.augs = list(augs)
         self.draws, self.seed, self.epoch = draws, seed, epoch
         self.planned = all(map(self._in_two_steps, self.augs))
+        if self.planned and self.augs and _casts_to_float32(self.augs[-1]):
+            self.augs.pop()  # the batch is float32: `fill_row` casts, and bytes travel lighter
         random = [number for number, aug in enumerate(self.augs) if self.planned and aug.is_random]
         cut = random[0] if random else len(self.augs)
         own = self.planned and any(map(_has_own_draws, self.augs))
@@ -166,5 +174,8 @@ def fill_row(out: npt.NDArray[np.float32], row: npt.NDArray[Any]) -> None:
     pixels = row.transpose(1, 2, 0)
     if row.dtype == np.float32 and pixels.flags.c_contiguous:
         cv2.split(pixels, list(out))  # a third of the time of numpy's strided copy
+    elif row.dtype == np.uint8 and pixels.flags.c_contiguous:
+        for plane, channel in zip(out, cv2.split(pixels), strict=True):
+            plane[...] = channel
     else:
         out[...] = row

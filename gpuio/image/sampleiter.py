@@ -221,8 +221,6 @@ class SampleIter(DataIter):
         """Return the stream from the current position on, made anew if it is of another kind."""
         if self._feed is not None and self._feed.decodes == decodes:
             return self._feed
-        if self._feed is not None and self._feed.decodes:
-            self._seek(self.cur)  # it has read on in a file without index
         self._stop_feed()
         loader = None
         if decodes:

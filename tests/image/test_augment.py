@@ -121,7 +121,12 @@ def test_callables_of_the_users_are_not_taken_apart():
         def apply(self, src, plan):
             return src
 
+    class OwnSequence(image.SequentialAug):
+        def __call__(self, src):
+            return src
+
     assert not in_two_steps(Own())
+    assert not in_two_steps(OwnSequence([]))
     assert not in_two_steps(OwnFlip(0.5))
     assert not in_two_steps(image.SequentialAug([Own()]))
     assert not in_two_steps(lambda src: src)

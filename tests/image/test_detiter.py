@@ -108,12 +108,18 @@ def test_a_transform_of_the_users_gets_image_and_label(make_records):
 def test_an_option_that_cannot_work_is_an_error_and_not_a_skip(make_records):
     augs = [image.DetBorrowAug(image.ForceResizeAug((18, 16), 1))]
     augs.append(image.DetBorrowAug(image.HueJitterAug(0.1)))  # wants floats
+
+    class Hooked(ImageDetIter):
+        def augmentation_transform(self, data, label):
+            return super().augmentation_transform(data, label)
+
     records = make_records(1, labels=LABELS[:1])
-    with (
-        ImageDetIter(1, SHAPE, aug_list=augs, **records) as it,
-        pytest.raises(RuntimeError, match="cast first"),
-    ):
-        it.next()
+    for kind in (ImageDetIter, Hooked):
+        with (
+            kind(1, SHAPE, aug_list=augs, **records) as it,
+            pytest.raises(RuntimeError, match="cast first"),
+        ):
+            it.next()
 
 
 def test_shapes_can_be_enlarged_and_shared(make_records):
@@ -160,6 +166,16 @@ def test_a_restored_iterator_goes_on_as_the_saved_one_would(make_records):
         saved.reset()
         restored.reset()
         assert drain(restored, 1) == drain(saved, 1)
+
+
+def test_the_first_epoch_is_number_0_whatever_construction_read(make_records):
+    records = make_records(5, labels=LABELS)
+    with ImageDetIter(2, SHAPE, rng=3, shuffle=True, **records) as it:
+        assert it.epoch == it.cur == 0
+        order = list(it.seq)
+        it.load_state_dict(it.state_dict())
+        assert it.seq == order
+        assert sorted(order) == list(range(5))
 
 
 def test_pictures_with_boxes_come_from_the_iterators_own_position(make_records):
