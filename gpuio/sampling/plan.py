@@ -114,6 +114,9 @@ class Planner:
 
     def __init__(self, options: ImageRecordOptions) -> None:
         check_conflicts(options)
+        from gpuio.kernels.draw import draw
+
+        self._draw = draw
         self._options = options
         self._settings = _settings(options)
         self._angles = np.array(options.rotate_list, np.int32).reshape(-1)
@@ -139,10 +142,8 @@ class Planner:
         -------
         PLAN[B]     host; a row that cannot be planned holds no window: ask `faults`
         """
-        from gpuio.kernels.draw import draw
-
         plan = np.zeros(len(heights), PLAN)
-        draw(
+        self._draw(
             self._settings,
             self._angles,
             self._axes,
