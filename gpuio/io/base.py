@@ -1,6 +1,14 @@
 """DataDesc, DataBatch and DataIter: what every iterator hands out, as MXNet 1.9.1 has them.
 
 Invariant: these are plain holders. They own no thread, file or device memory.
+
+States
+------
+Every iterator of this package can save where it stands and go on from there:
+``state = it.state_dict()`` is a dict of JSON types, and ``other.load_state_dict(state)`` makes
+another iterator over the same sources, with the same options, hand out what `it` would have handed
+out next. A state tells its ``version``, the ``epoch``, and what its ``source`` was (row counts,
+sizes, options); `check_state` compares these and names what differs.
 """
 
 from __future__ import annotations
@@ -12,7 +20,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DataBatch", "DataDesc", "DataIter"]
+from gpuio.errors import StateError
+
+__all__ = ["DataBatch", "DataDesc", "DataIter", "check_state"]
 
 _NameShape = namedtuple("_NameShape", ["name", "shape"])  # noqa: PYI024 -- MXNet's is untyped
 
@@ -175,5 +185,39 @@ class DataIter:
     def getpad(self) -> Any:
         """Return how many rows of the current batch are padding."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the iterator stands, as JSON types; NotImplementedError if it cannot."""
+        raise NotImplementedError(f"{type(self).__name__} does not save its state")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where a saved state stood; StateError if it is another iterator's."""
+        raise NotImplementedError(f"{type(self).__name__} does not load a state")
+
     def close(self) -> None:
         """Release threads, files and memory, where the iterator owns any; may be called twice."""
+
+
+def check_state(state: Any, version: int, source: dict[str, Any]) -> None:
+    """Make sure that a saved state is of a version and of a source.
+
+    Parameters
+    ----------
+    state : dict                    what `state_dict` returned, perhaps through JSON
+    version : int                   the version that can be loaded
+    source : dict                   what the loading iterator would write under ``"source"``
+
+    Raises
+    ------
+    StateError                      naming each differing field with both values
+    """
+    if not isinstance(state, dict) or state.get("version") != version:
+        found = state.get("version") if isinstance(state, dict) else type(state).__name__
+        raise StateError(f"state: expected version {version}, got {found}")
+    theirs = state.get("source") or {}
+    wrong = [
+        f"{name}: saved {theirs.get(name)!r}, here {value!r}"
+        for name, value in source.items()
+        if theirs.get(name) != value
+    ]
+    if wrong:
+        raise StateError("state belongs to another iterator: " + "; ".join(wrong))

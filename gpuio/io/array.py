@@ -1,0 +1,382 @@
+"""NDArrayIter: batches from arrays that are already in memory.
+
+Invariant: the sources are never reordered or cached. An epoch is an order of row numbers, a batch
+is the rows at its places in that order, so a state is a few numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import GpuioError, OptionError
+from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
+from gpuio.io.sparse import CSRNDArray
+from gpuio.nd import Context, NDArray, host_array
+
+__all__ = ["NDArrayIter"]
+
+_STATE_VERSION = 1
+Rows = npt.NDArray[np.int64]
+
+
+class NDArrayIter(DataIter):
+    """Iterate over arrays in memory, in batches.
+
+    Parameters
+    ----------
+    data : array, list of arrays, or dict of name to array
+        Sources; rows along the batch axis. A list of n > 1 sources names them ``_0_data``,
+        ``_1_data``, ...; sources are emitted sorted by name. A NumPy array of any dtype becomes
+        float32 and is copied; a `gpuio.nd.NDArray` keeps its dtype and, without `shuffle`, is read
+        by reference; an h5py dataset is read batch by batch; a CSR matrix (`CSRNDArray` or
+        scipy's) keeps its dtype and gives CSR batches.
+    label : the same, or None       without labels ``batch.label`` is empty
+    batch_size : int                >= 1
+    shuffle : bool                  a new order each epoch; see Notes
+    last_batch_handle : str
+        What happens to the last rows that fill no batch. ``"pad"``: the batch is filled with the
+        epoch's first rows, again and again if need be. ``"roll_over"``: they become the first rows
+        of the next epoch, if the epoch was run to its end. ``"discard"``, and any other word:
+        they are left out.
+    data_name, label_name : str     names of single sources
+    layout : str                    of `provide_data`; its N says which axis is the batch's
+    seed : int or numpy.random.Generator, optional
+        Ours: makes the order of each epoch a function of this number and the epoch alone; a
+        generator gives the number. Without it, shuffling uses ``numpy.random``'s global generator,
+        as MXNet does.
+    ctx : {"cpu", "gpu"} or Context
+        Ours: where batches are handed out.
+
+    Raises
+    ------
+    TypeError, AssertionError, IndexError       unusable `data` or `label`, as in MXNet
+    NotImplementedError             a CSR source without ``last_batch_handle="discard"``
+    OptionError                     batch_size below 1, a layout without N, CSR with ctx "gpu"
+    GpuioError                      from ``next()``, where a source is shorter than the first one
+
+    Notes
+    -----
+    ``batch.pad`` counts padding rows at the end or, in a batch that begins with rolled-over rows,
+    those rows. The number of rows is the first source's; longer sources are cut to it.
+
+    Without `seed` the order of an epoch is the last epoch's order shuffled again, MXNet's own
+    oddity: `idx` is the true order in the first epoch only. Epochs shuffle as MXNet's do for the
+    same state of ``numpy.random``. The state then holds the whole order; with `seed`, a number.
+
+    Unlike MXNet, roll_over with a batch larger than the source goes on gathering rows over several
+    epochs (MXNet fails), CSR batches are CSR (MXNet 1.9.1 makes them dense), and the last batch of
+    a label longer than the data is cut like every other one.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        label: Any = None,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        last_batch_handle: str = "pad",
+        data_name: str = "data",
+        label_name: str = "softmax_label",
+        layout: str = "NCHW",
+        *,
+        seed: int | np.random.Generator | None = None,
+        ctx: str | Context = "cpu",
+    ) -> None:
+        super().__init__(_batch_size(batch_size))
+        self.layout = layout
+        self.shuffle = shuffle
+        self.last_batch_handle = last_batch_handle
+        self._axis = DataDesc.get_batch_axis(layout)
+        if self._axis < 0:
+            raise OptionError(f"layout={layout!r}: expected an N, the batch's axis")
+        self.data = _named(data, data_name, allow_empty=False)
+        self.label = _named(label, label_name, allow_empty=True)
+        self.ctx = Context(ctx)
+        self._check_sparse()
+        if shuffle:  # as in MXNet: a shuffled source is a copy, later changes are not seen
+            self.data, self.label = ([(k, _copy(v)) for k, v in s] for s in (self.data, self.label))
+        self.data_list = [v for _, v in self.data + self.label]
+        self.num_source = len(self.data_list)
+        first = self.data[0][1]
+        self.num_data: int = first.shape[self._axis_of(first)]
+        self.idx = np.arange(self.num_data)
+        self.seed = _seed_number(seed)
+        self._order: Rows = np.arange(self.num_data)
+        self._epoch = -1
+        self._begin(np.empty(0, np.int64))
+
+    def _check_sparse(self) -> None:
+        if not any(isinstance(v, CSRNDArray) for _, v in self.data + self.label):
+            return
+        if self.last_batch_handle != "discard":
+            raise NotImplementedError(
+                "NDArrayIter: CSR sources need last_batch_handle='discard', "
+                f"got {self.last_batch_handle!r}"
+            )
+        if self.ctx.device_type == "gpu":
+            raise OptionError("ctx='gpu': CSR batches stay on the host; use ctx='cpu'")
+
+    def _axis_of(self, source: Any) -> int:
+        """Return a source's batch axis; one with fewer axes than the layout has its rows first."""
+        return self._axis if self._axis < len(source.shape) else 0
+
+    def _describe(self, sources: list[tuple[str, Any]]) -> list[DataDesc]:
+        found = []
+        for name, source in sources:
+            shape = list(source.shape)
+            shape[self._axis_of(source)] = self.batch_size
+            dtype = np.float32 if _is_h5py(source) else np.dtype(source.dtype).type
+            found.append(DataDesc(name, tuple(shape), dtype, self.layout))
+        return found
+
+    @property
+    def provide_data(self) -> list[DataDesc]:
+        """Name, shape, dtype and layout of each array of ``batch.data``."""
+        return self._describe(self.data)
+
+    @property
+    def provide_label(self) -> list[DataDesc]:
+        """Name, shape, dtype and layout of each array of ``batch.label``."""
+        return self._describe(self.label)
+
+    def __len__(self) -> int:
+        """Return the exact number of batches of the current epoch."""
+        if self.last_batch_handle == "pad":
+            return math.ceil(self.num_data / self.batch_size)
+        return (self.num_data + len(self._front)) // self.batch_size
+
+    def _begin(self, front: Rows) -> None:
+        """Start the next epoch with some rows of the last one in front."""
+        self._epoch += 1
+        if self.shuffle and self.seed is not None:
+            self._order = self.idx = _permutation(self.seed, self._epoch, self.num_data)
+        elif self.shuffle:
+            np.random.shuffle(self.idx)  # noqa: NPY002 -- MXNet's generator is the global one
+            self._order = self._order[self.idx]
+        self._listed: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+        self._front = front
+        self._rest: Rows = np.empty(0, np.int64)
+        self._ended = False
+        self.cursor = -self.batch_size - len(front)
+
+    def reset(self) -> None:
+        """Start the next epoch, with roll_over after a finished epoch with that epoch's rest."""
+        self._begin(self._rest)
+
+    def hard_reset(self) -> None:
+        """Start the next epoch and drop rows that roll_over would have carried into it."""
+        self._begin(np.empty(0, np.int64))
+
+    def iter_next(self) -> bool:
+        """Move to the next batch; false at the end of the epoch."""
+        if not self._ended:
+            self.cursor += self.batch_size
+            self._ended = self.cursor >= self.num_data
+        return not self._ended
+
+    def next(self) -> DataBatch:
+        """Return the next batch; StopIteration at the end of the epoch."""
+        if not self.iter_next():
+            raise StopIteration
+        if self.last_batch_handle != "pad" and self.cursor + self.batch_size > self.num_data:
+            if self.last_batch_handle == "roll_over":
+                self._rest = self._rows()
+            self._ended = True
+            raise StopIteration
+        return DataBatch(self.getdata(), self.getlabel(), self.getpad(), self.getindex())
+
+    def _rows(self) -> Rows:
+        """Return the row numbers of the batch at the cursor; fewer where rows run out."""
+        stop = self.cursor + self.batch_size
+        if self.last_batch_handle != "pad":
+            stop = min(stop, self.num_data)
+        places = np.arange(max(self.cursor, 0), stop)
+        rows = self._order[places % self.num_data]
+        if self.cursor < 0:
+            rows = np.concatenate(
+                [self._front[len(self._front) + self.cursor :][: self.batch_size], rows]
+            )
+        return rows
+
+    def _fetch(self, sources: list[tuple[str, Any]]) -> list[Any]:
+        if self._ended:
+            raise AssertionError("DataIter needs reset.")
+        if self.cursor < -len(self._front):
+            raise GpuioError("there is no batch yet: call next() or iter_next() first")
+        rows = self._rows()
+        return [self._put(self._take(name, source, rows)) for name, source in sources]
+
+    def _take(self, name: str, source: Any, rows: Rows) -> Any:
+        """Return the rows of one source, copied."""
+        axis = self._axis_of(source)
+        if rows.size and (last := int(rows.max())) >= source.shape[axis]:
+            raise GpuioError(
+                f"source {name!r} has {source.shape[axis]} rows, row {last} was asked for: every "
+                f"source needs the {self.num_data} rows of {self.data[0][0]!r}"
+            )
+        if isinstance(source, CSRNDArray):
+            return source.take(rows)
+        if not self.shuffle and rows.size and rows[-1] - rows[0] == rows.size - 1:
+            where = (slice(None),) * axis + (slice(int(rows[0]), int(rows[-1]) + 1),)
+            return host_array(np.array(source[where], _dtype_of(source), copy=True, subok=False))
+        if _is_h5py(source):  # takes increasing row numbers only
+            unique, back = np.unique(rows, return_inverse=True)
+            read = source[(slice(None),) * axis + (unique,)]
+            return host_array(np.asarray(read, np.float32).take(back, axis))
+        return host_array(np.asarray(source).take(rows, axis))
+
+    def _put(self, array: Any) -> Any:
+        """Move a batch's array to where the user asked for it."""
+        return array if self.ctx.device_type != "gpu" else array.as_in_context(self.ctx)
+
+    def getdata(self) -> list[Any]:
+        """Return the current batch's data, one array a source."""
+        return self._fetch(self.data)
+
+    def getlabel(self) -> list[Any]:
+        """Return the current batch's labels, one array a source."""
+        return self._fetch(self.label)
+
+    def getpad(self) -> int:
+        """Return how many rows are padding (pad) or were carried over (roll_over)."""
+        stop = self.cursor + self.batch_size
+        if self.last_batch_handle == "pad" and stop > self.num_data:
+            return stop - self.num_data
+        if self.last_batch_handle == "roll_over" and -self.batch_size < self.cursor < 0:
+            return -self.cursor
+        return 0
+
+    def _source(self) -> dict[str, Any]:
+        """Return what a state must agree with."""
+        return {
+            "batch_size": self.batch_size,
+            "last_batch_handle": self.last_batch_handle,
+            "shuffle": bool(self.shuffle),
+            "seeded": self.seed is not None,
+            "sources": [[k, list(v.shape), str(v.dtype)] for k, v in self.data + self.label],
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the iterator stands, as JSON types; see the class about its size.
+
+        Shuffling without `seed`, later epochs draw from ``numpy.random``, whose state is yours.
+        """
+        drawn = self.shuffle and self.seed is None
+        return {
+            "version": _STATE_VERSION,
+            "epoch": self._epoch,
+            "cursor": self.cursor,
+            "ended": self._ended,
+            "seed": self.seed,
+            "carry": self._front.tolist(),
+            "rest": self._rest.tolist(),
+            "order": self._drawn() if drawn else None,
+            "source": self._source(),
+        }
+
+    def _drawn(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the epoch's order and `idx`; made once an epoch, as states may be taken often."""
+        if self._listed is None:
+            self._listed = tuple(self._order.tolist()), tuple(self.idx.tolist())
+        return self._listed
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where a saved state stood.
+
+        Raises
+        ------
+        StateError          the state is another version's or belongs to other sources or options
+        """
+        check_state(state, _STATE_VERSION, self._source())
+        self._epoch, self.cursor = int(state["epoch"]), int(state["cursor"])
+        self._ended, self.seed = bool(state["ended"]), state["seed"]
+        self._front = np.array(state["carry"], np.int64)
+        self._rest = np.array(state["rest"], np.int64)
+        if self.shuffle and self.seed is None:
+            self._order, self.idx = (np.array(rows, np.int64) for rows in state["order"])
+            self._listed = None
+        elif self.shuffle and self.seed is not None:
+            self._order = self.idx = _permutation(self.seed, self._epoch, self.num_data)
+
+
+def _batch_size(value: int) -> int:
+    """Return a batch size that is a whole number, at least 1."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        size = 0
+    if size < 1:
+        raise OptionError(f"batch_size={value!r}: expected a whole number, at least 1")
+    return size
+
+
+def _seed_number(seed: int | np.random.Generator | None) -> int | None:
+    """Return the number that stands for a seed."""
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**63))
+    if seed is not None and operator.index(seed) < 0:
+        raise OptionError(f"seed={seed}: expected at least 0")
+    return None if seed is None else operator.index(seed)
+
+
+def _permutation(seed: int, epoch: int, count: int) -> Rows:
+    """Return an epoch's order; `RandomState` because NumPy promises never to change its streams."""
+    words = np.random.MT19937(np.random.SeedSequence([seed, epoch]))
+    order: Rows = np.random.RandomState(words).permutation(count).astype(np.int64)
+    return order
+
+
+def _is_h5py(value: Any) -> bool:
+    """Tell whether a value is an h5py dataset, without importing h5py."""
+    return type(value).__module__.partition(".")[0] == "h5py"
+
+
+def _dtype_of(source: Any) -> Any:
+    return np.float32 if _is_h5py(source) else source.dtype
+
+
+def _named(data: Any, default: str, *, allow_empty: bool) -> list[tuple[str, Any]]:
+    """Return (name, source) pairs, sorted by name."""
+    if data is None:
+        data = []
+    if hasattr(data, "shape") and hasattr(data, "dtype") and not isinstance(data, np.generic):
+        data = [data]
+    if isinstance(data, list):
+        assert allow_empty or data, "data holds no array"
+        several = len(data) > 1
+        data = {f"_{i}_{default}" if several else default: one for i, one in enumerate(data)}
+    if not isinstance(data, Mapping):
+        raise TypeError(
+            "Input must be NDArray, numpy.ndarray, h5py.Dataset a list of them "
+            "or dict with them as values"
+        )
+    if not data and not allow_empty:
+        raise IndexError("data holds no array")
+    return [(name, _to_source(name, data[name])) for name in sorted(data)]
+
+
+def _to_source(name: str, value: Any) -> Any:
+    """Return an array that batches can be taken from."""
+    if isinstance(value, (NDArray, CSRNDArray)) or _is_h5py(value):
+        return value
+    if getattr(value, "format", None) == "csr" and hasattr(value, "indptr"):
+        return CSRNDArray(value.data, value.indices, value.indptr, value.shape)
+    if hasattr(value, "asnumpy"):  # an array on another device keeps its dtype, too
+        return host_array(value.asnumpy())
+    try:
+        return np.array(value, dtype=np.float32, subok=False).view(NDArray)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"Invalid type '{type(value)}' for {name}, should be NDArray, numpy.ndarray or "
+            "h5py.Dataset"
+        ) from error
+
+
+def _copy(source: Any) -> Any:
+    return source if _is_h5py(source) else source.copy()
