@@ -1,0 +1,349 @@
+"""ResizeIter and PrefetchingIter: iterators around iterators.
+
+Invariant: they own the order of calls, nothing else. While a PrefetchingIter is open its inner
+iterators are touched by its one thread, or, when that is stopped, by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from gpuio.errors import ClosedError
+from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
+from gpuio.pipeline.ahead import Ahead
+
+__all__ = ["PrefetchingIter", "ResizeIter"]
+
+_STATE_VERSION = 1
+
+
+class ResizeIter(DataIter):
+    """Make an epoch exactly `size` batches of another iterator.
+
+    Where the inner iterator ends in between, it is reset and goes on.
+
+    Parameters
+    ----------
+    data_iter : DataIter
+    size : int                      batches an epoch
+    reset_internal : bool           reset the inner iterator at `reset()`, too; if not, an epoch
+                                    goes on where the last one stopped
+
+    Notes
+    -----
+    An inner iterator that is empty even after a reset ends the epoch. `close()` closes it.
+    """
+
+    def __init__(self, data_iter: DataIter, size: int, reset_internal: bool = True) -> None:
+        super().__init__(data_iter.batch_size)
+        self.data_iter = data_iter
+        self.size = size
+        self.reset_internal = reset_internal
+        self.cur = 0
+        self.current_batch: DataBatch | None = None
+        self.provide_data = data_iter.provide_data  # type: ignore[attr-defined]
+        self.provide_label = data_iter.provide_label  # type: ignore[attr-defined]
+        if hasattr(data_iter, "default_bucket_key"):
+            self.default_bucket_key = data_iter.default_bucket_key
+
+    def __len__(self) -> int:
+        """Return `size`."""
+        return self.size
+
+    def reset(self) -> None:
+        """Start the next epoch."""
+        self.cur = 0
+        if self.reset_internal:
+            self.data_iter.reset()
+
+    def iter_next(self) -> bool:
+        """Move to the next batch; false at the end of the epoch."""
+        if self.cur >= self.size:
+            return False
+        try:
+            self.current_batch = self.data_iter.next()
+        except StopIteration:
+            self.data_iter.reset()
+            self.current_batch = self.data_iter.next()
+        self.cur += 1
+        return True
+
+    def next(self) -> DataBatch:
+        """Return the next batch; StopIteration at the end of the epoch."""
+        if not self.iter_next():
+            raise StopIteration
+        return self._current()
+
+    def _current(self) -> DataBatch:
+        return _present(self.current_batch)
+
+    def getdata(self) -> Any:
+        """Return the current batch's data."""
+        return self._current().data
+
+    def getlabel(self) -> Any:
+        """Return the current batch's labels."""
+        return self._current().label
+
+    def getindex(self) -> Any:
+        """Return the current batch's record ids, or None."""
+        return self._current().index
+
+    def getpad(self) -> Any:
+        """Return how many rows of the current batch are padding."""
+        return self._current().pad
+
+    def _source(self) -> dict[str, Any]:
+        return {"size": self.size, "reset_internal": bool(self.reset_internal)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the iterator stands, with the inner iterator's state, as JSON types."""
+        return {
+            "version": _STATE_VERSION,
+            "batches": self.cur,
+            "inner": self.data_iter.state_dict(),
+            "source": self._source(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where a saved state stood; StateError if it is another iterator's."""
+        check_state(state, _STATE_VERSION, self._source())
+        self.data_iter.load_state_dict(state["inner"])
+        self.cur, self.current_batch = int(state["batches"]), None
+
+    def close(self) -> None:
+        """Close the inner iterator."""
+        self.data_iter.close()
+
+
+def _present(batch: DataBatch | None) -> DataBatch:
+    if batch is None:
+        raise AttributeError("there is no batch yet: call next() or iter_next() first")
+    return batch
+
+
+class PrefetchingIter(DataIter):
+    """Fetch the batches of one or several iterators ahead, on a thread.
+
+    Parameters
+    ----------
+    iters : DataIter or list of DataIter
+        Their data and their labels are joined in this order into one batch; pad and index are the
+        first one's.
+    rename_data, rename_label : list of dict, optional
+        One dict an iterator: old name to new name, with an entry for every name.
+    depth : int, default 1
+        Ours: batches held ahead of the one asked for.
+
+    Raises
+    ------
+    KeyError                        at construction: a name without an entry
+    AssertionError                  at construction: no iterators, or not one dict for each. From
+                                    ``next()``: the iterators disagree about pad, or one is shorter
+    ClosedError                     after `close()`
+    Exception                       from ``next()``: what an iterator raised, at its batch; after
+                                    that the epoch is over until `reset()`
+
+    Notes
+    -----
+    One thread serves all iterators, so their batches always belong together. It ends at the end of
+    an epoch and starts again at `reset()`. `close()`, or dropping the iterator, joins it;
+    `close()` closes the inner iterators, too. Where MXNet hangs for ever after an error in its
+    thread, the error is raised here; iterators of different lengths give the assertion MXNet gives.
+    A renamed plain tuple becomes a DataDesc with its old name, as in MXNet.
+
+    The thread starts at construction. Touch the inner iterators only after `close()`.
+    """
+
+    def __init__(
+        self,
+        iters: DataIter | Sequence[DataIter],
+        rename_data: Sequence[Mapping[str, str]] | None = None,
+        rename_label: Sequence[Mapping[str, str]] | None = None,
+        *,
+        depth: int = 1,
+    ) -> None:
+        super().__init__()
+        self.iters: list[Any] = list(iters) if isinstance(iters, (list, tuple)) else [iters]
+        self.n_iter = len(self.iters)
+        assert self.n_iter > 0, "PrefetchingIter needs at least one iterator"
+        for renames in (rename_data, rename_label):
+            assert renames is None or len(renames) == self.n_iter, "one dict for each iterator"
+        self.rename_data, self.rename_label = rename_data, rename_label
+        self.provide_data = _renamed([i.provide_data for i in self.iters], rename_data)
+        self.provide_label = _renamed([i.provide_label for i in self.iters], rename_label)
+        self.batch_size = self.provide_data[0][1][0]
+        self.current_batch: DataBatch | None = None
+        self._depth = depth
+        self._closed = False
+        self._start()
+
+    def _start(self) -> None:
+        """Begin to fetch from where the inner iterators stand."""
+        self._over = False
+        fetch = _Fetch(self.iters)
+        self._states = fetch.states()
+        self._ahead: Ahead[None, _Fetched] = Ahead(
+            fetch, fetch.turns(), depth=self._depth, workers=1, name="gpuio-fetch"
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches of the current epoch, the first iterator's own count."""
+        return len(self.iters[0])
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("PrefetchingIter was closed: make a new one")
+
+    def iter_next(self) -> bool:
+        """Move to the next batch; false at the end of the epoch."""
+        self._check_open()
+        if self._over:
+            return False
+        try:
+            fetched = next(self._ahead)
+            batches = [batch for batch in fetched.batches if batch is not None]
+            mismatch = "Number of entry mismatches between iterators"
+            assert len(batches) in (0, self.n_iter), mismatch
+            assert len({batch.pad for batch in batches}) < 2, mismatch
+        except Exception:
+            self._over = True
+            raise
+        self._states = fetched.states
+        self._over = not batches
+        if batches:
+            self.current_batch = DataBatch(
+                [array for batch in batches for array in batch.data],
+                [array for batch in batches for array in batch.label or ()],
+                batches[0].pad,
+                batches[0].index,
+                provide_data=self.provide_data,
+                provide_label=self.provide_label,
+            )
+        return not self._over
+
+    def next(self) -> DataBatch:
+        """Return the next batch; StopIteration at the end of the epoch."""
+        if not self.iter_next():
+            raise StopIteration
+        return _present(self.current_batch)
+
+    def reset(self) -> None:
+        """Stop fetching, reset every iterator and begin to fetch again."""
+        self._check_open()
+        self._ahead.close()
+        for inner in self.iters:
+            inner.reset()
+        self._start()
+
+    def getdata(self) -> Any:
+        """Return the current batch's data."""
+        return _present(self.current_batch).data
+
+    def getlabel(self) -> Any:
+        """Return the current batch's labels."""
+        return _present(self.current_batch).label
+
+    def getindex(self) -> Any:
+        """Return the first iterator's record ids of the current batch, or None."""
+        return _present(self.current_batch).index
+
+    def getpad(self) -> Any:
+        """Return how many rows of the current batch are padding."""
+        return _present(self.current_batch).pad
+
+    def _source(self) -> dict[str, Any]:
+        return {"iterators": self.n_iter}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the user stands, with every iterator's state, as JSON types.
+
+        Batches fetched ahead do not count.
+
+        Raises
+        ------
+        NotImplementedError         an inner iterator saves no state
+        """
+        self._check_open()
+        if self._states is None:
+            raise NotImplementedError("an iterator inside this PrefetchingIter saves no state")
+        return {
+            "version": _STATE_VERSION,
+            "over": self._over,
+            "inner": self._states,
+            "source": self._source(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where a saved state stood; StateError if it is another iterator's."""
+        self._check_open()
+        check_state(state, _STATE_VERSION, self._source())
+        self._ahead.close()
+        for inner, saved in zip(self.iters, state["inner"], strict=True):
+            inner.load_state_dict(saved)
+        self.current_batch = None
+        self._start()
+        self._over = bool(state["over"])
+
+    def close(self) -> None:
+        """Join the thread and close the inner iterators; may be called twice."""
+        self._closed = True
+        self._ahead.close()
+        for inner in self.iters:
+            inner.close()
+
+
+@attrs.frozen(eq=False)
+class _Fetched:
+    """One turn: a batch of each iterator, None where it ended, and the states after it."""
+
+    batches: list[DataBatch | None]
+    states: list[dict[str, Any]] | None
+
+
+class _Fetch:
+    """Fetch one batch of each iterator; the thread's side of a PrefetchingIter."""
+
+    def __init__(self, iters: list[Any]) -> None:
+        self._iters = iters
+        self._over = False
+
+    def turns(self) -> Iterator[None]:
+        """Yield once a turn, until an iterator ended."""
+        while not self._over:
+            yield None
+
+    def states(self) -> list[dict[str, Any]] | None:
+        """Return every iterator's state, or None if one has none to give."""
+        try:
+            return [inner.state_dict() for inner in self._iters]
+        except (AttributeError, NotImplementedError):
+            return None
+
+    def __call__(self, _: None) -> _Fetched:
+        batches = [_next_or_none(inner) for inner in self._iters]
+        self._over = None in batches
+        return _Fetched(batches, self.states())
+
+
+def _next_or_none(inner: DataIter) -> DataBatch | None:
+    try:
+        return inner.next()
+    except StopIteration:
+        return None
+
+
+def _renamed(provided: list[Any], renames: Sequence[Mapping[str, str]] | None) -> list[Any]:
+    """Join the descriptions of several iterators, renamed as MXNet renames them."""
+    if renames is None:
+        return [one for each in provided for one in each]
+    return [
+        DataDesc(names[one.name], one.shape, one.dtype)
+        if isinstance(one, DataDesc)
+        else DataDesc(*one)
+        for names, each in zip(renames, provided, strict=True)
+        for one in each
+    ]
