@@ -1,0 +1,234 @@
+"""CSVIter: rows of numbers in text files.
+
+Invariant: a row is read where a batch needs it; nothing but row offsets is kept.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import FormatError, OptionError
+from gpuio.io.base import DataDesc
+from gpuio.io.lines import Lines, runs
+from gpuio.io.number import strtof
+from gpuio.io.rows import RowIter, option, row_shape
+from gpuio.nd import Context, host_array
+from gpuio.sampling import convert
+
+__all__ = ["CSVIter"]
+
+_DTYPES = ("float32", "int32", "int64")
+
+
+class CSVIter(RowIter):
+    """Iterate over the rows of CSV files, in their order.
+
+    A batch holds ``data[0]``, (batch_size,) + data_shape; ``label[0]``, (batch_size,), or
+    (batch_size,) + label_shape if a label has several values; ``pad``; and ``index``, uint64
+    (batch_size,), row numbers from 0.
+
+    Parameters
+    ----------
+    data_csv : str
+        A file; several divided by ";"; a directory; a regular expression as the last part of the
+        path. Behind it ``?delimiter=;`` (or another character), ``?label_column=k`` or
+        ``?weight_column=k``, which leave a column out, divided by "&".
+    data_shape : tuple of int       of one row; its product is the number of values a row must have
+    batch_size : int                >= 1
+    label_csv : str, default "NULL" file of labels, a row for each row of data; none: labels are 0
+    label_shape : tuple of int      of one label; without label_csv it has no effect, as in MXNet
+    round_batch : bool
+        True: the last batch is filled with the file's first rows, and the next epoch begins behind
+        them. False: it is filled with zeros. `pad` counts these rows either way.
+    prefetch_buffer : int           batches made ahead on a thread; 0: no thread
+    ctx : "cpu", "gpu" or Context   where batches are handed out
+    dtype : "float32", "int32", "int64" or None, which is float32
+        of data and labels
+    data_name, label_name : str     names in provide_data and provide_label
+
+    Raises
+    ------
+    OptionError                     an option out of its range, or too few rows to fill a batch
+    StorageError, EmptyDatasetError     missing, unreadable or empty files
+    FormatError                     from ``next()``: a row of another length, or without a label
+
+    Notes
+    -----
+    Rows end at LF, CR or both; empty lines and a byte-order mark are skipped. A field's value is
+    the number it begins with, as C's strtof reads it (spaces before it, exponents, nan, inf,
+    hexadecimal), rounded to nearest; for int dtypes as strtoll reads it with base 0 (``0x10`` is
+    16, ``010`` is 8, ``1.9`` is 1; saturated to 64 bits; int32 keeps the low 32). What follows the
+    number in its field is ignored. A field without a number counts as no value, so headers and
+    empty fields are errors, at the batch they are in.
+
+    MXNet 1.9.1 reads floats with a parser of its own: its values may be 1 or 2 units in the last
+    place away, and numbers below 1e-37 or above 1e38 wrong. It takes ``.``, ``-`` or ``e`` for 0,
+    and a field of spaces at a line's end for the next line's first number; here such a field has no
+    number. Where round_batch=False leaves rows of the batch before, or unset memory, in MXNet,
+    there are zeros here, in `index` too.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_csv: str,
+        data_shape: Any,
+        batch_size: int,
+        label_csv: str = "NULL",
+        label_shape: Any = (1,),
+        round_batch: bool = True,
+        prefetch_buffer: int = 4,
+        ctx: str | Context = "cpu",
+        dtype: Any = None,
+        data_name: str = "data",
+        label_name: str = "softmax_label",
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name in _OPTIONS}
+        kind = _dtype(dtype)
+        size = option("batch_size", convert.positive, batch_size)
+        shape = option("data_shape", row_shape, data_shape)
+        last_batch = "borrow" if option("round_batch", convert.switch, round_batch) else "pad"
+        labels, of_label = None, ()
+        data = _Table(data_csv, shape, kind)
+        if label_csv != "NULL":
+            of_label = option("label_shape", row_shape, label_shape)
+            of_label = () if math.prod(of_label) == 1 else of_label
+            labels = _Table(label_csv, of_label, kind)
+        super().__init__(
+            _Pair(data, labels),
+            batch_size=size,
+            last_batch=last_batch,
+            prefetch_buffer=prefetch_buffer,
+            ctx=ctx,
+            data=DataDesc(data_name, (size, *shape), kind),
+            label=DataDesc(label_name, (size, *of_label), kind),
+            identity={"round_batch": last_batch == "borrow", "data_shape": list(shape)},
+            given=given,
+        )
+
+
+_OPTIONS = frozenset(inspect.signature(CSVIter).parameters)
+
+
+def _dtype(value: Any) -> Any:
+    """Return the dtype's type from its name, a NumPy dtype or None."""
+    if value is None or value == "None":
+        return np.float32
+    name = np.dtype(value).name
+    if name not in _DTYPES:
+        raise OptionError(f"{name} is not supported for CSVIter: expected one of {_DTYPES}")
+    return np.dtype(name).type
+
+
+class _Table:
+    """The rows of some CSV files as numbers."""
+
+    def __init__(self, uri: str, shape: tuple[int, ...], dtype: Any) -> None:
+        path, self._delimiter, self._skip = _arguments(uri)
+        self.lines = Lines(path)
+        self._shape, self._dtype = shape, dtype
+        self._columns = math.prod(shape)
+
+    def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:
+        """Return the rows of the given numbers, in an array of `size`, zeros behind them."""
+        wide = np.float32 if self._dtype is np.float32 else np.int64
+        out = np.zeros((size, self._columns), wide)
+        at = 0
+        for first, stop in runs(rows):
+            for row, text, starts in self.lines.read(first, stop):
+                part = out[at : at + len(starts)]
+                self._check(row, self._fill(text, starts, part))
+                at += len(starts)
+        return out.astype(self._dtype, copy=False).reshape(size, *self._shape)
+
+    def _fill(
+        self, text: npt.NDArray[Any], starts: npt.NDArray[Any], out: npt.NDArray[Any]
+    ) -> npt.NDArray[np.int64]:
+        """Read rows into `out`; return how many numbers each has."""
+        from gpuio.kernels.text import read_floats, read_ints
+
+        found = np.empty(len(starts), np.int64)
+        if self._dtype is not np.float32:
+            read_ints(text, starts, self._delimiter, self._skip, out, found)
+            return found
+        odd = np.empty((out.size + 1, 3), np.int64)
+        read_floats(text, starts, self._delimiter, self._skip, out, found, odd)
+        for row, column, offset in odd[1 : odd[0, 0] + 1].tolist():
+            out[row, column] = strtof(_field(text, offset))
+        return found
+
+    def _check(self, row: int, found: npt.NDArray[np.int64]) -> None:
+        """Raise for the first row of another length."""
+        wrong = np.flatnonzero(found != self._columns)
+        if len(wrong):
+            place = self.lines.place(row + int(wrong[0]))
+            raise FormatError(
+                f"row {place['key']} holds {found[wrong[0]]} numbers, expected {self._columns} "
+                f"for the shape {self._shape}; fields without a number do not count, so a header "
+                "or an empty field must be removed, and another delimiter named (?delimiter=;)",
+                **place,
+            )
+
+
+class _Pair:
+    """Data and labels, row by row."""
+
+    def __init__(self, data: _Table, labels: _Table | None) -> None:
+        self._data, self._labels = data, labels
+
+    def __len__(self) -> int:
+        return len(self._data.lines)
+
+    def make(self, rows: npt.NDArray[np.int64], size: int) -> tuple[Any, Any, Any]:
+        """Return data, label and index of a batch."""
+        data = self._data.read(rows, size)
+        index = np.zeros(size, np.uint64)
+        index[: len(rows)] = rows
+        if self._labels is None:
+            return host_array(data), host_array(np.zeros(size, data.dtype)), host_array(index)
+        have = len(self._labels.lines)
+        if len(rows) and rows.max() >= have:
+            raise FormatError(
+                f"label_csv holds {have} rows, data_csv {len(self)}: every row needs a label",
+                **self._labels.lines.place(have - 1) if have else {},
+            )
+        return host_array(data), host_array(self._labels.read(rows, size)), host_array(index)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._data.lines.close()
+        if self._labels is not None:
+            self._labels.lines.close()
+
+
+def _arguments(uri: str) -> tuple[str, int, npt.NDArray[np.int64]]:
+    """Divide a URI into paths, the delimiter's code and the columns to leave out."""
+    path, _, query = uri.partition("?")
+    delimiter, skip = ",", [-1, -1]
+    columns = {"label_column": 0, "weight_column": 1}
+    for one in filter(None, query.split("&")):
+        name, _, value = one.partition("=")
+        if name == "delimiter" and len(value) == 1 and value.isascii() and value not in "\r\n":
+            delimiter = value
+        elif name in columns and re.fullmatch(r"-?\d+", value):
+            skip[columns[name]] = int(value)
+        elif one != "format=csv":
+            raise OptionError(
+                f"{uri!r}: {one!r} is not an argument of a CSV file; expected delimiter=<one "
+                "character>, label_column=<number> or weight_column=<number>"
+            )
+    return path, ord(delimiter), np.array(skip, np.int64)
+
+
+def _field(text: npt.NDArray[Any], offset: int) -> bytes:
+    """Return the text from `offset` to the line's end, at least."""
+    stop = offset + 64
+    while stop < len(text) and not {10, 13} & set(text[offset:stop].tolist()):
+        stop += 64
+    return text[offset:stop].tobytes()

@@ -1,0 +1,128 @@
+"""Lines: where the rows of text files begin, and reading some of them.
+
+The files are scanned once, at construction, and 8 bytes a row are kept; the text is read again
+where a batch needs it. So any row is found at once, and files may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import bisect
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import OptionError
+from gpuio.recordio.uri import expand
+from gpuio.storage.local import LocalFile
+
+__all__ = ["Lines", "runs"]
+
+_BLOCK = 8 << 20  # bytes scanned at once
+_BOM = b"\xef\xbb\xbf"
+
+
+class Lines:
+    """The rows of some text files, one after the other, or those of one part of them.
+
+    Parameters
+    ----------
+    uri : str                       as `gpuio.recordio.uri.expand` takes it
+    comments : bool                 leave out blank lines and lines that begin with #
+    num_parts, part_index : int     0 <= part_index < num_parts; parts are divided by bytes, moved
+                                    on to the next beginning of a row
+
+    Attributes
+    ----------
+    first_row : int                 number of the first row here among the rows of all parts
+
+    Raises
+    ------
+    StorageError, EmptyDatasetError     missing, unreadable or empty files
+    OptionError                         a part that is not there
+    """
+
+    def __init__(
+        self, uri: str, *, comments: bool = False, num_parts: int = 1, part_index: int = 0
+    ) -> None:
+        if not 0 <= part_index < num_parts:
+            raise OptionError(
+                f"part_index={part_index}, num_parts={num_parts}: expected 0 <= part_index < "
+                "num_parts"
+            )
+        self._files = [LocalFile(path) for path in expand(uri)]
+        sizes = np.cumsum([0] + [file.size for file in self._files])
+        step = -(-int(sizes[-1]) // num_parts)
+        low, high = (min(step * k, int(sizes[-1])) for k in (part_index, part_index + 1))
+        self._starts = []
+        self.first_row = 0
+        for file, before in zip(self._files, sizes.tolist(), strict=False):
+            starts = _scan(file, comments=comments)
+            # a row that begins just at a part's border belongs to the part before, as in MXNet,
+            # unless a file begins there
+            first = np.searchsorted(starts, low - before, "left" if low <= before else "right")
+            stop = np.searchsorted(starts, high - before, "left" if high <= before else "right")
+            self._starts.append(starts[first:stop])
+            self.first_row += int(first)
+        self._before = np.cumsum([0] + [len(starts) for starts in self._starts]).tolist()
+
+    def __len__(self) -> int:
+        return int(self._before[-1])
+
+    def read(self, first: int, stop: int) -> list[tuple[int, npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Return the text of rows [first, stop), a piece for each file they are in.
+
+        Returns
+        -------
+        list of (row, text, starts)
+            number of the piece's first row; uint8[n], from its beginning to the last row's end or
+            beyond; int64[rows], where its rows begin in `text`
+        """
+        pieces = []
+        while first < stop:
+            which = bisect.bisect_right(self._before, first) - 1
+            file, starts, before = self._files[which], self._starts[which], self._before[which]
+            last = min(stop, self._before[which + 1])
+            begin, count = int(starts[first - before]), last - first
+            end = int(starts[last - before]) if last - before < len(starts) else file.size
+            text = np.frombuffer(file.read(begin, end - begin), np.uint8)
+            pieces.append((first, text, starts[first - before :][:count] - begin))
+            first = last
+        return pieces
+
+    def place(self, row: int) -> dict[str, Any]:
+        """Return a row's file and byte offset, as errors name them."""
+        which = bisect.bisect_right(self._before, row) - 1
+        offset = int(self._starts[which][row - self._before[which]])
+        return {"path": self._files[which].path, "key": row, "offset": offset}
+
+    def close(self) -> None:
+        """Close the files; may be called twice."""
+        for file in self._files:
+            file.close()
+
+
+def _scan(file: LocalFile, *, comments: bool) -> npt.NDArray[np.int64]:
+    """Return the offsets at which a file's rows begin."""
+    from gpuio.kernels.text import find_rows
+
+    at = len(_BOM) if file.read(0, min(3, file.size)) == _BOM else 0
+    state = np.array([0, at])
+    room = np.empty(_BLOCK // 2 + 1, np.int64)
+    found = []
+    while at < file.size:
+        block = file.read(at, min(_BLOCK, file.size - at))
+        count = find_rows(np.frombuffer(block, np.uint8), at, state, room, comments)
+        found.append(room[:count].copy())
+        at += len(block)
+    return np.concatenate([*found, np.empty(0, np.int64)])
+
+
+def runs(rows: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return the (first, stop) of the stretches of consecutive numbers in `rows`."""
+    if not len(rows):
+        return []
+    if rows[-1] - rows[0] == len(rows) - 1:  # rows go up by one and may begin again at 0, once
+        return [(int(rows[0]), int(rows[-1]) + 1)]
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, breaks)]

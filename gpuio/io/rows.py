@@ -1,0 +1,274 @@
+"""RowIter: the iterators over rows of files - CSVIter, LibSVMIter, MNISTIter - but for the rows.
+
+Invariant: a batch is a function of the rows it holds, and the rows of (start, number), so threads
+may make batches ahead, and a state is two numbers.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import ClosedError, OptionError
+from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
+from gpuio.nd import Context
+from gpuio.pipeline.ahead import Ahead
+from gpuio.sampling import convert
+
+__all__ = ["RowIter", "RowSource", "option", "row_shape"]
+
+_STATE_VERSION = 1
+
+
+class RowSource(Protocol):
+    """Where rows come from; used by one thread at a time."""
+
+    def __len__(self) -> int: ...
+
+    def make(self, rows: npt.NDArray[np.int64], size: int) -> tuple[Any, Any, Any]:
+        """Return data, label and index of a batch of `size`, whose rows may be fewer.
+
+        The rows behind the last one are zero. `index` is uint64[size].
+        """
+        ...
+
+    def close(self) -> None:
+        """Close files; may be called twice."""
+        ...
+
+
+@attrs.frozen
+class _Epoch:
+    """What an epoch over `rows` rows that begins at row `start` consists of."""
+
+    batches: int
+    pad: int  # of the last batch
+    next_start: int
+
+
+class RowIter(DataIter):
+    """Iterate over the rows of a source.
+
+    Parameters
+    ----------
+    source : RowSource
+    batch_size : int                >= 1
+    last_batch : {"borrow", "pad", "discard"}
+        "borrow" fills the last batch with the first rows, and the next epoch starts behind them;
+        "pad" fills it with zeros; "discard" leaves it out
+    prefetch_buffer : int           batches made ahead on a thread, >= 0
+    ctx : str or Context
+    data, label : DataDesc
+    identity : dict                 what a saved state must agree with
+    given : dict                    the keywords with which a pickled copy is made again
+
+    Raises
+    ------
+    OptionError                     batch_size or prefetch_buffer out of range
+    ClosedError                     after `close()`
+    """
+
+    def __init__(
+        self,
+        source: RowSource,
+        *,
+        batch_size: int,
+        last_batch: str,
+        prefetch_buffer: int,
+        ctx: str | Context,
+        data: DataDesc,
+        label: DataDesc,
+        identity: dict[str, Any],
+        given: dict[str, Any],
+    ) -> None:
+        super().__init__(batch_size)
+        self._given = given
+        self.ctx = Context(ctx)
+        self.provide_data, self.provide_label = [data], [label]
+        self._count, self._last_batch = len(source), last_batch
+        self._identity = {**identity, "rows": self._count, "batch_size": batch_size}
+        self._start = self._number = self._epoch_index = 0
+        self._batch: DataBatch | None = None
+        self._maker = _Maker(source, batch_size, option("prefetch_buffer", _depth, prefetch_buffer))
+        self._closer = weakref.finalize(self, self._maker.close)
+
+    def _epoch(self) -> _Epoch:
+        left = self._count - self._start
+        if self._last_batch == "discard":
+            return _Epoch(left // self.batch_size, 0, 0)
+        batches = -(-left // self.batch_size)
+        pad = batches * self.batch_size - left
+        if self._last_batch == "pad":
+            return _Epoch(batches, pad, 0)
+        if pad > self._count:
+            raise OptionError(
+                f"batch_size={self.batch_size}: number of input must be bigger than batch size; "
+                f"the {left} rows left and all {self._count} once more do not fill a batch"
+            )
+        return _Epoch(batches, pad, pad)
+
+    def __len__(self) -> int:
+        """Return the exact number of batches of the current epoch."""
+        return self._epoch().batches
+
+    def _check_open(self) -> None:
+        if not self._closer.alive:
+            raise ClosedError(f"{type(self).__name__} was closed: make a new one")
+
+    def iter_next(self) -> bool:
+        """Move to the next batch; false at the end of the epoch."""
+        self._check_open()
+        epoch = self._epoch()
+        if self._number >= epoch.batches:
+            return False
+        stop = self._count * (2 if self._last_batch == "borrow" else 1)
+        data, label, index = self._maker.next(self._start, self._number, epoch.batches, stop)
+        if self.ctx.device_type == "gpu":
+            data, label = data.as_in_context(self.ctx), label.as_in_context(self.ctx)
+        self._number += 1
+        pad = epoch.pad if self._number == epoch.batches else 0
+        self._batch = DataBatch([data], [label], pad, index)
+        return True
+
+    def next(self) -> DataBatch:
+        """Return the next batch.
+
+        Raises
+        ------
+        StopIteration               at the end of the epoch, until `reset()`
+        FormatError, StorageError   a row of this batch cannot be read; asked again, it is tried
+                                    again
+        ClosedError                 after `close()`
+        """
+        if not self.iter_next():
+            raise StopIteration
+        assert self._batch is not None
+        return self._batch
+
+    def reset(self) -> None:
+        """Go to the next epoch: after a finished one behind the rows it borrowed, else to row 0."""
+        self._check_open()
+        epoch = self._epoch()
+        self._maker.stop()
+        self._start = epoch.next_start if self._number >= epoch.batches else 0
+        self._number, self._batch = 0, None
+        self._epoch_index += 1
+
+    def getdata(self) -> Any:
+        """Return the current batch's data, one array; None before the first batch."""
+        return None if self._batch is None else self._batch.data[0]
+
+    def getlabel(self) -> Any:
+        """Return the current batch's labels, one array; None before the first batch."""
+        return None if self._batch is None else self._batch.label[0]
+
+    def getpad(self) -> Any:
+        """Return how many rows at the current batch's end are not this epoch's."""
+        return None if self._batch is None else self._batch.pad
+
+    def getindex(self) -> Any:
+        """Return the current batch's row numbers, uint64."""
+        return None if self._batch is None else self._batch.index
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the iterator stands, as JSON types; batches made ahead do not count."""
+        return {
+            "version": _STATE_VERSION,
+            "epoch": self._epoch_index,
+            "start": self._start,
+            "samples": self._number * self.batch_size,
+            "source": dict(self._identity),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where a saved state stood; StateError if it is another iterator's."""
+        self._check_open()
+        check_state(state, _STATE_VERSION, self._identity)
+        self._maker.stop()
+        self._epoch_index, self._start = int(state["epoch"]), int(state["start"])
+        self._number, self._batch = int(state["samples"]) // self.batch_size, None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_again, (type(self), self._given, self.state_dict()))
+
+    def close(self) -> None:
+        """Stop the thread and close the files; may be called twice. Held batches stay valid."""
+        self._closer()
+
+
+def _again(cls: type[RowIter], given: dict[str, Any], state: dict[str, Any]) -> RowIter:
+    """Unpickle an iterator: open its files again and go to where it stood."""
+    made = cls(**given)
+    made.load_state_dict(state)
+    return made
+
+
+class _Maker:
+    """Make batches, ahead if asked for in their order; knows nothing of the iterator in front."""
+
+    def __init__(self, source: RowSource, size: int, depth: int) -> None:
+        self._source, self._size, self._depth = source, size, depth
+        self._ahead: Ahead[npt.NDArray[np.int64], tuple[Any, Any, Any]] | None = None
+        self._pid = os.getpid()
+
+    def next(self, start: int, number: int, batches: int, stop: int) -> tuple[Any, Any, Any]:
+        """Return batch `number` of an epoch of `batches` that begins at row `start`.
+
+        Rows are numbered on behind the source's last one, where they begin again, below `stop`.
+        """
+        if self._pid != os.getpid():  # forked: the thread stayed behind
+            self._ahead, self._pid = None, os.getpid()
+        if self._ahead is None:
+            size, count = self._size, len(self._source)
+            begins = range(start + number * size, start + batches * size, size)
+            items = (np.arange(begin, min(begin + size, stop)) % count for begin in begins)
+            if not self._depth:
+                return self._make(next(items))
+            self._ahead = Ahead(self._make, items, depth=self._depth, workers=1, name="gpuio-rows")
+        try:
+            return next(self._ahead)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _make(self, rows: npt.NDArray[np.int64]) -> tuple[Any, Any, Any]:
+        return self._source.make(rows, self._size)
+
+    def stop(self) -> None:
+        """Join the thread; `next` starts it again."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.close()
+
+    def close(self) -> None:
+        """Join the thread and close the source; may be called twice."""
+        self.stop()
+        self._source.close()
+
+
+def option(name: str, converter: Callable[[Any], Any], value: Any) -> Any:
+    """Convert an option's value or MXNet's text for it; OptionError naming the option."""
+    try:
+        return converter(value)
+    except ValueError as error:
+        raise OptionError(f"{name}: {error}") from None
+
+
+_depth = convert.integer(0)
+
+
+def row_shape(value: Any) -> tuple[int, ...]:
+    """Return a shape from a sequence of lengths >= 1, one length, or their text."""
+    try:
+        given = ast.literal_eval(value) if isinstance(value, str) else value
+        lengths = tuple(given) if hasattr(given, "__iter__") else (given,)
+        return tuple(convert.positive(length) for length in lengths)
+    except (SyntaxError, TypeError):
+        raise ValueError(f"expected lengths such as (3,) or (3, 2), got {value!r}") from None
