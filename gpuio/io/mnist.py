@@ -1,0 +1,201 @@
+"""MNISTIter: images and labels in idx files.
+
+Invariant: the files are read once, at construction, as bytes; a batch converts its rows only.
+"""
+
+from __future__ import annotations
+
+import gzip
+import inspect
+import logging
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import FormatError, OptionError, StorageError
+from gpuio.io.base import DataDesc
+from gpuio.io.rows import RowIter, option
+from gpuio.nd import Context, host_array
+from gpuio.sampling import convert
+from gpuio.sampling.rng import Mersenne, draw_below, shuffle
+
+__all__ = ["MNISTIter"]
+
+_GZIP = b"\x1f\x8b"
+_log = logging.getLogger("gpuio")
+
+
+class MNISTIter(RowIter):
+    """Iterate over a set of small gray images in the idx format of the MNIST database.
+
+    A batch holds ``data[0]``, float32 (batch_size, 1, rows, columns), or (batch_size,
+    rows * columns) with `flat`, byte / 256; ``label[0]``, float32 (batch_size,); ``index``, uint64
+    (batch_size,), the images' numbers in the file; ``pad``, always 0: an incomplete last batch is
+    left out.
+
+    Parameters
+    ----------
+    image, label : str              idx files, plain or gzip
+    batch_size : int                >= 1
+    shuffle : bool                  shuffle once, at construction; every epoch has that order
+    flat : bool
+    seed : int                      of the shuffle; the order is MXNet's
+    silent : bool                   False: log the number of images once (logger "gpuio", INFO)
+    num_parts, part_index : int     read images [N / num_parts * part_index,
+                                    N / num_parts * (part_index + 1)) only, before the shuffle
+    prefetch_buffer : int           batches made ahead on a thread; 0: no thread
+    ctx : "cpu", "gpu" or Context   where batches are handed out
+    dtype : "float32" or None
+    data_name, label_name : str     names in provide_data and provide_label
+
+    Raises
+    ------
+    OptionError                     an option out of its range
+    StorageError, FormatError       a missing file, or one that is not as its header says
+
+    Notes
+    -----
+    MXNet 1.9.1 reads plain files only, does not look at the header's magic number, and leaves
+    `index` 0; its constructor raises StopIteration where the part holds less than a batch, here
+    the epoch is empty.
+    """
+
+    def __init__(
+        self,
+        *,
+        image: str = "./train-images-idx3-ubyte",
+        label: str = "./train-labels-idx1-ubyte",
+        batch_size: int = 128,
+        shuffle: bool = True,
+        flat: bool = False,
+        seed: int = 0,
+        silent: bool = False,
+        num_parts: int = 1,
+        part_index: int = 0,
+        prefetch_buffer: int = 4,
+        ctx: str | Context = "cpu",
+        dtype: Any = None,
+        data_name: str = "data",
+        label_name: str = "softmax_label",
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name in _OPTIONS}
+        size = option("batch_size", convert.positive, batch_size)
+        parts = option("num_parts", convert.positive, num_parts)
+        part = option("part_index", convert.integer(0, parts - 1), part_index)
+        start = option("seed", convert.integer(), seed)
+        if dtype not in (None, "None") and np.dtype(dtype) != np.float32:
+            raise OptionError(f"dtype={np.dtype(dtype).name}: MNISTIter gives float32 only")
+        images, labels = _read_pair(image, label)
+        if option("flat", convert.switch, flat):
+            images = images.reshape(len(images), -1)
+        else:
+            images = images[:, None]
+        each = len(images) / parts
+        order = np.arange(int(each * part), int(each * (part + 1)), dtype=np.int32)
+        if option("shuffle", convert.switch, shuffle):
+            _shuffle(order, start)
+        if not option("silent", convert.switch, silent):
+            _log.info("MNISTIter: %d of %d images from %s", len(order), len(images), image)
+        super().__init__(
+            _Images(images, labels, order),
+            batch_size=size,
+            last_batch="discard",
+            prefetch_buffer=prefetch_buffer,
+            ctx=ctx,
+            data=DataDesc(data_name, (size, *images.shape[1:]), np.float32),
+            label=DataDesc(label_name, (size,), np.float32),
+            identity={
+                "images": len(images),
+                "part": [part, parts],
+                "order": zlib.crc32(order.tobytes()),
+            },
+            given=given,
+        )
+
+
+_OPTIONS = frozenset(inspect.signature(MNISTIter).parameters)
+
+
+class _Images:
+    """Images and labels in memory, in an order."""
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.uint8],
+        order: npt.NDArray[np.int32],
+    ) -> None:
+        self._images, self._labels, self._order = images, labels, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def make(
+        self,
+        rows: npt.NDArray[np.int64],
+        size: int,  # noqa: ARG002 -- an incomplete batch is left out, so it is len(rows)
+    ) -> tuple[Any, Any, Any]:
+        """Return data, label and index of a batch."""
+        where = self._order[rows]
+        data = self._images[where].astype(np.float32)
+        data *= np.float32(1 / 256)
+        label = self._labels[where].astype(np.float32)
+        return host_array(data), host_array(label), host_array(where.astype(np.uint64))
+
+    def close(self) -> None:
+        """There is nothing to close: the files were read at construction."""
+
+
+def _shuffle(order: npt.NDArray[np.int32], seed: int) -> None:
+    """Shuffle in place, as MXNet's build does."""
+    if len(order) > 1:
+        sizes = np.arange(2, len(order) + 1, dtype=np.uint32)
+        shuffle(order, draw_below(Mersenne(seed), sizes))
+
+
+def _read_pair(image: str, label: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return images uint8[n, rows, columns] and labels uint8[n]."""
+    images, labels = _read_idx(image, 3), _read_idx(label, 1)
+    if len(images) != len(labels):
+        raise FormatError(
+            f"{len(images)} images, but {len(labels)} labels in {label}: expected as many",
+            path=image,
+        )
+    return images, labels
+
+
+def _read_idx(path: str, axes: int) -> npt.NDArray[np.uint8]:
+    """Return the array of an idx file of bytes.
+
+    Source: the format's description at the MNIST database: 0, 0, type 8 (bytes), number of axes,
+    then the lengths, big-endian, then the bytes.
+    """
+    try:
+        blob = Path(path).read_bytes()
+        if blob[:2] == _GZIP:
+            blob = gzip.decompress(blob)
+    except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, gzip.BadGzipFile) or not isinstance(error, OSError):
+            raise FormatError(f"damaged gzip file: {error}", path=path) from error
+        raise StorageError(f"cannot read: {error.strerror}", path=path) from error
+    head = 4 + 4 * axes
+    if len(blob) < head or blob[:4] != bytes([0, 0, 8, axes]):
+        raise FormatError(
+            f"not an idx file of bytes with {axes} axes: it begins with {blob[:4].hex(' ')!r}, "
+            f"expected '00 00 08 {axes:02x}'",
+            path=path,
+            offset=0,
+        )
+    shape = struct.unpack(f">{axes}I", blob[4:head])
+    if len(blob) - head < math.prod(shape):
+        raise FormatError(
+            f"the header says {shape}, {math.prod(shape)} bytes; {len(blob) - head} are there",
+            path=path,
+            offset=head,
+        )
+    return np.frombuffer(blob, np.uint8, math.prod(shape), head).reshape(shape)
