@@ -1,0 +1,159 @@
+"""Every iterator passes the suite of `conformance`."""
+
+import struct
+from pathlib import Path
+
+import making
+import numpy as np
+import pytest
+from conformance import CHECKS, Case
+
+import gpuio as mx
+from gpuio.io.sparse import CSRNDArray
+
+
+class Countdown(mx.io.DataIter):
+    """An iterator of a user's, as MXNet's tutorials write them."""
+
+    def __init__(self, batches=3):
+        super().__init__(batch_size=2)
+        self.provide_data = [mx.io.DataDesc("data", (2, 3))]
+        self.provide_label = [mx.io.DataDesc("softmax_label", (2,))]
+        self.batches = batches
+        self.left = batches
+
+    def reset(self):
+        self.left = self.batches
+
+    def iter_next(self):
+        self.left -= 1
+        return self.left >= 0
+
+    def getdata(self):
+        return [mx.nd.array(np.full((2, 3), self.left), dtype="float32")]
+
+    def getlabel(self):
+        return [mx.nd.array([self.left, 0])]
+
+    def getpad(self):
+        return 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("conformance")
+    (path / "data.csv").write_text("".join(f"{i},{i}.5,-{i}\n" for i in range(10)))
+    (path / "label.csv").write_text("".join(f"{i},1\n" for i in range(10)))
+    (path / "data.svm").write_text("".join(f"{i} 0:{i} {i % 3 + 1}:2\n" for i in range(10)))
+    images = (np.arange(11 * 6) % 251).astype(np.uint8)
+    (path / "images").write_bytes(struct.pack(">4I", 0x803, 11, 2, 3) + images.tobytes())
+    making.write_rec(path, [making.flat(20 * i) for i in range(10)])
+    (path / "labels").write_bytes(struct.pack(">2I", 0x801, 11) + bytes(range(11)))
+    return path
+
+
+def arrays(**options):
+    source = np.arange(30).reshape(10, 3)
+    return mx.io.NDArrayIter(source, np.arange(10), **{"batch_size": 3, **options})
+
+
+def cases(path):
+    csv = {"data_csv": str(path / "data.csv"), "data_shape": (3,), "batch_size": 4}
+    labels = {"label_csv": str(path / "label.csv"), "label_shape": (2,), "dtype": "int32"}
+    svm = {"data_libsvm": str(path / "data.svm"), "data_shape": (4,), "batch_size": 4}
+    mnist = {"image": str(path / "images"), "label": str(path / "labels"), "batch_size": 3}
+    record = {
+        "path_imgrec": str(path / "data.rec"),
+        "path_imgidx": str(path / "data.idx"),
+        "data_shape": (3, 8, 8),
+        "batch_size": 4,
+        "ctx": "cpu",
+        "verbose": False,
+    }
+    sparse = CSRNDArray([1.0, 2, 3, 4, 5], [0, 1, 0, 1, 2], range(6), (5, 3))
+    several = {"b": np.arange(10), "a": mx.nd.array(np.arange(10), dtype="int32")}
+
+    def twice(**options):
+        return [arrays(**options), arrays(**options, label_name="other")]
+
+    return {
+        "custom": Case(Countdown, pad="none", sized=False, resumes=False),
+        "array-pad": Case(arrays),
+        "array-discard": Case(lambda: arrays(last_batch_handle="discard"), pad="none"),
+        "array-roll": Case(
+            lambda: arrays(last_batch_handle="roll_over"), pad="front", repeats=False
+        ),
+        "array-seed": Case(lambda: arrays(shuffle=True, seed=3), repeats=False),
+        "array-seed-roll": Case(
+            lambda: arrays(shuffle=True, seed=3, last_batch_handle="roll_over"),
+            pad="front",
+            repeats=False,
+        ),
+        "array-global": Case(
+            lambda: seeded(lambda: arrays(shuffle=True)), repeats=False, draws=True
+        ),
+        "array-several": Case(lambda: mx.io.NDArrayIter(several, several, batch_size=4)),
+        "array-csr": Case(
+            lambda: mx.io.NDArrayIter(
+                sparse, np.arange(5), batch_size=2, last_batch_handle="discard"
+            ),
+            pad="none",
+        ),
+        "csv": Case(lambda: mx.io.CSVIter(**csv), repeats=False),
+        "csv-pad": Case(lambda: mx.io.CSVIter(**csv, **labels, round_batch=False)),
+        "csv-thread-free": Case(lambda: mx.io.CSVIter(**csv, prefetch_buffer=0), repeats=False),
+        "libsvm": Case(lambda: mx.io.LibSVMIter(**svm), repeats=False),
+        "mnist": Case(lambda: mx.io.MNISTIter(**mnist), pad="none"),
+        "mnist-flat": Case(lambda: mx.io.MNISTIter(**mnist, flat=True, shuffle=False), pad="none"),
+        "record": Case(lambda: mx.io.ImageRecordIter(**record), repeats=False, pickles=False),
+        "record-shuffled": Case(
+            lambda: mx.io.ImageRecordIter(**record, shuffle=True, round_batch=False),
+            repeats=False,
+            pickles=False,
+        ),
+        "resize": Case(lambda: mx.io.ResizeIter(arrays(last_batch_handle="discard"), 3)),
+        "resize-longer": Case(lambda: mx.io.ResizeIter(arrays(), 7), pad="anywhere"),
+        "resize-on": Case(
+            lambda: mx.io.ResizeIter(arrays(), 3, reset_internal=False),
+            pad="anywhere",
+            repeats=False,
+        ),
+        "prefetch": Case(lambda: mx.io.PrefetchingIter(arrays()), pickles=False),
+        "prefetch-deep": Case(lambda: mx.io.PrefetchingIter(arrays(), depth=5), pickles=False),
+        "prefetch-two": Case(lambda: mx.io.PrefetchingIter(twice()), pickles=False),
+        "prefetch-roll": Case(
+            lambda: mx.io.PrefetchingIter(arrays(last_batch_handle="roll_over")),
+            pad="front",
+            repeats=False,
+            pickles=False,
+        ),
+        "prefetch-csv": Case(
+            lambda: mx.io.PrefetchingIter(mx.io.CSVIter(**csv)), repeats=False, pickles=False
+        ),
+        "prefetch-custom": Case(
+            lambda: mx.io.PrefetchingIter(Countdown()),
+            pad="none",
+            sized=False,
+            resumes=False,
+            pickles=False,
+        ),
+    }
+
+
+def seeded(make):
+    """Make an iterator under a given state of numpy's global generator."""
+    before = np.random.get_state()  # noqa: NPY002 -- MXNet's generator is the global one
+    np.random.seed(7)  # noqa: NPY002
+    try:
+        return make()
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+
+
+NAMES = list(cases(Path()))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_conformance(name, check, folder):
+    check(cases(folder)[name])
