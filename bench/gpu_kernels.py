@@ -1,0 +1,125 @@
+"""Measure how near the kernels of a batch come to the memory's floor.
+
+    python bench/gpu_kernels.py --images FOLDER --out results.json
+    python bench/gpu_kernels.py --toy --cpu
+
+The floor is the bytes that a batch must move (the crops read once, the batch written once) over the
+rate of a large copy measured in the same run. Random resized crops, flips, normalisation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from gpu_data import MEAN, SIDE, STD, load_photos, machine, plans
+
+DTYPES = ("float32", "float16")
+
+
+def kernel_time(blobs, dtype, cpu, rounds):
+    """Time the kernels alone on decoded images, and the floor: their bytes over a copy's rate."""
+    from gpuio.decode.opencv import decode
+
+    rows = plans(blobs, np.random.default_rng(1))
+    pixels = [decode(blob, 3) for blob in blobs]
+    values = {"float32": 4, "float16": 2}[dtype]
+    moved = int((rows["crop_h"].astype("i8") * rows["crop_w"]).sum() * 3)
+    moved += len(blobs) * 3 * SIDE * SIDE * values
+    timed = host_kernels if cpu else gpu_kernels
+    took, rate = timed(rows, pixels, dtype, rounds)
+    return {
+        "rows": len(rows),
+        "dtype": dtype,
+        "kernel_us": round(1e6 * took, 1),
+        "bytes": moved,
+        "copy_gb_per_s": round(rate / 1e9, 1),
+        "floor_us": round(1e6 * moved / rate, 1),
+        "times_floor": round(took * rate / moved, 2),
+    }
+
+
+def host_kernels(rows, pixels, dtype, rounds):
+    """Return (seconds a batch, bytes a second of a copy, read and written) on one CPU thread."""
+    from gpuio.kernels import cpu, tables
+
+    how = cpu.Normalisation(dtype, MEAN, STD, 1.0)
+    out = np.empty((len(rows), 3, SIDE, SIDE), tables.storage(dtype))
+    scratch, block = cpu.Scratch(), np.ones(1 << 26, np.uint8)
+    there, took, copied = np.empty_like(block), [], []
+    for _ in range(rounds + 1):
+        begun = time.perf_counter()
+        for k, image in enumerate(pixels):
+            cpu.augment(image, rows[k : k + 1], how, out[k], scratch)
+        took.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        np.copyto(there, block)
+        copied.append(time.perf_counter() - begun)
+    return statistics.median(took[1:]), 2 * block.nbytes / statistics.median(copied[1:])
+
+
+def gpu_kernels(rows, pixels, dtype, rounds):
+    """The same on the GPU, by events."""
+    import cupy
+    from cupyx.profiler import benchmark
+
+    from gpuio.backend.cuda import CudaDevice
+    from gpuio.kernels.gpu import Work
+
+    device = CudaDevice(0)
+    there = [cupy.asarray(image) for image in pixels]
+    addresses = np.array([image.data.ptr for image in there], np.uint64)
+    work = Work(
+        rows, addresses, channels=3, height=SIDE, width=SIDE, dtype=dtype, layout="NCHW",
+        mean=MEAN, std=STD, scale=1.0,
+    )  # fmt: skip
+    out = cupy.empty((len(rows), 3, SIDE, SIDE), dtype)
+    tables, scratch = cupy.empty(work.table_bytes, "u1"), cupy.empty(work.scratch_bytes + 1, "u1")
+    host, launches = work.place(tables.data.ptr, scratch.data.ptr, out.data.ptr)
+    tables.set(host)
+    stream = cupy.cuda.get_current_stream()
+
+    def launch():
+        for one in launches:
+            device.launch(*one, stream)
+
+    block = cupy.ones(1 << 29, "u1")
+    copy = cupy.empty_like(block)
+    took = benchmark(launch, n_repeat=20 * rounds, n_warmup=10).gpu_times
+    copied = benchmark(lambda: cupy.copyto(copy, block), n_repeat=20, n_warmup=3).gpu_times
+    return float(np.median(took)), 2 * block.nbytes / float(np.median(copied))
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", help="folder of JPEG files, searched recursively")
+    parser.add_argument("--cpu", action="store_true", help="the CPU kernels, on one thread")
+    parser.add_argument("--toy", action="store_true", help="eight made images, one round")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", help="JSON file")
+    args = parser.parse_args(argv)
+    if args.toy:
+        args.batch, args.rounds = 8, 1
+    with tempfile.TemporaryDirectory() as name:
+        blobs = load_photos(args.images, Path(name), args.batch)
+    result = {
+        "question": __doc__.splitlines()[0],
+        "machine": machine(),
+        "options": {name: value for name, value in vars(args).items() if name != "out"},
+        "results": [kernel_time(blobs, kind, args.cpu, args.rounds) for kind in DTYPES],
+    }
+    text = json.dumps(result, indent=2, default=str)
+    if args.out:
+        Path(args.out).write_text(text + "\n")
+    print(text)
+    return result
+
+
+if __name__ == "__main__":
+    main()
