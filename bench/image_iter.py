@@ -4,9 +4,9 @@
     python bench/image_iter.py --toy
 
 Both make the same batches (checked before anything is timed) and take turns, one epoch each, so
-that a noisy machine slows both; the ratio of the medians is the result. "bare decode" is the upper
-bound: the same blobs decoded by OpenCV on as many threads, and nothing else. Data comes from the
-page cache.
+that a noisy machine slows both; the median of the rounds' ratios is the result. "bare decode" is
+the upper bound: the same blobs decoded by OpenCV on as many threads, and nothing else. Data comes
+from the page cache.
 """
 
 from __future__ import annotations
@@ -239,9 +239,16 @@ def main(argv=None):
         "largest_difference_from_mxnet": difference,
         "results": summary(epochs),
     }
-    rates = {name: run["images_per_s_median"] for name, run in result["results"].items()}
     result["ratio_to"] = {
-        name: round(rates["gpuio"] / rate, 3) for name, rate in rates.items() if name != "gpuio"
+        name: round(
+            statistics.median(
+                (ours[2] / ours[0]) / (theirs[2] / theirs[0])
+                for ours, theirs in zip(epochs["gpuio"], runs, strict=True)
+            ),
+            3,
+        )
+        for name, runs in epochs.items()
+        if name != "gpuio"
     }
     text = json.dumps(result, indent=2)
     if args.out:

@@ -79,7 +79,7 @@ class Feed:
     def __init__(
         self, samples: Iterator[Sample], loader: Loader | None, threads: int, depth: int
     ) -> None:
-        self.decodes = loader is not None
+        self.decodes, self.depth = loader is not None, depth
         self._loader, self._threads = loader, threads
         self._stream: Iterator[Sample] = samples
         if loader is not None and threads:

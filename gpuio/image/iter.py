@@ -49,7 +49,8 @@ class ImageIter(SampleIter):
         the next epoch.
     rng : optional                          see Notes
     preprocess_threads : int, default 4     worker threads; 0 does everything inside `next()`
-    prefetch_buffer : int, default 2        batches decoded ahead, >= 1
+    prefetch_buffer : int, default 2        batches made ahead, >= 1; 8 images a thread where
+                                            augmentation has to wait for its random numbers
     **kwargs                                for `CreateAugmenter`; ignored if `aug_list` is given
 
     Raises

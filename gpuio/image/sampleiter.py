@@ -27,6 +27,8 @@ __all__ = ["SampleIter"]
 
 _log = logging.getLogger(__name__)
 
+_WAITING_A_THREAD = 8  # enough to keep a thread busy while the others' images are drawn
+
 
 class SampleIter(DataIter):
     """Base of ImageIter and ImageDetIter; a subclass sets the options and gives the hooks.
@@ -227,6 +229,8 @@ class SampleIter(DataIter):
             self._chain = self._planned_chain(self.epoch)
             loader = Loader(self._source, self._chain, self.data_shape)
         depth = min(self.prefetch_buffer * self.batch_size, self._wanted)
+        if decodes and (self._chain is None or not self._chain.ahead):
+            depth = min(depth, self._waiting)
         samples = self._samples() if decodes else self._fetched()
         self._feed = Feed(samples, loader, self.preprocess_threads, depth)
         return self._feed
@@ -244,6 +248,11 @@ class SampleIter(DataIter):
         if self._seed is None or self._current is None:
             return self._draws
         return keyed(self._seed, self.epoch, self._current.position)
+
+    @property
+    def _waiting(self) -> int:
+        """How many decoded images of full size may wait for their draws: memory is finite."""
+        return _WAITING_A_THREAD * max(self.preprocess_threads, 1)
 
     def _is_own(self, name: str) -> bool:
         """Whether a method is still gpuio's, neither overridden nor replaced on the instance."""
@@ -313,6 +322,7 @@ class SampleIter(DataIter):
             return [] if self._skips(sample) else [sample]
         made: list[Sample] = []
         failed = None
+        count = min(count, self._waiting)
         while len(made) < count and failed is None:
             try:
                 sample = self._take()

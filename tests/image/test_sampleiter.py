@@ -212,3 +212,18 @@ def test_hooks_draw_what_the_plan_draws(make_records):
             with kind(3, SHAPE, **keywords, **records, **OPTIONS) as it:
                 made.append(pixels(it))
         assert np.array_equal(*made)
+
+
+def test_few_full_size_images_wait_for_their_draws(make_records):
+    options = {"prefetch_buffer": 50, "preprocess_threads": 1, **make_records()}
+    with ImageIter(7, SHAPE, rand_crop=True, **options) as it:
+        it.next()
+        assert it._feed.depth == 8
+    with ImageIter(7, SHAPE, **options) as it:
+        it.next()
+        assert it._feed.depth == 350
+
+
+def test_batches_larger_than_what_may_wait_are_filled_in_order(make_records):
+    with ImageIter(20, SHAPE, rand_crop=True, preprocess_threads=1, **make_records(21)) as it:
+        assert it.next().label[0].tolist() == list(range(20))
