@@ -211,10 +211,13 @@ class PrefetchingIter(DataIter):
             assert len({batch.pad for batch in batches}) < 2, mismatch
         except Exception:
             self._over = True
+            self._ahead.close()
             raise
         self._states = fetched.states
         self._over = not batches
-        if batches:
+        if self._over:
+            self._ahead.close()
+        else:
             self.current_batch = DataBatch(
                 [array for batch in batches for array in batch.data],
                 [array for batch in batches for array in batch.label or ()],

@@ -1,0 +1,79 @@
+"""DataDesc, DataBatch and DataIter are MXNet's, and states are checked."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from gpuio.errors import StateError
+from gpuio.io import DataBatch, DataDesc, DataIter
+from gpuio.io.base import check_state
+
+
+def test_a_description_is_a_tuple_of_two():
+    one = DataDesc("data", (2, 3), np.uint8, "NHWC")
+    name, shape = one
+    assert (name, shape) == one == ("data", (2, 3))
+    assert len(one) == 2
+    assert one == DataDesc("data", (2, 3), np.float32, "NCHW")
+    assert hash(one) == hash(("data", (2, 3)))
+
+
+def test_a_description_prints_as_mxnets():
+    assert repr(DataDesc("data", (2, 3))) == "DataDesc[data,(2, 3),<class 'numpy.float32'>,NCHW]"
+
+
+def test_a_pickled_description_keeps_dtype_and_layout():
+    one = pickle.loads(pickle.dumps(DataDesc("data", (2, 3), np.uint8, "NHWC")))
+    assert (one, one.dtype, one.layout) == (("data", (2, 3)), np.uint8, "NHWC")
+
+
+def test_the_batch_axis_of_a_layout():
+    assert [DataDesc.get_batch_axis(one) for one in (None, "NCHW", "TNC", "CHW")] == [0, 0, 1, -1]
+
+
+def test_descriptions_from_lists():
+    assert DataDesc.get_list([("a", (1,))]) == [("a", (1,))]
+    (one,) = DataDesc.get_list([("a", (1,))], [("a", np.int32)])
+    assert one.dtype is np.int32
+
+
+def test_a_batch_wants_lists_and_prints_shapes():
+    for wrong in ({"data": np.zeros(2)}, {"data": [], "label": np.zeros(2)}):
+        with pytest.raises(AssertionError, match="must be list of NDArrays"):
+            DataBatch(**wrong)
+    batch = DataBatch([np.zeros((2, 3))])
+    assert str(batch) == "DataBatch: data shapes: [(2, 3)] label shapes: None"
+    assert str(DataBatch([np.zeros(2)], [np.zeros(1)])).endswith("label shapes: [(1,)]")
+    with pytest.raises(TypeError):
+        str(DataBatch(None))
+
+
+def test_the_base_iterator_ends_at_once_and_does_nothing():
+    it = DataIter()
+    assert it.batch_size == 0
+    assert list(it) == []
+    assert [it.reset(), it.getdata(), it.getlabel(), it.getpad(), it.getindex()] == [None] * 5
+    with it as same:
+        assert same is it
+
+
+def test_the_base_iterator_says_that_it_saves_no_state():
+    with pytest.raises(NotImplementedError, match="DataIter does not save"):
+        DataIter().state_dict()
+    with pytest.raises(NotImplementedError, match="DataIter does not load"):
+        DataIter().load_state_dict({})
+
+
+def test_a_state_of_another_source_is_told_by_field_and_both_values():
+    check_state({"version": 1, "source": {"rows": 3, "more": 0}}, 1, {"rows": 3})
+    with pytest.raises(StateError, match="rows: saved 4, here 3; size: saved None, here 2"):
+        check_state({"version": 1, "source": {"rows": 4}}, 1, {"rows": 3, "size": 2})
+
+
+@pytest.mark.parametrize(
+    ("state", "found"), [({"version": 2}, "got 2"), ({}, "got None"), ([], "got list")]
+)
+def test_a_state_of_another_version_is_told(state, found):
+    with pytest.raises(StateError, match=f"expected version 1, {found}"):
+        check_state(state, 1, {})
