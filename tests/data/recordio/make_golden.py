@@ -18,4 +18,3 @@ for key, (label, identity, id2, blob) in enumerate(RECORDS):
     header = mx.recordio.IRHeader(0, label, identity, id2)
     writer.write_idx(1000 + key, mx.recordio.pack(header, blob))
 writer.close()
-print("made by mxnet", mx.__version__)

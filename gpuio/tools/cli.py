@@ -1,0 +1,48 @@
+"""The command `gpuio`: one table of subcommands, each a module that is loaded when it is run.
+
+A command's module has ``add_arguments(parser)`` and ``run(args) -> int``. Exit codes: 0 done, 1
+something was found, 2 the arguments are wrong, 3 a file could not be read or written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from gpuio._version import __version__
+
+__all__ = ["COMMANDS", "main"]
+
+# name: (module, what it does)
+COMMANDS = {
+    "demo": ("gpuio.tools.demo", "pack photos, read them back, show a batch"),
+    "doctor": ("gpuio.tools.doctor", "say what is installed and what is missing for the GPU"),
+    "im2rec": ("gpuio.tools.im2rec", "make image lists and pack record files"),
+    "info": ("gpuio.tools.info", "say what a record file holds"),
+    "options": ("gpuio.tools.options", "print the options of the record iterators"),
+    "rec2idx": ("gpuio.tools.rec2idx", "make a record file's index"),
+    "show": ("gpuio.tools.show", "draw a contact sheet of a record file"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line; return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in COMMANDS:
+        module, what = COMMANDS[argv[0]]
+        command = importlib.import_module(module)
+        parser = argparse.ArgumentParser(prog=f"gpuio {argv[0]}", description=f"{what}.")
+        command.add_arguments(parser)
+        code: int = command.run(parser.parse_args(argv[1:]))
+        return code
+    parser = argparse.ArgumentParser(
+        prog="gpuio",
+        description="Image batches from MXNet RecordIO files.",
+        epilog="commands:\n" + "".join(f"  {n:8}  {what}\n" for n, (_, what) in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gpuio {__version__}")
+    parser.add_argument("command", choices=sorted(COMMANDS), metavar="COMMAND", help="see below")
+    parser.parse_args(argv)
+    return 2

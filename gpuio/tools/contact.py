@@ -1,0 +1,60 @@
+"""A contact sheet: many small images on one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["contact_sheet"]
+
+_MARGIN = 4  # pixels between images
+_TITLE = 16  # pixels for a line of text
+_PAPER = 255
+
+
+def contact_sheet(
+    images: Sequence[npt.NDArray[np.uint8]],
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Lay images out in rows.
+
+    Parameters
+    ----------
+    images : sequence of uint8[height, width, 3 or 1]       R G B or gray
+    titles : sequence of str, optional                      one a image, ASCII
+    columns : int, optional                                 default: as square as it gets
+
+    Returns
+    -------
+    uint8[height, width, 3]         R G B
+    """
+    import cv2
+
+    columns = columns or max(1, math.ceil(math.sqrt(len(images))))
+    cell_h = max((image.shape[0] for image in images), default=1)
+    cell_w = max((image.shape[1] for image in images), default=1)
+    head = _TITLE if titles else 0
+    rows = max(1, math.ceil(len(images) / columns))
+    sheet: Any = np.full(
+        (
+            rows * (cell_h + head + _MARGIN) + _MARGIN,
+            columns * (cell_w + _MARGIN) + _MARGIN,
+            3,
+        ),
+        _PAPER,
+        np.uint8,
+    )
+    for number, image in enumerate(images):
+        y = _MARGIN + number // columns * (cell_h + head + _MARGIN)
+        x = _MARGIN + number % columns * (cell_w + _MARGIN)
+        if titles:
+            text = titles[number].encode("ascii", "replace").decode()
+            origin = (x + 1, y + _TITLE - 4)
+            cv2.putText(sheet, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, 16)
+        sheet[y + head : y + head + image.shape[0], x : x + image.shape[1]] = image
+    return sheet  # type: ignore[no-any-return]

@@ -1,0 +1,150 @@
+"""The main job on real images: pack them, read them back in batches, draw one batch.
+
+``make demo`` runs this. It exits with an error if anything of it failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuio.errors import GpuioError
+from gpuio.nd import asnumpy
+from gpuio.tools import im2rec
+from gpuio.tools.contact import contact_sheet
+
+__all__ = ["add_arguments", "main", "run"]
+
+_SHAPE = (3, 224, 224)
+_BATCH = 64
+_SHOWN = 36
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--images", help="folder of class folders; without it photos are made up")
+    parser.add_argument("--out", default="demo-out", help="folder for everything it writes")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs to read")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="decode threads")
+    parser.add_argument("--ctx", default="auto", choices=["auto", "cpu", "gpu"], help="device")
+    parser.add_argument("--count", type=int, default=200, help="photos to make up")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; return 0 if all of it worked, else the code of what failed."""
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    folder = Path(args.images) if args.images else _made_up(out, args.count)
+    prefix = str(out / "photos")
+    for old in out.glob("photos.*"):
+        old.unlink()
+    print(f"1. packing {folder} into {prefix}.rec")
+    common = [prefix, str(folder), "--progress", "none"]
+    code = _quietly([*common, "--list", "--recursive", "--exts", ".jpeg", ".jpg", ".png"])
+    code = code or im2rec.main([*common, "--pass-through", "--num-thread", str(args.threads)])
+    if code:
+        return code
+    try:
+        return _read(prefix, out, args)
+    except GpuioError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+
+
+def _quietly(argv: list[str]) -> int:
+    """Run im2rec without the folder names it prints."""
+    import contextlib
+    import io
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return im2rec.main(argv)
+
+
+def _made_up(out: Path, count: int) -> Path:
+    """Make photo-like images."""
+    from gpuio.tools.photos import make_photos
+
+    folder = out / "images"
+    if len(list(folder.glob("*/*.jp*g"))) != count:
+        print(f"0. making {count} photo-like images in {folder}")
+        make_photos(folder, count)
+    return folder
+
+
+def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
+    """Read epochs, say how fast, draw a batch."""
+    from gpuio.io.record import ImageRecordIter
+
+    options: dict[str, Any] = {
+        "path_imgrec": f"{prefix}.rec",
+        "path_imgidx": f"{prefix}.idx",
+        "data_shape": _SHAPE,
+        "batch_size": _BATCH,
+        "resize": 256,
+        "shuffle": True,
+        "last_batch": "partial",
+        "preprocess_threads": args.threads,
+        "ctx": args.ctx,
+        "mean_r": 123.68,
+        "mean_g": 116.78,
+        "mean_b": 103.94,
+        "std_r": 58.4,
+        "std_g": 57.12,
+        "std_b": 57.38,
+    }
+    print(
+        "2. reading it with", "ImageRecordIter(resize=256, data_shape=(3, 224, 224), shuffle=True)"
+    )
+    begun = time.perf_counter()
+    images = 0
+    with ImageRecordIter(**options) as it:
+        first = next(it)
+        print(f"   first batch after {time.perf_counter() - begun:.2f} s (kernels loaded)")
+        begun, cpu = time.perf_counter(), time.process_time()
+        for _ in range(args.epochs):
+            for batch in it:
+                images += len(batch.index)
+            it.reset()
+        wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    print(
+        f"   {images} images in {wall:.2f} s: {images / wall:.0f} images/s on {args.threads} "
+        f"threads, {1e3 * cpu / images:.2f} ms of CPU an image"
+    )
+    sheet = out / "batch.png"
+    _draw(first, options, sheet)
+    print(f"3. one batch, drawn: {sheet}")
+    return 0
+
+
+def _draw(batch: Any, options: dict[str, Any], path: Path) -> None:
+    """Undo the normalisation of a batch and write its contact sheet."""
+    import cv2
+
+    mean = np.array([options[f"mean_{c}"] for c in "rgb"])[:, None, None]
+    std = np.array([options[f"std_{c}"] for c in "rgb"])[:, None, None]
+    data = asnumpy(batch.data[0])[:_SHOWN] * std + mean
+    pictures = np.clip(np.rint(data), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    labels = asnumpy(batch.label[0])
+    sheet = contact_sheet(
+        [picture[::2, ::2] for picture in pictures],
+        [f"class {int(label)}" for label in labels[: len(pictures)]],
+    )
+    if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
+        raise GpuioError("cannot write the contact sheet", path=str(path))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; ``python -m gpuio.tools.demo``."""
+    parser = argparse.ArgumentParser(prog="demo", description="Pack, read and draw photos.")
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

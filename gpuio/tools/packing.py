@@ -1,0 +1,293 @@
+"""Pack the images of a list into a .rec and .idx, in the list's order, on several threads.
+
+Invariant: the files appear under their names complete or not at all, the index last. Until then
+they are NAME.rec.part and a journal, from which a killed run can go on to the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import attrs
+import numpy as np
+
+from gpuio.errors import FormatError, GpuioError, StorageError
+from gpuio.pipeline.ahead import Ahead
+from gpuio.recordio.framing import encode, end_of_record
+from gpuio.recordio.header import IRHeader, pack, pack_img
+from gpuio.recordio.index import write_index
+from gpuio.recordio.lists import ListItem, read_list
+from gpuio.storage.local import LocalFile
+
+__all__ = ["PackOptions", "Packed", "pack_list"]
+
+
+@attrs.frozen
+class PackOptions:
+    """How an image becomes a record; im2rec's flags of the same names.
+
+    Attributes
+    ----------
+    pass_through : bool     store the file's bytes as they are
+    resize : int            shorter edge, pixels, enlarging too; 0 is off
+    center_crop : bool      cut to the centred square first
+    quality : int           JPEG quality 1..100, or PNG compression
+    color : {-1, 0, 1}      as stored, gray, colour
+    encoding : {".jpg", ".png"}
+    pack_label : bool       store every label column, not only the first
+    """
+
+    pass_through: bool = False
+    resize: int = 0
+    center_crop: bool = False
+    quality: int = 95
+    color: int = 1
+    encoding: str = ".jpg"
+    pack_label: bool = False
+
+
+@attrs.define
+class Packed:
+    """What a packing came to: records written, and a sentence for each item left out."""
+
+    records: int = 0
+    problems: list[str] = attrs.field(factory=list)
+
+
+def pack_list(
+    list_path: Path,
+    root: str,
+    options: PackOptions,
+    *,
+    threads: int = 1,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Packed:
+    """Write LIST.rec and LIST.idx beside a list.
+
+    Parameters
+    ----------
+    list_path : Path
+    root : str                      folder that the list's paths are relative to
+    options : PackOptions
+    threads : int                   that read and encode; the files are the same for any number
+    resume : bool                   go on where a killed run of the same list and options stopped
+    progress : callable(done, total)
+
+    Raises
+    ------
+    StorageError                    the list cannot be read, or the files cannot be written
+    """
+    made = Packed()
+    items = list(read_list(list_path, made.problems))
+    journal = _Journal(list_path, _fingerprint(list_path, options))
+    start = journal.recover(made) if resume else 0
+    if not journal.finished:
+        with journal.writing(resume=start > 0):
+            with Ahead(
+                lambda pair: _make(pair[1], root, options),
+                enumerate(items[start:]),
+                depth=4 * threads,
+                workers=threads,
+                name="gpuio-pack",
+            ) as ahead:
+                for position, (framed, problem) in enumerate(ahead, start):
+                    if framed is None:
+                        journal.add_problem(position, problem)
+                        made.problems.append(problem)
+                    else:
+                        journal.add(items[position].index, position, framed)
+                    if progress is not None:
+                        progress(position + 1, len(items))
+            journal.finish()
+    made.records = journal.publish()
+    return made
+
+
+def _fingerprint(list_path: Path, options: PackOptions) -> str:
+    """Return what a run must share with one it goes on from."""
+    try:
+        listed = hashlib.sha256(list_path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StorageError(
+            f"cannot read the list: {error.strerror}", path=str(list_path)
+        ) from error
+    return json.dumps([listed, attrs.astuple(options)])
+
+
+def _make(item: ListItem, root: str, options: PackOptions) -> tuple[bytes | None, str]:
+    """Return an item's framed record, or None and what is wrong with it."""
+    path = os.path.join(root, item.path)  # noqa: PTH118 -- paths may hold any bytes
+    try:
+        try:
+            data = Path(path).read_bytes()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            return None, f"{item.path}: cannot read: {reason}"
+        if not data:
+            return None, f"{item.path}: the file is empty"
+        several = options.pack_label and len(item.labels) > 1
+        label = item.labels if several else item.labels[0]
+        header = IRHeader(0, label, item.index, 0)
+        payload = pack(header, data) if options.pass_through else _encode(header, data, options)
+        if payload is None:
+            return None, f"{item.path}: not a readable image ({len(data)} bytes)"
+        return encode(payload), ""
+    except Exception as error:  # noqa: BLE001 -- OpenCV's and struct's errors have no common base
+        return None, f"{item.path}: {type(error).__name__}: {error}"
+
+
+def _encode(header: IRHeader, data: bytes, options: PackOptions) -> bytes | None:
+    """Decode, crop, resize and encode an image; None if it is none."""
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), options.color)
+    if image is None:
+        return None
+    height, width = image.shape[:2]
+    if options.center_crop:
+        side, margin = min(height, width), abs(height - width) // 2
+        image = (
+            image[margin : margin + side] if height > width else image[:, margin : margin + side]
+        )
+        height = width = side
+    if options.resize:
+        size = options.resize
+        new = (size, height * size // width) if height > width else (width * size // height, size)
+        image = cv2.resize(image, new)
+    return pack_img(header, image, quality=options.quality, img_fmt=options.encoding)
+
+
+class _Journal:
+    """The unfinished files of a run: NAME.rec.part and NAME.idx.part.
+
+    The journal is text. Its first line holds the fingerprint; then come a line "key TAB offset TAB
+    position" for each record, "! TAB position TAB problem" for each item left out, and at last
+    "end". A record's bytes are handed to the system before its line is.
+    """
+
+    def __init__(self, list_path: Path, fingerprint: str) -> None:
+        self._rec = list_path.with_suffix(".rec")
+        self._idx = list_path.with_suffix(".idx")
+        self._rec_part = self._rec.with_name(self._rec.name + ".part")
+        self._log_part = self._idx.with_name(self._idx.name + ".part")
+        self._fingerprint = fingerprint
+        self._entries: list[tuple[int, int]] = []
+        self._at = 0
+        self.finished = False
+        self._data: IO[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    def recover(self, made: Packed) -> int:
+        """Find where an earlier run stopped; return how many items of the list it dealt with."""
+        try:
+            lines = self._log_part.read_bytes().split(b"\n")[:-1]  # the last one was cut short
+        except FileNotFoundError:
+            return 0
+        if not lines or lines[0].decode() != self._fingerprint:
+            return 0
+        kept: list[bytes] = [lines[0]]
+        position = -1
+        self.finished = lines[-1] == b"end"
+        published = self.finished and not self._rec_part.exists()
+        try:
+            data = LocalFile(str(self._rec if published else self._rec_part))
+        except StorageError:
+            self.finished = False
+            return 0
+        with data:
+            for line in lines[1:]:
+                fields = line.split(b"\t", 2)
+                if fields[0] == b"end":
+                    break
+                if fields[0] == b"!":
+                    position = int(fields[1])
+                    made.problems.append(fields[2].decode("utf-8", "surrogateescape"))
+                else:
+                    key, offset, here = (int(field) for field in fields)
+                    end = _end(data, offset)
+                    if offset != self._at or end is None:
+                        self.finished = False
+                        break
+                    self._entries.append((key, offset))
+                    self._at, position = end, here
+                kept.append(line)
+        if not self.finished:
+            os.truncate(self._rec_part, self._at)
+            self._log_part.write_bytes(b"\n".join(kept) + b"\n")
+        return position + 1
+
+    @contextlib.contextmanager
+    def writing(self, *, resume: bool) -> Iterator[None]:
+        """Open the unfinished files; new ones unless a run is resumed."""
+        mode = "ab" if resume else "wb"
+        try:
+            with self._rec_part.open(mode) as data, self._log_part.open(mode) as log:
+                self._data, self._log = data, log
+                if not resume:
+                    self._entries, self._at = [], 0
+                    log.write(self._fingerprint.encode() + b"\n")
+                yield
+        except OSError as error:
+            if isinstance(error, GpuioError):
+                raise
+            raise StorageError(
+                f"cannot write: {error.strerror}", path=str(self._rec_part)
+            ) from error
+
+    def add(self, key: int, position: int, framed: bytes) -> None:
+        """Append a record and its line."""
+        assert self._data is not None
+        assert self._log is not None
+        self._data.write(framed)
+        self._data.flush()
+        self._log.write(f"{key}\t{self._at}\t{position}\n".encode())
+        self._entries.append((key, self._at))
+        self._at += len(framed)
+
+    def add_problem(self, position: int, problem: str) -> None:
+        """Append the line of an item left out."""
+        assert self._log is not None
+        text = problem.replace("\n", " ")
+        self._log.write(f"!\t{position}\t{text}\n".encode("utf-8", "surrogateescape"))
+
+    def finish(self) -> None:
+        """Mark the run complete; all of it reaches the disk."""
+        assert self._data is not None
+        assert self._log is not None
+        os.fsync(self._data.fileno())
+        self._log.write(b"end\n")
+        self._log.flush()
+        os.fsync(self._log.fileno())
+        self.finished = True
+
+    def publish(self) -> int:
+        """Give the files their names, the index last; return the number of records."""
+        try:
+            if self._rec_part.exists():
+                self._rec_part.replace(self._rec)
+            write_index(
+                self._idx,
+                (key for key, _ in self._entries),
+                (offset for _, offset in self._entries),
+            )
+            self._log_part.unlink()
+        except OSError as error:
+            if isinstance(error, GpuioError):
+                raise
+            raise StorageError(f"cannot write: {error.strerror}", path=str(self._rec)) from error
+        return len(self._entries)
+
+
+def _end(data: LocalFile, offset: int) -> int | None:
+    """Return where the record at `offset` ends; None if it is not all there."""
+    try:
+        return end_of_record(data, offset) if offset < data.size else None
+    except FormatError:
+        return None

@@ -1,0 +1,44 @@
+"""rec2idx: make the index of a record file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gpuio.errors import GpuioError, StorageError
+from gpuio.recordio.index import build_index
+
+__all__ = ["add_arguments", "main", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("record", help="the .rec file")
+    parser.add_argument("index", help="the .idx file to write; an old one is replaced")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the index with keys 0, 1, 2, ...
+
+    Returns
+    -------
+    int         0 done, 1 the record file is damaged, 3 a file could not be read or written
+    """
+    try:
+        count = build_index(args.record, args.index)
+    except GpuioError as error:
+        print(f"rec2idx: {error}", file=sys.stderr)
+        return 3 if isinstance(error, StorageError) else 1
+    print(f"{args.index}: {count} records", file=sys.stderr)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; ``python -m gpuio.tools.rec2idx``."""
+    parser = argparse.ArgumentParser(prog="rec2idx", description="Make a record file's index.")
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""rec2idx, info, show, options, demo and the contact sheet."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from making import jpeg, offsets, photo, png, write_rec
+
+from gpuio.tools import cli, demo, rec2idx
+from gpuio.tools.contact import contact_sheet
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    blobs = [jpeg(photo(40, 60)), png(photo(30, 30)), b"no image", jpeg(photo(40, 60)[:, :, 0])]
+    return write_rec(tmp_path, blobs)
+
+
+def test_rec2idx_writes_the_index_and_says_what_is_wrong(mixed, tmp_path, capsys):
+    out = tmp_path / "again.idx"
+    assert rec2idx.main([mixed[0], str(out)]) == 0
+    assert offsets(out) == offsets(mixed[1])
+    assert rec2idx.main([str(tmp_path / "no.rec"), str(out)]) == 3
+    (tmp_path / "bad.rec").write_bytes(b"12345678")
+    assert cli.main(["rec2idx", str(tmp_path / "bad.rec"), str(out)]) == 1
+    assert "bad magic" in capsys.readouterr().err
+    assert offsets(out) == offsets(mixed[1])
+
+
+def test_info_counts_what_is_there(mixed, capsys):
+    assert cli.main(["info", mixed[0], "--json"]) == 1
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["records"] == 4
+    assert facts["counts"]["format"] == {"jpeg": 2, "png": 1}
+    assert facts["counts"]["size"] == {"60x40": 2, "30x30": 1}
+    assert facts["counts"]["subsampling"] == {"4:2:0": 1, "gray": 1}
+    (bad,) = facts["unusable"]
+    assert (bad["key"], bad["offset"]) == (2, offsets(mixed[1])[2])
+    assert cli.main(["info", mixed[0], "--idx", mixed[1]]) == 1
+    assert "unusable: key 2" in capsys.readouterr().out
+
+
+def test_info_of_a_good_and_of_a_missing_file(tmp_path, capsys):
+    rec, _ = write_rec(tmp_path, [png(photo(8, 8))])
+    assert cli.main(["info", rec]) == 0
+    assert cli.main(["info", rec + ".no"]) == 3
+    capsys.readouterr()
+
+
+def test_show_draws_every_record(mixed, tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    assert cli.main(["show", mixed[0], "--out", str(out), "--edge", "32"]) == 1
+    assert "key 2" in capsys.readouterr().err
+    sheet = cv2.imread(str(out))
+    assert sheet.shape == (2 * (32 + 16 + 4) + 4, 2 * (32 + 4) + 4, 3)
+    assert cli.main(["show", mixed[0], "--out", str(tmp_path / "no/x.png")]) == 3
+    capsys.readouterr()
+
+
+def test_a_contact_sheet_holds_the_images_where_they_belong():
+    images = [np.full((10, 20, 3), value, np.uint8) for value in (10, 20, 30)]
+    sheet = contact_sheet(images, columns=2)
+    assert sheet.shape == (4 + 2 * 14, 4 + 2 * 24, 3)
+    assert (sheet[4:14, 4:24] == 10).all()
+    assert (sheet[4:14, 28:48] == 20).all()
+    assert (sheet[18:28, 4:24] == 30).all()
+    assert (sheet[18:28, 28:48] == 255).all()
+    assert contact_sheet([]).ndim == 3
+
+
+def test_options_are_printed_from_their_declaration(capsys):
+    assert cli.main(["options", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["rand_mirror"]["default"] is False
+    assert rows["last_batch"]["ours"]
+    assert cli.main(["options"]) == 0
+    assert "rand_mirror" in capsys.readouterr().out
+
+
+def test_the_demo_packs_reads_and_draws(tmp_path, capsys):
+    root = tmp_path / "images"
+    for i in range(8):
+        folder = root / f"class_{i % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i}.jpg").write_bytes(jpeg(photo(260, 300, i)))
+    arguments = ["--images", str(root), "--out", str(tmp_path / "out"), "--epochs", "2"]
+    arguments += ["--ctx", "cpu", "--threads", "2"]
+    code = demo.main(arguments)
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert "16 images in" in said.out
+    assert cv2.imread(str(tmp_path / "out/batch.png")) is not None
+    (root / "class_1" / "bad.jpg").write_text("no image")
+    assert demo.main(arguments) == 1
+    assert "not a readable image" in capsys.readouterr().err
