@@ -22,6 +22,7 @@ from gpuio.errors import BackendError
 
 __all__ = ["CudaDevice"]
 
+_PER_THREAD_STREAM = 2
 _DEFAULT_STREAM = 1  # cudaStreamLegacy, the handle that DLPack gives the default stream
 
 
@@ -133,7 +134,8 @@ class CudaDevice:
         self, name: str, grid: tuple[int, ...], block: tuple[int, ...], args: Any, stream: Any
     ) -> None:
         """Queue a kernel of `augment.cu`."""
-        self._module.get_function(name)(grid, block, args, stream=stream)
+        with stream:
+            self._module.get_function(name)(grid, block, args)
 
     def order(self, stream: Any, event: Any) -> None:
         """Make a stream wait for an event."""
@@ -144,8 +146,11 @@ class CudaDevice:
         """Return events on the default stream, the thread's current one, and `handles`."""
         with self._cupy.cuda.Device(self.id):
             current = self._cupy.cuda.get_current_stream().ptr or _DEFAULT_STREAM
+            if _PER_THREAD_STREAM in handles:
+                # it means another stream on every thread, and this may be another thread
+                self.synchronize()
             marks: list[Event] = []
-            for handle in {_DEFAULT_STREAM, current, *handles}:
+            for handle in {_DEFAULT_STREAM, current, *handles} - {_PER_THREAD_STREAM}:
                 mark = _Event()
                 self._cupy.cuda.runtime.eventRecord(mark.event.ptr, handle)
                 marks.append(mark)

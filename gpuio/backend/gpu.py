@@ -234,11 +234,11 @@ class GpuBackend:
             with self._device.current(slot.stream):
                 lease.begin(slot.stream)
                 yield slot
-                ready = self._device.new_event()
-                ready.record(slot.stream)
-                lease.written(ready)
         finally:
-            # also after an error: part of the work may be queued
+            # also after an error: part of the work may be queued, and it writes `out`
+            ready = self._device.new_event()
+            ready.record(slot.stream)
+            lease.written(ready)
             slot.read_done.record(slot.stream)
             self._ring.put(slot)
 

@@ -118,7 +118,8 @@ def test_buffers_are_not_decoded_into_while_a_reader_is_queued(backend):
         kept = []
         for k in range(8):
             for slot in backend._ring._free:
-                spin((1,), (1,), (np.int64(3_000_000),), stream=slot.stream)
+                with slot.stream:
+                    spin((1,), (1,), (np.int64(3_000_000),))
             kept.append(batch(backend, blobs[k], rows[k], output)[0])
         for k in range(8):
             assert np.array_equal(kept[k].asnumpy(), alone[k])

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,3 +50,33 @@ def test_kernel_time_stands_beside_its_memory_floor(tmp_path, monkeypatch, capsy
         assert run["bytes"] > 8 * 3 * 224 * 224
         assert run["times_floor"] == pytest.approx(run["kernel_us"] / run["floor_us"], rel=0.05)
     assert "copy_gb_per_s" in capsys.readouterr().out
+
+
+def test_the_session_script_runs_every_step_and_ends_with_1_if_one_failed(tmp_path):
+    """A stand-in for python writes down how it was called and fails as pytest."""
+    called = tmp_path / "called.txt"
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "$GPUIO_REQUIRE_GPU|$*" >>{called}\n'
+        'case "$*" in *pytest*) exit 5;; esac\n'
+    )
+    python.chmod(0o755)
+    packs = tmp_path / "packs"
+    packs.mkdir()
+    (packs / "one.whl").touch()
+    out = tmp_path / "out"
+    done = subprocess.run(
+        ["sh", str(BENCH / "gpu_session.sh"), str(packs), str(tmp_path)],
+        env={"PATH": os.environ["PATH"], "OUT": str(out), "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    steps = [line.split()[:2] for line in (out / "steps.txt").read_text().splitlines()]
+    assert [name for name, _ in steps] == ["install", "doctor", "tests", "gpu_kernels", "gpu"]
+    assert dict(steps)["tests"] == "5"
+    calls = called.read_text().splitlines()
+    assert "--no-index" in calls[0]
+    assert any(call.startswith("1|-m pytest -m gpu") for call in calls)
+    assert any(f"bench/gpu.py --images {tmp_path}" in call for call in calls)
