@@ -5,16 +5,19 @@ vectorise where a gather of 256 entries does not. They equal `gpuio.kernels.tabl
 bit for bit.
 
 Every function takes the output flat with the strides of a channel, a row and a pixel in elements,
-so that NCHW and NHWC are one function.
+so that NCHW and NHWC are one function. The file calls no compiled function of another file: Numba
+would not notice that one's changes.
 """
 
+# ruff: noqa: ARG001 -- Numba hands an intrinsic its types by name
 from __future__ import annotations
 
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.extending import intrinsic
 
 from gpuio.kernels.jit import inner, kernel
-from gpuio.kernels.lanes import bfloat16_bits, float16_bits, lane
 
 __all__ = ["finish_8", "finish_16", "finish_32", "finish_centred"]
 
@@ -22,6 +25,64 @@ _U = np.uint32
 _int = types.int64
 _window = types.uint32[::1]
 _shape = (_int,) * 6  # C, H, W, channel stride, row stride, pixel stride
+
+
+@intrinsic
+def lane(typing, pixel, bits):
+    """Return byte `bits / 8` of a uint32 pixel as int32, shifted in 32 bits (Numba's are 64)."""
+    signature = types.int32(types.uint32, types.uint32)
+
+    def generate(context, builder, signature, args):
+        return builder.and_(builder.lshr(*args), ir.Constant(ir.IntType(32), 255))
+
+    return signature, generate
+
+
+@intrinsic
+def bfloat16_bits(typing, value):
+    """Return a float32 as bfloat16's bits (uint16), rounded half to even; no NaN."""
+    signature = types.uint16(types.float32)
+
+    def generate(context, builder, signature, args):
+        i32 = ir.IntType(32)
+        bits = builder.bitcast(args[0], i32)
+        odd = builder.and_(builder.lshr(bits, i32(16)), i32(1))
+        bits = builder.add(builder.add(bits, i32(0x7FFF)), odd)
+        return builder.trunc(builder.lshr(bits, i32(16)), ir.IntType(16))
+
+    return signature, generate
+
+
+@intrinsic
+def float16_bits(typing, value):
+    """Return a float32 as float16's bits (uint16), rounded half to even, too large is infinite.
+
+    Written out for processors without an instruction for it: LLVM would call a library there.
+    """
+    signature = types.uint16(types.float32)
+
+    def generate(context, builder, signature, args):
+        i32, f32 = ir.IntType(32), ir.FloatType()
+        if "+f16c" in context.codegen().magic_tuple()[2]:
+            half = builder.fptrunc(args[0], ir.HalfType())
+            return builder.bitcast(half, ir.IntType(16))
+        bits = builder.bitcast(args[0], i32)
+        sign = builder.and_(bits, i32(0x80000000))
+        size = builder.xor(bits, sign)
+        # below 2^-14 adding 0.5 leaves the rounded result in the last bits of the sum
+        sum_ = builder.fadd(builder.bitcast(size, f32), f32(0.5))
+        small = builder.sub(builder.bitcast(sum_, i32), i32(126 << 23))
+        odd = builder.and_(builder.lshr(size, i32(13)), i32(1))
+        moved = builder.add(size, i32(((15 - 127) << 23 & 0xFFFFFFFF) + 0xFFF))
+        half = builder.lshr(builder.add(moved, odd), i32(13))
+        half = builder.select(builder.icmp_unsigned("<", size, i32(113 << 23)), small, half)
+        nan = builder.icmp_unsigned(">", size, i32(0x7F800000))
+        large = builder.select(nan, i32(0x7E00), i32(0x7C00))
+        half = builder.select(builder.icmp_unsigned(">=", size, i32(143 << 23)), large, half)
+        half = builder.or_(half, builder.lshr(sign, i32(16)))
+        return builder.trunc(half, ir.IntType(16))
+
+    return signature, generate
 
 
 @inner

@@ -1,10 +1,13 @@
 """Kernels compile wherever they are installed, and are loaded, not compiled, the second time."""
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from gpuio.kernels import jit
 
@@ -66,3 +69,27 @@ def test_kernels_work_where_nothing_can_be_written(tmp_path):
     home.write_text("no folder either")
     for _ in range(2):
         assert run(tmp_path / "site", home) == ["0", "1"]
+
+
+@pytest.mark.parametrize("name", ["window", "finish", "resize", "warp", "place", "colour"])
+def test_a_file_of_kernels_calls_no_compiled_function_of_another_file(name):
+    # Numba's cache looks at one file's date only: it would keep what a change made wrong
+    folder = Path(jit.__file__).parent
+    for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
+        if not isinstance(node, ast.ImportFrom) or not node.module.startswith("gpuio.kernels"):
+            continue
+        module = node.module.split(".")[-1]
+        names = {alias.name for alias in node.names}
+        if module == "jit":
+            assert names <= {"inner", "kernel"}
+            continue
+        tree = ast.parse((folder / f"{module}.py").read_text())
+        functions = [part for part in tree.body if isinstance(part, ast.FunctionDef)]
+        compiled = {part.name for part in functions if {"inner", "kernel"} & marks(part)}
+        assert not names & compiled
+
+
+def marks(function):
+    """Return the names that a function's decorators use."""
+    nodes = [node for mark in function.decorator_list for node in ast.walk(mark)]
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
