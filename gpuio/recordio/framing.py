@@ -17,7 +17,17 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, GpuioWarning
 from gpuio.storage.local import LocalFile
 
-__all__ = ["HEADER_BYTES", "MAGIC", "MAX_PAYLOAD", "decode", "encode", "head_at", "scan", "split"]
+__all__ = [
+    "HEADER_BYTES",
+    "MAGIC",
+    "MAX_PAYLOAD",
+    "decode",
+    "encode",
+    "end_of_record",
+    "head_at",
+    "scan",
+    "split",
+]
 
 MAGIC = 0xCED7230A
 HEADER_BYTES = 8
@@ -238,9 +248,9 @@ def _scan_hops(
                 magic, word = unpack(read(at, HEADER_BYTES))
                 at += HEADER_BYTES + (word + 3 & ~3)
                 if magic != MAGIC or word > _LENGTH or at > size:
-                    at = _end_of_record(file, start)
+                    at = end_of_record(file, start)
             else:
-                at = _end_of_record(file, start)
+                at = end_of_record(file, start)
             offsets.append(start)
             lengths.append(at - start)
     finally:
@@ -248,8 +258,13 @@ def _scan_hops(
     return at
 
 
-def _end_of_record(file: LocalFile, start: int) -> int:
-    """Return where the record at `start` ends, part by part, or say what is wrong with it."""
+def end_of_record(file: LocalFile, start: int) -> int:
+    """Return where the record at byte `start` ends, all its parts included.
+
+    Raises
+    ------
+    FormatError         no record starts there, or it is not all there; `offset` is `start`
+    """
     at, first = start, True
     while True:
         try:

@@ -1,9 +1,9 @@
 """MXNet's file of named arrays, as `mx.nd.save` writes it: read and write the dense ones.
 
 Layout, little-endian: a list magic and a reserved word (uint64 each), the number of arrays
-(uint64), then the arrays, the number of names (uint64), then the names, each a length (uint64) and its bytes.
-An array is a magic (uint32), the storage type (int32), its rank (uint32), its shape (int64 each), a
-context (two int32), a type code (int32) and its values in C order.
+(uint64), then the arrays, the number of names (uint64), then the names, each a length (uint64) and
+its bytes. An array is a magic (uint32), the storage type (int32), its rank (uint32), its shape
+(int64 each), a context (two int32), a type code (int32) and its values in C order.
 """
 
 from __future__ import annotations

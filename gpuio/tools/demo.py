@@ -106,6 +106,7 @@ def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
     with ImageRecordIter(**options) as it:
         first = next(it)
         print(f"   first batch after {time.perf_counter() - begun:.2f} s (kernels loaded)")
+        it.reset()
         begun, cpu = time.perf_counter(), time.process_time()
         for _ in range(args.epochs):
             for batch in it:
