@@ -16,10 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import DecodeError, RecordError
-from gpuio.image.augment import CastAug, draw_all, in_two_steps
+from gpuio.image import ops
+from gpuio.image.augment import (
+    CastAug,
+    CenterCropAug,
+    ForceResizeAug,
+    RandomCropAug,
+    ResizeAug,
+    draw_all,
+    in_two_steps,
+)
 from gpuio.image.codec import imdecode
 from gpuio.image.detaugment import DetBorrowAug, det_in_two_steps, draw_all_det
 from gpuio.image.draws import GLOBAL, Draws, keyed
+from gpuio.image.geometry import CUBIC
 from gpuio.image.source import Sample
 
 __all__ = ["Chain", "DetChain", "check_row", "decode", "fill_row"]
@@ -36,6 +46,22 @@ def _casts_to_float32(aug: Any) -> bool:
     """Whether an augmenter is no more than the cast that ends MXNet's usual lists."""
     inner = aug.augmenter if type(aug) is DetBorrowAug else aug
     return type(inner) is CastAug and inner.typ == "float32"
+
+
+def _show_window(first: tuple[Any, Any], then: tuple[Any, Any]) -> bool:
+    """Whether two steps are a cubic resize and a plain crop inside it: one step then does both.
+
+    The other interpolations are too quick for it to pay.
+    """
+    (resize, whole), (crop, window) = first, then
+    return (
+        type(resize) in (ResizeAug, ForceResizeAug)
+        and type(crop) in (CenterCropAug, RandomCropAug)
+        and whole.interp == CUBIC
+        and window.resize is None
+        and 0 <= window.x <= whole.width - window.w
+        and 0 <= window.y <= whole.height - window.h
+    )
 
 
 class Chain:
@@ -85,8 +111,15 @@ class Chain:
 
     def finish(self, sample: Sample) -> None:
         """Apply what was drawn; safe on any thread."""
-        for aug, plan in sample.plan:
-            sample.pixels = aug.apply(sample.pixels, plan)
+        plan, at = sample.plan, 0
+        while at < len(plan):
+            aug, part = plan[at]
+            if at + 1 < len(plan) and _show_window(plan[at], plan[at + 1]):
+                sample.pixels = ops.resize_window(np.asarray(sample.pixels), part, plan[at + 1][1])
+                at += 2
+            else:
+                sample.pixels = aug.apply(sample.pixels, part)
+                at += 1
         sample.plan = None
 
     def _draw(self, augs: Sequence[Any], sample: Sample, draws: Draws) -> list[Any]:

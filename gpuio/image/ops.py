@@ -6,6 +6,7 @@ says that it works in place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,10 +29,12 @@ __all__ = [
     "random_crop",
     "random_size_crop",
     "resize_short",
+    "resize_window",
     "scale_down",
 ]
 
 _Rect = tuple[int, int, int, int]
+_TAPS = 4  # source pixels beyond the last whole one that a cubic filter may read
 
 
 def imresize(src: Any, w: int, h: int, interp: int = 1, out: Any = None) -> NDArray:
@@ -298,7 +301,37 @@ def _image(src: Any) -> npt.NDArray[Any]:
     return np.asarray(src)
 
 
+def resize_window(src: npt.NDArray[Any], whole: Resize, window: Crop) -> npt.NDArray[Any]:
+    """Return a window of a resized image, the very pixels of resizing and then cropping.
+
+    Parameters
+    ----------
+    src : array[height, width, channels]
+    whole : Resize              of all of `src`
+    window : Crop               inside the resized image, without a resize of its own
+
+    Notes
+    -----
+    OpenCV's scale can be given instead of a size, so what lies right of and below the window need
+    not be computed: `src` is cut there, a few pixels behind the last that cubic taps reach.
+    """
+    right, below = window.x + window.w, window.y + window.h
+    scale_x, scale_y = whole.width / src.shape[1], whole.height / src.shape[0]
+    columns = min(src.shape[1], math.ceil(right / scale_x) + _TAPS)
+    rows = min(src.shape[0], math.ceil(below / scale_y) + _TAPS)
+    made = _call_resize(src[:rows, :columns], None, scale_x, scale_y, whole.interp)
+    return made[window.y : below, window.x : right].reshape(window.h, window.w, src.shape[2]).copy()
+
+
 def _resize(source: npt.NDArray[Any], plan: Resize) -> npt.NDArray[Any]:
+    """Resize all of an image."""
+    resized = _call_resize(source, (plan.width, plan.height), 0, 0, plan.interp)
+    return resized.reshape(plan.height, plan.width, source.shape[2])
+
+
+def _call_resize(
+    source: npt.NDArray[Any], size: tuple[int, int] | None, fx: float, fy: float, interp: int
+) -> npt.NDArray[Any]:
     """Resize with OpenCV, cubic without Intel's own version of it.
 
     That version (IPP) rounds differently in some 3 % of uint8 values. The switch is OpenCV's own
@@ -306,19 +339,17 @@ def _resize(source: npt.NDArray[Any], plan: Resize) -> npt.NDArray[Any]:
     """
     import cv2
 
-    size = (plan.width, plan.height)
     ipp: Any = getattr(cv2, "ipp", None)
-    switched = plan.interp == geometry.CUBIC and ipp is not None and ipp.useIPP()
+    switched = interp == geometry.CUBIC and ipp is not None and ipp.useIPP()
     try:
         if switched:
             ipp.setUseIPP(False)
-        resized = cv2.resize(source, size, interpolation=plan.interp)
+        return np.asarray(cv2.resize(source, size, fx=fx, fy=fy, interpolation=interp))
     except cv2.error as error:
         raise OptionError(
-            f"cannot resize {source.dtype}{list(source.shape)} to {size[0]}x{size[1]} with "
-            f"interp={plan.interp}: {error}"
+            f"cannot resize {source.dtype}{list(source.shape)} to {size or (fx, fy)} with "
+            f"interp={interp}: {error}"
         ) from error
     finally:
         if switched:
             ipp.setUseIPP(True)
-    return np.asarray(resized.reshape(plan.height, plan.width, source.shape[2]))

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gpuio import image
 from gpuio.errors import DecodeError, RecordError
+from gpuio.image import ops
+from gpuio.image.augment import draw_all
 from gpuio.image.chain import Chain, check_row, decode, fill_row
 from gpuio.image.draws import GLOBAL
 from gpuio.image.source import Sample
@@ -69,3 +73,28 @@ def test_errors_name_the_sample():
     assert (caught.value.path, caught.value.offset) == ("a.rec", 8)
     with pytest.raises(RecordError, match=r"\(3, 4, 4\), data_shape is \(3, 5, 5\)"):
         check_row(np.zeros((3, 4, 4)), (3, 5, 5), sample)
+
+
+def test_a_cubic_resize_and_a_crop_in_it_are_one_step_with_the_same_pixels(monkeypatch):
+    blob = (Path(__file__).parents[1] / "data" / "image" / "wide.jpg").read_bytes()
+    used = []
+    window = ops.resize_window
+    monkeypatch.setattr(ops, "resize_window", lambda *a: used.append(1) or window(*a))
+    cases = {
+        "center": ([image.ResizeAug(50), image.CenterCropAug((40, 30))], 1),
+        "random": ([image.ForceResizeAug((60, 50)), image.RandomCropAug((40, 30), rng=2)], 1),
+        "flip": ([image.ResizeAug(50), image.CenterCropAug((40, 30)), FLIP(1.0)], 1),
+        "bilinear": ([image.ResizeAug(50, 1), image.CenterCropAug((40, 30))], 0),
+        "enlarged crop": ([image.ResizeAug(20), image.CenterCropAug((40, 30))], 0),
+    }
+    for name, (augs, expected) in cases.items():
+        used.clear()
+        sample = Sample(0, 0, pixels=image.imdecode(blob))
+        chain = Chain(augs, GLOBAL, 1, 0)
+        sample.plan = draw_all(chain.augs, sample.pixels.shape, GLOBAL)[0]
+        called = sample.pixels
+        for aug, part in sample.plan:
+            called = aug.apply(called, part)
+        chain.finish(sample)
+        assert len(used) == expected, name
+        assert np.array_equal(sample.pixels, called), name

@@ -3,10 +3,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpuio import nd
 from gpuio.errors import MXNetError, OptionError
 from gpuio.image import ops
+from gpuio.image.geometry import Crop, Resize
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 
@@ -104,3 +107,16 @@ def test_a_border_that_cannot_be_is_an_mxnet_error(keywords):
     arguments = {"top": 1, "bot": 1, "left": 1, "right": 1, **keywords}
     with pytest.raises(MXNetError):
         ops.copyMakeBorder(IMAGE, **arguments)
+
+
+@given(st.data())
+def test_a_window_of_a_cubic_resize_is_the_resize_cropped(data):
+    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    height, width, new_h, new_w = (draw(2, 90) for _ in range(4))
+    source = np.random.default_rng(draw(0, 9)).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    w, h = draw(1, new_w), draw(1, new_h)
+    x, y = draw(0, new_w - w), draw(0, new_h - h)
+    window = ops.resize_window(source, Resize(new_w, new_h, 2), Crop(x, y, w, h, None))
+    whole = ops.imresize(source, new_w, new_h, 2)
+    assert np.array_equal(window, whole[y : y + h, x : x + w])
+    assert window.flags.owndata
