@@ -66,14 +66,18 @@ def jitter(pixels, channels, order, gain):
 
 @inner
 def _to_hls(b, g, r):
-    """Return hue (0 to 180), lightness and saturation (0 to 1) of colours from 0 to 1."""
+    """Return hue (0 to 180), lightness and saturation (0 to 1) of colours from 0 to 1.
+
+    ``2 - (high + low)`` is OpenCV's vector loop; its scalar loop, which makes the last one to three
+    pixels of a row, has ``2 - high - low`` and may round a saturation that ends in .5 otherwise.
+    """
     high, low = max(r, g, b), min(r, g, b)
     spread = high - low
     lightness = (high + low) * _f(0.5)
     hue, saturation = _f(0), _f(0)
     if spread > _f(1.1920929e-07):
         bright = lightness >= _f(0.5)
-        saturation = spread / (_f(2) - high - low if bright else high + low)
+        saturation = spread / (_f(2) - (high + low) if bright else high + low)
         spread = _f(60) / spread
         if high == r:
             hue = (g - b) * spread

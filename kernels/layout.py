@@ -15,8 +15,9 @@ The steps, in order, each skipped where its field says so:
 7. hls      add hls[0..2] to hue, lightness, saturation                    hls_on == 0: skip
 8. pca      add pca[0..2] to B, G, R                                       pca_on == 0: skip
 9. mirror   flip left to right                                             mirror == 0: skip
-10. normalise through a table of 256 entries a channel; gain and shift are this image's own factors
-            (contrast_s and illum_s of `(p - mean) * (gain / std) + shift / std`)
+10. normalise ``(p - mean) * (gain * scale / std) + shift * scale / std``, float32, one rounding an
+            operation; gain and shift are this image's own, without `scale`: 1 and 0 = no change.
+            uint8 is the byte itself, int8 ``clamp(p - round(mean))``
 
 Images are uint8 between all steps, as MXNet rounds there; channels are B, G, R (, A) until the
 last step writes R, G, B (, A). Heights stand before widths, y before x.

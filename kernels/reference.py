@@ -162,7 +162,7 @@ def hls(image, shift):
     spread, light = high - low, (high + low) * f(0.5)
     colourful = spread > np.finfo(f).eps
     safe = np.where(colourful, spread, f(1))
-    below = np.where(light < f(0.5), high + low, f(2) - high - low)
+    below = np.where(light < f(0.5), high + low, f(2) - (high + low))
     satur = np.where(colourful, spread / np.where(colourful, below, f(1)), f(0))
     turn = f(60) / safe
     hue = np.where(

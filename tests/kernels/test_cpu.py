@@ -1,5 +1,7 @@
 """The CPU kernels equal the plain NumPy reference bit for bit, whatever the plan."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -253,3 +255,23 @@ def test_an_output_of_another_shape_than_the_means_is_refused():
     how = cpu.Normalisation("uint8", [0], [1], 1.0)
     with pytest.raises(ValueError, match="1 means"):
         cpu.augment(pixels, plan(pixels), how, np.zeros((3, 4, 6), np.uint8), cpu.Scratch())
+
+
+def test_threads_with_a_scratch_each_make_the_same_pixels():
+    rng = np.random.default_rng(9)
+    cases = [draw_case(rng, STEPS["everything"]) for _ in range(60)]
+
+    def make(_):
+        scratch = cpu.Scratch()
+        made = []
+        for pixels, row, H, W in cases:
+            C = pixels.shape[2]
+            how = cpu.Normalisation("float32", MEAN[:C], STD[:C], 1.0)
+            out = np.empty((C, H, W), np.float32)
+            cpu.augment(pixels, row, how, out, scratch)
+            made.append(out.tobytes())
+        return made
+
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(make, range(8))
+    assert all(other == first for other in others)
