@@ -6,8 +6,8 @@
 "opencv" is cv2.resize and NumPy, one thread, IPP as it comes; "copy" reads the source's bytes and
 writes the output's once, which is the bound. All take turns on the same images, so that a noisy
 machine slows all; the ratio of medians of CPU time is the result. Images are made with NumPy and
-lie in memory, outputs in one batch, both larger than the second-level cache. Pictures are checked
-to be the same before anything is timed.
+lie in memory, outputs in one batch, both larger than the second-level cache; ``--count 1`` is one
+image again and again, in cache. Pictures are checked to be the same before anything is timed.
 """
 
 from __future__ import annotations
