@@ -55,13 +55,17 @@ class Lease:
         self._use = use
 
     def begin(self, stream: Any) -> None:
-        """Make a writer's stream wait for the readers of what was here before."""
-        for event in self._use.before:
+        """Make a writer's stream wait for the readers of what was here before, and for writers."""
+        for event in self._use.before + self._use.ready:
             self.device.order(stream, event)
 
     def written(self, event: Event) -> None:
         """Add a writer's event: the batch is complete when all of them are."""
         self._use.ready.append(event)
+
+    def written_here(self) -> None:
+        """Add what this thread's current stream has queued to what the batch is made of."""
+        self._use.ready.extend(self.device.record_here(set()))
 
     def wait(self) -> None:
         """Wait, on the host, until the batch is complete."""
@@ -86,6 +90,20 @@ class BatchArray:
     def __array_finalize__(self, made_from: Any) -> None:
         """Let views, slices and reshapes know the batch they belong to."""
         self._lease = getattr(made_from, "_lease", None)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a view at once; a copy, which index arrays make, when the batch is complete."""
+        parts = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(part, list) or hasattr(part, "__array__") for part in parts):
+            self.wait_to_read()
+        return super().__getitem__(key)  # type: ignore[misc]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Write into the batch; later exports wait for the writing, too."""
+        self.wait_to_read()
+        super().__setitem__(key, value)  # type: ignore[misc]
+        if self._lease is not None:
+            self._lease.written_here()
 
     def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
         """Export without a copy; the consumer's `stream` waits until the batch is complete."""

@@ -314,6 +314,32 @@ def test_a_slice_of_a_batch_knows_its_batch(make):
     assert np.array_equal(out[1:3].asnumpy(), expected(blobs, rows)[1:3])
 
 
+def test_a_row_made_again_is_written_after_the_batch_it_replaces_a_row_of(make):
+    device = FakeDevice()
+    backend = make(device)
+    blobs = blobs_of(3)
+    rows = rows_of(blobs)
+    out, _ = batch(backend, [blobs[0], None, blobs[2]], rows)
+    some = backend.decode(blobs[1:2], rows[1:2], 3)
+    backend.augment(some, rows[1:2], OUTPUT, out[1:2])
+    for stream in reversed(device.streams.values()):
+        stream.run(len(stream.work))
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+def test_writing_into_a_batch_waits_for_it_first(make):
+    backend = make()
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    out, _ = batch(backend, blobs, rows)
+    moved = out[np.array([1, 0])]
+    out[0] = 5
+    values = out.asnumpy()
+    assert np.array_equal(np.asarray(moved), expected(blobs, rows)[::-1])
+    assert (values[0] == 5).all()
+    assert np.array_equal(values[1], expected(blobs, rows)[1])
+
+
 def test_a_full_device_makes_the_batch_in_two_halves(opener):
     device = FakeDevice()
     backend = GpuBackend(0, device=device, open_engine=opener)

@@ -109,6 +109,19 @@ def test_a_bad_record_may_become_zeros(tmp_path, devices):
     assert not ours[1][0][BAD - 8].any()
 
 
+@pytest.mark.parametrize("policy", ["skip", "replace"])
+def test_bad_records_are_skipped_and_replaced_as_on_the_cpu(tmp_path, devices, policy):
+    files = write(tmp_path, bad=True)
+    options = {"resize": 40, "on_error": policy, "max_bad": 10}
+    ours = epochs(1, ctx="gpu", **files, **options)
+    theirs = epochs(1, ctx="cpu", **files, **options)
+    assert len(ours) == len(theirs)
+    for (data, label, pad), (data_cpu, label_cpu, pad_cpu) in zip(ours, theirs, strict=True):
+        assert data.tobytes() == data_cpu.tobytes()
+        assert label.tobytes() == label_cpu.tobytes()
+        assert pad == pad_cpu
+
+
 def test_closing_the_iterator_gives_the_devices_memory_back(tmp_path, devices):
     import gc
 
