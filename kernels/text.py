@@ -340,9 +340,10 @@ def read_pairs(text, starts, labels, bounds, indices, values, odd):
                     odds += 1
                     odd[odds, 0], odd[odds, 1] = entry, p
                     q = _past_number(text, p, end)
-            elif q == p and not _at_end(text, p, end):
+                p = q
+            if not _at_end(text, p, end) and not _is_blank(text[p]):
                 return p
-            p = _past_blanks(text, q, end)
+            p = _past_blanks(text, p, end)
             entry += 1
     bounds[starts.shape[0]] = entry
     odd[0, 0] = odds

@@ -52,22 +52,9 @@ def strtof(text: bytes) -> np.float32:
 
 def _nearest(exact: Fraction) -> np.float32:
     """Return the float32 nearest to a number >= 0, the even one of two."""
-    near = float(exact)  # rounded once, to float64; again below, unless that meets a tie
-    with np.errstate(over="ignore"):
-        guess = np.float32(near)
-    if not np.isfinite(guess):
-        guess = np.finfo(np.float32).max
-    below, above = np.nextafter(guess, np.float32(0)), np.nextafter(guess, np.float32(np.inf))
-    if not np.isfinite(above):  # 2^128 would be the next one
-        middle = (Fraction(float(guess)) + Fraction(2) ** 128) / 2
-        return np.float32(np.inf) if exact >= middle else _pick(exact, below, guess)
-    upper = _pick(exact, guess, above)
-    return upper if upper != guess else _pick(exact, below, guess)
-
-
-def _pick(exact: Fraction, low: np.float32, high: np.float32) -> np.float32:
-    """Return the nearer of two neighbours, the even one when both are as near."""
-    middle = (Fraction(float(low)) + Fraction(float(high))) / 2
-    if exact == middle:
-        return low if int(low.view(np.uint32)) % 2 == 0 else high
-    return low if exact < middle else high
+    exponent = exact.numerator.bit_length() - exact.denominator.bit_length()
+    if Fraction(2) ** exponent > exact:
+        exponent -= 1
+    step = max(exponent, -126) - 23  # 2^step is the distance between neighbours there
+    value = math.ldexp(round(exact / Fraction(2) ** step), step)
+    return np.float32(value if value < 2.0**128 else math.inf)
