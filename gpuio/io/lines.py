@@ -120,9 +120,7 @@ def _scan(file: LocalFile, *, comments: bool) -> npt.NDArray[np.int64]:
 
 def runs(rows: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     """Return the (first, stop) of the stretches of consecutive numbers in `rows`."""
-    if not len(rows):
-        return []
-    if rows[-1] - rows[0] == len(rows) - 1:  # rows go up by one and may begin again at 0, once
-        return [(int(rows[0]), int(rows[-1]) + 1)]
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    if not len(breaks):
+        return [(int(rows[0]), int(rows[-1]) + 1)] if len(rows) else []
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, breaks)]

@@ -266,9 +266,14 @@ _depth = convert.integer(0)
 
 def row_shape(value: Any) -> tuple[int, ...]:
     """Return a shape from a sequence of lengths >= 1, one length, or their text."""
+    wrong = f"expected lengths such as (3,) or (3, 2), got {value!r}"
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            raise ValueError(wrong) from None
     try:
-        given = ast.literal_eval(value) if isinstance(value, str) else value
-        lengths = tuple(given) if hasattr(given, "__iter__") else (given,)
+        lengths = tuple(value) if hasattr(value, "__iter__") else (value,)
         return tuple(convert.positive(length) for length in lengths)
-    except (SyntaxError, TypeError):
-        raise ValueError(f"expected lengths such as (3,) or (3, 2), got {value!r}") from None
+    except TypeError:
+        raise ValueError(wrong) from None
