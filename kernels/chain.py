@@ -215,9 +215,9 @@ def _gathered(taps, wanted):
     """Return (first, source, share) of the wanted pixels, in the order wanted."""
     to, source, share = taps
     begin, end = np.searchsorted(to, wanted), np.searchsorted(to, wanted, "right")
-    entries = np.concatenate([np.arange(b, e) for b, e in zip(begin, end, strict=True)])
-    first = np.concatenate([[0], np.cumsum(end - begin)]).astype(np.int32)
-    return first, source[entries], share[entries]
+    first = np.concatenate([[0], np.cumsum(end - begin)])
+    entries = np.repeat(begin - first[:-1], end - begin) + np.arange(first[-1])
+    return first.astype(np.int32), source[entries], share[entries]
 
 
 def _filter(image, region, height, width, inter, cut):

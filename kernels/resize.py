@@ -27,16 +27,20 @@ def _clamp(value, last):
 
 
 @inner
-def _wide_row(pixels, start, stride, channels, src_w, index, weight, row):
-    """Filter one source row along x into int32 lanes."""
-    w, k = index.shape
+def _wide_row(pixels, start, channels, offset, weight, row):
+    """Filter one source row along x into int32 lanes; `offset` is in bytes from `start`."""
+    w, k = offset.shape
     for x in range(w):
-        for c in range(channels):
-            total = _I(0)
-            for tap in range(k):
-                at = start + stride * _clamp(index[x, tap], src_w - 1) + c
-                total = _I(total + _I(_I(pixels[at]) * weight[x, tap]))
-            row[4 * x + c] = total
+        c0, c1, c2, c3 = _I(0), _I(0), _I(0), _I(0)
+        for tap in range(k):
+            at, factor = start + offset[x, tap], weight[x, tap]
+            c0 = _I(c0 + _I(_I(pixels[at]) * factor))
+            if channels >= 3:
+                c1 = _I(c1 + _I(_I(pixels[at + 1]) * factor))
+                c2 = _I(c2 + _I(_I(pixels[at + 2]) * factor))
+            if channels == 4:
+                c3 = _I(c3 + _I(_I(pixels[at + 3]) * factor))
+        row[4 * x], row[4 * x + 1], row[4 * x + 2], row[4 * x + 3] = c0, c1, c2, c3
 
 
 @inner
@@ -45,23 +49,37 @@ def _byte(value):
 
 
 @inner
-def _column(rows, slot, weight, j, exact):
-    """Filter one lane along y: bilinear truncates, the others round, bicubic mostly in float32."""
-    k = weight.size
-    if k == 2:
-        upper = _I(_I((rows[slot[0], j] >> _I(4)) * weight[0]) >> _I(16))
-        lower = _I(_I((rows[slot[1], j] >> _I(4)) * weight[1]) >> _I(16))
-        return _byte(_I(upper + lower + _I(2)) >> _I(2))
-    if exact:
-        total = _I(0)
-        for tap in range(k):
-            total = _I(total + _I(rows[slot[tap], j] * weight[tap]))
-        return _byte(_I(total + _I(1 << 21)) >> _I(22))
+def _truncated(upper, lower, b0, b1, out):
+    """Blend two rows as bilinear does."""
+    for j in range(out.size):
+        high = _I(_I(_I(upper[j] >> _I(4)) * b0) >> _I(16))
+        low = _I(_I(_I(lower[j] >> _I(4)) * b1) >> _I(16))
+        out[j] = _byte(_I(_I(high + low + _I(2)) >> _I(2)))
+
+
+@inner
+def _exact(rows, slot, weight, total, out):
+    """Sum rows in integers."""
+    for tap in range(weight.size):
+        line, factor = rows[slot[tap]], weight[tap]
+        for j in range(out.size):
+            before = total[j] if tap > 0 else _I(1 << 21)
+            total[j] = _I(before + _I(line[j] * factor))
+    for j in range(out.size):
+        out[j] = _byte(_I(total[j] >> _I(22)))
+
+
+@inner
+def _rounded(rows, slot, weight, total, out):
+    """Sum rows in float32, from the first to the last."""
     unit = np.float32(1 / (1 << 22))
-    sum_ = np.float32(rows[slot[0], j]) * (np.float32(weight[0]) * unit)
-    for tap in range(1, k):
-        sum_ += np.float32(rows[slot[tap], j]) * (np.float32(weight[tap]) * unit)
-    return _byte(_I(np.rint(sum_)))
+    for tap in range(weight.size):
+        line, factor = rows[slot[tap]], np.float32(weight[tap]) * unit
+        for j in range(out.size):
+            before = total[j] if tap > 0 else np.float32(0)
+            total[j] = before + np.float32(line[j]) * factor
+    for j in range(out.size):
+        out[j] = _byte(_I(np.rint(total[j])))
 
 
 @kernel(
@@ -94,21 +112,31 @@ def filter_taps(
     w = places.size
     held = np.full(k, -1, np.int64)
     slot = np.zeros(k, np.int64)
-    out[:] = 0
+    offset = np.empty((w, k), np.int64)
+    whole, real = np.empty(4 * w, np.int32), np.empty(4 * w, np.float32)
+    spare = np.empty(4 * w, np.uint8)
+    for x in range(w):
+        for tap in range(k):
+            offset[x, tap] = stride * _clamp(x_index[x, tap], src_w - 1)
     for y in range(h):
         for tap in range(k):
             source = _clamp(y_index[y, tap], src_h - 1)
             slot[tap] = source % k
             if held[source % k] != source:
-                line = rows[source % k]
                 start = base + source * pitch
-                _wide_row(pixels, start, stride, channels, src_w, x_index, x_weight, line)
+                _wide_row(pixels, start, channels, offset, x_weight, rows[source % k])
                 held[source % k] = source
-        for x in range(w):
-            for c in range(channels):
-                exact = places[x] * channels + c >= rounded
-                at = 4 * (w * y + x) + c
-                out[at] = _column(rows, slot, y_weight[y], 4 * x + c, exact)
+        line, weight = out[4 * w * y : 4 * w * (y + 1)], y_weight[y]
+        if k == 2:
+            _truncated(rows[slot[0]], rows[slot[1]], weight[0], weight[1], line)
+            continue
+        _exact(rows, slot, weight, whole, line)
+        if rounded > 0:
+            _rounded(rows, slot, weight, real, spare)
+            for x in range(w):
+                for c in range(channels):
+                    if places[x] * channels + c < rounded:
+                        line[4 * x + c] = spare[4 * x + c]
 
 
 @kernel(
@@ -140,12 +168,17 @@ def shrink(
         total[:] = 0
         for entry in range(y_first[y], y_first[y + 1]):
             start = base + np.int64(y_source[entry]) * pitch
-            wide[:] = 0
             for x in range(w):
+                c0, c1, c2, c3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
                 for k in range(x_first[x], x_first[x + 1]):
-                    at = start + channels * np.int64(x_source[k])
-                    for c in range(channels):
-                        wide[4 * x + c] += np.float32(pixels[at + c]) * x_share[k]
+                    at, part = start + channels * np.int64(x_source[k]), x_share[k]
+                    c0 += np.float32(pixels[at]) * part
+                    if channels >= 3:
+                        c1 += np.float32(pixels[at + 1]) * part
+                        c2 += np.float32(pixels[at + 2]) * part
+                    if channels == 4:
+                        c3 += np.float32(pixels[at + 3]) * part
+                wide[4 * x], wide[4 * x + 1], wide[4 * x + 2], wide[4 * x + 3] = c0, c1, c2, c3
             for j in range(4 * w):
                 total[j] += wide[j] * y_share[entry]
         for j in range(4 * w):

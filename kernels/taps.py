@@ -138,16 +138,16 @@ def area_taps(dst, src):
     share : float32[n]              its part of the destination pixel
     """
     scale = 1 / (dst / src)
-    entries = []
-    for d in range(dst):
-        start, stop = d * scale, d * scale + scale
-        cell = min(scale, src - start)
-        last = min(math.floor(stop), src - 1)
-        first = min(math.ceil(start), last)
-        if first - start > 1e-3:
-            entries.append((d, first - 1, (first - start) / cell))
-        entries.extend((d, s, 1 / cell) for s in range(first, last))
-        if stop - last > 1e-3:
-            entries.append((d, last, min(stop - last, 1, cell) / cell))
-    to, source, share = zip(*entries, strict=True)
-    return np.array(to, np.int32), np.array(source, np.int32), np.array(share, _f)
+    start = np.arange(dst) * scale
+    stop, cell = start + scale, np.minimum(scale, src - start)
+    last = np.minimum(np.floor(stop), src - 1)
+    first = np.minimum(np.ceil(start), last)
+    head, tail = first - start > 1e-3, stop - last > 1e-3  # parts of pixels at either end
+    count = (head + (last - first) + tail).astype(np.int64)
+    end = np.cumsum(count)
+    to = np.repeat(np.arange(dst), count)
+    source = (first - head)[to] + np.arange(end[-1]) - (end - count)[to]
+    share = (1 / cell)[to]
+    share[(end - 1)[tail]] = (np.minimum(np.minimum(stop - last, 1), cell) / cell)[tail]
+    share[(end - count)[head]] = ((first - start) / cell)[head]
+    return to.astype(np.int32), source.astype(np.int32), share.astype(_f)

@@ -104,6 +104,16 @@ def warp(pixels, channels, src_h, src_w, matrix, weight, k, fill, y0, x0, mirror
             entry = weight[((Y >> 5) & 31) * 32 + ((X >> 5) & 31)]
             whole = left >= 0 and top >= 0 and left + k <= src_w and top + k <= src_h
             to = 4 * (w * y + x)
+            if whole and k == 2:
+                upper = channels * (top * src_w + left)
+                lower = upper + channels * src_w
+                w0, w1, w2, w3 = _I(entry[0]), _I(entry[1]), _I(entry[2]), _I(entry[3])
+                for c in range(channels):
+                    total = _I(_I(pixels[upper + c]) * w0 + _I(pixels[upper + channels + c]) * w1)
+                    total = _I(total + _I(_I(pixels[lower + c]) * w2))
+                    total = _I(total + _I(_I(pixels[lower + channels + c]) * w3))
+                    out[to + c] = _I(total + _I(1 << 14)) >> _I(15)
+                continue
             for c in range(channels):
                 outside = 0 if c == 3 else fill
                 total = _I(1 << 14)
