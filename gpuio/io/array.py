@@ -70,7 +70,8 @@ class NDArrayIter(DataIter):
     same state of ``numpy.random``. The state then holds the whole order; with `seed`, a number.
 
     Unlike MXNet, roll_over with a batch larger than the source goes on gathering rows over several
-    epochs (MXNet fails), CSR batches are CSR (MXNet 1.9.1 makes them dense), and the last batch of
+    epochs (MXNet fails) and keeps what rolls over when ``next()`` is called again at the end (MXNet
+    forgets it), CSR batches are CSR (MXNet 1.9.1 makes them dense), and the last batch of
     a label longer than the data is cut like every other one.
     """
 
