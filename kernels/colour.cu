@@ -33,7 +33,7 @@ __device__ inline void to_hls(float b, float g, float r, float* h, float* l, flo
   float high = fmaxf(fmaxf(r, g), b), low = fminf(fminf(r, g), b), spread = high - low;
   float lightness = (high + low) * 0.5f, hue = 0.0f, saturation = 0.0f;
   if (spread > 1.1920929e-07f) {
-    saturation = lightness < 0.5f ? spread / (high + low) : spread / (2.0f - high - low);
+    saturation = lightness < 0.5f ? spread / (high + low) : spread / (2.0f - (high + low));
     spread = 60.0f / spread;
     if (high == r)
       hue = (g - b) * spread;

@@ -16,38 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuio.kernels import tables
-from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, c_struct
-from gpuio.kernels.taps import rounded_values, taps
+from gpuio.kernels.layout import c_struct
+from gpuio.kernels.view import BORDER, COMMON, COPY, OPEN, VIEW, WARP, Taps, known, oriented, settle
 
-__all__ = ["JOB", "VIEW", "Launch", "Work", "structs"]
-
-# kinds of a view beside the five interpolations
-COPY, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE = range(10, 16)
-
-VIEW = np.dtype(
-    [
-        ("source", np.uint64),  # address of pixel (0, 0); 0 = no image
-        ("step_y", np.int64),  # bytes from a pixel to the one below; negative where flipped
-        ("step_x", np.int64),
-        ("target", np.uint64),  # where a stage writes its packed uint8[h, w, C]
-        ("scale_y", np.float64),  # source pixels a destination pixel
-        ("scale_x", np.float64),
-        ("taps_y", np.uint64),  # Lanczos: const int[dst][9], first source pixel and weights
-        ("taps_x", np.uint64),  # the same for columns; warp: const short[1024][k * k]
-        ("kind", np.int32),
-        ("src_h", np.int32),
-        ("src_w", np.int32),
-        ("dst_h", np.int32),  # size of the whole result, of which the window is made
-        ("dst_w", np.int32),
-        ("y", np.int32),  # the window in the result
-        ("x", np.int32),
-        ("h", np.int32),
-        ("w", np.int32),
-        ("inter", np.int32),  # interpolation of a warp
-        ("rounded", np.int32),  # bicubic: values of a result's row that are summed in float32
-    ],
-    align=True,
-)
+__all__ = ["JOB", "Launch", "Work", "structs"]
 
 JOB = np.dtype(
     [
@@ -68,8 +40,6 @@ _SUM_BLOCKS = 8  # of gray_sum, an image
 _VECTOR_BYTES = 16
 _ITEMSIZE = {"float32": 4, "float16": 2, "bfloat16": 2, "uint8": 1, "int8": 1}
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
-_COMMON = (COPY, NEAREST, BILINEAR, HALVE)
-_OPEN = 1 << 63  # marks an offset where an address is to stand
 _STEPS = ("resize", "warp", "pad", "fit1", "fit2")
 
 
@@ -106,6 +76,10 @@ class Work:
     misfits : list of int           rows whose plan does not fit its image; left zero
     table_bytes, scratch_bytes : int
                                     device memory that `place` needs
+
+    Raises
+    ------
+    ValueError                      if `mean_image` is of another shape than the output
     """
 
     def __init__(
@@ -128,12 +102,11 @@ class Work:
         self._kernel = f"{dtype}_{layout.lower()}_{channels}"
         self._values = _VECTOR_BYTES // _ITEMSIZE[dtype]
         self._terms = _terms(self._rows, dtype, mean, std, scale)
-        centred = mean_image is not None and dtype not in ("uint8", "int8")
-        self._mean_image = np.ascontiguousarray(mean_image, np.float32) if centred else None
+        self._mean_image = self._centre(mean_image, dtype)
         self.scratch_bytes = 0
         self._stages = []
-        self._taps = _Taps()
-        self._now = _oriented(self._rows, addresses, channels)
+        self._taps = Taps()
+        self._now = oriented(self._rows, addresses, channels)
         self.misfits = self._refuse()
         self._walk()
         parts = self._parts()
@@ -158,12 +131,22 @@ class Work:
         jobs["mean_image"] = at[4] if self._mean_image is not None else 0
         jobs["views"] = at[-1] + np.arange(len(jobs)) * views[0].nbytes
         jobs["out"], jobs["height"], jobs["width"] = out_address, self._height, self._width
-        _settle(views, ("source", "target"), scratch_address)
-        _settle(views, ("taps_y", "taps_x"), at[5])
+        settle(views, ("source", "target"), scratch_address)
+        settle(views, ("taps_y", "taps_x"), at[5])
         host = np.zeros(self.table_bytes, np.uint8)
         for start, part in zip(self._starts, parts, strict=True):
             host[start : start + part.nbytes] = part.reshape(-1).view(np.uint8)
         return host, self._launches(at[0])
+
+    def _centre(self, mean_image, dtype):
+        """Return the mean image as the kernels read it, or None: uint8 ignores it, int8 rounds."""
+        if mean_image is None or dtype == "uint8":
+            return None
+        shape = (self._channels, self._height, self._width)
+        if np.shape(mean_image) != shape:
+            raise ValueError(f"the mean image is {np.shape(mean_image)}, the output {shape}")
+        values = tables.round_half_away(mean_image) if dtype == "int8" else mean_image
+        return np.ascontiguousarray(values, np.float32)
 
     def _parts(self):
         """Return the tables, addresses open: jobs, plans, terms, sums, mean image, taps, views.
@@ -208,12 +191,12 @@ class Work:
                 height, width = height + 2 * rows["pad"], width + 2 * rows["pad"]
                 continue
             on = rows[f"{name}_h"] > 0
-            bad |= on & ((rows[f"{name}_w"] < 1) | ~_known(rows[f"{name}_inter"]))
+            bad |= on & ((rows[f"{name}_w"] < 1) | ~known(rows[f"{name}_inter"]))
             height = np.where(on, rows[f"{name}_h"], height)
             width = np.where(on, rows[f"{name}_w"], width)
         y, x, h, w = (rows[f"crop_{name}"].astype(np.int64) for name in "yxhw")
         bad |= (h < 1) | (w < 1) | (y < 0) | (x < 0) | (y + h > height) | (x + w > width)
-        bad |= ((h != self._height) | (w != self._width)) & ~_known(rows["crop_inter"])
+        bad |= ((h != self._height) | (w != self._width)) & ~known(rows["crop_inter"])
         if self._channels == 1:
             bad |= (rows["jitter"] != 0) | (rows["hls_on"] != 0) | (rows["pca_on"] != 0)
         bad &= now["source"] != 0
@@ -238,7 +221,7 @@ class Work:
         self._crop(~fits & alive)
         now["h"], now["w"] = self._height, self._width
         # the last step knows the common kinds only, and reads a contrast's window twice
-        self._store(alive & ((rows["jitter"] != 0) | ~np.isin(now["kind"], _COMMON)))
+        self._store(alive & ((rows["jitter"] != 0) | ~np.isin(now["kind"], COMMON)))
 
     def _aim(self, name, mine):
         """Let the view of some rows make step `name` of what it reads, all of it."""
@@ -282,7 +265,7 @@ class Work:
         ends = np.cumsum(-(-size // _ALIGN) * _ALIGN)
         starts = self.scratch_bytes + ends - (-(-size // _ALIGN) * _ALIGN)
         self.scratch_bytes += int(ends[-1])
-        now["target"] = starts.astype(np.uint64) | np.uint64(_OPEN)
+        now["target"] = starts.astype(np.uint64) | np.uint64(OPEN)
         stage = np.zeros(len(self._rows), VIEW)
         stage[mine] = now
         self._stages.append(stage)
@@ -291,99 +274,6 @@ class Work:
         now["dst_h"], now["dst_w"] = now["h"], now["w"]
         now["kind"], now["y"], now["x"] = COPY, 0, 0
         self._now[mine] = now
-
-
-def _oriented(rows, addresses, channels):
-    """Return views of the decoded images, their EXIF orientation applied by the way of reading."""
-    views = np.zeros(len(rows), VIEW)
-    height, width = rows["src_h"].astype(np.int64), rows["src_w"].astype(np.int64)
-    orient = rows["orient"]
-    up = np.isin(orient, (3, 4, 6, 7))
-    left = np.isin(orient, (2, 3, 7, 8))
-    turned = orient >= 5
-    below, right = width * channels, np.full(len(rows), channels, np.int64)
-    corner = up * (height - 1) * below + left * (width - 1) * right
-    below, right = np.where(up, -below, below), np.where(left, -right, right)
-    views["source"] = np.where(addresses != 0, addresses + corner.astype(np.uint64), 0)
-    views["step_y"], views["step_x"] = (
-        np.where(turned, right, below),
-        np.where(turned, below, right),
-    )
-    views["dst_h"], views["dst_w"] = (
-        np.where(turned, width, height),
-        np.where(turned, height, width),
-    )
-    views["kind"] = COPY
-    return views
-
-
-def _known(inter):
-    """Say which interpolations are one of the five."""
-    return (inter >= NEAREST) & (inter <= LANCZOS4)
-
-
-def _settle(views, fields, base):
-    """Make offsets, whose highest bit is set, addresses from `base` on."""
-    for field in fields:
-        inside = views[field] >> np.uint64(63) != 0
-        views[field][inside] ^= np.uint64(_OPEN)
-        views[field][inside] += np.uint64(base)
-
-
-class _Taps:
-    """Tables that the host works out: weights of Lanczos resizes and warps, each once a batch."""
-
-    def __init__(self):
-        self.parts = [np.zeros(0, np.uint8)]
-        self._offsets = {}
-        self._size = 0
-
-    def resize(self, views, channels):
-        """Choose how each view resizes, and give it its tables."""
-        _resize(views)
-        views["rounded"] = np.where(
-            views["kind"] == CUBIC, rounded_values(views["dst_w"], channels, CUBIC), 0
-        )
-        for k in np.flatnonzero(views["kind"] == LANCZOS4).tolist():
-            for axis, size in (("y", "h"), ("x", "w")):
-                key = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]), axis)
-                if key not in self._offsets:
-                    index, weight = taps(*key[:2], LANCZOS4, clamp=axis == "x")
-                    self._add(key, np.concatenate([index[:, :1], weight], 1, dtype=np.int32))
-                views[f"taps_{axis}"][k] = self._offsets[key] | _OPEN
-
-    def warp(self, views):
-        """Give each view of a warp the weights of its interpolation."""
-        for method in np.unique(views["inter"]).tolist():
-            if method not in self._offsets:
-                from gpuio.kernels.warp import warp_weights  # noqa: PLC0415 -- compiles kernels
-
-                self._add(method, warp_weights(method))
-            views["taps_x"][views["inter"] == method] = self._offsets[method] | _OPEN
-
-    def _add(self, key, table):
-        """Keep a table, aligned to 16 bytes."""
-        flat = np.zeros(-(-table.nbytes // 16) * 16, np.uint8)
-        flat[: table.nbytes] = np.ascontiguousarray(table).reshape(-1).view(np.uint8)
-        self._offsets[key] = self._size
-        self.parts.append(flat)
-        self._size += flat.size
-
-
-def _resize(views):
-    """Choose how each view resizes, from its sizes and its interpolation."""
-    src_h, src_w, dst_h, dst_w = (views[name] for name in ("src_h", "src_w", "dst_h", "dst_w"))
-    views["scale_y"] = 1.0 / (dst_h.astype(np.float64) / src_h)
-    views["scale_x"] = 1.0 / (dst_w.astype(np.float64) / src_w)
-    inter = views["inter"]
-    kind = inter.copy()
-    shrinks = (inter == AREA) & (src_h >= dst_h) & (src_w >= dst_w)
-    kind[shrinks] = SHRINK
-    kind[shrinks & (src_h % dst_h == 0) & (src_w % dst_w == 0)] = SHRINK_WHOLE
-    halves = (src_h == 2 * dst_h) & (src_w == 2 * dst_w)
-    kind[halves & ((inter == AREA) | (inter == BILINEAR))] = HALVE
-    kind[(src_h == dst_h) & (src_w == dst_w)] = COPY
-    views["kind"] = kind
 
 
 def _terms(rows, dtype, mean, std, scale):

@@ -12,7 +12,8 @@ from gpuio.kernels import cpu, reference, tables
 from gpuio.kernels.gpu import compile_only, source
 from gpuio.kernels.layout import PLAN
 from gpuio.kernels.nvrtc import CompileError, compile_source, locate
-from gpuio.kernels.work import JOB, VIEW, Work, structs
+from gpuio.kernels.view import VIEW
+from gpuio.kernels.work import JOB, Work, structs
 
 COLOUR = {"jitter", "hls", "pca"}
 
@@ -188,6 +189,13 @@ def test_a_plan_that_does_not_fit_is_refused_and_reads_nothing(field, value):
     assert work.misfits == [1]
     assert ours[0].all()
     assert not ours[1].any()
+
+
+def test_a_mean_image_of_another_shape_is_refused():
+    how = {"dtype": "float32", "layout": "NCHW", "mean": [0] * 3, "std": [1] * 3, "scale": 1.0}
+    picture = np.ones((4, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"mean image is \(3, 5, 4\)"):
+        execute(plain(4, 4), [picture], 4, 4, 3, mean_image=np.zeros((3, 5, 4)), **how)
 
 
 def test_colour_steps_of_a_gray_image_are_refused():
