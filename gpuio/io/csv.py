@@ -70,8 +70,8 @@ class CSVIter(RowIter):
     MXNet 1.9.1 reads floats with a parser of its own: its values may be 1 or 2 units in the last
     place away, and numbers below 1e-37 or above 1e38 wrong. It takes ``.``, ``-`` or ``e`` for 0,
     and a field of spaces at a line's end for the next line's first number; here such a field has no
-    number. Of a label_shape that begins with 1 it keeps one value. Where round_batch=False leaves rows of the batch before, or unset memory, in MXNet,
-    there are zeros here, in `index` too.
+    number. Of a label_shape that begins with 1 it keeps one value. Where round_batch=False leaves
+    rows of the batch before, or unset memory, in MXNet, there are zeros here, in `index` too.
     """
 
     def __init__(
