@@ -15,6 +15,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 DRAWN = ("end_to_end", "decode", "framing", "start", "soak")
 _OURS, _OTHER, _BOUND = "#1b6ca8", "#b8b8b8", "#444444"
@@ -29,23 +30,31 @@ def bars(axes: Any, values: dict[str, dict[str, float]], title: str, bound: str 
         spread = [[one["median"] - one["q1"]], [one["q3"] - one["median"]]]
         axes.barh(place, one["median"], color=color, xerr=spread, capsize=3, ecolor=_BOUND)
         axes.annotate(
-            f"{one['median']:.3g}", (one["median"], place), (5, 8), textcoords="offset points"
+            _short(one["median"]), (one["median"], place), (5, 8), textcoords="offset points"
         )
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
-    axes.margins(x=0.15)
+    axes.margins(x=0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
     axes.set_title(title, fontsize=10)
     if bound in values:
         limit = values[bound]["median"]
-        axes.axvline(limit, color=_BOUND, linestyle="--", label=f"{bound}: {limit:.3g}")
-        axes.legend(fontsize=8)
+        axes.axvline(limit, color=_BOUND, linestyle="--", label=f"{bound}: {_short(limit)}")
+        axes.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1, -0.1), frameon=False)
 
 
 def speeds(figure: Any, peers: dict[str, Any], unit: str, bound: str = "") -> None:
     """Draw speed and CPU time side by side."""
     left, right = figure.subplots(1, 2)
+    time = "ms" if unit == "image" else "us"
     bars(left, _field(peers, f"{unit}s_per_s"), f"{unit}s/s, more is better", bound)
-    bars(right, _field(peers, f"cpu_ms_per_{unit}"), f"CPU ms per {unit}, less is better", bound)
+    bars(
+        right,
+        _field(peers, f"cpu_{time}_per_{unit}"),
+        f"CPU {time} per {unit}, less is better",
+        bound,
+    )
 
 
 def draw(result: dict[str, Any]) -> Any:
@@ -77,6 +86,11 @@ def draw(result: dict[str, Any]) -> Any:
         fontsize=9,
     )
     return figure
+
+
+def _short(value: float) -> str:
+    """Return a number in three digits, thousands and millions as k and M."""
+    return f"{value:.3g}" if value < 1000 else EngFormatter(places=1, sep="")(value)
 
 
 def _field(peers: dict[str, Any], name: str) -> dict[str, dict[str, float]]:

@@ -48,12 +48,16 @@ def ratio(over: list[Measured], under: list[Measured], *, cpu: bool = False) -> 
 def conclude(
     measured: dict[str, list[Measured]], subject: str = "gpuio", unit: str = "images"
 ) -> dict[str, Any]:
-    """Return speeds, CPU time and ratios of all peers, and every round as it was measured."""
+    """Return speeds, CPU time and ratios of all peers, and every round as it was measured.
+
+    The CPU time is in milliseconds an image, in microseconds a record.
+    """
     peers = {}
+    name, scale = ("cpu_ms_per_image", 1e3) if unit == "images" else ("cpu_us_per_record", 1e6)
     for label, rounds in measured.items():
         peers[label] = {
             f"{unit}_per_s": quartiles([one.images / one.wall_s for one in rounds]),
-            f"cpu_ms_per_{unit[:-1]}": quartiles([1e3 * one.cpu_s / one.images for one in rounds]),
+            name: quartiles([scale * one.cpu_s / one.images for one in rounds]),
             "rounds": [
                 {"wall_s": round(one.wall_s, 5), "cpu_s": round(one.cpu_s, 5), unit: one.images}
                 for one in rounds
