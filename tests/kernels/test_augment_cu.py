@@ -1,5 +1,6 @@
 """augment.cu: compiles for GPUs that are not here, and as host C++ equals the CPU kernels' bits."""
 
+import re
 import shutil
 import subprocess
 
@@ -217,12 +218,16 @@ def test_it_compiles_for_a_gpu_that_is_not_here(arch):
     assert b"gray_sum_4" in cubin
 
 
-def test_a_products_and_a_sum_are_not_contracted():
+def test_products_and_sums_stay_two_roundings_and_results_leave_in_16_bytes():
     if not locate():
         pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
     ptx = compile_only("compute_90").decode()
-    assert "fma.rn.f32" not in ptx
-    assert "mul.rn.f32" in ptx or "mul.f32" in ptx
+    assert "fma.rn" not in ptx
+    assert ".ftz" not in ptx
+    assert "div.approx" not in ptx
+    assert "mul.f32" in ptx or "mul.rn.f32" in ptx
+    # five types, two layouts, and a store for each channel of 1, 3 or 4
+    assert len(re.findall(r"\bst\.(?:global\.)?v4\.[bu]32", ptx)) == 5 * 2 * (1 + 3 + 4)
 
 
 def test_what_nvrtc_refuses_is_an_error_with_its_log():
