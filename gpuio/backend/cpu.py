@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gpuio.backend.pool import HostPool
 from gpuio.backend.protocol import Blob, Fault, Output
 from gpuio.decode.opencv import decode
+from gpuio.decode.shorten import shorten
 from gpuio.errors import DecodeError, GpuioError
 from gpuio.nd import NDArray, host_array
 
@@ -80,6 +81,7 @@ class CpuBackend:
         if scratch is None:
             scratch = self._mine.scratch = self._kernels.Scratch()
         faults = []
+        needed = _rows_needed(rows)
         storage = np.asarray(out)
         if storage.itemsize == 2:
             storage = storage.view(np.uint16)  # the kernels write halves as bit patterns
@@ -89,6 +91,10 @@ class CpuBackend:
                 continue
             row = rows[number : number + 1]
             try:
+                shorter = shorten(blob, needed[number]) if needed[number] else None
+                if shorter is not None:
+                    blob, row = shorter[0], row.copy()  # noqa: PLW2901
+                    row["src_h"] = shorter[1]
                 image = decode(blob, pixels.channels)
                 height, width = int(row["src_h"][0]), int(row["src_w"][0])
                 if image.shape[:2] != (height, width):
@@ -130,3 +136,16 @@ class CpuBackend:
     def close(self) -> None:
         """Let the free buffers go."""
         self._pool.close()
+
+
+def _rows_needed(rows: npt.NDArray[np.void]) -> list[int]:
+    """Return how many rows of each decoded image its plan reads, from the top; 0 if it may be all.
+
+    A plan that crops the decoded image itself reads none below the crop, and the image's height
+    means nothing else to it; so decoding may stop there and the result is the same to the bit.
+    """
+    before = rows["resize_h"] | rows["warp_h"] | rows["pad"] | rows["fit1_h"]
+    reach = rows["crop_y"] + rows["crop_h"]
+    simple = (before == 0) & (rows["orient"] == 1) & (10 * reach < 9 * rows["src_h"])
+    needed: list[int] = np.where(simple, reach, 0).tolist()
+    return needed

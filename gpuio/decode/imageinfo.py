@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gpuio.errors import DecodeError
 
-__all__ = ["DEFAULT_MAX_PIXELS", "ImageInfo", "check_size", "probe"]
+__all__ = ["BARE_MARKERS", "DEFAULT_MAX_PIXELS", "ImageInfo", "check_size", "probe"]
 
 DEFAULT_MAX_PIXELS = 64_000_000
 
@@ -31,7 +31,7 @@ _SUBSAMPLING: dict[tuple[tuple[int, int], ...], str] = {
 }
 _HARDWARE_SUBSAMPLING = frozenset({"4:4:4", "4:2:2", "4:2:0", "4:4:0", "gray"})
 _SOF_WITHOUT_FRAME = frozenset({0xC4, 0xC8, 0xCC})
-_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
+BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 # process byte of the frame marker -> what the JPEG standard calls it
 _PROCESS = {
     0xC0: "baseline",
@@ -144,7 +144,7 @@ def _jpeg(blob: _Buffer) -> ImageInfo:
         if marker == 0xFF:
             at += 1
             continue
-        if marker in _BARE_MARKERS:
+        if marker in BARE_MARKERS:
             at += 2
             continue
         if marker in (0xD9, 0xDA):
