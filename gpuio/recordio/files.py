@@ -19,7 +19,8 @@ from gpuio.storage.local import LocalFile
 
 __all__ = ["MXIndexedRecordIO", "MXRecordIO"]
 
-_CHUNK = 1 << 20  # bytes a sequential reader fetches at once
+_CHUNK = 1 << 20  # bytes a sequential reader fetches at once, and a writer's buffer
+_FIRST_CHUNK = 32 << 10  # after a seek: nobody knows yet whether reading goes on from there
 
 
 class MXRecordIO:
@@ -52,6 +53,7 @@ class MXRecordIO:
         self._at = 0
         self._chunk = memoryview(b"")
         self._chunk_at = 0
+        self._ahead = _CHUNK
         self.open()
 
     @property
@@ -196,7 +198,8 @@ class MXRecordIO:
         length = min(length, self.handle.size - offset)
         start = offset - self._chunk_at
         if start < 0 or start + length > len(self._chunk):
-            size = min(max(length, _CHUNK), self.handle.size - offset)
+            size = min(max(length, self._ahead), self.handle.size - offset)
+            self._ahead = min(4 * self._ahead, _CHUNK)
             self._chunk, self._chunk_at, start = (
                 memoryview(self.handle.read(offset, size)),
                 offset,
@@ -284,6 +287,7 @@ class MXIndexedRecordIO(MXRecordIO):
         assert not self.writable
         self._check_pid(allow_reset=True)
         self._at = self.idx[idx]
+        self._ahead = _FIRST_CHUNK
 
     def tell(self) -> int:
         """Return the byte offset at which the next record will start; for writers."""
