@@ -113,9 +113,9 @@ class NDArray(np.ndarray[Any, np.dtype[Any]]):
     def as_in_context(self, context: Context) -> Any:
         """Return this array in `context`: itself on the host, a copy on a GPU."""
         if context.device_type == "gpu":
-            from gpuio.backend import open_backend
+            from gpuio.backend import array_backend
 
-            return open_backend("gpu", context.device_id).put(self)
+            return array_backend(context.device_id).put(self)
         return self
 
     as_in_ctx = as_in_context

@@ -1,7 +1,7 @@
 """Pixels to batches, on the host or on a GPU, behind one protocol."""
 
-from gpuio.backend.choose import open_backend
+from gpuio.backend.choose import array_backend, open_backend
 from gpuio.backend.pool import HostPool
 from gpuio.backend.protocol import Backend, Fault, Output, Pixels
 
-__all__ = ["Backend", "Fault", "HostPool", "Output", "Pixels", "open_backend"]
+__all__ = ["Backend", "Fault", "HostPool", "Output", "Pixels", "array_backend", "open_backend"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any
 
 from gpuio.backend.protocol import Backend
 from gpuio.errors import OptionError
 
-__all__ = ["open_backend"]
+__all__ = ["array_backend", "open_backend"]
 
 _log = logging.getLogger("gpuio")
 
@@ -46,3 +47,9 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
     from gpuio.backend.gpu import GpuBackend
 
     return GpuBackend(device_id, **settings)
+
+
+@functools.cache
+def array_backend(device_id: int) -> Backend:
+    """Return the GPU backend that single arrays are put on a device with; opened once a device."""
+    return open_backend("gpu", device_id)

@@ -36,7 +36,7 @@ class _Free:
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a collection inside `take` may run a finalizer
         self.buffers: dict[int, list[npt.NDArray[np.uint8]]] = {}
 
     def take(self, size: int) -> npt.NDArray[np.uint8] | None:

@@ -17,6 +17,7 @@ from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import Made, Place
 from gpuio.sampling.declare import describe, parse_options
 from gpuio.sampling.options import ImageRecordOptions
+from gpuio.sampling.order import EpochShape
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter"]
 
@@ -112,7 +113,7 @@ class ImageRecordIter(DataIter):
             )
         return self._opened
 
-    def _shape(self) -> Any:
+    def _shape(self) -> EpochShape:
         return self._machine().pipeline.order.epoch(self._at.pass_index, self._at.start)
 
     def iter_next(self) -> bool:
@@ -145,10 +146,12 @@ class ImageRecordIter(DataIter):
 
     def _to_batch(self, made: Made) -> DataBatch:
         labels = made.label if self.options.label_width > 1 else made.label[:, 0]
-        put = self._machine().backend.put
+        backend = self._machine().backend
+        label = backend.put(host_array(np.ascontiguousarray(labels)))
+        backend.fence([made.data, label])  # made ahead, so seldom a wait; then any stream may read
         return DataBatch(
             data=[made.data],
-            label=[put(host_array(np.ascontiguousarray(labels)))],
+            label=[label],
             pad=made.pad,
             index=host_array(made.index),
             provide_data=None,
