@@ -1,4 +1,4 @@
-"""Make small record files for tests: images of one colour each, so that a pixel tells the record."""
+"""Make small record files for tests, of images that a pixel tells apart."""
 
 from pathlib import Path
 
