@@ -129,3 +129,13 @@ def test_shapes_are_taken_as_sequences_numbers_and_texts(given, shape):
 def test_other_shapes_are_refused(given):
     with pytest.raises(ValueError, match="expected"):
         row_shape(given)
+
+
+def test_a_state_counts_epochs_and_rows_handed_out():
+    with over(Numbers(6)) as it:
+        list(it)
+        it.reset()
+        next(it)
+        state = it.state_dict()
+        assert (state["epoch"], state["start"], state["samples"]) == (1, 2, 4)
+        assert state["source"] == {"rows": 6, "batch_size": 4}

@@ -234,11 +234,12 @@ def test_dropping_in_a_reference_cycle_stops_the_threads():
     assert none_within_patience()
 
 
-def test_a_collection_on_a_worker_thread_does_not_deadlock():
+@pytest.mark.parametrize("links", [1, 2, 3])
+def test_a_collection_on_a_worker_thread_does_not_deadlock(links):
     class Trainer:
         pass
 
-    collected = threading.Event()
+    collected, dropped = threading.Event(), threading.Event()
 
     def items():
         yield 0
@@ -247,12 +248,14 @@ def test_a_collection_on_a_worker_thread_does_not_deadlock():
         collected.set()
         yield 1
 
-    dropped = threading.Event()
     gc.disable()
     try:
-        trainer = Trainer()
-        trainer.me, trainer.it = trainer, ahead(lambda x: x, items(), workers=3)
-        del trainer
+        trainer, chain = Trainer(), items()
+        for _ in range(links):  # the last link's worker waits for the first one's, which collects
+            chain = ahead(lambda x: x, chain, workers=1)
+        trainer.me, trainer.it = trainer, chain
+        assert next(chain) == 0
+        del trainer, chain
         dropped.set()
         assert collected.wait(PATIENCE_S)
         assert none_within_patience()
