@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from gpuio.errors import FormatError, GpuioError, StorageError
-from gpuio.recordio.framing import HEADER_BYTES, decode, encode, head_at
+from gpuio.recordio.framing import HEADER_BYTES, decode, encode, head_at, whole_at
 from gpuio.recordio.index import read_index
 from gpuio.storage.local import LocalFile
 
@@ -51,7 +51,7 @@ class MXRecordIO:
         self.writable = False
         self.handle: Any = None
         self._at = 0
-        self._chunk = memoryview(b"")
+        self._chunk = b""
         self._chunk_at = 0
         self._ahead = _CHUNK
         self.open()
@@ -73,7 +73,7 @@ class MXRecordIO:
             self.writable = True
         else:
             raise ValueError(f"Invalid flag {self.flag}")
-        self._at, self._chunk, self._chunk_at = 0, memoryview(b""), 0
+        self._at, self._chunk, self._chunk_at = 0, b"", 0
         self.pid = os.getpid()
         self.is_open = True
 
@@ -83,7 +83,7 @@ class MXRecordIO:
             return
         self.is_open, self.pid = False, None
         handle, self.handle = self.handle, None
-        self._chunk = memoryview(b"")
+        self._chunk = b""
         try:
             handle.close()
         except OSError as error:
@@ -117,7 +117,7 @@ class MXRecordIO:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         is_open = state["is_open"]
-        self.is_open, self.handle, self._chunk = False, None, memoryview(b"")
+        self.is_open, self.handle, self._chunk = False, None, b""
         self.uri = c_char_p(state["uri"].encode("utf-8"))
         if is_open:
             self.open()
@@ -165,7 +165,13 @@ class MXRecordIO:
         RuntimeError            the file was closed, or this is a forked child
         """
         assert not self.writable
-        self._check_pid(allow_reset=False)
+        if self.pid != os.getpid():
+            self._check_pid(allow_reset=False)
+        payload = whole_at(self._chunk, self._at - self._chunk_at)
+        if payload is not None:
+            size = len(payload)
+            self._at += HEADER_BYTES + size + -size % 4
+            return payload
         if self._at >= self.handle.size:
             return None
         try:
@@ -178,7 +184,7 @@ class MXRecordIO:
         self._at += len(framed)
         return payload
 
-    def _framed(self) -> memoryview:
+    def _framed(self) -> bytes:
         """Return the framed bytes of the record at the present place, all parts of it."""
         length = 0
         while True:
@@ -193,18 +199,14 @@ class MXRecordIO:
             if flag in (0, 3):
                 return self._bytes(self._at, length)
 
-    def _bytes(self, offset: int, length: int) -> memoryview:
+    def _bytes(self, offset: int, length: int) -> bytes:
         """Return bytes of the file, read a chunk ahead; fewer only at its end."""
         length = min(length, self.handle.size - offset)
         start = offset - self._chunk_at
         if start < 0 or start + length > len(self._chunk):
             size = min(max(length, self._ahead), self.handle.size - offset)
             self._ahead = min(4 * self._ahead, _CHUNK)
-            self._chunk, self._chunk_at, start = (
-                memoryview(self.handle.read(offset, size)),
-                offset,
-                0,
-            )
+            self._chunk, self._chunk_at, start = self.handle.read(offset, size), offset, 0
         return self._chunk[start : start + length]
 
 

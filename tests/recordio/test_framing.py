@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuio.errors import FormatError, GpuioWarning
-from gpuio.recordio.framing import MAX_PAYLOAD, decode, encode, head_at, scan, split
+from gpuio.recordio.framing import (
+    MAX_PAYLOAD,
+    decode,
+    encode,
+    head_at,
+    scan,
+    split,
+    whole_at,
+)
 from gpuio.storage.local import LocalFile
 
 MAGIC = bytes.fromhex("0a23d7ce")
@@ -183,3 +191,14 @@ def test_damaged_bytes_give_a_payload_or_a_format_error(tail, at, value):
         decode(bytes(data))
     except FormatError as error:
         assert error.offset is not None  # noqa: PT017 -- no error is right, too
+
+
+def test_the_fast_path_takes_whole_records_only():
+    chunk = b"".join(GOOD)
+    assert whole_at(chunk, 0) == b"first"
+    assert whole_at(chunk, AT[2]) == b"third"
+    assert whole_at(chunk, AT[1]) is None  # in two parts
+    for at in (-AT[3], -8, 4, AT[3] - 4, AT[3], AT[3] + 100):
+        assert whole_at(chunk, at) is None
+    for cut in range(AT[2], AT[3]):
+        assert whole_at(chunk[:cut], AT[2]) is None
