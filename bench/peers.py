@@ -41,7 +41,7 @@ class Peer:
     ----------
     label : str             how results call it
     name : str              which of the worker's peers
-    work : dict             what the worker is to do: files, options
+    work : dict             what the worker is to do: files, options; "env": variables to set
     python : path           the Python that has the peer's library
 
     Attributes
@@ -57,7 +57,7 @@ class Peer:
         if not Path(python).exists():
             self.absent = "its Python is not there"
             return
-        env = dict(os.environ)
+        env = {**os.environ, **work.get("env", {})}
         if str(python) == sys.executable:
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
