@@ -40,7 +40,7 @@ class Normalisation:
             self.mean_image = np.ascontiguousarray(mean_image, np.float32)
             if dtype == "int8":
                 self.mean_image = tables.round_half_away(self.mean_image).astype(np.float32)
-        whole = tables.round_half_away(mean) * (dtype == "int8")
+        whole = tables.round_half_away(mean) if dtype == "int8" else np.zeros(len(mean))
         self._whole = whole.astype(np.int32)
         self._terms = tables.terms(*self._given)
 

@@ -23,6 +23,7 @@ from gpuio.pipeline.stats import Stats
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.lists import read_label_list
 from gpuio.recordio.uri import divide, expand
+from gpuio.sampling.convert import mxnet_float32
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.order import Order
 from gpuio.sampling.plan import Planner
@@ -129,7 +130,7 @@ def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] 
 
     def each(name: str) -> npt.NDArray[np.float32]:
         return np.array(
-            [getattr(options, f"{name}_{c}") for c in "rgba"[:channels]], dtype=np.float32
+            [mxnet_float32(getattr(options, f"{name}_{c}")) for c in "rgba"[:channels]], np.float32
         )
 
     return Output(
@@ -140,7 +141,7 @@ def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] 
         layout="NCHW",
         mean=each("mean"),
         std=each("std"),
-        scale=options.scale,
+        scale=float(mxnet_float32(options.scale)),
         mean_image=mean_image,
     )
 

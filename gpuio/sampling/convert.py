@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import numbers
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "each_path",
     "integer",
     "integer_list",
+    "mxnet_float32",
     "number",
     "optional",
     "positive",
@@ -146,3 +148,28 @@ def integer_list(value: Any) -> tuple[int, ...]:
     if isinstance(items, numbers.Integral):
         items = [items]
     return tuple(integer()(item) for item in items)
+
+
+_NUMBER_TEXT = re.compile(r"([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
+
+
+def mxnet_float32(value: float) -> np.float32:
+    """Return a number as MXNet's parser understands its text: whole and fraction rounded apart.
+
+    MXNet takes every option as ``str(value)`` and adds float32(whole part) and float32(fraction);
+    1.195 thereby becomes another float32 than the nearest one.
+    """
+    found = _NUMBER_TEXT.fullmatch(str(float(value)))
+    if found is None:  # inf and nan
+        return np.float32(value)
+    sign, whole, fraction, exponent = found.groups()
+    made = np.float32(int(whole or 0))
+    if fraction:
+        made += np.float32(int(fraction) / 10 ** len(fraction))
+    power, scale = abs(int(exponent or 0)), np.float32(1)
+    for _ in range(power // 8):
+        scale *= np.float32(1e8)
+    for _ in range(power % 8):
+        scale *= np.float32(10)
+    made = made / scale if int(exponent or 0) < 0 else made * scale
+    return np.float32(-made if sign == "-" else made)
