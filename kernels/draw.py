@@ -140,11 +140,11 @@ def _crop_resized(state, s, row, h, w):
     area = np.float32(h * w)
     for _ in range(_TRIES):
         fraction = between(state, s.min_random_area, s.max_random_area)
-        ratio = between(state, s.min_aspect_ratio, s.max_aspect_ratio)
+        ratio = _ratio(state, s)
         target = np.float32(area * fraction)
         crop_h = _round_half_up(np.float32(math.sqrt(np.float32(target / ratio))))
         crop_w = _round_half_up(np.float32(math.sqrt(np.float32(target * ratio))))
-        if between(state, _ZERO, _ONE) > np.float32(0.5):
+        if between(state, _ZERO, _ONE) > np.float32(0.5) and not s.log_aspect:
             crop_h, crop_w = crop_w, crop_h
         if crop_h <= h and crop_w <= w:
             y = whole(state, 0, h - crop_h)
@@ -154,7 +154,35 @@ def _crop_resized(state, s, row, h, w):
                 return -EMPTY, 0
             _window(row, inter, y, x, crop_h, crop_w)
             return crop_h, crop_w
+    if s.log_aspect:
+        return _crop_largest(state, s, row, h, w)
     return 0, 0
+
+
+@njit(nogil=True)
+def _ratio(state, s):
+    """Draw an aspect ratio, width over height."""
+    low, high = s.min_aspect_ratio, s.max_aspect_ratio
+    if not s.log_aspect:
+        return between(state, low, high)
+    low, high = np.float32(math.log(low)), np.float32(math.log(high))
+    return np.float32(math.exp(between(state, low, high)))
+
+
+@njit(nogil=True)
+def _crop_largest(state, s, row, h, w):
+    """Take the largest centred window of an aspect ratio in the range, as torchvision does."""
+    ratio = np.float32(np.float32(w) / np.float32(h))
+    crop_h, crop_w = np.int64(h), np.int64(w)
+    if ratio < s.min_aspect_ratio:
+        crop_h = min(_round_half_up(np.float32(np.float32(w) / s.min_aspect_ratio)), h)
+    elif ratio > s.max_aspect_ratio:
+        crop_w = min(_round_half_up(np.float32(np.float32(h) * s.max_aspect_ratio)), w)
+    if crop_h < 1 or crop_w < 1:
+        return -EMPTY, 0
+    inter = _interpolation(state, s.inter_method, crop_h, crop_w, s.height, s.width)
+    _window(row, inter, (h - crop_h) // 2, (w - crop_w) // 2, crop_h, crop_w)
+    return crop_h, crop_w
 
 
 @njit(nogil=True)

@@ -46,6 +46,7 @@ SETTINGS = np.dtype(
         ("pad", np.int64),
         ("fill_value", np.int64),
         ("rand_crop", np.int64),
+        ("log_aspect", np.int64),  # draw the aspect ratio as torchvision, not as MXNet
         ("area_on", np.int64),  # random_resized_crop has a range to draw from
         ("max_crop_size", np.int64),
         ("min_crop_size", np.int64),

@@ -11,6 +11,8 @@ from gpuio.errors import OptionError
 
 __all__ = ["array_backend", "open_backend"]
 
+_GPU_ONLY = ("decoder", "decoders", "hw_decoder_load")
+
 _log = logging.getLogger("gpuio")
 
 
@@ -23,7 +25,7 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
         "auto" takes the GPU when a driver, CuPy and a decode engine are there, else the CPU, and
         logs in one line which and why.
     device_id : int         number of the GPU
-    settings                given to the backend
+    settings                given to the backend; decoder, decoders, hw_decoder_load to a GPU only
 
     Raises
     ------
@@ -33,20 +35,25 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
     from gpuio.backend.cpu import CpuBackend
 
     if name in ("cpu", "cpu_pinned"):
-        return CpuBackend(**settings)
+        return CpuBackend(**_of_a_cpu(settings))
     from gpuio.backend.probe import missing_for_gpu
 
     if name == "auto":
         gaps = missing_for_gpu(device_id)
         if gaps:
             _log.info("ctx='auto' takes the CPU: %s", gaps[0].what)
-            return CpuBackend(**settings)
+            return CpuBackend(**_of_a_cpu(settings))
         _log.info("ctx='auto' takes GPU %d", device_id)
     elif name != "gpu":
         raise OptionError(f"ctx: expected 'auto', 'cpu' or 'gpu', got {name!r}")
     from gpuio.backend.gpu import GpuBackend
 
     return GpuBackend(device_id, **settings)
+
+
+def _of_a_cpu(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that mean something to the CPU."""
+    return {name: value for name, value in settings.items() if name not in _GPU_ONLY}
 
 
 @functools.cache

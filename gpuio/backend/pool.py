@@ -7,6 +7,7 @@ a page fault every 4 KiB, some milliseconds a batch; used again it costs nothing
 
 from __future__ import annotations
 
+import importlib
 import math
 import threading
 import weakref
@@ -15,11 +16,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.errors import OptionError
 from gpuio.nd import NDArray
 
-__all__ = ["HostPool"]
+__all__ = ["HostPool", "element_type"]
 
 _ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+
+def element_type(name: str) -> np.dtype[Any]:
+    """Return the dtype that a name means; NumPy has no bfloat16, ml_dtypes has.
+
+    Raises
+    ------
+    OptionError         "bfloat16" without the package ml_dtypes
+    """
+    if name != "bfloat16":
+        return np.dtype(name)
+    try:
+        brain: np.dtype[Any] = np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    except ImportError as error:
+        raise OptionError(
+            "dtype: 'bfloat16' needs a NumPy dtype of that name: pip install ml_dtypes"
+        ) from error
+    return brain
 
 
 class _Lease:
@@ -69,7 +89,9 @@ class HostPool:
 
     def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> NDArray:
         """Return an array of undefined contents, aligned to 64 bytes, C order, host."""
-        dtype = np.dtype(dtype)
+        wanted = element_type(dtype) if isinstance(dtype, str) else np.dtype(dtype)
+        # an array interface cannot name the types of other packages
+        dtype = wanted if wanted.kind in "biufc" else np.dtype(f"u{wanted.itemsize}")
         size = math.prod(shape) * dtype.itemsize
         buffer = self._free.take(size + _ALIGNMENT)
         if buffer is None:
@@ -80,7 +102,8 @@ class HostPool:
         )
         finalizer = weakref.finalize(lease, self._free.give_back, buffer)
         finalizer.atexit = False
-        return np.asarray(lease).view(NDArray)
+        made: NDArray = np.asarray(lease).view(NDArray)
+        return made if wanted == dtype else made.view(wanted).view(NDArray)
 
     def close(self) -> None:
         """Let every free buffer go; buffers still held are let go with their arrays."""

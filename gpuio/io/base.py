@@ -90,10 +90,16 @@ class DataBatch:
     index : array, optional         uint64[batch], ids of the records
     bucket_key, provide_data, provide_label : optional, as in MXNet
 
+    Attributes
+    ----------
+    plan : PLAN[batch], optional    what an image iterator did to each row; host
+
     Raises
     ------
     AssertionError                  if data or label is neither None, list nor tuple
     """
+
+    plan: Any = None
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from gpuio.backend.pool import element_type
 from gpuio.errors import ClosedError, StateError
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import host_array
@@ -26,7 +27,7 @@ _STATE_VERSION = 1
 
 def _numpy_dtype(name: str) -> Any:
     """Return the NumPy type that provide_data states."""
-    return np.dtype(name).type
+    return element_type(name).type
 
 
 class ImageRecordIter(DataIter):
@@ -34,8 +35,11 @@ class ImageRecordIter(DataIter):
 
     A batch holds ``data[0]``, an array (batch_size, channels, height, width) of `dtype` in R, G, B
     (A) order; ``label[0]``, float32 (batch_size,) or (batch_size, label_width); ``pad``, the number
-    of rows at the end that do not belong to the epoch; and ``index``, uint64 (batch_size,), the ids
-    in the records' headers. Arrays live until you let them go; they are never overwritten.
+    of rows at the end that do not belong to the epoch; ``index``, uint64 (batch_size,), the ids in
+    the records' headers; and ``plan``, PLAN (batch_size,), what was done to each image (fields:
+    `gpuio.kernels.layout`; again: `gpuio.sampling.replay`). With layout='NHWC' the data are
+    (batch_size, height, width, channels). Arrays live until you let them go; they are never
+    overwritten.
 
     Raises
     ------
@@ -149,13 +153,15 @@ class ImageRecordIter(DataIter):
         backend = self._machine().backend
         label = backend.put(host_array(np.ascontiguousarray(labels)))
         backend.fence([made.data, label])  # made ahead, so seldom a wait; then any stream may read
-        return DataBatch(
+        batch = DataBatch(
             data=[made.data],
             label=[label],
             pad=made.pad,
             index=host_array(made.index),
             provide_data=None,
         )
+        batch.plan = made.plan
+        return batch
 
     def reset(self) -> None:
         """Go to the next epoch.

@@ -68,7 +68,14 @@ def _averaged(
 ) -> npt.NDArray[np.float32]:
     """Average the part's images as the options make them."""
     opened = open_pipeline(
-        attrs.evolve(options, mean_img="", dtype="float32", last_batch="pad", verbose=False)
+        attrs.evolve(
+            options,
+            mean_img="",
+            dtype="float32",
+            layout="NCHW",
+            last_batch="pad",
+            verbose=False,
+        )
     )
     total = np.zeros(options.data_shape, np.float32)
     count = 0

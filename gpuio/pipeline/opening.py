@@ -23,10 +23,11 @@ from gpuio.pipeline.stats import Stats
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.lists import read_label_list
 from gpuio.recordio.uri import divide, expand
-from gpuio.sampling.convert import mxnet_float32
+from gpuio.sampling.extra_options import GPU_ONLY
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.order import Order
 from gpuio.sampling.plan import Planner
+from gpuio.sampling.replay import normalisation
 from gpuio.storage.local import LocalFile
 
 __all__ = ["Opened", "open_pipeline"]
@@ -84,6 +85,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             options.ctx,
             max(options.device_id, 0),
             keep=options.prefetch_buffer + 2,
+            **{name: getattr(options, name) for name in GPU_ONLY},
         )
         opened.callback(backend.close)
         stats = Stats()
@@ -127,21 +129,16 @@ def _labels_of(options: ImageRecordOptions) -> LabelList | None:
 def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] | None) -> Output:
     """Return what an image is turned into."""
     channels, height, width = options.data_shape
-
-    def each(name: str) -> npt.NDArray[np.float32]:
-        return np.array(
-            [mxnet_float32(getattr(options, f"{name}_{c}")) for c in "rgba"[:channels]], np.float32
-        )
-
+    mean, std, scale = normalisation(options)
     return Output(
         channels=channels,
         height=height,
         width=width,
         dtype=options.dtype,
-        layout="NCHW",
-        mean=each("mean"),
-        std=each("std"),
-        scale=float(mxnet_float32(options.scale)),
+        layout=options.layout,
+        mean=mean,
+        std=std,
+        scale=scale,
         mean_image=mean_image,
     )
 

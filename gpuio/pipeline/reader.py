@@ -74,6 +74,7 @@ class RecordReader:
         self._label_width = options.label_width
         self._max_pixels = options.max_pixels
         self._channels = options.data_shape[0]
+        self._upright = options.exif == "apply" and self._channels != 4
 
     def read(self, positions: npt.NDArray[np.int64]) -> Records:
         """Read the records at `positions` of the table; -1 is a row without a record.
@@ -132,7 +133,7 @@ class RecordReader:
         if info.format == "unknown":
             info = self._sized_by_decoding(blob)
         check_size(info, self._max_pixels)
-        orientation = info.orientation if self._channels != 4 else 1
+        orientation = info.orientation if self._upright else 1
         made.blobs[row] = blob
         made.stored[row] = info.height, info.width
         made.orientation[row] = orientation

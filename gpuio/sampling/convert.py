@@ -24,10 +24,12 @@ __all__ = [
     "mxnet_float32",
     "number",
     "optional",
+    "pair",
     "positive",
     "shape",
     "switch",
     "text",
+    "within",
 ]
 
 _TRUE = frozenset({"true", "1", "t"})
@@ -82,6 +84,35 @@ def number(low: float | None = None, *, finite: bool = True) -> Callable[[Any], 
         if low is not None and made < low:
             raise ValueError(f"expected a number of at least {low}, got {made}")
         return made
+
+    return convert
+
+
+def within(low: float, high: float) -> Callable[[Any], float]:
+    """Return a converter to a float in [low, high]."""
+
+    def convert(value: Any) -> float:
+        made = number()(value)
+        if not low <= made <= high:
+            raise ValueError(f"expected a number in {low:g}..{high:g}, got {made:g}")
+        return made
+
+    return convert
+
+
+def pair(low: float, high: float) -> Callable[[Any], tuple[float, float]]:
+    """Return a converter to two floats a and b, low <= a <= b <= high, from a pair or its text."""
+
+    def convert(value: Any) -> tuple[float, float]:
+        items: Any = value
+        if isinstance(value, str):
+            items = [item for item in value.strip("()[] ").split(",") if item.strip()]
+        if not isinstance(items, (Sequence, np.ndarray)) or len(items) != 2:
+            raise ValueError(f"expected two numbers, got {value!r}")
+        first, last = (within(low, high)(item) for item in items)
+        if first > last:
+            raise ValueError(f"expected the smaller number first, got {value!r}")
+        return first, last
 
     return convert
 

@@ -14,6 +14,7 @@ import attrs
 from gpuio.errors import OptionError
 from gpuio.sampling import convert
 from gpuio.sampling.declare import option
+from gpuio.sampling.extra_options import GPU_ONLY, ExtraOptions
 
 __all__ = ["ImageRecordOptions"]
 
@@ -28,11 +29,16 @@ def _dtype(value: Any) -> str:
         return "float32"
     name = value if isinstance(value, str) else getattr(value, "__name__", None) or str(value)
     name = getattr(value, "name", name)
-    return convert.choice("float32", "float16", "uint8", "int8")(name)
+    return convert.choice("float32", "float16", "bfloat16", "uint8", "int8")(name)
 
 
-@attrs.frozen(kw_only=True)
-class ImageRecordOptions:
+def _inherited_last(_: type, fields: list[Any]) -> list[Any]:
+    """Let MXNet's options stand before those that are ours alone."""
+    return sorted(fields, key=lambda field: field.inherited)
+
+
+@attrs.frozen(kw_only=True, field_transformer=_inherited_last)
+class ImageRecordOptions(ExtraOptions):
     """The options of `ImageRecordIter`; each field's metadata holds its documentation."""
 
     # what is read
@@ -150,9 +156,10 @@ class ImageRecordOptions:
     dtype: str = option(
         "float32",
         _dtype,
-        "Type of the data: float32, float16, uint8 (raw pixels: mean, std and scale have no "
+        "Type of the data: float32, float16, bfloat16 (on the host the dtype of the package "
+        "ml_dtypes), uint8 (raw pixels: mean, std and scale have no "
         "effect) or int8 (the rounded mean is subtracted; std and scale have no effect).",
-        differs="float16 is ours.",
+        differs="float16 and bfloat16 are ours.",
     )
     data_name: str = option("data", convert.text, "Name of the data in provide_data.")
     label_name: str = option("softmax_label", convert.text, "Name of the labels in provide_label.")
@@ -344,6 +351,11 @@ class ImageRecordOptions:
                 "shuffle_chunk_size: works without path_imgidx only; with an index, shuffle=True "
                 "permutes all records"
             )
+
+        if self.ctx in ("cpu", "cpu_pinned"):
+            for field in attrs.fields(type(self)):
+                if field.name in GPU_ONLY and getattr(self, field.name) != field.default:
+                    raise OptionError(f"{field.name}: a setting of the GPU, but ctx={self.ctx!r}")
 
     @property
     def ending(self) -> str:

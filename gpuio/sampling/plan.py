@@ -52,6 +52,8 @@ def check_conflicts(options: ImageRecordOptions) -> None:
     if options.resize == 0:
         raise OptionError("resize: expected -1 (off) or at least 1 pixel, got 0")
     channels = options.data_shape[0]
+    if options.aspect_distribution != "uniform" and not options.random_resized_crop:
+        raise OptionError("aspect_distribution: belongs to random_resized_crop=True")
     colour = ("brightness", "contrast", "saturation", "random_h", "random_s", "random_l")
     for name in (*colour, "pca_noise"):
         if channels != 3 and getattr(options, name) != 0:
@@ -208,6 +210,7 @@ def _settings(options: ImageRecordOptions) -> npt.NDArray[np.void]:
     row["seed"] = np.uint64(seed % _SEEDS).astype(np.int64)
     row["height"], row["width"] = options.data_shape[1:]
     row["crop"] = _crop_kind(options)
+    row["log_aspect"] = options.aspect_distribution == "loguniform"
     row["resize_on"] = options.resize != -1
     row["jitter_on"] = max(row["brightness"], row["contrast"], row["saturation"]) > 0
     row["hls_on"] = any((options.random_h, options.random_s, options.random_l))

@@ -1,0 +1,182 @@
+"""ImageRecordIter's options beyond MXNet: form, EXIF, decoder settings, plans that are replayed."""
+
+import cv2
+import numpy as np
+import pytest
+from making import jpeg, photo, write_rec
+
+import gpuio as mx
+from gpuio.errors import OptionError
+from gpuio.sampling.replay import replay
+
+SIZES = [(60 + 3 * k, 80 - 2 * k) for k in range(10)]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Ten JPEG photos of several sizes."""
+    blobs = [jpeg(photo(*size, seed=k)) for k, size in enumerate(SIZES)]
+    return (*write_rec(tmp_path_factory.mktemp("photos"), blobs), blobs)
+
+
+def reader(files, **options):
+    base = {"data_shape": (3, 32, 24), "batch_size": 4, "verbose": False, "ctx": "cpu", "seed": 5}
+    rec, idx = files[:2]
+    return mx.io.ImageRecordIter(path_imgrec=rec, path_imgidx=idx, **{**base, **options})
+
+
+def epoch(files, **options):
+    """Return data, labels and pad of every batch of an epoch, copied."""
+    with reader(files, **options) as it:
+        return [(b.data[0].asnumpy(), b.label[0].asnumpy(), b.pad) for b in it]
+
+
+def same(ours, theirs):
+    return all(
+        a[0].tobytes() == b[0].tobytes() and a[1].tobytes() == b[1].tobytes() and a[2] == b[2]
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+BUSY = {"rand_crop": True, "rand_mirror": True, "resize": 40, "mean_r": 99, "std_g": 3}
+
+
+@pytest.mark.parametrize("ending", ["borrow", "pad", "partial", "discard"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int8"])
+def test_channels_last_are_the_same_values_in_another_order(photos, ending, dtype):
+    options = {**BUSY, "dtype": dtype, "last_batch": ending}
+    first, last = epoch(photos, **options), epoch(photos, layout="NHWC", **options)
+    assert len(first) == (2 if ending == "discard" else 3)
+    for (a, label_a, pad_a), (b, label_b, pad_b) in zip(first, last, strict=True):
+        assert b.flags.c_contiguous
+        assert np.array_equal(a.transpose(0, 2, 3, 1), b)
+        assert (pad_a, label_a.tolist()) == (pad_b, label_b.tolist())
+    assert len(first[-1][0]) == (2 if ending == "partial" else 4)
+
+
+def test_channels_last_are_described(photos):
+    with reader(photos, layout="NHWC") as it:
+        (data,) = it.provide_data
+        assert (data.shape, data.layout) == ((4, 32, 24, 3), "NHWC")
+        assert it.next().data[0].shape == data.shape
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_bad_record_leaves_zeros_in_either_layout(tmp_path, photos, layout):
+    blobs = [*photos[2][:3], b"no image", *photos[2][4:]]
+    files = write_rec(tmp_path, blobs)
+    got = epoch(files, layout=layout, on_error="skip", last_batch="pad", **BUSY)
+    assert [pad for *_, pad in got] == [1, 0, 2]
+    assert not got[0][0][3].any()
+    assert got[0][0][2].any()
+
+
+def test_a_mean_image_is_subtracted_in_either_layout(tmp_path, photos):
+    options = {"mean_img": str(tmp_path / "mean.nd"), "resize": 40, "rand_mirror": True}
+    epoch(photos, **options)
+    first = epoch(photos, **options)
+    last = epoch(photos, layout="NHWC", **options)
+    assert np.array_equal(first[0][0].transpose(0, 2, 3, 1), last[0][0])
+
+
+def test_a_mean_image_made_for_channels_last_is_the_same(tmp_path, photos):
+    for layout in ("NCHW", "NHWC"):
+        epoch(photos, mean_img=str(tmp_path / f"{layout}.nd"), resize=40, layout=layout)
+    assert (tmp_path / "NCHW.nd").read_bytes() == (tmp_path / "NHWC.nd").read_bytes()
+
+
+def test_bfloat16_is_the_rounded_float32(photos):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    with reader(photos, dtype="bfloat16", **BUSY) as it:
+        assert it.provide_data[0].dtype is ml_dtypes.bfloat16
+        batch = it.next()
+        assert batch.data[0].dtype == ml_dtypes.bfloat16
+        exact = epoch(photos, **BUSY)[0][0]
+        assert np.array_equal(batch.data[0].asnumpy(), exact.astype(ml_dtypes.bfloat16))
+
+
+def test_bfloat16_without_its_package_is_refused_by_name(photos, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(OptionError, match=r"dtype: 'bfloat16' .*pip install ml_dtypes"):
+        reader(photos, dtype="bfloat16")
+
+
+@pytest.mark.parametrize("options", [{"layout": "NHWC"}, {"aspect_distribution": "loguniform"}])
+def test_a_saved_state_goes_on_with_the_same_batches(photos, options):
+    options = {"shuffle": True, "random_resized_crop": True, "min_random_area": 0.2, **options}
+    options |= {"min_aspect_ratio": 0.5, "max_aspect_ratio": 2}
+    with reader(photos, **options) as it:
+        it.next()
+        state = it.state_dict()
+        rest = [batch.data[0].asnumpy() for batch in it]
+    with reader(photos, preprocess_threads=1, **options) as it:
+        it.load_state_dict(state)
+        again = [batch.data[0].asnumpy() for batch in it]
+    assert [a.tobytes() for a in rest] == [b.tobytes() for b in again]
+
+
+def turned(blob, orientation):
+    """Put an EXIF orientation into a JPEG."""
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + b"\0" * 7
+    body = b"Exif\0\0" + tiff
+    return blob[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + blob[2:]
+
+
+def test_an_exif_orientation_may_be_ignored(tmp_path, photos):
+    files = write_rec(tmp_path, [turned(blob, 6) for blob in photos[2]])
+    plain = epoch(photos, resize=40)
+    assert same(epoch(files, resize=40, exif="ignore"), plain)
+    upright = epoch(files, resize=40)
+    assert not same(upright, plain)
+
+
+@pytest.mark.parametrize(
+    "given", [{"decoder": "dali"}, {"decoders": 1}, {"hw_decoder_load": 0.9}], ids=str
+)
+def test_settings_of_a_gpu_are_refused_on_the_cpu_and_dropped_by_auto(photos, given, monkeypatch):
+    (name,) = given
+    with pytest.raises(OptionError, match=f"{name}: a setting of the GPU, but ctx='cpu'"):
+        reader(photos, **given)
+    monkeypatch.setattr("gpuio.backend.probe.missing_for_gpu", lambda _: [_Gap()])
+    assert same(epoch(photos, ctx="auto", **given, **BUSY), epoch(photos, **BUSY))
+
+
+class _Gap:
+    what = "no GPU"
+
+
+def test_settings_of_a_gpu_reach_its_backend(photos, monkeypatch):
+    seen = {}
+
+    def opened(name, device_id, **settings):
+        seen.update(settings, name=name, device_id=device_id)
+        raise OptionError("enough")
+
+    monkeypatch.setattr("gpuio.pipeline.opening.open_backend", opened)
+    with pytest.raises(OptionError, match="enough"):
+        reader(photos, ctx="gpu", decoder="dali", decoders=3, hw_decoder_load=0.5)
+    assert (seen["decoder"], seen["decoders"], seen["hw_decoder_load"]) == ("dali", 3, 0.5)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
+def test_a_row_of_the_plan_makes_the_batchs_image_again(photos, layout, dtype):
+    options = {"layout": layout, "dtype": dtype, "shuffle": True, "brightness": 0.3, **BUSY}
+    with reader(photos, **options) as it:
+        for batch in it:
+            assert batch.plan.shape == (4,)
+            for row in range(4):
+                blob = np.frombuffer(photos[2][int(batch.index[row])], np.uint8)
+                image = cv2.imdecode(blob, cv2.IMREAD_COLOR)
+                again = replay(image, batch.plan[row], it.options)
+                assert again.dtype == np.dtype(dtype)
+                assert np.array_equal(again, batch.data[0][row])
+
+
+def test_a_row_of_another_image_is_refused(photos):
+    with reader(photos, **BUSY) as it:
+        row = it.next().plan[0]
+        with pytest.raises(ValueError, match="does not fit the pixels"):
+            replay(np.zeros((8, 8, 3), np.uint8), row, it.options)

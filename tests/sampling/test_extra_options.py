@@ -1,0 +1,76 @@
+"""Options of our own: off by default, drawn apart from MXNet's, distributed as they say."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from tables import options
+
+from gpuio.errors import OptionError
+from gpuio.sampling.declare import describe
+from gpuio.sampling.extra_options import ExtraOptions
+from gpuio.sampling.options import ImageRecordOptions
+from gpuio.sampling.plan import Planner
+
+RRC = {
+    "random_resized_crop": True,
+    "min_random_area": 0.1,
+    "max_random_area": 0.3,
+    "min_aspect_ratio": 0.5,
+    "max_aspect_ratio": 2.0,
+}
+
+
+def draw(count=1, size=(375, 500), *, first=0, pass_index=0, **given):
+    """Return the plan of `count` images of one size."""
+    rows = np.arange(first, first + count)
+    heights, widths = (np.full(count, side, np.int32) for side in size)
+    planner = Planner(options(**{"data_shape": (3, 224, 224), **given}))
+    return planner.draw(heights, widths, np.full(count, pass_index), rows, rows)
+
+
+def test_they_stand_behind_mxnets_and_say_whose_they_are():
+    mine = {one["name"] for one in describe(ExtraOptions)}
+    every = [one["name"] for one in describe(ImageRecordOptions)]
+    assert set(every[-len(mine) :]) == mine
+    assert all(one["ours"] for one in describe(ExtraOptions))
+
+
+def test_a_loguniform_ratio_is_uniform_in_its_logarithm():
+    plan = draw(4000, (2000, 2000), aspect_distribution="loguniform", **RRC)
+    ratio = np.log(plan["crop_w"] / plan["crop_h"])
+    assert stats.kstest(ratio, stats.uniform(np.log(0.5), 2 * np.log(2)).cdf).pvalue > 0.01
+    area = plan["crop_w"].astype(float) * plan["crop_h"] / 2000**2
+    assert stats.kstest(area, stats.uniform(0.1, 0.2).cdf).pvalue > 0.01
+
+
+def test_a_loguniform_ratio_is_never_swapped():
+    wide = {**RRC, "min_aspect_ratio": 1.5, "aspect_distribution": "loguniform"}
+    plan = draw(200, (2000, 2000), **wide)
+    assert (plan["crop_w"] > plan["crop_h"]).all()
+
+
+def test_a_loguniform_ratio_takes_the_words_of_a_uniform_one():
+    size = (2000, 2000)  # every first try fits
+    ours = draw(50, size, rand_mirror=True, aspect_distribution="loguniform", **RRC)
+    theirs = draw(50, size, rand_mirror=True, **RRC)
+    assert np.array_equal(ours["mirror"], theirs["mirror"])
+    assert not np.array_equal(ours["crop_w"], theirs["crop_w"])
+
+
+@pytest.mark.parametrize(
+    ("size", "window"),
+    [((100, 1000), (100, 200)), ((1000, 100), (200, 100)), ((90, 100), (90, 100))],
+)
+def test_where_no_try_fits_the_largest_centred_crop_of_the_range_is_taken(size, window):
+    never = {**RRC, "min_random_area": 5.0, "max_random_area": 6.0}
+    row = draw(1, size, aspect_distribution="loguniform", **never)[0]
+    assert (row["crop_h"], row["crop_w"]) == window
+    assert (row["crop_y"], row["crop_x"]) == (
+        (size[0] - window[0]) // 2,
+        (size[1] - window[1]) // 2,
+    )
+
+
+def test_an_aspect_distribution_without_its_crop_is_refused():
+    with pytest.raises(OptionError, match="aspect_distribution: belongs to random_resized_crop"):
+        draw(aspect_distribution="loguniform")
