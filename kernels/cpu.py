@@ -126,7 +126,8 @@ def augment(pixels, row, normalisation, out, scratch):
     Parameters
     ----------
     pixels : uint8[src_h, src_w, C] or uint8[src_h, src_w]
-                            gray, B G R or B G R A; C order
+                            gray, B G R or B G R A; C order; rows at the bottom may be missing
+                            as `make_window` says
     row : PLAN[1]           a slice ``rows[i : i + 1]``; src_h and src_w are those of `pixels`
     normalisation : Normalisation
     out : storage(dtype)[C, H, W] or [H, W, C]

@@ -279,31 +279,40 @@ def _nearest(
 
 
 @inner
+def _reach(stop, src_h, dst_h):
+    """Return how many source rows the first `stop` rows of a resize read, or one or two more."""
+    return math.ceil(stop * (float(src_h) / float(dst_h))) + 2
+
+
+@inner
 def _window(rows, i, pixels, channels, height, width, out, taps, lanes, tail):
     """Find out what a row asks for and make its window; see `make_window`."""
     row = rows[i]
     if row.orient > 1 or row.warp_h > 0 or row.pad > 0 or row.fit1_h > 0 or row.fit2_h > 0:
-        return GENERAL
+        return GENERAL if pixels.size == row.src_h * row.src_w * channels else MISFIT
     y, x, h, w = row.crop_y, row.crop_x, row.crop_h, row.crop_w
     dst_h, dst_w, inter = row.resize_h, row.resize_w, row.resize_inter
     src_h, src_w, base = row.src_h, row.src_w, 0
-    if src_h < 1 or src_w < 1 or src_h * src_w * channels != pixels.size:
+    pitch = src_w * channels
+    if src_h < 1 or src_w < 1 or pixels.size > src_h * pitch or pixels.size % pitch != 0:
         return MISFIT
     if dst_h == 0:
         dst_h, dst_w = src_h, src_w
     if h < 1 or w < 1 or y < 0 or x < 0 or y + h > dst_h or x + w > dst_w:
         return MISFIT
-    pitch = src_w * channels
+    whole = pixels.size == src_h * pitch
+    if not whole and pixels.size < pitch * min(src_h, _reach(y + h, src_h, dst_h)):
+        return MISFIT
     if h != height or w != width:
         if dst_h != src_h or dst_w != src_w:
-            return GENERAL
+            return GENERAL if whole else MISFIT
         base = y * pitch + x * channels
         src_h, src_w, dst_h, dst_w, y, x = h, w, height, width, 0, 0
         inter = row.crop_inter
     same = dst_h == src_h and dst_w == src_w
     half = src_h == 2 * dst_h and src_w == 2 * dst_w  # OpenCV takes the mean of four there
     if not same and inter != NEAREST and (inter != BILINEAR or half):
-        return GENERAL
+        return GENERAL if whole else MISFIT
     need = max(height, width + 2, src_w + LOAD_BYTES // 4)
     if taps.size < 8 * need or lanes.size < 8 * need or tail.size < 4 * need:
         return -need
@@ -337,6 +346,8 @@ def make_window(rows, i, pixels, channels, height, width, out, taps, lanes, tail
     rows : PLAN[n]
     i : int                     the row to execute
     pixels : uint8[src_h * src_w * channels]
+                                rows at the bottom may be missing if the window does not read them:
+                                those at ceil((crop_y + crop_h) * src_h / resize_h) + 2 and below
     channels : {1, 3, 4}
     height, width : int         of the window
     out : uint8[height * width * 4]

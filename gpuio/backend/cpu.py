@@ -19,6 +19,7 @@ from gpuio.backend.protocol import Blob, Fault, Output
 from gpuio.decode.opencv import decode
 from gpuio.decode.shorten import shorten
 from gpuio.errors import DecodeError, GpuioError
+from gpuio.kernels.layout import BILINEAR
 from gpuio.nd import NDArray, host_array
 
 __all__ = ["CpuBackend"]
@@ -81,7 +82,7 @@ class CpuBackend:
         if scratch is None:
             scratch = self._mine.scratch = self._kernels.Scratch()
         faults = []
-        needed = _rows_needed(rows)
+        needed = _rows_needed(rows, output)
         storage = np.asarray(out)
         if storage.itemsize == 2:
             storage = storage.view(np.uint16)  # the kernels write halves as bit patterns
@@ -91,12 +92,14 @@ class CpuBackend:
                 continue
             row = rows[number : number + 1]
             try:
+                height, width = int(row["src_h"][0]), int(row["src_w"][0])
                 shorter = shorten(blob, needed[number]) if needed[number] else None
                 if shorter is not None:
-                    blob, row = shorter[0], row.copy()  # noqa: PLW2901
-                    row["src_h"] = shorter[1]
+                    blob, height = shorter  # noqa: PLW2901
+                    if row["resize_h"][0] == 0:  # the height means nothing else to such a plan
+                        row = row.copy()
+                        row["src_h"] = height
                 image = decode(blob, pixels.channels)
-                height, width = int(row["src_h"][0]), int(row["src_w"][0])
                 if image.shape[:2] != (height, width):
                     raise DecodeError(
                         f"header says {width}x{height} pixels, the decoded image has "
@@ -138,14 +141,21 @@ class CpuBackend:
         self._pool.close()
 
 
-def _rows_needed(rows: npt.NDArray[np.void]) -> list[int]:
+def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
     """Return how many rows of each decoded image its plan reads, from the top; 0 if it may be all.
 
-    A plan that crops the decoded image itself reads none below the crop, and the image's height
-    means nothing else to it; so decoding may stop there and the result is the same to the bit.
+    Decoding may stop there and the result is the same to the bit. This holds for plans that crop
+    the decoded image itself, or that the kernels execute as one window of a nearest or bilinear
+    resize of it.
     """
-    before = rows["resize_h"] | rows["warp_h"] | rows["pad"] | rows["fit1_h"]
-    reach = rows["crop_y"] + rows["crop_h"]
-    simple = (before == 0) & (rows["orient"] == 1) & (10 * reach < 9 * rows["src_h"])
-    needed: list[int] = np.where(simple, reach, 0).tolist()
+    src_h, resize_h = rows["src_h"], rows["resize_h"]
+    stop = rows["crop_y"] + rows["crop_h"]
+    plain = (rows["warp_h"] | rows["pad"] | rows["fit1_h"]) == 0
+    fits = (rows["crop_h"] == output.height) & (rows["crop_w"] == output.width)
+    halved = (src_h == 2 * resize_h) & (rows["src_w"] == 2 * rows["resize_w"])
+    window = fits & (rows["resize_inter"] <= BILINEAR) & ~halved
+    scale = src_h / np.maximum(resize_h, 1)
+    reach = np.where(resize_h == 0, stop, np.ceil(stop * scale).astype(np.int32) + 2)
+    use = plain & ((resize_h == 0) | window) & (rows["orient"] == 1) & (16 * reach < 15 * src_h)
+    needed: list[int] = np.where(use, reach, 0).tolist()
     return needed
