@@ -1,6 +1,7 @@
 """Marks: what needs a GPU is skipped without one, unless the job says that it must have one."""
 
 import os
+import signal
 
 import pytest
 
@@ -16,3 +17,9 @@ def pytest_collection_modifyitems(items):
     if gaps:
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=f"no usable GPU: {gaps[0].what}"))
+
+
+# a runner may start us with interrupts ignored (a background job of a shell): tests send some, and
+# what we start inherits the disposition
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
