@@ -30,7 +30,12 @@ COUNT, SIZE = 10, (128, 160)  # resize=64 halves them exactly
 ROUNDS = {
     "shuffled epochs": {
         "epochs": 3,
-        "resize": 64, "rand_crop": True, "rand_mirror": True, "shuffle": True, "seed": 5, **U8,
+        "resize": 64,
+        "rand_crop": True,
+        "rand_mirror": True,
+        "shuffle": True,
+        "seed": 5,
+        **U8,
     },
     "second of three parts": {"epochs": 2, "resize": 64, "num_parts": 3, "part_index": 1, **U8},
 }
