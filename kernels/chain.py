@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpuio.kernels import window
-from gpuio.kernels.layout import AREA, BILINEAR, LANCZOS4, NEAREST, PLAN
+from gpuio.kernels.layout import AREA, BILINEAR, LANCZOS4, NEAREST, PLAN, TRIANGLE
 
 __all__ = ["PlanError", "execute"]
 
@@ -119,6 +119,8 @@ def _warp(image, row, _name, cut, _scratch):
     from gpuio.kernels import warp
 
     height, width = int(row["warp_h"]), int(row["warp_w"])
+    if not NEAREST <= int(row["warp_inter"]) <= LANCZOS4:
+        raise PlanError(f"interpolation {int(row['warp_inter'])} of a warp is not one of 0 to 4")
     if width < 1:
         raise PlanError(f"warp to {height} x {width}")
     made = None
@@ -154,13 +156,15 @@ _STEPS = {"resize": _resize, "warp": _warp, "pad": _pad, "fit1": _resize, "fit2"
 
 def _resample(image, region, height, width, inter, cut, scratch):
     """Resize a region (y, x, h, w) of an image to height x width and keep a window of it."""
-    if not NEAREST <= inter <= LANCZOS4:
-        raise PlanError(f"interpolation {inter} is not one of 0 to 4")
+    if not NEAREST <= inter <= TRIANGLE:
+        raise PlanError(f"interpolation {inter} is not one of 0 to 5")
     h, w = region[2:]
     same = (h, w) == (height, width)
     half = (h, w) == (2 * height, 2 * width)
     if same or inter == NEAREST or (inter == BILINEAR and not half):
         _sample(image, region, height, width, inter, cut, scratch)
+    elif inter == TRIANGLE:
+        _filter_triangle(image, region, height, width, cut)
     elif inter in (BILINEAR, AREA) and h >= height and w >= width:
         _shrink(image, region, height, width, cut)
     else:
@@ -209,6 +213,19 @@ def _shrink(image, region, height, width, cut):
     y_taps = _gathered(area_taps(height, region[2]), np.arange(y, y + h))
     rows = np.empty((2, 4 * w), np.float32)
     resize.shrink(image.pixels, base, pitch, image.stride, *x_taps, *y_taps, out, rows)
+
+
+def _filter_triangle(image, region, height, width, cut):
+    """Resize as Pillow does."""
+    from gpuio.kernels.antialias import resize_triangle
+    from gpuio.kernels.taps import triangle_taps
+
+    y, x, h, w, mirror, out = cut
+    base, pitch = _start(image, region)
+    columns = np.arange(x, x + w)[:: -1 if mirror else 1]
+    x_taps = (table[columns] for table in triangle_taps(width, region[3]))
+    y_taps = (table[y : y + h] for table in triangle_taps(height, region[2]))
+    resize_triangle(image.pixels, base, pitch, image.stride, image.channels, *x_taps, *y_taps, out)
 
 
 def _gathered(taps, wanted):

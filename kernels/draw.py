@@ -15,7 +15,7 @@ import numpy as np
 from numba import from_dtype, njit, types
 
 from gpuio.kernels.jit import kernel
-from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, PLAN
+from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, PLAN, TRIANGLE
 from gpuio.kernels.settings import (
     CROP_RESIZED,
     CROP_SQUARE,
@@ -44,8 +44,15 @@ _ZERO, _ONE, _TWO, _FIVE = np.float32(0), np.float32(1), np.float32(2), np.float
 
 
 @njit(nogil=True)
-def _interpolation(state, method, h, w, new_h, new_w):
-    """Choose the interpolation from one size to another; method 10 takes a word."""
+def _interpolation(state, s, h, w, new_h, new_w):
+    """Choose the interpolation from one size to another."""
+    inter = _opencv(state, s.inter_method, h, w, new_h, new_w)
+    return TRIANGLE if s.antialias and inter == BILINEAR else inter
+
+
+@njit(nogil=True)
+def _opencv(state, method, h, w, new_h, new_w):
+    """Choose one of OpenCV's interpolations; method 10 takes a word."""
     if method == 9:
         if new_w > w and new_h > h:
             return CUBIC
@@ -74,7 +81,7 @@ def _resize(state, s, row, h, w):
         new_h, new_w = s.resize * h // w, np.int64(s.resize)
     else:
         new_h, new_w = np.int64(s.resize), s.resize * w // h
-    row.resize_inter = _interpolation(state, s.inter_method, h, w, new_h, new_w)
+    row.resize_inter = _interpolation(state, s, h, w, new_h, new_w)
     h, w = _grown(s, new_h, new_w)
     row.resize_h, row.resize_w = max(h, 0), w
     return h, w
@@ -105,8 +112,8 @@ def _affine(state, s, row, angles, h, w):
     m2 = np.float32((new_w - (m0 * np.float32(w) + m1 * np.float32(h))) / _TWO)
     m5 = np.float32((new_h - (m3 * np.float32(w) + m4 * np.float32(h))) / _TWO)
     out_h, out_w = np.int64(min(new_h, np.float32(1e9))), np.int64(min(new_w, np.float32(1e9)))
-    inter = _interpolation(state, s.inter_method, h, w, out_h, out_w)
-    row.warp_inter = BILINEAR if inter == AREA else inter  # as warpAffine takes it
+    inter = _interpolation(state, s, h, w, out_h, out_w)
+    row.warp_inter = BILINEAR if inter in (AREA, TRIANGLE) else inter  # as warpAffine takes it
     d0, d1, d2 = np.float64(m0), np.float64(m1), np.float64(m2)  # float() stays float32 here
     d3, d4, d5 = np.float64(m3), np.float64(m4), np.float64(m5)
     det = d0 * d4 - d1 * d3
@@ -149,7 +156,7 @@ def _crop_resized(state, s, row, h, w):
         if crop_h <= h and crop_w <= w:
             y = whole(state, 0, h - crop_h)
             x = whole(state, 0, w - crop_w)
-            inter = _interpolation(state, s.inter_method, crop_h, crop_w, s.height, s.width)
+            inter = _interpolation(state, s, crop_h, crop_w, s.height, s.width)
             if crop_h < 1 or crop_w < 1:
                 return -EMPTY, 0
             _window(row, inter, y, x, crop_h, crop_w)
@@ -180,7 +187,7 @@ def _crop_largest(state, s, row, h, w):
         crop_w = min(_round_half_up(np.float32(np.float32(h) * s.max_aspect_ratio)), w)
     if crop_h < 1 or crop_w < 1:
         return -EMPTY, 0
-    inter = _interpolation(state, s.inter_method, crop_h, crop_w, s.height, s.width)
+    inter = _interpolation(state, s, crop_h, crop_w, s.height, s.width)
     _window(row, inter, (h - crop_h) // 2, (w - crop_w) // 2, crop_h, crop_w)
     return crop_h, crop_w
 
@@ -197,7 +204,7 @@ def _crop_square(state, s, row, h, w):
         x = whole(state, 0, x)
     else:
         y, x = y // 2, x // 2
-    inter = _interpolation(state, s.inter_method, side, side, s.height, s.width)
+    inter = _interpolation(state, s, side, side, s.height, s.width)
     _window(row, inter, y, x, side, side)
     return side, side
 
@@ -205,7 +212,7 @@ def _crop_square(state, s, row, h, w):
 @njit(nogil=True)
 def _crop_fixed(state, s, row, h, w):
     """Take a window of the output's size, after enlarging an image that is smaller than it."""
-    inter = _interpolation(state, s.inter_method, h, w, s.height, s.width)
+    inter = _interpolation(state, s, h, w, s.height, s.width)
     if h < s.height:
         stretch = np.float32(np.float32(s.height) / np.float32(h))
         new_w = np.int64(min(np.float32(stretch * np.float32(w)), np.float32(1e9)))

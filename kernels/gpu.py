@@ -10,13 +10,13 @@ from gpuio.kernels.work import Work, structs
 
 __all__ = ["OPTIONS", "Work", "compile_only", "load", "source"]
 
-_FILES = ("resample.cu", "colour.cu", "augment.cu")
+_FILES = ("resample.cu", "antialias.cu", "colour.cu", "augment.cu")
 # products and sums stay two roundings, as on the CPU
 OPTIONS = ("--std=c++17", "--fmad=false")
 
 
 def source() -> str:
-    """Return the whole translation unit: the generated declarations, then the three files."""
+    """Return the whole translation unit: the generated declarations, then the files."""
     folder = Path(__file__).parent
     return structs() + "\n".join((folder / name).read_text() for name in _FILES)
 

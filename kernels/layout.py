@@ -27,9 +27,10 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["AREA", "BILINEAR", "CUBIC", "LANCZOS4", "NEAREST", "PLAN", "c_struct"]
+__all__ = ["AREA", "BILINEAR", "CUBIC", "LANCZOS4", "NEAREST", "PLAN", "TRIANGLE", "c_struct"]
 
 NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4 = range(5)  # MXNet's inter_method, OpenCV's own codes
+TRIANGLE = 5  # Pillow's bilinear, whose filter is as wide as the image shrinks; not for a warp
 
 PLAN = np.dtype(
     [

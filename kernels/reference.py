@@ -9,21 +9,21 @@ from __future__ import annotations
 import numpy as np
 
 from gpuio.kernels import tables
-from gpuio.kernels.layout import AREA, BILINEAR, NEAREST
-from gpuio.kernels.taps import area_taps, rounded_values, taps
+from gpuio.kernels.layout import AREA, BILINEAR, NEAREST, TRIANGLE
+from gpuio.kernels.taps import area_taps, rounded_values, taps, triangle_taps
 from gpuio.kernels.warp import warp_weights
 
 __all__ = ["augment", "hls", "jitter", "orient", "resize", "warp", "window"]
 
 
 def resize(image, height, width, method):
-    """Resize an image as OpenCV does.
+    """Resize an image as OpenCV does, with TRIANGLE as Pillow does.
 
     Parameters
     ----------
     image : uint8[h, w, C]
     height, width : int         of the result, >= 1
-    method : {0, 1, 2, 3, 4}    nearest, bilinear, bicubic, area, Lanczos
+    method : {0, 1, 2, 3, 4, 5} nearest, bilinear, bicubic, area, Lanczos; Pillow's bilinear
 
     Returns
     -------
@@ -40,6 +40,9 @@ def resize(image, height, width, method):
         method = AREA
     if method == AREA and h >= height and w >= width:
         return _shrink_area(image, height, width)
+    if method == TRIANGLE:
+        wide = _filter_triangle(image.transpose(1, 0, 2), width).transpose(1, 0, 2)
+        return _filter_triangle(wide, height)
     x_index, x_weight = taps(width, w, method, clamp=True)
     y_index, y_weight = taps(height, h, method, clamp=False)
     columns = np.clip(x_index, 0, w - 1)
@@ -62,6 +65,16 @@ def resize(image, height, width, method):
             summed += wide[rows[:, k]].astype(np.float32) * share[:, k, None, None]
         total[:, :rounded] = np.rint(summed).reshape(height, -1)[:, :rounded]
     return np.clip(total, 0, 255).reshape(height, width, -1).astype(np.uint8)
+
+
+def _filter_triangle(image, length):
+    """Resize the first axis."""
+    first, count, weight = triangle_taps(length, len(image))
+    total = np.full((length, *image.shape[1:]), 1 << 21, np.int32)
+    for k in range(weight.shape[1]):
+        source = np.where(k < count, first + k, 0)
+        total += image[source].astype(np.int32) * weight[:, k, None, None]
+    return np.clip(total >> 22, 0, 255).astype(np.uint8)
 
 
 def _shrink_area(image, height, width):

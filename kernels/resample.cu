@@ -1,12 +1,12 @@
 // Steps that move pixels: resizes, the warp, the border. Second part of the unit that
-// gpuio.kernels.gpu puts together: declarations, resample.cu, colour.cu, augment.cu.
+// gpuio.kernels.gpu puts together: declarations, resample.cu, antialias.cu, colour.cu, augment.cu.
 //
 // A view says, for one image, what a step reads and how. A pixel is held as ints, one a channel, in
 // B, G, R (, A) order; bytes between steps. The arithmetic is that of the functions of the same
 // names in the CPU kernels, one rounding an operation: compile with --fmad=false.
 
-// Kinds of a view: the five interpolations and what else a step may be.
-enum { NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4 };
+// Kinds of a view: the six interpolations and what else a step may be.
+enum { NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4, TRIANGLE };
 enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE };
 
 typedef unsigned char byte;

@@ -38,6 +38,7 @@ SETTINGS = np.dtype(
         ("max_pixels", np.int64),
         ("crop", np.int64),  # CROP_NONE: no augmenter at all
         ("inter_method", np.int64),
+        ("antialias", np.int64),  # bilinear resizes are TRIANGLE
         ("resize_on", np.int64),
         ("resize", np.int64),
         ("affine_on", np.int64),

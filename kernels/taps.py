@@ -15,7 +15,7 @@ import numpy as np
 
 from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4
 
-__all__ = ["area_taps", "fraction_weights", "rounded_values", "taps"]
+__all__ = ["area_taps", "fraction_weights", "rounded_values", "taps", "triangle_taps"]
 
 _f = np.float32
 _SIN45 = math.sqrt(0.5)
@@ -151,3 +151,43 @@ def area_taps(dst, src):
     share[(end - 1)[tail]] = (np.minimum(np.minimum(stop - last, 1), cell) / cell)[tail]
     share[(end - count)[head]] = ((first - start) / cell)[head]
     return to.astype(np.int32), source.astype(np.int32), share.astype(_f)
+
+
+@functools.lru_cache(maxsize=64)
+def triangle_taps(dst, src):
+    """Return the taps of one axis of Pillow's bilinear resize.
+
+    The filter is a triangle of support 1 in pixels of the larger grid: it widens as the image
+    shrinks, so that every source pixel takes part.
+
+    Parameters
+    ----------
+    dst, src : int                  length after and before, pixels, both >= 1
+
+    Returns
+    -------
+    first : int32[dst]              first source pixel of each pixel
+    count : int32[dst]              how many there are, all of them inside the image
+    weight : int32[dst, k]          fixed point, 22 bits, halves rounded up; zero from `count` on
+
+    Notes
+    -----
+    Filtered are the rows, then the columns; each result is ``(sum + 2^21) >> 22``, a byte. Pillow
+    13 takes the columns first where that is less work, and is then up to one level away. Source:
+    Pillow, src/libImaging/Resample.c (precompute_coeffs, normalize_coeffs_8bpc).
+    """
+    scale = src / dst
+    support = max(scale, 1.0)
+    centre = (np.arange(dst) + 0.5) * scale
+    first = np.maximum((centre - support + 0.5).astype(np.int64), 0)
+    stop = np.minimum((centre + support + 0.5).astype(np.int64), src)
+    count = stop - first
+    tap = np.arange(count.max())
+    distance = np.abs((tap + first[:, None] - centre[:, None] + 0.5) * (1.0 / support))
+    weight = np.where((distance < 1) & (tap < count[:, None]), 1 - distance, 0.0)
+    total = np.zeros(dst)
+    for k in tap:  # from the first to the last, as it rounds
+        total += weight[:, k]
+    share = weight / np.where(total == 0, 1, total)[:, None]
+    fixed = (0.5 + share * (1 << 22)).astype(np.int32)
+    return first.astype(np.int32), count.astype(np.int32), fixed

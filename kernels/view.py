@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST
-from gpuio.kernels.taps import rounded_values, taps
+from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, TRIANGLE
+from gpuio.kernels.taps import rounded_values, taps, triangle_taps
 
 __all__ = [
     "BORDER",
@@ -38,7 +38,8 @@ VIEW = np.dtype(
         ("target", np.uint64),  # where a stage writes its packed uint8[h, w, C]
         ("scale_y", np.float64),  # source pixels a destination pixel
         ("scale_x", np.float64),
-        ("taps_y", np.uint64),  # Lanczos: const int[dst][9], first source pixel and weights
+        ("taps_y", np.uint64),  # Lanczos: const int[dst][9], first source pixel and weights;
+        # triangle: const int, the most taps k, and [dst][2 + k], first, count, weights
         ("taps_x", np.uint64),  # the same for columns; warp: const short[1024][k * k]
         ("kind", np.int32),
         ("src_h", np.int32),
@@ -80,9 +81,9 @@ def oriented(rows, addresses, channels):
     return views
 
 
-def known(inter):
-    """Say which interpolations are one of the five."""
-    return (inter >= NEAREST) & (inter <= LANCZOS4)
+def known(inter, last=TRIANGLE):
+    """Say which interpolations there are, the codes up to `last`."""
+    return (inter >= NEAREST) & (inter <= last)
 
 
 def settle(views, fields, base):
@@ -115,6 +116,13 @@ class Taps:
                     self._add(key, np.concatenate([index[:, :1], weight], 1, dtype=np.int32))
                 views[f"taps_{axis}"][k] = self._offsets[key] | OPEN
 
+        for k in np.flatnonzero(views["kind"] == TRIANGLE).tolist():
+            for axis, size in (("y", "h"), ("x", "w")):
+                key = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]))
+                if key not in self._offsets:
+                    self._add(key, _packed(*triangle_taps(*key)))
+                views[f"taps_{axis}"][k] = self._offsets[key] | OPEN
+
     def warp(self, views):
         """Give each view of a warp the weights of its interpolation."""
         for method in np.unique(views["inter"]).tolist():
@@ -131,6 +139,12 @@ class Taps:
         self._offsets[key] = self._size
         self.parts.append(flat)
         self._size += flat.size
+
+
+def _packed(first, count, weight):
+    """Return the taps of a triangle as one table, int32[1 + dst * (2 + k)]."""
+    rows = np.concatenate([first[:, None], count[:, None], weight], 1, dtype=np.int32)
+    return np.concatenate([np.array([weight.shape[1]], np.int32), rows.reshape(-1)])
 
 
 def _resize(views):

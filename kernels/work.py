@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuio.kernels import tables
-from gpuio.kernels.layout import c_struct
+from gpuio.kernels.layout import LANCZOS4, TRIANGLE, c_struct
 from gpuio.kernels.view import BORDER, COMMON, COPY, OPEN, VIEW, WARP, Taps, known, oriented, settle
 
 __all__ = ["JOB", "Launch", "Work", "structs"]
@@ -191,7 +191,10 @@ class Work:
                 height, width = height + 2 * rows["pad"], width + 2 * rows["pad"]
                 continue
             on = rows[f"{name}_h"] > 0
-            bad |= on & ((rows[f"{name}_w"] < 1) | ~known(rows[f"{name}_inter"]))
+            bad |= on & (
+                (rows[f"{name}_w"] < 1)
+                | ~known(rows[f"{name}_inter"], LANCZOS4 if name == "warp" else TRIANGLE)
+            )
             height = np.where(on, rows[f"{name}_h"], height)
             width = np.where(on, rows[f"{name}_w"], width)
         y, x, h, w = (rows[f"crop_{name}"].astype(np.int64) for name in "yxhw")

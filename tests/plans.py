@@ -50,7 +50,7 @@ def random_plan(rng, height, width, out_h, out_w, steps, inters=(0, 1)):
         row["warp"] = cos, -sin, rng.uniform(-9, width), sin, cos, rng.uniform(-9, height)
         height, width = map(int, rng.integers(1, 80, 2))
         row["warp_h"], row["warp_w"] = height, width
-        row["warp_inter"] = int(rng.choice([i for i in inters if i != 3] or [1]))
+        row["warp_inter"] = int(rng.choice([i for i in inters if i not in (3, 5)] or [1]))
     if wanted("pad"):
         row["pad"], row["fill"] = rng.integers(1, 9), rng.integers(0, 256)
         height, width = height + 2 * int(row["pad"][0]), width + 2 * int(row["pad"][0])

@@ -55,6 +55,14 @@ class ExtraOptions:
     )
 
     # geometry
+    antialias: bool = option(
+        False,
+        convert.switch,
+        "Resize as Pillow's and torchvision's bilinear, whose filter widens as the image shrinks, "
+        "wherever inter_method means bilinear (1, or 9 and 10 where they choose it): resize, the "
+        "resized crops and the enlargement of small images; not in the affine step.",
+        ours=True,
+    )
     aspect_distribution: str = option(
         "uniform",
         convert.choice("uniform", "loguniform"),

@@ -52,6 +52,10 @@ def check_conflicts(options: ImageRecordOptions) -> None:
     if options.resize == 0:
         raise OptionError("resize: expected -1 (off) or at least 1 pixel, got 0")
     channels = options.data_shape[0]
+    if options.antialias and options.inter_method not in (1, 9, 10):
+        raise OptionError(
+            f"antialias: belongs to bilinear resizes, but inter_method={options.inter_method}"
+        )
     if options.aspect_distribution != "uniform" and not options.random_resized_crop:
         raise OptionError("aspect_distribution: belongs to random_resized_crop=True")
     colour = ("brightness", "contrast", "saturation", "random_h", "random_s", "random_l")

@@ -84,9 +84,10 @@ def on_cpu(rows, pictures, shape, how):
         ({"resize", "crop", "mirror", "gain"}, (0, 1), 250),
         ({"resize", "crop", "jitter", "hls", "pca", "mirror"}, (1,), 150),
         ({"resize", "warp", "fit", "pad", "crop", "mirror", "orient"}, (0, 1, 2, 3, 4), 200),
-        (set(STEPS), (0, 1, 2, 3, 4), 250),
+        (set(STEPS), (0, 1, 2, 3, 4, 5), 250),
+        ({"resize", "fit", "crop", "mirror", "orient", "pad"}, (5,), 150),
     ],
-    ids=["common", "colours", "geometry", "everything"],
+    ids=["common", "colours", "geometry", "everything", "antialias"],
 )
 def test_random_plans_give_the_bits_of_the_cpu_kernels(steps, inters, count):
     rng = np.random.default_rng(count)
@@ -102,7 +103,9 @@ def test_random_plans_give_the_bits_of_the_cpu_kernels(steps, inters, count):
 def test_random_plans_give_the_windows_of_the_reference():
     rng = np.random.default_rng(5)
     for _ in range(40):
-        rows, pictures, (height, width, channels), _ = random_case(rng, set(STEPS), (0, 1, 2, 3, 4))
+        rows, pictures, (height, width, channels), _ = random_case(
+            rng, set(STEPS), (0, 1, 2, 3, 4, 5)
+        )
         how = {
             "dtype": "uint8",
             "layout": "NHWC",

@@ -6,6 +6,7 @@ from scipy import stats
 from tables import options
 
 from gpuio.errors import OptionError
+from gpuio.kernels.layout import PLAN
 from gpuio.sampling.declare import describe
 from gpuio.sampling.extra_options import ExtraOptions
 from gpuio.sampling.options import ImageRecordOptions
@@ -74,3 +75,20 @@ def test_where_no_try_fits_the_largest_centred_crop_of_the_range_is_taken(size, 
 def test_an_aspect_distribution_without_its_crop_is_refused():
     with pytest.raises(OptionError, match="aspect_distribution: belongs to random_resized_crop"):
         draw(aspect_distribution="loguniform")
+
+
+@pytest.mark.parametrize("method", [1, 9, 10])
+def test_antialiasing_replaces_the_bilinear_resizes_and_nothing_else(method):
+    given = {"resize": 256, "inter_method": method, "max_rotate_angle": 9, "rand_mirror": True}
+    ours, theirs = draw(200, antialias=True, **given), draw(200, **given)
+    for name in PLAN.names:
+        if name in ("resize_inter", "fit1_inter", "fit2_inter", "crop_inter"):
+            assert np.array_equal(ours[name], np.where(theirs[name] == 1, 5, theirs[name]))
+        else:
+            assert np.array_equal(ours[name], theirs[name]), name
+    assert (theirs["resize_inter"] == 1).any() == (method != 9)
+
+
+def test_antialiasing_without_a_bilinear_resize_is_refused():
+    with pytest.raises(OptionError, match="antialias: belongs to bilinear resizes, .*method=2"):
+        draw(antialias=True, inter_method=2)
