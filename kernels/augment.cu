@@ -33,11 +33,12 @@ __device__ Pixel<C> window(const View& v, const Plan& plan, int y, int x) {
     case BORDER: return border<C>(v, plan, row, column);
     case WARP:
       switch (v.inter) {
-        case NEAREST: return warp<C, 1>(v, plan, row, column);
-        case CUBIC: return warp<C, 4>(v, plan, row, column);
-        case LANCZOS4: return warp<C, 8>(v, plan, row, column);
-        default: return warp<C, 2>(v, plan, row, column);
+        case NEAREST: return warp<C, 1>(v, plan, plan.warp, row, column);
+        case CUBIC: return warp<C, 4>(v, plan, plan.warp, row, column);
+        case LANCZOS4: return warp<C, 8>(v, plan, plan.warp, row, column);
+        default: return warp<C, 2>(v, plan, plan.warp, row, column);
       }
+    case TURN: return warp<C, 2>(v, plan, plan.turn, row, column);
     default: return common<C>(v, y, x);
   }
 }
@@ -57,22 +58,28 @@ __device__ void stage(const Job* job) {
   }
 }
 
-// Sum the gray values of a window as they are when contrast's turn comes.
+// Sum the gray values of a window as they are when contrast's turn comes: that of the jitter (slot
+// 0), or of tone step slot - 1.
 template <int C>
 __device__ void gray_sum(const Job* job) {
-  const int n = blockIdx.y, W = job->width, size = job->height * W;
+  const int n = blockIdx.y, W = job->width, size = job->height * W, tone = job->slot - 1;
   const View& v = ((const View*)job->views)[n];
   const Plan& plan = ((const Plan*)job->plans)[n];
-  if (v.source == 0 || !plan.jitter) return;
+  u64* sums = (u64*)job->sums + n * SUMS;
+  if (v.source == 0) return;
+  if (tone < 0 ? !plan.jitter : tone >= plan.tone_count || plan.tone_op[tone] != CONTRAST) return;
   int steps = 0;
-  while (plan.jitter_order[steps] != 1) steps++;
+  while (tone < 0 && plan.jitter_order[steps] != CONTRAST) steps++;
   u64 sum = 0;
   for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < size; i += gridDim.x * blockDim.x) {
     Pixel<C> p = common<C>(v, i / W, i % W);
-    jitter(p, plan, 0, size, steps);
+    if (tone < 0)
+      jitter(p, plan, 0, size, steps);
+    else
+      p = colour<C>(p, plan, sums, size, tone);
     sum += gray(p);
   }
-  atomicAdd((u64*)job->sums + n, sum);
+  atomicAdd(sums + job->slot, sum);
 }
 
 // float32 to the bits of a half or a bfloat16, rounded half to even.
@@ -135,9 +142,9 @@ __device__ void finish(const Job* job) {
   const Plan& plan = ((const Plan*)job->plans)[n];
   const float* terms = (const float*)job->terms + 12 * n;
   const float* centre = (const float*)job->mean_image;
-  const u64 sum = ((const u64*)job->sums)[n];
+  const u64* sums = (const u64*)job->sums + n * SUMS;
   const int count = size - first < V ? size - first : V;
-  const bool coloured = C >= 3 && (plan.jitter | plan.hls_on | plan.pca_on);
+  const bool coloured = C >= 3 && (plan.jitter | plan.hls_on | plan.pca_on | plan.tone_count);
   const T zero = {};
   alignas(16) T made[V * C];
   int y = first / W, x = first % W;
@@ -146,7 +153,12 @@ __device__ void finish(const Job* job) {
     Pixel<C> p;
     if (v.source != 0) {
       p = common<C>(v, y, plan.mirror ? W - 1 - x : x);
-      if (coloured) p = colour<C>(p, plan, sum, size);
+      if (coloured) p = colour<C>(p, plan, sums, size, plan.tone_count);
+      if (y >= plan.erase_y && y - plan.erase_y < plan.erase_h && x >= plan.erase_x &&
+          x - plan.erase_x < plan.erase_w) {
+#pragma unroll
+        for (int c = 0; c < C; c++) p.c[c] = plan.erase_value[c];
+      }
     }
 #pragma unroll
     for (int c = 0; c < C; c++) {

@@ -10,21 +10,48 @@ __device__ inline int gray(const Pixel<C>& p) {
   return (4899 * p.c[0] + 9617 * p.c[1] + 1868 * p.c[2] + 8192) >> 14;
 }
 
-// Brightness, contrast and saturation, the first `steps` of them in the plan's order.
+// Steps of a plan's tones; the first three are also those of its jitter.
+enum { BRIGHTNESS, CONTRAST, SATURATION, POSTERIZE, SOLARIZE };
+const int SUMS = 5;  // of gray values, an image: the jitter's, and one a tone step
+
+// Brightness, contrast or saturation by a factor; sum is that of the gray values, for contrast.
+template <int C>
+__device__ void adjust(Pixel<C>& p, int step, float alpha, u64 sum, int size) {
+  float rest = 1.0f - alpha;
+  if (step == SATURATION) {
+    float light = (float)gray(p) * rest;
+#pragma unroll
+    for (int c = 0; c < 3; c++) p.c[c] = round_byte(light + (float)p.c[c] * alpha);
+  } else {
+    float beta = step == CONTRAST ? rest * (float)((double)sum * (1.0 / size)) : 0.0f;
+#pragma unroll
+    for (int c = 0; c < C; c++) p.c[c] = round_byte((float)p.c[c] * alpha + beta);
+  }
+}
+
+// The first `steps` of brightness, contrast and saturation in the plan's order.
 template <int C>
 __device__ void jitter(Pixel<C>& p, const Plan& plan, u64 sum, int size, int steps) {
   for (int k = 0; k < steps; k++) {
     int step = plan.jitter_order[k];
-    float alpha = plan.jitter_gain[step], rest = 1.0f - alpha;
-    if (step == 2) {
-      float light = (float)gray(p) * rest;
+    adjust(p, step, plan.jitter_gain[step], sum, size);
+  }
+}
+
+// One tone step.
+template <int C>
+__device__ void tone(Pixel<C>& p, int step, float value, u64 sum, int size) {
+  if (step <= SATURATION) {
+    adjust(p, step, value, sum, size);
+    return;
+  }
+  int mask = 0xFF << (8 - (int)value);
 #pragma unroll
-      for (int c = 0; c < 3; c++) p.c[c] = round_byte(light + (float)p.c[c] * alpha);
-    } else {
-      float beta = step == 1 ? rest * (float)((double)sum * (1.0 / size)) : 0.0f;
-#pragma unroll
-      for (int c = 0; c < C; c++) p.c[c] = round_byte((float)p.c[c] * alpha + beta);
-    }
+  for (int c = 0; c < 3; c++) {
+    if (step == POSTERIZE)
+      p.c[c] &= mask;
+    else
+      p.c[c] = (float)p.c[c] >= value ? 255 - p.c[c] : p.c[c];
   }
 }
 
@@ -91,14 +118,17 @@ __device__ inline void shift_pca(Pixel<C>& p, const Plan& plan) {
     p.c[c] = (int)fminf(fmaxf((float)p.c[c] + plan.pca[c], 0.0f), 255.0f);
 }
 
-// Every change of colour that a plan asks for; sum is that of the gray values before contrast. A
-// call, not inlined: few plans have any, and thirty last steps would each hold a copy.
+// Every change of colour that a plan asks for, up to its first `tones` tone steps; sums are those of
+// the gray values before each contrast. A call, not inlined: few plans have any, and thirty last
+// steps would each hold a copy.
 template <int C>
-__device__ __noinline__ Pixel<C> colour(Pixel<C> p, const Plan& plan, u64 sum, int size) {
+__device__ __noinline__ Pixel<C> colour(Pixel<C> p, const Plan& plan, const u64* sums, int size,
+                                        int tones) {
   if constexpr (C >= 3) {
-    if (plan.jitter) jitter(p, plan, sum, size, 3);
+    if (plan.jitter) jitter(p, plan, sums[0], size, 3);
     if (plan.hls_on) shift_hls(p, plan);
     if (plan.pca_on) shift_pca(p, plan);
+    for (int k = 0; k < tones; k++) tone(p, plan.tone_op[k], plan.tone_arg[k], sums[1 + k], size);
   }
   return p;
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels import chain, finish, tables, window
+from gpuio.kernels import chain, extras, finish, tables, window
 
 __all__ = ["Normalisation", "Scratch", "augment"]
 
@@ -150,16 +150,25 @@ def augment(pixels, row, normalisation, out, scratch):
     normalisation.check(C, H, W)
     flat = np.asarray(out).reshape(-1)
     made = scratch.take_window(4 * H * W)
+    aimed, more = row, extras.wanted(row)
+    if more:
+        aimed = row.copy()
+        aimed["mirror"] *= row["turn_on"] == 0  # the turn comes before the flip
     source = np.require(pixels, np.uint8, "CW").reshape(-1)
-    code = window.make_window(row, 0, source, C, H, W, made, *scratch.work)
+    code = window.make_window(aimed, 0, source, C, H, W, made, *scratch.work)
     if code < 0:
         scratch.grow(-code)
-        code = window.make_window(row, 0, source, C, H, W, made, *scratch.work)
+        code = window.make_window(aimed, 0, source, C, H, W, made, *scratch.work)
     try:
         if code in (window.GENERAL, window.MISFIT):
-            chain.execute(source, row[0], C, H, W, made, scratch)
+            chain.execute(source, aimed[0], C, H, W, made, scratch)
+        if more:
+            made = extras.turn(row[0], H, W, made)
         if code != window.DONE:
             _colour(row[0], C, made.reshape(-1, 4))
+        if more:
+            extras.tone(row[0], C, made.reshape(-1, 4))
+            extras.erase(row[0], C, made.reshape(H, W, 4))
     except chain.PlanError as error:
         raise ValueError(f"the plan does not fit the pixels: {error}; plan row: {row[0]}") from None
     normalisation.write(made.view(np.uint32), row, flat, (C, H, W))

@@ -11,13 +11,21 @@ The steps, in order, each skipped where its field says so:
 4. fit1/2   up to two enlargements of an image smaller than the output     fit1_h == 0: skip
 5. crop     the window (crop_y, crop_x, crop_h, crop_w) of the image as it is now, resized to the
             output (H, W) with crop_inter if it is not already of that size
-6. jitter   brightness (0), contrast (1), saturation (2) in `jitter_order` jitter == 0: skip
-7. hls      add hls[0..2] to hue, lightness, saturation                    hls_on == 0: skip
-8. pca      add pca[0..2] to B, G, R                                       pca_on == 0: skip
-9. mirror   flip left to right                                             mirror == 0: skip
-10. normalise ``(p - mean) * (gain * scale / std) + shift * scale / std``, float32, one rounding an
+6. turn     one bilinear affine warp of the output's window onto itself    turn_on == 0: skip
+7. jitter   brightness (0), contrast (1), saturation (2) in `jitter_order` jitter == 0: skip
+8. hls      add hls[0..2] to hue, lightness, saturation                    hls_on == 0: skip
+9. pca      add pca[0..2] to B, G, R                                       pca_on == 0: skip
+10. tone    the first `tone_count` of tone_op with tone_arg, in order      tone_count == 0: skip
+11. mirror  flip left to right                                             mirror == 0: skip
+12. erase   fill (erase_y, erase_x, erase_h, erase_w) of the flipped window with the bytes
+            erase_value of B, G, R (, A) or gray                           erase_h == 0: skip
+13. normalise ``(p - mean) * (gain * scale / std) + shift * scale / std``, float32, one rounding an
             operation; gain and shift are this image's own, without `scale`: 1 and 0 = no change.
             uint8 is the byte itself, int8 ``clamp(p - round(mean))``
+
+MXNet has no turn, tone and erase. Tones: BRIGHTNESS, CONTRAST, SATURATION by a factor, as jitter
+makes them; POSTERIZE keeps the upper tone_arg bits of a byte, SOLARIZE inverts bytes of at least
+tone_arg; these two leave alpha alone.
 
 Images are uint8 between all steps, as MXNet rounds there; channels are B, G, R (, A) until the
 last step writes R, G, B (, A). Heights stand before widths, y before x.
@@ -27,10 +35,27 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["AREA", "BILINEAR", "CUBIC", "LANCZOS4", "NEAREST", "PLAN", "TRIANGLE", "c_struct"]
+__all__ = [
+    "AREA",
+    "BILINEAR",
+    "BRIGHTNESS",
+    "CONTRAST",
+    "CUBIC",
+    "LANCZOS4",
+    "NEAREST",
+    "PLAN",
+    "POSTERIZE",
+    "SATURATION",
+    "SOLARIZE",
+    "TONES",
+    "TRIANGLE",
+    "c_struct",
+]
 
 NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4 = range(5)  # MXNet's inter_method, OpenCV's own codes
 TRIANGLE = 5  # Pillow's bilinear, whose filter is as wide as the image shrinks; not for a warp
+BRIGHTNESS, CONTRAST, SATURATION, POSTERIZE, SOLARIZE = range(5)  # of tone_op
+TONES = 4  # at most, an image
 
 PLAN = np.dtype(
     [
@@ -67,6 +92,16 @@ PLAN = np.dtype(
         ("gain", np.float32),
         ("shift", np.float32),
         ("warp", np.float64, (6,)),  # destination to source, row major 2 x 3, as OpenCV inverts it
+        ("turn", np.float64, (6,)),  # the same, of the output's window
+        ("turn_on", np.int32),
+        ("tone_count", np.int32),
+        ("tone_op", np.int32, (TONES,)),
+        ("tone_arg", np.float32, (TONES,)),
+        ("erase_y", np.int32),
+        ("erase_x", np.int32),
+        ("erase_h", np.int32),
+        ("erase_w", np.int32),
+        ("erase_value", np.int32, (4,)),
     ],
     align=True,
 )

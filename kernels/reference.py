@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from gpuio.kernels import tables
-from gpuio.kernels.layout import AREA, BILINEAR, NEAREST, TRIANGLE
+from gpuio.kernels.layout import AREA, BILINEAR, NEAREST, POSTERIZE, SATURATION, TRIANGLE
 from gpuio.kernels.taps import area_taps, rounded_values, taps, triangle_taps
 from gpuio.kernels.warp import warp_weights
 
-__all__ = ["augment", "hls", "jitter", "orient", "resize", "warp", "window"]
+__all__ = ["augment", "hls", "jitter", "orient", "resize", "tone", "warp", "window"]
 
 
 def resize(image, height, width, method):
@@ -166,6 +166,19 @@ def jitter(image, order, gain):
     return image
 
 
+def tone(image, op, value):
+    """Change the tones of a B G R (A) image by one of the ops of `gpuio.kernels.layout`."""
+    if op <= SATURATION:
+        return jitter(image, [op], {op: value})
+    image = image.copy()
+    part = image[..., :3]
+    if op == POSTERIZE:
+        part &= np.uint8(0xFF << (8 - int(value)) & 0xFF)
+    else:
+        part[:] = np.where(part >= value, 255 - part, part)
+    return image
+
+
 def hls(image, shift):
     """Shift hue, lightness and saturation of a B G R (A) image."""
     f = np.float32
@@ -211,7 +224,7 @@ def _colour_of(hue, light, satur):
 
 
 def window(image, row, height, width):
-    """Execute a plan's row up to its mirror.
+    """Execute a plan's row up to its normalisation.
 
     Parameters
     ----------
@@ -235,6 +248,8 @@ def window(image, row, height, width):
                 image = resize(image, h, w, method)
     y, x, h, w = (row[f"crop_{part}"] for part in "yxhw")
     image = resize(image[y : y + h, x : x + w], height, width, row["crop_inter"])
+    if row["turn_on"]:
+        image = warp(image, row["turn"], height, width, BILINEAR, row["fill"])
     if row["jitter"]:
         image = jitter(image, row["jitter_order"], row["jitter_gain"])
     if row["hls_on"]:
@@ -243,7 +258,14 @@ def window(image, row, height, width):
         image = image.copy()
         moved = image[..., :3].astype(np.float32) + row["pca"].astype(np.float32)
         image[..., :3] = np.clip(np.trunc(moved), 0, 255).astype(np.uint8)
-    return image[:, ::-1] if row["mirror"] else image
+    for op, value in list(zip(row["tone_op"], row["tone_arg"], strict=True))[: row["tone_count"]]:
+        image = tone(image, op, value)
+    image = image[:, ::-1] if row["mirror"] else image
+    if row["erase_h"] > 0:
+        y, x, h, w = (row[f"erase_{part}"] for part in "yxhw")
+        image = image.copy()
+        image[y : y + h, x : x + w] = row["erase_value"][: image.shape[2]]
+    return image
 
 
 def augment(image, row, height, width, dtype, mean, std, scale, mean_image=None):

@@ -7,7 +7,7 @@
 
 // Kinds of a view: the six interpolations and what else a step may be.
 enum { NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4, TRIANGLE };
-enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE };
+enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN };
 
 typedef unsigned char byte;
 typedef unsigned long long u64;
@@ -248,8 +248,7 @@ __device__ Pixel<C> shrink_whole(const View& v, int y, int x) {
 
 // The affine warp: coordinates in 1/32 pixel, weights in 15 bits, K taps along an axis.
 template <int C, int K>
-__device__ Pixel<C> warp(const View& v, const Plan& plan, int y, int x) {
-  const double* m = plan.warp;
+__device__ Pixel<C> warp(const View& v, const Plan& plan, const double* m, int y, int x) {
   const int half = K == 1 ? 512 : 16, before = K > 1 ? K / 2 - 1 : 0;
   long long X = (long long)rint((m[1] * y + m[2]) * 1024.0) + half + (long long)rint(m[0] * x * 1024.0);
   long long Y = (long long)rint((m[4] * y + m[5]) * 1024.0) + half + (long long)rint(m[3] * x * 1024.0);

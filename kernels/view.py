@@ -16,6 +16,7 @@ __all__ = [
     "COMMON",
     "COPY",
     "OPEN",
+    "TURN",
     "VIEW",
     "WARP",
     "Taps",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 # kinds of a view beside the five interpolations
-COPY, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE = range(10, 16)
+COPY, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN = range(10, 17)
 
 COMMON = (COPY, NEAREST, BILINEAR, HALVE)  # what the last step can make
 OPEN = 1 << 63  # marks an offset where an address is to stand

@@ -16,8 +16,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuio.kernels import tables
-from gpuio.kernels.layout import LANCZOS4, TRIANGLE, c_struct
-from gpuio.kernels.view import BORDER, COMMON, COPY, OPEN, VIEW, WARP, Taps, known, oriented, settle
+from gpuio.kernels.layout import BILINEAR, CONTRAST, LANCZOS4, SOLARIZE, TONES, TRIANGLE, c_struct
+from gpuio.kernels.view import (
+    BORDER,
+    COMMON,
+    COPY,
+    OPEN,
+    TURN,
+    VIEW,
+    WARP,
+    Taps,
+    known,
+    oriented,
+    settle,
+)
 
 __all__ = ["JOB", "Launch", "Work", "structs"]
 
@@ -26,11 +38,12 @@ JOB = np.dtype(
         ("plans", np.uint64),  # const Plan*
         ("views", np.uint64),  # const View*
         ("terms", np.uint64),  # const float[n][3][4]: mean, factor, shift
-        ("sums", np.uint64),  # unsigned long long[n]: of the window's gray values
+        ("sums", np.uint64),  # unsigned long long[n][1 + TONES]: of the window's gray values
         ("mean_image", np.uint64),  # const float[C][H][W], or 0
         ("out", np.uint64),
         ("height", np.int32),
         ("width", np.int32),
+        ("slot", np.int32),  # which of an image's sums `gray_sum` makes
     ],
     align=True,
 )
@@ -129,7 +142,10 @@ class Work:
         at = [tables_address + start for start in self._starts]
         jobs["plans"], jobs["terms"], jobs["sums"] = at[1], at[2], at[3]
         jobs["mean_image"] = at[4] if self._mean_image is not None else 0
-        jobs["views"] = at[-1] + np.arange(len(jobs)) * views[0].nbytes
+        last = len(self._stages)
+        stage = np.minimum(np.arange(len(jobs)), last)
+        jobs["views"] = at[-1] + stage * views[0].nbytes
+        jobs["slot"] = np.maximum(np.arange(len(jobs)) - last, 0)
         jobs["out"], jobs["height"], jobs["width"] = out_address, self._height, self._width
         settle(views, ("source", "target"), scratch_address)
         settle(views, ("taps_y", "taps_x"), at[5])
@@ -151,14 +167,15 @@ class Work:
     def _parts(self):
         """Return the tables, addresses open: jobs, plans, terms, sums, mean image, taps, views.
 
-        Views of stages and of the last step lie one after the other, a job for each.
+        Views of stages and of the last step lie one after the other, a job for each; jobs of the
+        sums of tone steps follow.
         """
         count = len(self._rows)
         return [
-            np.zeros(len(self._stages) + 1, JOB),
+            np.zeros(len(self._stages) + 1 + TONES, JOB),
             self._rows,
             self._terms,
-            np.zeros(count, np.uint64),
+            np.zeros(count * (1 + TONES), np.uint64),
             np.zeros(0) if self._mean_image is None else self._mean_image,
             np.concatenate(self._taps.parts),
             np.stack([*self._stages, self._now]),
@@ -167,17 +184,20 @@ class Work:
     def _launches(self, jobs):
         """Return the launches: each stage, the sums, the last step."""
         count = len(self._rows)
-        args = [(np.uint64(jobs + k * JOB.itemsize),) for k in range(len(self._stages) + 1)]
+        args = [(np.uint64(jobs + k * JOB.itemsize),) for k in range(len(self._stages) + 1 + TONES)]
+        final = args[len(self._stages)]
         launches = []
-        for views, arg in zip(self._stages, args[:-1], strict=True):
+        for views, arg in zip(self._stages, args, strict=False):
             largest = int((views["h"].astype(np.int64) * views["w"]).max())
             blocks = min(max(-(-largest // _BLOCK), 1), 4096)
             launches.append(Launch(f"stage_{self._channels}", (blocks, count), (_BLOCK,), arg))
-        if self._rows["jitter"].any():
+        sums = [self._rows["jitter"].any(), *_contrasts(self._rows).any(0)]
+        for slot in np.flatnonzero(sums).tolist():  # a sum needs those before it
             name = f"gray_sum_{self._channels}"
-            launches.append(Launch(name, (_SUM_BLOCKS, count), (_BLOCK,), args[-1]))
+            arg = args[len(self._stages) + slot]
+            launches.append(Launch(name, (_SUM_BLOCKS, count), (_BLOCK,), arg))
         blocks = -(-self._height * self._width // (self._values * _BLOCK))
-        launches.append(Launch(f"finish_{self._kernel}", (blocks, count), (_BLOCK,), args[-1]))
+        launches.append(Launch(f"finish_{self._kernel}", (blocks, count), (_BLOCK,), final))
         return launches
 
     def _refuse(self):
@@ -200,8 +220,10 @@ class Work:
         y, x, h, w = (rows[f"crop_{name}"].astype(np.int64) for name in "yxhw")
         bad |= (h < 1) | (w < 1) | (y < 0) | (x < 0) | (y + h > height) | (x + w > width)
         bad |= ((h != self._height) | (w != self._width)) & ~known(rows["crop_inter"])
+        bad |= _odd(rows, self._height, self._width)
         if self._channels == 1:
             bad |= (rows["jitter"] != 0) | (rows["hls_on"] != 0) | (rows["pca_on"] != 0)
+            bad |= rows["tone_count"] != 0
         bad &= now["source"] != 0
         now["source"][bad] = 0
         return np.flatnonzero(bad).tolist()
@@ -223,8 +245,10 @@ class Work:
         now["y"], now["x"] = rows["crop_y"], rows["crop_x"]
         self._crop(~fits & alive)
         now["h"], now["w"] = self._height, self._width
+        self._turn((rows["turn_on"] != 0) & alive)
         # the last step knows the common kinds only, and reads a contrast's window twice
-        self._store(alive & ((rows["jitter"] != 0) | ~np.isin(now["kind"], COMMON)))
+        twice = (rows["jitter"] != 0) | _contrasts(rows).any(1)
+        self._store(alive & (twice | ~np.isin(now["kind"], COMMON)))
 
     def _aim(self, name, mine):
         """Let the view of some rows make step `name` of what it reads, all of it."""
@@ -254,6 +278,17 @@ class Work:
         now["dst_h"], now["dst_w"] = self._height, self._width
         now["inter"] = rows["crop_inter"]
         self._taps.resize(now, self._channels)
+        self._now[mine] = now
+
+    def _turn(self, mine):
+        """Let the view of some rows warp the window that they make."""
+        if not mine.any():
+            return
+        self._store(mine)
+        now = self._now[mine]
+        now["src_h"], now["src_w"] = self._height, self._width
+        now["kind"], now["inter"] = TURN, BILINEAR
+        self._taps.warp(now)
         self._now[mine] = now
 
     def _store(self, mine):
@@ -290,3 +325,19 @@ def _terms(rows, dtype, mean, std, scale):
     made[:, 1, : len(mean)] = (rows["gain"] * scale)[:, None] / std
     made[:, 2, : len(mean)] = (rows["shift"] * scale)[:, None] / std
     return made
+
+
+def _contrasts(rows):
+    """Say which tone steps change contrast, bool[n, TONES]."""
+    return (np.arange(TONES) < rows["tone_count"][:, None]) & (rows["tone_op"] == CONTRAST)
+
+
+def _odd(rows, height, width):
+    """Say which rows have a tone step or an erased rectangle that cannot be, bool[n]."""
+    count = rows["tone_count"]
+    unknown = (rows["tone_op"] < 0) | (rows["tone_op"] > SOLARIZE)
+    bad = (count < 0) | (count > TONES)
+    bad |= (unknown & (np.arange(TONES) < count[:, None])).any(1)
+    y, x, h, w = (rows[f"erase_{name}"].astype(np.int64) for name in "yxhw")
+    outside = (w < 1) | (y < 0) | (x < 0) | (y + h > height) | (x + w > width)
+    return bad | ((h > 0) & outside)

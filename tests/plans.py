@@ -5,6 +5,7 @@ import numpy as np
 from gpuio.kernels.layout import PLAN
 
 STEPS = ("resize", "warp", "pad", "fit", "crop", "jitter", "hls", "pca", "mirror", "orient", "gain")
+EXTRAS = ("turn", "tone", "erase")
 
 
 def plain(height, width):
@@ -74,6 +75,24 @@ def random_plan(rng, height, width, out_h, out_w, steps, inters=(0, 1)):
         row["hls_on"], row["hls"] = 1, rng.integers(-60, 61, 3)
     if wanted("pca"):
         row["pca_on"], row["pca"] = 1, rng.normal(0, 20, 3)
+    if wanted("turn"):
+        angle = rng.uniform(-3, 3)
+        cos, sin = np.cos(angle), np.sin(angle)
+        row["turn_on"], row["fill"] = 1, rng.integers(0, 256)
+        row["turn"] = cos, -sin, rng.uniform(-9, out_w), sin, cos, rng.uniform(-9, out_h)
+    if wanted("tone"):
+        ops = rng.integers(0, 5, 4)
+        row["tone_count"], row["tone_op"] = rng.integers(1, 5), ops
+        row["tone_arg"] = np.where(ops < 3, rng.uniform(0.2, 1.8, 4), rng.integers(0, 9, 4))
+        row["tone_arg"][0, ops == 4] = rng.uniform(0, 256)
+    if wanted("erase"):
+        h, w = int(rng.integers(1, out_h + 1)), int(rng.integers(1, out_w + 1))
+        row["erase_h"], row["erase_w"] = h, w
+        row["erase_y"], row["erase_x"] = (
+            rng.integers(0, out_h - h + 1),
+            rng.integers(0, out_w - w + 1),
+        )
+        row["erase_value"] = rng.integers(0, 256, 4)
     if wanted("gain"):
         row["gain"], row["shift"] = rng.uniform(0.5, 1.5), rng.normal(0, 20)
     return row

@@ -7,7 +7,7 @@ import subprocess
 import host_kernels
 import numpy as np
 import pytest
-from plans import STEPS, plain, random_plan
+from plans import EXTRAS, STEPS, plain, random_plan
 
 from gpuio.kernels import cpu, reference, tables
 from gpuio.kernels.gpu import compile_only, source
@@ -16,7 +16,7 @@ from gpuio.kernels.nvrtc import CompileError, compile_source, locate
 from gpuio.kernels.view import VIEW
 from gpuio.kernels.work import JOB, Work, structs
 
-COLOUR = {"jitter", "hls", "pca"}
+COLOUR = {"jitter", "hls", "pca", "tone"}
 
 
 def arena(nbytes):
@@ -86,8 +86,10 @@ def on_cpu(rows, pictures, shape, how):
         ({"resize", "warp", "fit", "pad", "crop", "mirror", "orient"}, (0, 1, 2, 3, 4), 200),
         (set(STEPS), (0, 1, 2, 3, 4, 5), 250),
         ({"resize", "fit", "crop", "mirror", "orient", "pad"}, (5,), 150),
+        ({"crop", "mirror", "jitter", *EXTRAS}, (1,), 200),
+        ({*STEPS, *EXTRAS}, (0, 1, 2, 3, 4, 5), 200),
     ],
-    ids=["common", "colours", "geometry", "everything", "antialias"],
+    ids=["common", "colours", "geometry", "everything", "antialias", "extras", "all"],
 )
 def test_random_plans_give_the_bits_of_the_cpu_kernels(steps, inters, count):
     rng = np.random.default_rng(count)
@@ -104,7 +106,7 @@ def test_random_plans_give_the_windows_of_the_reference():
     rng = np.random.default_rng(5)
     for _ in range(40):
         rows, pictures, (height, width, channels), _ = random_case(
-            rng, set(STEPS), (0, 1, 2, 3, 4, 5)
+            rng, {*STEPS, *EXTRAS}, (0, 1, 2, 3, 4, 5)
         )
         how = {
             "dtype": "uint8",
@@ -181,12 +183,23 @@ def test_rows_without_an_image_are_zero():
         ("orient", 9),
         ("resize_inter", 7),
         ("resize_w", 0),
+        ("warp_inter", 5),
+        ("tone_count", 5),
+        ("tone_op", 9),
+        ("erase_y", 20),
+        ("erase_w", 0),
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused_and_reads_nothing(field, value):
     picture = np.ones((20, 20, 3), np.uint8)
     rows = np.concatenate([plain(20, 20)] * 2)
     rows["resize_h"], rows["resize_w"] = 20, 20
+    rows["erase_h"], rows["erase_w"], rows["erase_value"] = 1, 1, 1
+    if field == "warp_inter":
+        rows["warp_h"], rows["warp_w"] = 20, 20
+        rows["warp"] = 1, 0, 0, 0, 1, 0
+    if field == "tone_op":
+        rows["tone_count"], rows["tone_arg"] = 1, 1
     rows[field][1] = value
     how = {"dtype": "uint8", "layout": "NCHW", "mean": [0] * 3, "std": [1] * 3, "scale": 1.0}
     ours, work, _ = execute(rows, [picture, picture], 20, 20, 3, **how)

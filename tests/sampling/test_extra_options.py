@@ -90,5 +90,5 @@ def test_antialiasing_replaces_the_bilinear_resizes_and_nothing_else(method):
 
 
 def test_antialiasing_without_a_bilinear_resize_is_refused():
-    with pytest.raises(OptionError, match="antialias: belongs to bilinear resizes, .*method=2"):
+    with pytest.raises(OptionError, match=r"antialias: belongs to bilinear resizes, .*method=2"):
         draw(antialias=True, inter_method=2)

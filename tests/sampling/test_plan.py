@@ -94,7 +94,8 @@ def test_one_row_is_what_it_always_was():
     row = draw(first=1000, pass_index=3, seed=42, data_shape=(3, 64, 96), **FULL)[0]
     found = {name: row[name].tolist() for name in PLAN.names}
     expected = json.loads((Path(__file__).parents[1] / "data/plan/row.json").read_text())
-    assert found == expected
+    assert {name: found.pop(name) for name in expected} == expected
+    assert not any(np.any(value) for value in found.values())  # steps that MXNet does not have
 
 
 def test_a_row_depends_on_seed_pass_and_record_alone():

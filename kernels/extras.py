@@ -1,0 +1,91 @@
+"""Steps that MXNet does not have, on a finished window of four bytes a pixel: turn, tone, erase.
+
+Modules of rare steps are imported, and so compiled, when a plan first needs them.
+"""
+
+# ruff: noqa: PLC0415 -- a rare step is compiled when a plan first needs it
+from __future__ import annotations
+
+import numpy as np
+
+from gpuio.kernels.chain import PlanError
+from gpuio.kernels.layout import BILINEAR, POSTERIZE, SATURATION, SOLARIZE, TONES
+
+__all__ = ["erase", "tone", "tone_table", "turn", "wanted"]
+
+
+def wanted(row):
+    """Say whether a row, PLAN[1], has any of these steps."""
+    return bool(row["turn_on"][0] or row["tone_count"][0] or row["erase_h"][0] > 0)
+
+
+def turn(row, height, width, window):
+    """Warp a window that is not flipped yet, and flip it then.
+
+    Parameters
+    ----------
+    row : PLAN[()]
+    height, width : int
+    window : uint8[height * width * 4]
+
+    Returns
+    -------
+    uint8[height * width * 4]       `window` itself where the row has no turn
+    """
+    if not row["turn_on"]:
+        return window
+    from gpuio.kernels import warp
+
+    made = np.empty_like(window)
+    weight = warp.warp_weights(BILINEAR)
+    matrix, fill, mirror = np.array(row["turn"]), int(row["fill"]), bool(row["mirror"])
+    warp.warp(
+        window, 4, height, width, matrix, weight, 2, fill, 0, 0, mirror, height, width, made
+    )  # fmt: skip
+    return made
+
+
+def tone(row, channels, pixels):
+    """Take the tone steps on uint8[n, 4], in place.
+
+    Raises
+    ------
+    PlanError       a step that is not known, or too many; or an image without colours
+    """
+    count = int(row["tone_count"])
+    if count == 0:
+        return
+    if channels == 1 or not 0 < count <= TONES:
+        raise PlanError(f"{count} tone steps on {channels} channels")
+    from gpuio.kernels import colour
+    from gpuio.kernels.table import look_up
+
+    for op, value in zip(row["tone_op"][:count].tolist(), row["tone_arg"][:count], strict=True):
+        if 0 <= op <= SATURATION:
+            gain = np.ones(3, np.float32)
+            gain[op] = value
+            colour.jitter(pixels, channels, np.array([op], np.int32), gain)
+        else:
+            look_up(pixels, tone_table(op, value))
+
+
+def tone_table(op, value):
+    """Return what POSTERIZE or SOLARIZE makes of each byte, uint8[256]."""
+    byte = np.arange(256)
+    if op == POSTERIZE and 0 <= value <= 8:
+        return (byte & (0xFF << (8 - int(value)))).astype(np.uint8)
+    if op == SOLARIZE:
+        return np.where(byte >= value, 255 - byte, byte).astype(np.uint8)
+    raise PlanError(f"tone step {op} by {value}")
+
+
+def erase(row, channels, window):
+    """Fill a rectangle of uint8[height, width, 4], in place."""
+    h = int(row["erase_h"])
+    if h <= 0:
+        return
+    y, x, w = (int(row[f"erase_{part}"]) for part in "yxw")
+    height, width = window.shape[:2]
+    if w < 1 or y < 0 or x < 0 or y + h > height or x + w > width:
+        raise PlanError(f"erasing y={y} x={x} h={h} w={w} of {height} x {width}")
+    window[y : y + h, x : x + w, :channels] = row["erase_value"][:channels].astype(np.uint8)

@@ -1,0 +1,111 @@
+"""Turn, tone and erase: what they do, the same from the CPU kernels as from the reference."""
+
+import numpy as np
+import pytest
+from plans import EXTRAS, STEPS, plain, random_plan
+
+from gpuio.kernels import cpu, reference
+from gpuio.kernels.layout import BRIGHTNESS, POSTERIZE, SOLARIZE
+
+
+def on_cpu(image, row, height, width):
+    """Return uint8[height, width, C], in the channel order of the image."""
+    C = image.shape[2]
+    made = cpu.Normalisation("uint8", [0] * C, [1] * C, 1.0, "NHWC")
+    out = np.zeros((height, width, C), np.uint8)
+    cpu.augment(image, row, made, out, cpu.Scratch())
+    return out[..., [2, 1, 0, 3][:C] if C > 1 else [0]]
+
+
+def picture(height=24, width=20, channels=3, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("steps", [EXTRAS, (*STEPS, *EXTRAS)], ids=["alone", "with the others"])
+def test_random_plans_give_the_bits_of_the_reference(steps):
+    rng = np.random.default_rng(len(steps))
+    for _ in range(150):
+        channels = int(rng.choice([1, 3, 4]))
+        height, width, h, w = map(int, rng.integers(1, 50, 4))
+        image = rng.integers(0, 256, (h, w, channels), dtype=np.uint8)
+        mine = set(steps) - ({"jitter", "hls", "pca", "tone"} if channels == 1 else set())
+        row = random_plan(rng, h, w, height, width, mine, (0, 1, 5))
+        theirs = reference.window(image, row[0], height, width)
+        assert np.array_equal(on_cpu(image, row, height, width), theirs), row
+
+
+def test_steps_that_are_zero_do_nothing():
+    row = plain(24, 20)
+    assert all(not np.any(row[name]) for name in row.dtype.names if name.startswith("erase"))
+    assert np.array_equal(on_cpu(picture(), row, 24, 20), picture())
+
+
+def test_a_turn_by_whole_pixels_moves_them_before_the_flip():
+    row = plain(24, 20)
+    row["turn_on"], row["turn"], row["fill"] = 1, (1, 0, 3, 0, 1, 0), 7
+    moved = np.full_like(picture(), 7)
+    moved[:, :17] = picture()[:, 3:]
+    assert np.array_equal(on_cpu(picture(), row, 24, 20), moved)
+    row["mirror"] = 1
+    assert np.array_equal(on_cpu(picture(), row, 24, 20), moved[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "expected"),
+    [
+        (POSTERIZE, 8, lambda p: p),
+        (POSTERIZE, 3, lambda p: p & 0xE0),
+        (POSTERIZE, 0, lambda p: p * 0),
+        (SOLARIZE, 256, lambda p: p),
+        (SOLARIZE, 100, lambda p: np.where(p >= 100, 255 - p, p)),
+        (SOLARIZE, 0, lambda p: 255 - p),
+        (BRIGHTNESS, 0.5, lambda p: np.rint(p * np.float32(0.5)).astype(np.uint8)),
+    ],
+)
+def test_tones_are_what_their_names_say(op, value, expected):
+    row = plain(24, 20)
+    row["tone_count"], row["tone_op"][0, 0], row["tone_arg"][0, 0] = 1, op, value
+    assert np.array_equal(on_cpu(picture(), row, 24, 20), expected(picture()))
+
+
+def test_tones_leave_alpha_alone_but_for_brightness_and_contrast():
+    row = plain(24, 20)
+    row["tone_count"], row["tone_op"][0, :2], row["tone_arg"][0, :2] = 2, (POSTERIZE, SOLARIZE), 1
+    image = picture(channels=4)
+    assert np.array_equal(on_cpu(image, row, 24, 20)[..., 3], image[..., 3])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_rectangle_of_the_flipped_window_is_erased(channels):
+    row = plain(24, 20)
+    row["erase_y"], row["erase_x"], row["erase_h"], row["erase_w"] = 2, 3, 5, 6
+    row["erase_value"], row["mirror"] = (10, 20, 30, 40), 1
+    image = picture(channels=channels)
+    expected = image[:, ::-1].copy()
+    expected[2:7, 3:9] = (10, 20, 30, 40)[:channels]
+    assert np.array_equal(on_cpu(image, row, 24, 20), expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"erase_h": 1, "erase_w": 1, "erase_y": 24}, "erasing y=24"),
+        ({"erase_h": 1}, "erasing"),
+        ({"tone_count": 5}, "5 tone steps"),
+        ({"tone_count": 1, "tone_op": 7}, "tone step 7"),
+        ({"tone_count": 1, "tone_op": POSTERIZE, "tone_arg": 9}, "tone step 3 by 9"),
+    ],
+)
+def test_a_step_that_does_not_fit_is_refused(fields, says):
+    row = plain(24, 20)
+    for name, value in fields.items():
+        row[name] = value
+    with pytest.raises(ValueError, match=says):
+        on_cpu(picture(), row, 24, 20)
+
+
+def test_a_tone_of_a_gray_image_is_refused():
+    row = plain(24, 20)
+    row["tone_count"] = 1
+    with pytest.raises(ValueError, match="on 1 channels"):
+        on_cpu(picture(channels=1), row, 24, 20)
