@@ -6,7 +6,10 @@ from random streams of its own, and the defaults give MXNet's batches to the bit
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
+import numpy as np
 
 from gpuio.sampling import convert
 from gpuio.sampling.declare import option
@@ -15,6 +18,22 @@ __all__ = ["GPU_ONLY", "ExtraOptions"]
 
 GPU_ONLY = ("decoder", "decoders", "hw_decoder_load")  # settings of the GPU backend
 _ON_A_CPU = " Without effect where ctx='auto' takes the CPU; an OptionError with ctx='cpu'."
+
+
+def _colour(value: Any) -> str | float | tuple[float, ...]:
+    """Return 'mean', 'random', a number in [0, 255], or one for each channel."""
+    byte = convert.within(0, 255)
+    value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    if isinstance(value, str) and value not in ("mean", "random"):
+        items: Any = [item for item in value.strip("()[] ").split(",") if item.strip()]
+        if not items:
+            raise ValueError(f"expected 'mean', 'random' or numbers, got {value!r}")
+        value = items if value.strip()[0] in "([" or len(items) > 1 else items[0]
+    if value in ("mean", "random"):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(byte(item) for item in value)
+    return byte(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -70,5 +89,60 @@ class ExtraOptions:
         "which also swaps the sides of every other crop; 'loguniform' as torchvision's "
         "RandomResizedCrop: uniform in the logarithm, never swapped, and where ten tries do not "
         "fit, the largest centred crop whose ratio is in the range.",
+        ours=True,
+    )
+
+    # policies of random operations
+    auto_augment: str | None = option(
+        None,
+        convert.optional(convert.choice("randaugment", "trivialaugment")),
+        "Random operations on the finished window, before mirror: 'randaugment' takes "
+        "auto_augment_num_ops of one magnitude, 'trivialaugment' one of a random magnitude, both "
+        "with torchvision's ranges, from: identity, shear_x, shear_y, translate_x, translate_y, "
+        "rotate, brightness, contrast, saturation, posterize, solarize (not sharpness, "
+        "autocontrast and equalize). An image's moves are joined into one bilinear warp, made "
+        "first, with fill_value outside; the others follow in the order drawn.",
+        ours=True,
+    )
+    auto_augment_num_ops: int | None = option(
+        None,
+        convert.optional(convert.integer(1, 4)),
+        "Operations an image with 'randaugment', 1 to 4. None means 2.",
+        ours=True,
+    )
+    auto_augment_magnitude: int | None = option(
+        None,
+        convert.optional(convert.integer(0, 30)),
+        "Magnitude of the operations with 'randaugment', 0 to 30. None means 9.",
+        ours=True,
+    )
+
+    # random erasing
+    erase_prob: float = option(
+        0.0,
+        convert.within(0.0, 1.0),
+        "Probability that a random rectangle of an image is erased (cutout): after mirror, before "
+        "the normalisation. 0 switches it off.",
+        ours=True,
+    )
+    erase_area: tuple[float, float] = option(
+        (0.02, 0.33),
+        convert.pair(0.0, 1.0),
+        "Smallest and largest part of the image that is erased.",
+        ours=True,
+    )
+    erase_ratio: tuple[float, float] = option(
+        (0.3, 3.3),
+        convert.pair(0.0, 1e6),
+        "Smallest and largest ratio of the erased rectangle, height over width, drawn uniformly in "
+        "its logarithm. Where ten tries do not fit, nothing is erased.",
+        ours=True,
+    )
+    erase_value: Any = option(
+        0.0,
+        _colour,
+        "What an erased pixel becomes, before the normalisation: a number, one for each channel "
+        "(R, G, B, A), 'mean' (mean_r to mean_a) or 'random' (one colour an image).",
+        unit="of 0..255",
         ours=True,
     )

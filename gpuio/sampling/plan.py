@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gpuio.errors import OptionError, RecordError
 from gpuio.kernels import settings as codes
 from gpuio.kernels.layout import PLAN
+from gpuio.sampling.extras import Extras
 from gpuio.sampling.options import ImageRecordOptions
 
 __all__ = ["Planner", "check_conflicts"]
@@ -122,6 +123,7 @@ class Planner:
         check_conflicts(options)
         from gpuio.kernels.draw import draw
 
+        self._extras = Extras(options)
         self._draw = draw
         self._options = options
         self._settings = _settings(options)
@@ -160,6 +162,7 @@ class Planner:
             np.ascontiguousarray(mx_index, np.int64),
             plan,
         )
+        self._extras.draw(plan, pass_index, record)
         return plan
 
     def faults(self, plan: npt.NDArray[np.void]) -> list[tuple[int, RecordError]]:
