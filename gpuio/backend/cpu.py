@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.backend import mixing
 from gpuio.backend.pool import HostPool
 from gpuio.backend.protocol import Blob, Fault, Output
 from gpuio.decode.opencv import decode
@@ -48,6 +49,7 @@ class CpuBackend:
 
     name = "cpu"
     device_id = 0
+    can_mix = True
 
     def __init__(self, keep: int = 6) -> None:
         # the compiled kernels are loaded here, at construction, not at the first batch
@@ -128,6 +130,13 @@ class CpuBackend:
             )
             self._normalisation = known
         return known[1]
+
+    def mix(self, data: NDArray, partner: npt.NDArray[np.int64], share: float, box: Any) -> None:
+        """Mix each row with its partner's, in place."""
+        if box is None:
+            mixing.weigh(data, partner, share)
+        else:
+            mixing.paste(data, partner, box[:4], box[4])
 
     def put(self, host: npt.ArrayLike) -> NDArray:
         """Return a host array as it is."""

@@ -65,6 +65,7 @@ class GpuBackend:
     """
 
     name = "gpu"
+    can_mix = False
 
     def __init__(
         self,
@@ -132,6 +133,11 @@ class GpuBackend:
                 return self._make(pixels, rows, output, out)
             except OutOfDeviceMemoryError as first:
                 return self._make_halves(pixels, rows, output, out, first)
+
+    def mix(self, data: Any, partner: npt.NDArray[np.int64], share: float, box: Any) -> None:
+        """Refuse: a GPU batch cannot be mixed yet."""
+        del data, partner, share, box
+        raise BackendError("mixup and cutmix are made on the CPU only: use ctx='cpu'")
 
     def put(self, host: npt.ArrayLike) -> Any:
         """Copy a host array to the device; returns at once after queueing the copy."""

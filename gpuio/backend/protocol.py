@@ -75,6 +75,7 @@ class Backend(Protocol):
 
     name: str
     device_id: int
+    can_mix: bool  # whether `mix` is there
 
     def share(self, batch_size: int, threads: int) -> int:
         """Return how many rows one `decode` + `augment` should take, 1 <= share <= batch_size."""
@@ -108,6 +109,18 @@ class Backend(Protocol):
         Returns
         -------
         list of Fault           rows that could not be made, zero-filled in `out`
+        """
+
+    def mix(self, data: Any, partner: npt.NDArray[np.int64], share: float, box: Any) -> None:
+        """Mix each row of a finished batch with its partner's, in place.
+
+        Parameters
+        ----------
+        data : array[B, ...]        from `allocate`
+        partner : int64[B]          a row that is its own partner stays as it is
+        share : float               of a row's own values, 0 to 1
+        box : None, or (y, x, height, width, layout)
+                                    what is taken from the partner instead, whole
         """
 
     def put(self, host: npt.ArrayLike) -> Any:

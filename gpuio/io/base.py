@@ -93,6 +93,7 @@ class DataBatch:
     Attributes
     ----------
     plan : PLAN[batch], optional    what an image iterator did to each row; host
+    mix : Mix, optional             how it mixed the rows: `gpuio.sampling.mix`
 
     Raises
     ------
@@ -100,6 +101,7 @@ class DataBatch:
     """
 
     plan: Any = None
+    mix: Any = None
 
     def __init__(
         self,

@@ -38,8 +38,9 @@ class ImageRecordIter(DataIter):
     of rows at the end that do not belong to the epoch; ``index``, uint64 (batch_size,), the ids in
     the records' headers; and ``plan``, PLAN (batch_size,), what was done to each image (fields:
     `gpuio.kernels.layout`; again: `gpuio.sampling.replay`). With layout='NHWC' the data are
-    (batch_size, height, width, channels). Arrays live until you let them go; they are never
-    overwritten.
+    (batch_size, height, width, channels); with num_classes the labels (batch_size, num_classes),
+    and ``mix`` says how mixup or cutmix made them. Arrays live until you let them go; they are
+    never overwritten.
 
     Raises
     ------
@@ -87,11 +88,12 @@ class ImageRecordIter(DataIter):
                 output.layout,
             )
         ]
-        width = options.label_width
+        width = options.num_classes or options.label_width
+        wide = width > 1 or options.num_classes is not None
         self.provide_label = [
             DataDesc(
                 options.label_name,
-                (options.batch_size,) if width == 1 else (options.batch_size, width),
+                (options.batch_size, width) if wide else (options.batch_size,),
                 np.float32,
                 "NCHW",
             )
@@ -149,7 +151,8 @@ class ImageRecordIter(DataIter):
             return self._batch
 
     def _to_batch(self, made: Made) -> DataBatch:
-        labels = made.label if self.options.label_width > 1 else made.label[:, 0]
+        wide = self.options.label_width > 1 or self.options.num_classes is not None
+        labels = made.label if wide else made.label[:, 0]
         backend = self._machine().backend
         label = backend.put(host_array(np.ascontiguousarray(labels)))
         backend.fence([made.data, label])  # made ahead, so seldom a wait; then any stream may read
@@ -160,7 +163,7 @@ class ImageRecordIter(DataIter):
             index=host_array(made.index),
             provide_data=None,
         )
-        batch.plan = made.plan
+        batch.plan, batch.mix = made.plan, made.mix
         return batch
 
     def reset(self) -> None:

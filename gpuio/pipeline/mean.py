@@ -73,6 +73,9 @@ def _averaged(
             mean_img="",
             dtype="float32",
             layout="NCHW",
+            num_classes=None,
+            mixup_alpha=0.0,
+            cutmix_alpha=0.0,
             last_batch="pad",
             verbose=False,
         )

@@ -24,6 +24,7 @@ from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.lists import read_label_list
 from gpuio.recordio.uri import divide, expand
 from gpuio.sampling.extra_options import GPU_ONLY
+from gpuio.sampling.mix import Mixer
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.order import Order
 from gpuio.sampling.plan import Planner
@@ -69,7 +70,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     """
     paths = expand(options.path_imgrec)
     idx_paths = divide(options.path_imgidx)
-    planner = Planner(options)
+    planner, mixer = Planner(options), Mixer(options)
     table = open_table(paths, idx_paths)
     order = Order(table, options)
     if order.n_records == 0:
@@ -88,6 +89,11 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             **{name: getattr(options, name) for name in GPU_ONLY},
         )
         opened.callback(backend.close)
+        if mixer.mixes and not backend.can_mix:
+            raise OptionError(
+                f"mixup_alpha, cutmix_alpha: not available on the {backend.name.upper()} yet: use "
+                "ctx='cpu', or mix the batches yourself"
+            )
         stats = Stats()
         pipeline = Pipeline(
             order,
@@ -99,6 +105,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             stats,
             threads=options.preprocess_threads,
             prefetch=options.prefetch_buffer,
+            mixer=mixer if options.num_classes is not None else None,
         )
         opened.pop_all()
     if options.verbose:

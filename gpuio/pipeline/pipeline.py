@@ -24,6 +24,7 @@ from gpuio.pipeline.ahead import Ahead
 from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
+from gpuio.sampling.mix import Mix, Mixer
 from gpuio.sampling.order import BatchOrder, Order
 from gpuio.sampling.plan import Planner
 
@@ -55,6 +56,8 @@ class Made:
     pad : int                                   rows at the end that are not this epoch's
     plan : PLAN[B]                              host
     faults : list of Fault                      rows that could not be made, zero-filled
+    mix : Mix or None                           how rows were mixed
+    mixed : bool                                whether mix and soft labels are done
     """
 
     place: Place
@@ -65,6 +68,8 @@ class Made:
     pad: int
     plan: npt.NDArray[np.void]
     faults: list[Fault]
+    mix: Mix | None = None
+    mixed: bool = False
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -108,6 +113,7 @@ class Pipeline:
     stats : Stats
     threads : int               that decode and augment
     prefetch : int              batches made ahead
+    mixer : Mixer, optional     makes soft labels and mixes images; the backend must be able to
     """
 
     def __init__(
@@ -122,11 +128,12 @@ class Pipeline:
         *,
         threads: int,
         prefetch: int,
+        mixer: Mixer | None = None,
     ) -> None:
         self.order, self.planner, self.reader = order, planner, reader
         self.backend, self.output = backend, output
         self.policy, self.stats = policy, stats
-        self.threads, self.prefetch = threads, prefetch
+        self.threads, self.prefetch, self.mixer = threads, prefetch, mixer
         self._stream: Stream | None = None
 
     def next(self, place: Place) -> Made:
@@ -143,6 +150,7 @@ class Pipeline:
         try:
             made = self._stream.next()
             self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))
+            self.mix(made)
         except BaseException as error:
             self.stop()  # an interrupt too: a half-gathered batch must not shift the ones after it
             error.add_note(
@@ -150,6 +158,36 @@ class Pipeline:
                 f"{place.pass_index} at record {place.start}"
             )
             raise
+        return made
+
+    def mix(self, made: Made) -> None:
+        """Mix a settled batch, once.
+
+        Raises
+        ------
+        RecordError         a label that is no class
+        """
+        mixer = self.mixer
+        if mixer is None or made.mixed:
+            return
+        present = made.plan["crop_h"] > 0
+        if self.policy.on_error == "zero":
+            present[[fault.row for fault in made.faults]] = False
+        wrong = mixer.wrong(made.label[:, 0], present)
+        if wrong is not None:
+            where = self.reader.place(int(made.order.position[wrong[0]]))
+            raise wrong[1].at(**where)  # type: ignore[arg-type]
+        mix = mixer.draw(made.place.pass_index, made.place.number, present)
+        made.label = mixer.soften(made.label[:, 0], present, mix)
+        if mix is not None:
+            box = None if mix.box is None else (*mix.box, self.output.layout)
+            self.backend.mix(made.data, mix.partner, mix.share, box)
+        made.mix, made.mixed = mix, True
+
+    def mix_early(self, made: Made) -> Made:
+        """Mix a batch ahead of its turn if nothing is left to settle."""
+        if not made.faults:
+            self.mix(made)
         return made
 
     def stop(self) -> None:
@@ -268,6 +306,11 @@ class Stream:
             workers=pipeline.threads,
             name="gpuio-make",
         )
+        self._mixed: Ahead[Made, Made] | None = None
+        if pipeline.mixer is not None:
+            self._mixed = Ahead(
+                pipeline.mix_early, _gathered(self._shares), depth=1, workers=1, name="gpuio-mix"
+            )
 
     def next(self) -> Made:
         """Wait for the next batch.
@@ -277,32 +320,47 @@ class Stream:
         GpuioError          what happened while the batch was read or made; the stream ends there
         """
         begun = time.perf_counter()
-        faults: list[Fault] = []
-        while True:
-            share, failed = next(self._shares)
-            faults += failed
-            if share.stop == len(share.loaded.records.blobs):
-                break
-        loaded = share.loaded
+        made = _gather(self._shares) if self._mixed is None else next(self._mixed)
         self.expected = _next_or_none(self._places)
-        self._stats.add(
-            batches=1, images=share.stop - loaded.order.pad, wait_s=time.perf_counter() - begun
-        )
-        return Made(
-            place=loaded.place,
-            order=loaded.order,
-            data=share.out,
-            label=loaded.records.labels,
-            index=loaded.records.index,
-            pad=loaded.order.pad,
-            plan=loaded.plan,
-            faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
-        )
+        self._stats.add(batches=1, images=len(made) - made.pad, wait_s=time.perf_counter() - begun)
+        return made
 
     def close(self) -> None:
         """Stop and join the threads; may be called twice."""
         self._loads.close()
         self._shares.close()
+        if self._mixed is not None:
+            self._mixed.close()
+
+
+def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> Made:
+    """Put the next batch together from its shares."""
+    faults: list[Fault] = []
+    while True:
+        share, failed = next(shares)
+        faults += failed
+        if share.stop == len(share.loaded.records.blobs):
+            break
+    loaded = share.loaded
+    return Made(
+        place=loaded.place,
+        order=loaded.order,
+        data=share.out,
+        label=loaded.records.labels,
+        index=loaded.records.index,
+        pad=loaded.order.pad,
+        plan=loaded.plan,
+        faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
+    )
+
+
+def _gathered(shares: Iterator[tuple[_Share, list[Fault]]]) -> Iterator[Made]:
+    """Put one batch after the other together, until the shares end."""
+    while True:
+        try:
+            yield _gather(shares)
+        except StopIteration:
+            return
 
 
 def _next_or_none(places: Iterator[Place]) -> Place | None:

@@ -146,3 +146,28 @@ class ExtraOptions:
         unit="of 0..255",
         ours=True,
     )
+
+    # labels, and mixtures of images
+    num_classes: int | None = option(
+        None,
+        convert.optional(convert.positive),
+        "Labels become rows of this many weights, float32 (batch_size, num_classes): 1 at the "
+        "record's class, a whole number from 0. Rows without an image become zeros.",
+        ours=True,
+    )
+    mixup_alpha: float = option(
+        0.0,
+        convert.number(0.0),
+        "Mix each image and its label with another's of the batch, by a share that is drawn for "
+        "the batch from Beta(v, v). Needs num_classes and a dtype of floats; made on the CPU only. "
+        "0 switches it off.",
+        ours=True,
+    )
+    cutmix_alpha: float = option(
+        0.0,
+        convert.number(0.0),
+        "Put a rectangle of another image of the batch into each, and weigh the labels by the "
+        "areas; the rectangle is drawn for the batch, its area by Beta(v, v). With mixup_alpha as "
+        "well, each batch takes one of the two, drawn. Needs what mixup_alpha needs.",
+        ours=True,
+    )

@@ -4,7 +4,8 @@
     image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     again = replay(image, batch.plan[3], it.options)     # equals batch.data[0][3] on the CPU
 
-A row may be changed first: without its mirror, say, or with another crop.
+A row may be changed first: without its mirror, say, or with another crop. What was
+done to whole batches (mixup, cutmix) is no part of it: see ``batch.mix``.
 """
 
 from __future__ import annotations

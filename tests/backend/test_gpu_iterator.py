@@ -7,7 +7,7 @@ from pictures import jpeg, picture
 from gpuio import recordio
 from gpuio.backend.gpu import GpuBackend
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
-from gpuio.errors import DecodeError
+from gpuio.errors import BackendError, DecodeError, OptionError
 from gpuio.io import ImageRecordIter
 
 pytest.importorskip("nvidia.nvimgcodec")
@@ -141,3 +141,22 @@ def test_closing_the_iterator_gives_the_devices_memory_back(tmp_path, devices):
     epochs(1, ctx="gpu", resize=40, **write(tmp_path))
     gc.collect()
     assert devices[0].used == 0
+
+
+def test_mixing_is_refused_at_construction(tmp_path, devices):
+    mixup = {"num_classes": COUNT, "mixup_alpha": 0.2}
+    with pytest.raises(OptionError, match="mixup_alpha, cutmix_alpha: not available on the GPU"):
+        epochs(ctx="gpu", resize=40, **write(tmp_path), **mixup)
+    backend = GpuBackend(device=devices[0], open_engine=lambda: NvImageCodecEngine(None, 1))
+    with pytest.raises(BackendError, match="on the CPU only"):
+        backend.mix(None, None, 0.5, None)
+    backend.close()
+
+
+def test_labels_of_classes_are_those_of_the_cpu(tmp_path, devices):
+    files = write(tmp_path)
+    ours = epochs(1, ctx="gpu", resize=40, num_classes=COUNT, **files)
+    theirs = epochs(1, ctx="cpu", resize=40, num_classes=COUNT, **files)
+    assert ours[0][1].shape == (8, COUNT)
+    for (_, label, _), (_, label_cpu, _) in zip(ours, theirs, strict=True):
+        assert label.tobytes() == label_cpu.tobytes()

@@ -180,3 +180,141 @@ def test_a_row_of_another_image_is_refused(photos):
         row = it.next().plan[0]
         with pytest.raises(ValueError, match="does not fit the pixels"):
             replay(np.zeros((8, 8, 3), np.uint8), row, it.options)
+
+
+MIXUP = {"num_classes": 10, "mixup_alpha": 0.8}
+CUTMIX = {"num_classes": 10, "cutmix_alpha": 1.0}
+EVERYTHING = {
+    "auto_augment": "randaugment",
+    "erase_prob": 0.5,
+    "antialias": True,
+    "random_resized_crop": True,
+    "min_random_area": 0.2,
+    "min_aspect_ratio": 0.5,
+    "max_aspect_ratio": 2,
+    "aspect_distribution": "loguniform",
+    "layout": "NHWC",
+    "rand_mirror": True,
+    "shuffle": True,
+    "mixup_alpha": 0.4,
+    "cutmix_alpha": 1.0,
+    "num_classes": 10,
+}
+EACH = [
+    MIXUP,
+    CUTMIX,
+    {**MIXUP, **CUTMIX, "dtype": "float16"},
+    {"erase_prob": 0.8, "erase_value": "random"},
+    {"auto_augment": "trivialaugment"},
+    {"antialias": True},
+    EVERYTHING,
+]
+
+
+@pytest.mark.parametrize("given", EACH, ids=lambda given: "-".join(given)[:50])
+def test_threads_share_sizes_and_read_ahead_change_nothing(photos, given):
+    busy = {"resize": 40, **given}
+    one = epoch(photos, preprocess_threads=1, prefetch_buffer=1, **busy)
+    assert same(one, epoch(photos, preprocess_threads=3, prefetch_buffer=5, **busy))
+    assert not same(one, epoch(photos, resize=40))
+
+
+@pytest.mark.parametrize("given", EACH, ids=lambda given: "-".join(given)[:50])
+def test_a_state_goes_on_with_the_same_extras(photos, given):
+    with reader(photos, resize=40, **given) as it:
+        for _ in it:
+            pass
+        it.reset()
+        it.next()
+        state = it.state_dict()
+        rest = [(b.data[0].asnumpy(), b.label[0].asnumpy(), b.pad) for b in it]
+    with reader(photos, resize=40, **given) as it:
+        it.load_state_dict(state)
+        assert same(rest, [(b.data[0].asnumpy(), b.label[0].asnumpy(), b.pad) for b in it])
+
+
+@pytest.mark.parametrize("given", [MIXUP, CUTMIX], ids=["mixup", "cutmix"])
+@pytest.mark.parametrize("ending", ["borrow", "pad", "partial"])
+def test_a_mixed_batch_is_a_mix_of_the_batch(photos, given, ending):
+    plain = epoch(photos, last_batch=ending, **BUSY)
+    with reader(photos, last_batch=ending, **BUSY, **given) as it:
+        (label,) = it.provide_label
+        assert label.shape == (4, 10)
+        assert label.dtype is np.float32
+        for (data, classes, pad), batch in zip(plain, it, strict=True):
+            mix, mixed = batch.mix, batch.data[0].asnumpy()
+            share = np.float32(mix.share)
+            rest = np.float32(1) - share
+            expected = data.copy()
+            other = np.flatnonzero(mix.partner != np.arange(len(data)))
+            if mix.box is None:
+                expected[other] = data[mix.partner[other]] * rest + data[other] * share
+            else:
+                y, x, h, w = mix.box
+                part = np.s_[:, :, y : y + h, x : x + w]
+                expected[part] = data[mix.partner][part]
+            assert np.array_equal(mixed, expected)
+            real = len(data) - (pad if ending == "pad" else 0)
+            soft = batch.label[0].asnumpy()
+            assert soft.dtype == np.float32
+            assert np.allclose(soft.sum(1), np.arange(len(data)) < real)
+            assert not soft[real:].any()
+            assert (mix.partner[real:] == np.arange(real, len(data))).all()
+            for row in range(real):
+                weight = np.zeros(10, np.float32)
+                weight[int(classes[row])] += share
+                weight[int(classes[mix.partner[row]])] += rest
+                assert np.allclose(soft[row], weight)
+            assert batch.pad == pad
+
+
+def test_classes_alone_make_labels_of_ones(photos):
+    for (_, classes, _), (_, soft, _) in zip(
+        epoch(photos), epoch(photos, num_classes=12), strict=True
+    ):
+        assert np.array_equal(soft, np.eye(12, dtype=np.float32)[classes.astype(int)])
+
+
+@pytest.mark.parametrize("policy", ["zero", "skip", "replace"])
+def test_a_bad_record_is_never_mixed_in(tmp_path, photos, policy):
+    blobs = [*photos[2][:2], photos[2][2][:200], *photos[2][3:]]
+    files = write_rec(tmp_path, blobs)
+    with reader(files, resize=40, on_error=policy, **MIXUP) as it:
+        batch = it.next()
+        soft, mix = batch.label[0].asnumpy(), batch.mix
+        bad = {"zero": 2, "skip": 3, "replace": None}[policy]
+        for row in range(4):
+            assert soft[row].sum() == pytest.approx(float(row != bad))
+            assert batch.data[0][row].any() == (row != bad)
+        if bad is not None:
+            assert mix.partner[bad] == bad
+
+
+def test_a_label_that_is_no_class_is_an_error_with_its_key(photos):
+    from gpuio.errors import RecordError
+
+    with reader(photos, num_classes=6) as it:
+        it.next()
+        with pytest.raises(RecordError, match=r"label 6 is no class: num_classes=6") as raised:
+            it.next()
+        assert raised.value.key == 6
+
+
+def test_mixing_is_refused_where_the_backend_cannot(photos, monkeypatch):
+    from gpuio.backend.cpu import CpuBackend
+
+    monkeypatch.setattr(CpuBackend, "can_mix", False)
+    with pytest.raises(OptionError, match=r"mixup_alpha, cutmix_alpha: not available on the CPU"):
+        reader(photos, **MIXUP)
+    assert epoch(photos, num_classes=10)[0][1].shape == (4, 10)
+
+
+def test_everything_at_once_is_replayed_but_for_the_mix(photos):
+    given = {**EVERYTHING, "mixup_alpha": 0, "cutmix_alpha": 0}
+    with reader(photos, **given) as it:
+        for batch in it:
+            assert batch.mix is None
+            for row in range(4):
+                blob = np.frombuffer(photos[2][int(batch.index[row])], np.uint8)
+                again = replay(cv2.imdecode(blob, cv2.IMREAD_COLOR), batch.plan[row], it.options)
+                assert np.array_equal(again, batch.data[0][row])
