@@ -2,8 +2,8 @@
 template <int C>
 __device__ Pixel<C> triangle(const View& v, int y, int x) {
   const int *table_y = (const int*)v.taps_y, *table_x = (const int*)v.taps_x;
-  const int* ty = table_y + 1 + y * (2 + table_y[0]);
-  const int* tx = table_x + 1 + x * (2 + table_x[0]);
+  const int* ty = table_y + 1 + y * table_y[0];
+  const int* tx = table_x + 1 + x * table_x[0];
   int total[C];
   for (int c = 0; c < C; c++) total[c] = 1 << 21;
   for (int i = 0; i < ty[1]; i++) {

@@ -217,15 +217,15 @@ def _shrink(image, region, height, width, cut):
 
 def _filter_triangle(image, region, height, width, cut):
     """Resize as Pillow does."""
-    from gpuio.kernels.antialias import resize_triangle
-    from gpuio.kernels.taps import triangle_taps
+    from gpuio.kernels.antialias import resize_triangle, triangle_table
 
     y, x, h, w, mirror, out = cut
     base, pitch = _start(image, region)
-    columns = np.arange(x, x + w)[:: -1 if mirror else 1]
-    x_taps = (table[columns] for table in triangle_taps(width, region[3]))
-    y_taps = (table[y : y + h] for table in triangle_taps(height, region[2]))
-    resize_triangle(image.pixels, base, pitch, image.stride, image.channels, *x_taps, *y_taps, out)
+    columns = triangle_table(width, region[3])[x : x + w][:: -1 if mirror else 1]
+    lines = triangle_table(height, region[2])[y : y + h]
+    resize_triangle(
+        image.pixels, base, pitch, image.stride, image.channels, columns, lines, out
+    )  # fmt: skip
 
 
 def _gathered(taps, wanted):

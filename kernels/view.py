@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, TRIANGLE
-from gpuio.kernels.taps import rounded_values, taps, triangle_taps
+from gpuio.kernels.taps import rounded_values, taps
 
 __all__ = [
     "BORDER",
@@ -40,7 +40,7 @@ VIEW = np.dtype(
         ("scale_y", np.float64),  # source pixels a destination pixel
         ("scale_x", np.float64),
         ("taps_y", np.uint64),  # Lanczos: const int[dst][9], first source pixel and weights;
-        # triangle: const int, the most taps k, and [dst][2 + k], first, count, weights
+        # triangle: const int, the length of a row, and rows of first, count, weights
         ("taps_x", np.uint64),  # the same for columns; warp: const short[1024][k * k]
         ("kind", np.int32),
         ("src_h", np.int32),
@@ -121,7 +121,10 @@ class Taps:
             for axis, size in (("y", "h"), ("x", "w")):
                 key = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]))
                 if key not in self._offsets:
-                    self._add(key, _packed(*triangle_taps(*key)))
+                    from gpuio.kernels.antialias import triangle_table  # noqa: PLC0415 -- compiles
+
+                    table = triangle_table(*key)
+                    self._add(key, np.append(np.int32(table.shape[1]), table))
                 views[f"taps_{axis}"][k] = self._offsets[key] | OPEN
 
     def warp(self, views):
@@ -140,12 +143,6 @@ class Taps:
         self._offsets[key] = self._size
         self.parts.append(flat)
         self._size += flat.size
-
-
-def _packed(first, count, weight):
-    """Return the taps of a triangle as one table, int32[1 + dst * (2 + k)]."""
-    rows = np.concatenate([first[:, None], count[:, None], weight], 1, dtype=np.int32)
-    return np.concatenate([np.array([weight.shape[1]], np.int32), rows.reshape(-1)])
 
 
 def _resize(views):

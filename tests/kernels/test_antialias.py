@@ -5,6 +5,7 @@ import pytest
 from plans import plain
 
 from gpuio.kernels import cpu, reference
+from gpuio.kernels.antialias import triangle_table
 from gpuio.kernels.layout import TRIANGLE
 from gpuio.kernels.taps import triangle_taps
 
@@ -80,3 +81,14 @@ def test_a_warp_has_no_such_interpolation():
     image = np.zeros((20, 20, 3), np.uint8)
     with pytest.raises(ValueError, match="interpolation 5 of a warp"):
         on_cpu(image, 20, 20, warp_h=20, warp_w=20, warp_inter=TRIANGLE)
+
+
+def test_compiled_taps_are_those_of_numpy():
+    rng = np.random.default_rng(4)
+    for dst, src in [(224, 224), (1, 1), *rng.integers(1, 700, (300, 2)).tolist()]:
+        first, count, weight = triangle_taps(dst, src)
+        table = triangle_table(dst, src)
+        assert np.array_equal(table[:, 0], first)
+        assert np.array_equal(table[:, 1], count)
+        assert np.array_equal(table[:, 2 : 2 + weight.shape[1]], weight)
+        assert not table[:, 2 + weight.shape[1] :].any()
