@@ -1,5 +1,8 @@
 """Options of our own: off by default, drawn apart from MXNet's, distributed as they say."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -92,3 +95,48 @@ def test_antialiasing_replaces_the_bilinear_resizes_and_nothing_else(method):
 def test_antialiasing_without_a_bilinear_resize_is_refused():
     with pytest.raises(OptionError, match=r"antialias: belongs to bilinear resizes, .*method=2"):
         draw(antialias=True, inter_method=2)
+
+
+def test_their_page_names_every_one_of_them():
+    page = (Path(__file__).parents[2] / "docs/beyond_mxnet.md").read_text()
+    names = [one["name"] for one in describe(ExtraOptions)]
+    assert [name for name in names if not re.search(rf"\b{name}\b", page)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "held"),
+    [
+        ("erase_area", "(0.1, 0.2)", (0.1, 0.2)),
+        ("erase_area", [0.1, 1], (0.1, 1.0)),
+        ("erase_value", "random", "random"),
+        ("erase_value", "7", 7.0),
+        ("erase_value", np.array([1, 2, 3]), (1.0, 2.0, 3.0)),
+        ("auto_augment", "None", None),
+        ("auto_augment_magnitude", "12", 12),
+        ("antialias", "True", True),
+        ("mixup_alpha", "0.2", 0.2),
+        ("hw_decoder_load", 1, 1.0),
+    ],
+)
+def test_they_take_texts_as_mxnets_do(name, given, held):
+    value = getattr(options(**{name: given, "ctx": "auto", "data_shape": (3, 8, 8)}), name)
+    assert value == held
+    assert type(value) is type(held)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        ("layout", "CHW", "layout: expected one of 'NCHW', 'NHWC', got 'CHW'"),
+        ("exif", True, "exif: expected one of 'apply', 'ignore', got True"),
+        ("decoder", "turbo", "decoder: expected one of 'auto', 'dali'"),
+        ("decoders", 0, "decoders: expected a whole number in 1.., got 0"),
+        ("hw_decoder_load", 1.5, "hw_decoder_load: expected a number in 0..1, got 1.5"),
+        ("auto_augment", "autoaugment", "auto_augment: expected one of 'randaugment'"),
+        ("erase_area", "", "erase_area: expected two numbers, got ''"),
+        ("erase_value", "", "erase_value: expected 'mean', 'random' or numbers, got ''"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name, given, says):
+    with pytest.raises(OptionError, match=re.escape(says)):
+        options(**{name: given, "ctx": "auto"})
