@@ -1,12 +1,15 @@
 """ImageRecordIter's options beyond MXNet: form, EXIF, decoder settings, plans that are replayed."""
 
+import gc
+import threading
+
 import cv2
 import numpy as np
 import pytest
 from making import jpeg, photo, write_rec
 
 import gpuio as mx
-from gpuio.errors import OptionError
+from gpuio.errors import OptionError, RecordError
 from gpuio.sampling.replay import replay
 
 SIZES = [(60 + 3 * k, 80 - 2 * k) for k in range(10)]
@@ -291,8 +294,6 @@ def test_a_bad_record_is_never_mixed_in(tmp_path, photos, policy):
 
 
 def test_a_label_that_is_no_class_is_an_error_with_its_key(photos):
-    from gpuio.errors import RecordError
-
     with reader(photos, num_classes=6) as it:
         it.next()
         with pytest.raises(RecordError, match=r"label 6 is no class: num_classes=6") as raised:
@@ -318,3 +319,33 @@ def test_everything_at_once_is_replayed_but_for_the_mix(photos):
                 blob = np.frombuffer(photos[2][int(batch.index[row])], np.uint8)
                 again = replay(cv2.imdecode(blob, cv2.IMREAD_COLOR), batch.plan[row], it.options)
                 assert np.array_equal(again, batch.data[0][row])
+
+
+def ours():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("gpuio-")]
+
+
+@pytest.mark.parametrize("how", ["close", "drop", "reset"])
+def test_the_thread_that_mixes_ends_with_its_iterator(photos, how):
+    before = len(ours())
+    it = reader(photos, **MIXUP)
+    it.next()
+    assert any(thread.name.startswith("gpuio-mix") for thread in ours())
+    if how == "reset":  # the read-ahead is thrown away and begun again
+        it.reset()
+        it.next()
+    if how != "drop":
+        it.close()
+    del it
+    gc.collect()
+    assert len(ours()) == before
+
+
+def test_a_batch_that_could_not_be_mixed_may_be_asked_for_again(photos):
+    with reader(photos, num_classes=6) as it:
+        it.next()
+        for _ in range(3):
+            with pytest.raises(RecordError, match="label 6 is no class"):
+                it.next()
+        it.reset()
+        assert it.next().label[0].shape == (4, 6)
