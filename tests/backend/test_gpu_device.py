@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from pictures import jpeg, picture
-from plans import STEPS, plain, random_plan
+from plans import EXTRAS, STEPS, plain, random_plan
 
 from gpuio.backend.gpu import GpuBackend
 from gpuio.backend.protocol import Output
@@ -68,7 +68,10 @@ def test_random_plans_give_the_cpus_bits_for_equal_pixels(backend, dtype, layout
     pictures = [picture(*map(int, rng.integers(20, 90, 2)), seed=k) for k in range(64)]
     blobs = [cv2.imencode(".png", pixels)[1].tobytes() for pixels in pictures]
     rows = np.concatenate(
-        [random_plan(rng, *p.shape[:2], SIDE, SIDE, STEPS, (0, 1, 2, 3, 4)) for p in pictures]
+        [
+            random_plan(rng, *p.shape[:2], SIDE, SIDE, (*STEPS, *EXTRAS), (0, 1, 2, 3, 4, 5))
+            for p in pictures
+        ]
     )
     output = output_of(dtype, layout)
     out, faults = batch(backend, blobs, rows, output)
