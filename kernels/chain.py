@@ -1,7 +1,8 @@
 """The long way: a plan of any steps, one after another, four bytes a pixel between them.
 
-Every step that is the last before the crop makes the crop's window only. Modules of rare steps
-are imported, and so compiled, when a plan first needs them.
+Every step that is the last before the crop makes the crop's window only, or, where the crop is
+resized, the pixels that it keeps. Modules of rare steps are imported, and so compiled, when a plan
+first needs them.
 """
 
 # ruff: noqa: PLC0415 -- a rare step is compiled when a plan first needs it
@@ -48,18 +49,25 @@ def execute(pixels, row, channels, height, width, out, scratch):
         raise PlanError(f"{h} x {w} x {channels} is not {pixels.size} bytes")
     image = _Image(pixels, h, w, channels, channels)
     if row["orient"] > 1:
-        image = _upright(image, int(row["orient"]))
+        image = _upright(image, int(row["orient"]), scratch)
     crop = tuple(int(row[name]) for name in ("crop_y", "crop_x", "crop_h", "crop_w"))
     plain = crop[2:] == (height, width)
     mirror = bool(row["mirror"])
     steps = [name for name in ("resize", "warp", "pad", "fit1", "fit2") if _present(row, name)]
     for number, name in enumerate(steps):
-        last = plain and number == len(steps) - 1
-        cut = (*crop, mirror, out) if last and name != "pad" else None
+        cut = None
+        if number == len(steps) - 1 and name != "pad":
+            _inside(crop, int(row[f"{name}_h"]), int(row[f"{name}_w"]))
+            flat = out if plain else scratch.take_image(4 * crop[2] * crop[3], image.pixels)
+            cut = (*crop, mirror and plain, flat)
         made = _STEPS[name](image, row, name, cut, scratch)
-        if made is None:
+        if cut is None:
+            image = made
+            continue
+        if plain:
             return
-        image = made
+        image = _Image(flat, *crop[2:], 4, image.channels)
+        crop = (0, 0, *crop[2:])
     _inside(crop, image.height, image.width)
     if plain:
         whole = 0, 0, image.height, image.width
@@ -80,42 +88,43 @@ def _inside(crop, height, width):
         raise PlanError(f"crop y={y} x={x} h={h} w={w} is not inside {height} x {width}")
 
 
-def _upright(image, orientation):
+def _upright(image, orientation, scratch):
     """Apply an EXIF orientation."""
     from gpuio.kernels import place
 
     if orientation > 8:
         raise PlanError(f"EXIF orientation {orientation} is not one of 1 to 8")
     h, w = image.height, image.width
-    made = np.empty(4 * h * w, np.uint8)
+    made = scratch.take_image(4 * h * w, image.pixels)
     place.orient(image.pixels, image.stride, h, w, orientation, made)
     if orientation >= 5:
         h, w = w, h
     return _Image(made, h, w, 4, image.channels)
 
 
-def _whole(image, height, width):
+def _whole(image, height, width, scratch):
     """Return the cut that is all of an image, and the image it makes."""
-    made = _Image(np.empty(4 * height * width, np.uint8), height, width, 4, image.channels)
+    flat = scratch.take_image(4 * height * width, image.pixels)
+    made = _Image(flat, height, width, 4, image.channels)
     return (0, 0, height, width, False, made.pixels), made
 
 
 def _resize(image, row, name, cut, scratch):
-    """Resize as the fields `name` say; None if the window is made."""
+    """Resize as the fields `name` say; make `cut` of it, or the image that is returned."""
     height, width = int(row[f"{name}_h"]), int(row[f"{name}_w"])
     if width < 1:
         raise PlanError(f"{name} to {height} x {width}")
     made = None
     if cut is None:
-        cut, made = _whole(image, height, width)
+        cut, made = _whole(image, height, width, scratch)
     _inside(cut[:4], height, width)
     region = 0, 0, image.height, image.width
     _resample(image, region, height, width, int(row[f"{name}_inter"]), cut, scratch)
     return made
 
 
-def _warp(image, row, _name, cut, _scratch):
-    """Warp; None if the window is made."""
+def _warp(image, row, _name, cut, scratch):
+    """Warp; make `cut` of it, or the image that is returned."""
     from gpuio.kernels import warp
 
     height, width = int(row["warp_h"]), int(row["warp_w"])
@@ -125,25 +134,23 @@ def _warp(image, row, _name, cut, _scratch):
         raise PlanError(f"warp to {height} x {width}")
     made = None
     if cut is None:
-        cut, made = _whole(image, height, width)
+        cut, made = _whole(image, height, width, scratch)
     _inside(cut[:4], height, width)
-    weight = warp.warp_weights(int(row["warp_inter"]))
-    k = round(weight.shape[1] ** 0.5) or 1
     matrix, fill = np.array(row["warp"]), int(row["fill"])
     y, x, h, w, mirror, out = cut
     warp.warp(
-        image.pixels, image.stride, image.height, image.width, matrix, weight, k, fill,
-        y, x, mirror, h, w, out,
+        image.pixels, image.stride, image.height, image.width, matrix, int(row["warp_inter"]),
+        fill, y, x, mirror, h, w, out,
     )  # fmt: skip
     return made
 
 
-def _pad(image, row, _name, _cut, _scratch):
+def _pad(image, row, _name, _cut, scratch):
     """Put the border round."""
     from gpuio.kernels import place
 
     pad, fill = int(row["pad"]), int(row["fill"])
-    made = _whole(image, image.height + 2 * pad, image.width + 2 * pad)[1]
+    made = _whole(image, image.height + 2 * pad, image.width + 2 * pad, scratch)[1]
     lanes = min(image.channels, 3)
     place.border(
         image.pixels, image.stride, image.height, image.width, pad, fill, lanes, made.pixels

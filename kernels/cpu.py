@@ -106,6 +106,7 @@ class Scratch:
 
     def __init__(self):
         self.window = np.empty(0, np.uint8)
+        self._images = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
         self.grow(512)
 
     def take_window(self, size):
@@ -113,6 +114,13 @@ class Scratch:
         if self.window.size < size:
             self.window = np.empty(size, np.uint8)
         return self.window[:size]
+
+    def take_image(self, size, source):
+        """Return uint8[size] for what is made from `source`, so not the memory `source` lies in."""
+        number = int(source.base is self._images[0])
+        if self._images[number].size < size:
+            self._images[number] = np.empty(size, np.uint8)
+        return self._images[number][:size]
 
     def grow(self, n):
         """Make `work` what `make_window` wants for `n`."""

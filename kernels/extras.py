@@ -37,10 +37,9 @@ def turn(row, height, width, window):
     from gpuio.kernels import warp
 
     made = np.empty_like(window)
-    weight = warp.warp_weights(BILINEAR)
     matrix, fill, mirror = np.array(row["turn"]), int(row["fill"]), bool(row["mirror"])
     warp.warp(
-        window, 4, height, width, matrix, weight, 2, fill, 0, 0, mirror, height, width, made
+        window, 4, height, width, matrix, BILINEAR, fill, 0, 0, mirror, height, width, made
     )  # fmt: skip
     return made
 

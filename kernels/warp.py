@@ -1,15 +1,22 @@
 """The affine warp, as OpenCV 3.4 makes it: coordinates in 1/32 pixel, weights in 15 bits.
 
+A row of the window falls into runs: pixels whose taps all lie in the image, made two at a time;
+pixels that see nothing of it, filled; and the few between, one by one. The arithmetic of the pairs
+is written in portable LLVM IR, as in `gpuio.kernels.window` and for its reasons.
+
 Compiled when a plan first asks for one. Source: OpenCV 3.4, modules/imgproc/src/imgwarp.cpp
 (WarpAffineInvoker, initInterTab2D, remapBilinear, remapBicubic, remapLanczos4).
 """
 
+# ruff: noqa: ARG001 -- Numba hands an intrinsic its types by name
 from __future__ import annotations
 
 import functools
 
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.extending import intrinsic
 
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.layout import AREA, CUBIC, LANCZOS4, NEAREST
@@ -63,68 +70,257 @@ def _balance(weight, middle):
         table[high if excess < 0 else low] -= excess
 
 
+def _lanes(width, count):
+    return ir.VectorType(ir.IntType(width), count)
+
+
+def _mask(*index):
+    return ir.Constant(_lanes(32, len(index)), list(index))
+
+
+def _load(context, builder, array_type, array, index, width, count):
+    """Return `count` lanes of `width` bits from an element (int64) of an array on."""
+    data = context.make_array(array_type)(context, builder, array).data
+    place = builder.bitcast(builder.gep(data, [index]), _lanes(width, count).as_pointer())
+    return builder.load(place, align=1)
+
+
+def _two_taps(builder, pixels, tap, channels, weights, first):
+    """Return two neighbouring taps' sums of two pixels, <8 x i32>: four lanes a pixel.
+
+    `pixels`: two <n x i8>, taps side by side; `weights`: two <n x i16>, `first` belongs to `tap`.
+    x86 has one instruction for a product and a sum of neighbours.
+    """
+    index, factors = [], []
+    for start, first_of in ((0, first), (pixels[0].type.count, weights[0].type.count + first)):
+        at = start + tap * channels
+        for c in range(4):
+            # byte 0 of the second operand below is a zero
+            index += [at + c, 64, at + channels + c, 64] if c < channels else [64] * 4
+            factors += [first_of, first_of + 1]
+    both = builder.shuffle_vector(*pixels, _mask(*range(2 * pixels[0].type.count)))
+    size = both.type.count
+    index = [size if one == 64 else one for one in index]
+    none = ir.Constant(both.type, [0] * size)
+    words = builder.bitcast(builder.shuffle_vector(both, none, _mask(*index)), _lanes(16, 16))
+    factor = builder.shuffle_vector(*weights, _mask(*factors))
+    product = builder.mul(builder.sext(words, _lanes(32, 16)), builder.sext(factor, _lanes(32, 16)))
+    none = ir.Constant(product.type, ir.Undefined)
+    left = builder.shuffle_vector(product, none, _mask(*range(0, 16, 2)))
+    right = builder.shuffle_vector(product, none, _mask(*range(1, 16, 2)))
+    return builder.add(left, right)
+
+
+@intrinsic(prefer_literal=True)
+def warp_pair(typing, k, channels, pixels, pitch, at, weight, entry, out, to, x):
+    """Make pixels x and x + 1 of a row from k x k taps each.
+
+    Parameters
+    ----------
+    k : {2, 4, 8}           a constant, as the next
+    channels : {1, 3, 4}
+    pixels : uint8[n]       k rows are read, 8 bytes each, with 4 taps 16, with 8 taps
+                            16 + 4 channels
+    pitch : int64           bytes from row to row
+    at : int32[w]           first byte of each pixel's first row of taps
+    weight : int16[n]
+    entry : int32[w]        where each pixel's weights begin
+    out : uint8[n]          four bytes a pixel
+    to : int64              of pixel 0
+    x : int64
+    """
+    k_value, channels_value = k.literal_value, channels.literal_value
+    signature = types.void(k, channels, pixels, pitch, at, weight, entry, out, to, x)
+
+    def generate(context, builder, signature, args):
+        arrays = signature.args[2:]
+        _emit_pair(context, builder, k_value, channels_value, arrays, args[2:])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _emit_pair(context, builder, k, channels, array_types, args):
+    """Write what `warp_pair` does."""
+    pixels_t, _, at_t, weight_t, entry_t, out_t, _, _ = array_types
+    pixels, pitch, at, weight, entry, out, to, x = args
+    i64 = ir.IntType(64)
+    place, table = [], []
+    for number in range(2):
+        j = builder.add(x, i64(number))
+        for array_t, array, found in ((at_t, at, place), (entry_t, entry, table)):
+            data = context.make_array(array_t)(context, builder, array).data
+            found.append(builder.sext(builder.load(builder.gep(data, [j])), i64))
+    total = ir.Constant(_lanes(32, 8), [1 << 14] * 8)
+    for row in range(k):
+        weights = [
+            _load(context, builder, weight_t, weight, builder.add(t, i64(k * row)), 16, k)
+            for t in table
+        ]
+        for segment in range(0, k, 4):
+            size, start = 8 if k == 2 else 16, i64(segment * channels)
+            taps = [
+                _load(context, builder, pixels_t, pixels, builder.add(p, start), 8, size)
+                for p in place
+            ]
+            for tap in range(0, min(k, 4), 2):
+                part = _two_taps(builder, taps, tap, channels, weights, segment + tap)
+                total = builder.add(total, part)
+        place = [builder.add(p, pitch) for p in place]
+    total = builder.ashr(total, ir.Constant(total.type, [15] * 8))
+    for sign, bound in ((">", 255), ("<", 0)) if k > 2 else ():
+        limit = ir.Constant(total.type, [bound] * 8)
+        total = builder.select(builder.icmp_signed(sign, total, limit), limit, total)
+    data = context.make_array(out_t)(context, builder, out).data
+    target = builder.gep(data, [builder.add(to, builder.mul(x, i64(4)))])
+    made = builder.trunc(total, _lanes(8, 8))
+    builder.store(made, builder.bitcast(target, made.type.as_pointer()), align=1)
+
+
 @inner
 def _short(value):
     return min(max(value, -32768), 32767)
 
 
-@kernel(
-    types.void(
-        _bytes, _int, _int, _int, types.float64[::1], types.int16[:, ::1], _int, _int, _int, _int,
-        types.boolean, _int, _int, _bytes,
-    )
-)  # fmt: skip
-def warp(pixels, channels, src_h, src_w, matrix, weight, k, fill, y0, x0, mirror, h, w, out):
+@inner
+def _one(pixels, channels, src_h, src_w, left, top, weight, entry, k, fill, out, to):
+    """Make a pixel whose taps may lie outside the image."""
+    for c in range(4):
+        if c >= channels:
+            out[to + c] = 0
+            continue
+        outside = 0 if c == 3 else fill
+        total = _I(1 << 14)
+        for v in range(k):
+            for u in range(k):
+                value = _I(outside)
+                if 0 <= left + u < src_w and 0 <= top + v < src_h:
+                    value = _I(pixels[channels * ((top + v) * src_w + left + u) + c])
+                if k == 1:
+                    out[to + c] = value
+                else:
+                    total = _I(total + _I(value * _I(weight[entry + v * k + u])))
+        if k > 1:
+            out[to + c] = min(max(total >> _I(15), _I(0)), _I(255))
+
+
+@inner
+def _run(x, step, stop, X, Y, columns, low_x, high_x, low_y, high_y):
+    """Step from x on to the first pixel whose first tap lies within the bounds, or to `stop`."""
+    while x != stop:
+        left, top = _short((X + columns[0, x]) >> 10), _short((Y + columns[1, x]) >> 10)
+        if low_x <= left <= high_x and low_y <= top <= high_y:
+            break
+        x += step
+    return x
+
+
+@inner
+def _fill(out, start, stop, channels, fill, k):
+    """Fill pixels that see nothing of the image."""
+    value = np.uint8(fill if k == 1 else min(max(fill, 0), 255))
+    other = value if channels >= 3 else np.uint8(0)
+    for x in range(start, stop):
+        out[4 * x] = value
+        out[4 * x + 1] = other
+        out[4 * x + 2] = other
+        out[4 * x + 3] = 0
+
+
+@functools.cache
+def _compiled(k):
+    """Compile the warp with k x k taps."""
+    reach = {1: 1, 2: 8, 4: 16, 8: 16}[k]
+    more = 4 if k == 8 else 0  # bytes a channel
+
+    @kernel(
+        types.void(
+            _bytes, _int, _int, _int, types.float64[::1], types.int16[::1], _int, _int, _int,
+            types.boolean, _int, _int, _bytes,
+        )
+    )  # fmt: skip
+    def warp_kernel(
+        pixels, channels, src_h, src_w, matrix, weight, fill, y0, x0, mirror, h, w, out
+    ):
+        half = 512 if k == 1 else 16
+        before = k // 2 - 1 if k > 1 else 0
+        pitch = channels * src_w
+        columns = np.empty((2, w), np.int64)
+        for x in range(w):
+            dx = float(x0 + (w - 1 - x if mirror else x))
+            columns[0, x] = np.int64(np.rint(matrix[0] * dx * 1024.0))
+            columns[1, x] = np.int64(np.rint(matrix[3] * dx * 1024.0))
+        low_x, low_y = columns[0].astype(np.int32), columns[1].astype(np.int32)
+        at, entry = np.empty(w, np.int32), np.empty(w, np.int32)
+        # the first tap, before `before` is taken away, of pixels made in pairs
+        last_x = min((pitch - reach - more * channels) // channels + before, 32767)
+        last_y = min(src_h - k + before, 32767)
+        if k == 1 or pixels.size > 0x7FFFFFFF:
+            last_x = -1
+        for y in range(h):
+            dy = float(y0 + y)
+            X = np.int64(np.rint((matrix[1] * dy + matrix[2]) * 1024.0)) + half
+            Y = np.int64(np.rint((matrix[4] * dy + matrix[5]) * 1024.0)) + half
+            x_edge, y_edge = src_w - 1 + before, src_h - 1 + before
+            touch = before - k + 1
+            start = _run(0, 1, w, X, Y, columns, touch, x_edge, touch, y_edge)
+            stop = 1 + _run(w - 1, -1, start - 1, X, Y, columns, touch, x_edge, touch, y_edge)
+            first = _run(start, 1, stop, X, Y, columns, before, last_x, before, last_y)
+            last = 1 + _run(stop - 1, -1, first - 1, X, Y, columns, before, last_x, before, last_y)
+            last -= (last - first) % 2
+            to = 4 * w * y
+            _fill(out[to : to + 4 * w], 0, start, channels, fill, k)
+            _fill(out[to : to + 4 * w], stop, w, channels, fill, k)
+            for side in range(2):
+                begin, end = (start, first) if side == 0 else (last, stop)
+                for x in range(begin, end):
+                    px, py = X + columns[0, x], Y + columns[1, x]
+                    left, top = _short(px >> 10) - before, _short(py >> 10) - before
+                    table = k * k * (((py >> 5) & 31) * 32 + ((px >> 5) & 31))
+                    _one(
+                        pixels, channels, src_h, src_w, left, top, weight, table, k, fill,
+                        out, to + 4 * x,
+                    )  # fmt: skip
+            if k == 1 or first == last:
+                continue
+            x32, y32, wide, deep = _I(X), _I(Y), _I(channels), _I(pitch)
+            shift = _I(before * (channels + pitch))
+            for x in range(first, last):
+                px, py = _I(x32 + low_x[x]), _I(y32 + low_y[x])
+                at[x] = _I(_I(_I(py >> _I(10)) * deep) + _I(_I(px >> _I(10)) * wide)) - shift
+                fraction = _I(_I(py & _I(992)) | _I(_I(px >> _I(5)) & _I(31)))
+                entry[x] = _I(fraction * _I(k * k))
+            if channels == 3:
+                for x in range(first, last, 2):
+                    warp_pair(k, 3, pixels, pitch, at, weight, entry, out, to, x)
+            elif channels == 4:
+                for x in range(first, last, 2):
+                    warp_pair(k, 4, pixels, pitch, at, weight, entry, out, to, x)
+            else:
+                for x in range(first, last, 2):
+                    warp_pair(k, 1, pixels, pitch, at, weight, entry, out, to, x)
+
+    return warp_kernel
+
+
+def warp(pixels, channels, src_h, src_w, matrix, method, fill, y0, x0, mirror, h, w, out):
     """Make a window of a warped image.
 
     Parameters
     ----------
     pixels : uint8[src_h * src_w * channels]
+    channels : {1, 3, 4}
     matrix : float64[6]         destination to source
-    weight : int16[1024, k * k]
-    k : {1, 2, 4, 8}            taps along an axis; 1 is nearest
+    method : {0, 1, 2, 3, 4}    area is bilinear here
     fill : int                  value of taps outside the image, in B, G, R or gray; alpha is 0
     y0, x0 : int                the window's corner in the warped image
     mirror : bool               flip the window
     h, w : int                  of the window
     out : uint8[h * w * 4]
     """
-    out[:] = 0
-    half = 512 if k == 1 else 16
-    before = k // 2 - 1 if k > 1 else 0
-    for y in range(h):
-        dy = float(y0 + y)
-        row_x = np.int64(np.rint((matrix[1] * dy + matrix[2]) * 1024.0)) + half
-        row_y = np.int64(np.rint((matrix[4] * dy + matrix[5]) * 1024.0)) + half
-        for x in range(w):
-            dx = float(x0 + (w - 1 - x if mirror else x))
-            X = row_x + np.int64(np.rint(matrix[0] * dx * 1024.0))
-            Y = row_y + np.int64(np.rint(matrix[3] * dx * 1024.0))
-            left, top = _short(X >> 10) - before, _short(Y >> 10) - before
-            entry = weight[((Y >> 5) & 31) * 32 + ((X >> 5) & 31)]
-            whole = left >= 0 and top >= 0 and left + k <= src_w and top + k <= src_h
-            to = 4 * (w * y + x)
-            if whole and k == 2:
-                upper = channels * (top * src_w + left)
-                lower = upper + channels * src_w
-                w0, w1, w2, w3 = _I(entry[0]), _I(entry[1]), _I(entry[2]), _I(entry[3])
-                for c in range(channels):
-                    total = _I(_I(pixels[upper + c]) * w0 + _I(pixels[upper + channels + c]) * w1)
-                    total = _I(total + _I(_I(pixels[lower + c]) * w2))
-                    total = _I(total + _I(_I(pixels[lower + channels + c]) * w3))
-                    out[to + c] = _I(total + _I(1 << 14)) >> _I(15)
-                continue
-            for c in range(channels):
-                outside = 0 if c == 3 else fill
-                total = _I(1 << 14)
-                for v in range(k):
-                    for u in range(k):
-                        value = _I(outside)
-                        if whole or (0 <= left + u < src_w and 0 <= top + v < src_h):
-                            value = _I(pixels[channels * ((top + v) * src_w + left + u) + c])
-                        if k == 1:
-                            out[to + c] = value
-                        else:
-                            total = _I(total + _I(value * _I(entry[v * k + u])))
-                if k > 1:
-                    out[to + c] = min(max(total >> _I(15), _I(0)), _I(255))
+    weight = warp_weights(method)
+    k = round(weight.shape[1] ** 0.5) or 1
+    _compiled(k)(
+        pixels, channels, src_h, src_w, matrix, weight.reshape(-1), fill,
+        y0, x0, mirror, h, w, out,
+    )  # fmt: skip

@@ -162,6 +162,26 @@ def test_a_large_photo_is_resized_as_opencv_does():
     assert np.array_equal(run(pixels, row, 224, 224), want)
 
 
+@pytest.mark.parametrize("C", [1, 3, 4])
+@pytest.mark.parametrize("method", range(5))
+def test_a_warp_of_a_photo_equals_the_reference_inside_outside_and_at_the_edges(method, C):
+    rng = np.random.default_rng([method, C])
+    scratch = cpu.Scratch()
+    how = cpu.Normalisation("uint8", MEAN[:C], STD[:C], 1.0)
+    for number, angle in enumerate((0, 0.1, 0.8, -2.5)):
+        pixels = rng.integers(0, 256, (121, 163, C), np.uint8)
+        cos, sin = np.cos(angle), np.sin(angle)
+        matrix = [cos, sin, -9.3 * number, -sin, 0.9 * cos, 7.7 * number]
+        row = plan(pixels, warp_h=130, warp_w=150, warp_inter=method, warp=matrix, fill=93)
+        row["crop_y"], row["crop_h"], row["crop_w"], row["crop_inter"] = 3, 110, 141, 1
+        row["mirror"] = number % 2
+        for H, W in ((110, 141), (60, 50)):
+            want = reference.augment(pixels, row[0], H, W, "uint8", MEAN[:C], STD[:C], 1.0, None)
+            out = np.zeros((C, H, W), np.uint8)
+            cpu.augment(pixels, row, how, out, scratch)
+            assert np.array_equal(out, want)
+
+
 def test_a_mean_image_is_subtracted_before_the_flip():
     pixels = ramp(4, 6)
     mean_image = np.random.default_rng(0).uniform(0, 255, (3, 4, 6)).astype(np.float32)
@@ -214,6 +234,7 @@ def test_a_scratch_may_serve_images_of_any_size_in_turn():
         {"resize_h": 5, "resize_w": 12},
         {"resize_h": 20, "resize_w": 0},
         {"resize_h": 20, "resize_w": 20, "resize_inter": 7},
+        {"resize_h": 20, "resize_w": 20, "crop_h": 2**30, "crop_w": 2**30},
         {"warp_h": 5, "warp_w": 5},
         {"pad": 1, "crop_y": 9},
         {"orient": 9},
