@@ -173,7 +173,7 @@ def augment(pixels, row, normalisation, out, scratch):
         if more:
             made = extras.turn(row[0], H, W, made)
         if code != window.DONE:
-            _colour(row[0], C, made.reshape(-1, 4))
+            _colour(row[0], C, made.view(np.uint32))
         if more:
             extras.tone(row[0], C, made.reshape(-1, 4))
             extras.erase(row[0], C, made.reshape(H, W, 4))
@@ -182,8 +182,8 @@ def augment(pixels, row, normalisation, out, scratch):
     normalisation.write(made.view(np.uint32), row, flat, (C, H, W))
 
 
-def _colour(row, channels, pixels):
-    """Take the colour steps of a plan on a window, uint8[H * W, 4], in place."""
+def _colour(row, channels, window):
+    """Take the colour steps of a plan on a window, uint32[H * W], in place."""
     if not (row["jitter"] or row["hls_on"] or row["pca_on"]):
         return
     if channels == 1:
@@ -191,8 +191,8 @@ def _colour(row, channels, pixels):
     from gpuio.kernels import colour  # noqa: PLC0415 -- compiled when a plan first needs it
 
     if row["jitter"]:
-        colour.jitter(pixels, channels, row["jitter_order"].copy(), row["jitter_gain"].copy())
+        colour.jitter(window, channels, row["jitter_order"].copy(), row["jitter_gain"].copy())
     if row["hls_on"]:
-        colour.shift_hls(pixels, row["hls"].copy())
+        colour.shift_hls(window, row["hls"].copy())
     if row["pca_on"]:
-        colour.shift_pca(pixels, row["pca"].copy())
+        colour.shift_pca(window, row["pca"].copy())

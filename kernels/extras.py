@@ -63,7 +63,9 @@ def tone(row, channels, pixels):
         if 0 <= op <= SATURATION:
             gain = np.ones(3, np.float32)
             gain[op] = value
-            colour.jitter(pixels, channels, np.array([op], np.int32), gain)
+            colour.jitter(
+                pixels.reshape(-1).view(np.uint32), channels, np.array([op], np.int32), gain
+            )
         else:
             look_up(pixels, tone_table(op, value))
 
