@@ -218,8 +218,7 @@ def _shrink(image, region, height, width, cut):
     columns = np.arange(x, x + w)[:: -1 if mirror else 1]
     x_taps = _gathered(area_taps(width, region[3]), columns)
     y_taps = _gathered(area_taps(height, region[2]), np.arange(y, y + h))
-    rows = np.empty((2, 4 * w), np.float32)
-    resize.shrink(image.pixels, base, pitch, image.stride, *x_taps, *y_taps, out, rows)
+    resize.shrink(image.pixels, base, pitch, image.stride, region[3], *x_taps, *y_taps, out)
 
 
 def _filter_triangle(image, region, height, width, cut):
@@ -257,9 +256,8 @@ def _filter(image, region, height, width, inter, cut):
         np.ascontiguousarray(table[y : y + h])
         for table in taps(height, region[2], inter, clamp=False)
     )
-    rows = np.empty((y_weight.shape[1], 4 * w), np.int32)
     rounded = rounded_values(width, image.channels, inter)
     resize.filter_taps(
         image.pixels, base, pitch, image.stride, image.channels, region[2], region[3],
-        x_index, x_weight, y_index, y_weight, rounded, np.ascontiguousarray(columns), out, rows,
+        x_index, x_weight, y_index, y_weight, rounded, np.ascontiguousarray(columns), out,
     )  # fmt: skip

@@ -335,7 +335,10 @@ def _finish(state, s, row):
         types.int64[::1],
         types.int64[::1],
         from_dtype(PLAN)[::1],
-    )
+    ),
+    "words",
+    "settings",
+    "layout",
 )
 def draw(settings, angles, axes, heights, widths, pass_index, record, mx_index, plan):
     """Fill the plan of a batch.

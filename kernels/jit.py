@@ -6,6 +6,9 @@ cannot be written; where neither can, functions are compiled anew in every proce
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
 import numba
 
 __all__ = ["inner", "kernel"]
@@ -13,12 +16,16 @@ __all__ = ["inner", "kernel"]
 _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
-def kernel(signature):
+def kernel(signature, *sources):
     """Return a decorator that compiles a function for one signature, at once.
 
     Parameters
     ----------
     signature : numba signature, or list of them
+    sources : str
+        names of the other modules of this package whose compiled functions, or writers of LLVM's
+        code, it calls: Numba keeps compiled code by the date of the function's own file, so what
+        these files hold goes into the name under which it is kept
 
     Notes
     -----
@@ -27,6 +34,8 @@ def kernel(signature):
     """
 
     def compile_now(function):
+        if sources:
+            function.__qualname__ += f"_{_checksum(sources):08x}"
         try:
             return numba.njit(signature, cache=True, **_OPTIONS)(function)
         except RuntimeError as error:
@@ -37,6 +46,17 @@ def kernel(signature):
     return compile_now
 
 
+def _checksum(sources):
+    """Return the CRC-32 of some modules' files; 0 where they cannot be read."""
+    found = 0
+    try:
+        for name in sources:
+            found = zlib.crc32(Path(__file__).with_name(f"{name}.py").read_bytes(), found)
+    except OSError:
+        return 0
+    return found
+
+
 def inner(function):
-    """Compile a function that only kernels of its own module call."""
+    """Compile a function that only kernels of its own module call, or that name it as a source."""
     return numba.njit(function, no_cpython_wrapper=True, **_OPTIONS)

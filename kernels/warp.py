@@ -21,6 +21,7 @@ from numba.extending import intrinsic
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.layout import AREA, CUBIC, LANCZOS4, NEAREST
 from gpuio.kernels.taps import fraction_weights
+from gpuio.kernels.vector import lanes, load, pointer, two_taps
 
 __all__ = ["warp", "warp_weights"]
 
@@ -70,47 +71,6 @@ def _balance(weight, middle):
         table[high if excess < 0 else low] -= excess
 
 
-def _lanes(width, count):
-    return ir.VectorType(ir.IntType(width), count)
-
-
-def _mask(*index):
-    return ir.Constant(_lanes(32, len(index)), list(index))
-
-
-def _load(context, builder, array_type, array, index, width, count):
-    """Return `count` lanes of `width` bits from an element (int64) of an array on."""
-    data = context.make_array(array_type)(context, builder, array).data
-    place = builder.bitcast(builder.gep(data, [index]), _lanes(width, count).as_pointer())
-    return builder.load(place, align=1)
-
-
-def _two_taps(builder, pixels, tap, channels, weights, first):
-    """Return two neighbouring taps' sums of two pixels, <8 x i32>: four lanes a pixel.
-
-    `pixels`: two <n x i8>, taps side by side; `weights`: two <n x i16>, `first` belongs to `tap`.
-    x86 has one instruction for a product and a sum of neighbours.
-    """
-    index, factors = [], []
-    for start, first_of in ((0, first), (pixels[0].type.count, weights[0].type.count + first)):
-        at = start + tap * channels
-        for c in range(4):
-            # byte 0 of the second operand below is a zero
-            index += [at + c, 64, at + channels + c, 64] if c < channels else [64] * 4
-            factors += [first_of, first_of + 1]
-    both = builder.shuffle_vector(*pixels, _mask(*range(2 * pixels[0].type.count)))
-    size = both.type.count
-    index = [size if one == 64 else one for one in index]
-    none = ir.Constant(both.type, [0] * size)
-    words = builder.bitcast(builder.shuffle_vector(both, none, _mask(*index)), _lanes(16, 16))
-    factor = builder.shuffle_vector(*weights, _mask(*factors))
-    product = builder.mul(builder.sext(words, _lanes(32, 16)), builder.sext(factor, _lanes(32, 16)))
-    none = ir.Constant(product.type, ir.Undefined)
-    left = builder.shuffle_vector(product, none, _mask(*range(0, 16, 2)))
-    right = builder.shuffle_vector(product, none, _mask(*range(1, 16, 2)))
-    return builder.add(left, right)
-
-
 @intrinsic(prefer_literal=True)
 def warp_pair(typing, k, channels, pixels, pitch, at, weight, entry, out, to, x):
     """Make pixels x and x + 1 of a row from k x k taps each.
@@ -144,37 +104,31 @@ def _emit_pair(context, builder, k, channels, array_types, args):
     """Write what `warp_pair` does."""
     pixels_t, _, at_t, weight_t, entry_t, out_t, _, _ = array_types
     pixels, pitch, at, weight, entry, out, to, x = args
-    i64 = ir.IntType(64)
+    i32, i64 = ir.IntType(32), ir.IntType(64)
     place, table = [], []
     for number in range(2):
         j = builder.add(x, i64(number))
         for array_t, array, found in ((at_t, at, place), (entry_t, entry, table)):
-            data = context.make_array(array_t)(context, builder, array).data
-            found.append(builder.sext(builder.load(builder.gep(data, [j])), i64))
-    total = ir.Constant(_lanes(32, 8), [1 << 14] * 8)
+            found.append(builder.sext(load(context, builder, array_t, array, j, i32), i64))
+    total = ir.Constant(lanes(32, 8), [1 << 14] * 8)
     for row in range(k):
-        weights = [
-            _load(context, builder, weight_t, weight, builder.add(t, i64(k * row)), 16, k)
-            for t in table
-        ]
+        starts = [builder.add(t, i64(k * row)) for t in table]
+        weights = [load(context, builder, weight_t, weight, t, lanes(16, k)) for t in starts]
         for segment in range(0, k, 4):
-            size, start = 8 if k == 2 else 16, i64(segment * channels)
-            taps = [
-                _load(context, builder, pixels_t, pixels, builder.add(p, start), 8, size)
-                for p in place
-            ]
+            kind, start = lanes(8, 8 if k == 2 else 16), i64(segment * channels)
+            starts = [builder.add(p, start) for p in place]
+            taps = [load(context, builder, pixels_t, pixels, p, kind) for p in starts]
             for tap in range(0, min(k, 4), 2):
-                part = _two_taps(builder, taps, tap, channels, weights, segment + tap)
+                part = two_taps(builder, taps, tap, channels, weights, segment + tap)
                 total = builder.add(total, part)
         place = [builder.add(p, pitch) for p in place]
     total = builder.ashr(total, ir.Constant(total.type, [15] * 8))
     for sign, bound in ((">", 255), ("<", 0)) if k > 2 else ():
         limit = ir.Constant(total.type, [bound] * 8)
         total = builder.select(builder.icmp_signed(sign, total, limit), limit, total)
-    data = context.make_array(out_t)(context, builder, out).data
-    target = builder.gep(data, [builder.add(to, builder.mul(x, i64(4)))])
-    made = builder.trunc(total, _lanes(8, 8))
-    builder.store(made, builder.bitcast(target, made.type.as_pointer()), align=1)
+    made = builder.trunc(total, lanes(8, 8))
+    target = builder.add(to, builder.mul(x, i64(4)))
+    builder.store(made, pointer(context, builder, out_t, out, target, made.type), align=1)
 
 
 @inner
@@ -237,7 +191,8 @@ def _compiled(k):
         types.void(
             _bytes, _int, _int, _int, types.float64[::1], types.int16[::1], _int, _int, _int,
             types.boolean, _int, _int, _bytes,
-        )
+        ),
+        "vector",
     )  # fmt: skip
     def warp_kernel(
         pixels, channels, src_h, src_w, matrix, weight, fill, y0, x0, mirror, h, w, out

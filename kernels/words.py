@@ -5,8 +5,6 @@ are asked for, and Philox4x32-10. The recipes are gcc 4.8 libstdc++'s, with whic
 were built: they take the same number of words and round where it rounds.
 
 Invariant: a recipe never looks at which generator its words come from.
-
-Compiled kernels are kept by the date of their own file: after a change here, touch `draw.py`.
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ def install(folder):
     return kernels
 
 
-def run(folder, home):
+def run(folder, home, script=SCRIPT):
     environment = {"PYTHONPATH": str(folder), "HOME": str(home), "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        [sys.executable, "-P", "-B", "-c", SCRIPT],
+        [sys.executable, "-P", "-B", "-c", script],
         env=environment,
         capture_output=True,
         text=True,
@@ -69,6 +69,50 @@ def test_kernels_work_where_nothing_can_be_written(tmp_path):
     home.write_text("no folder either")
     for _ in range(2):
         assert run(tmp_path / "site", home) == ["0", "1"]
+
+
+SOURCES = {
+    "inside": """
+from gpuio.kernels.jit import inner
+
+@inner
+def value():
+    return 1
+""",
+    "outside": """
+from numba import types
+from gpuio.kernels.inside import value
+from gpuio.kernels.jit import kernel
+
+@kernel(types.int64(), "inside")
+def twice():
+    return 2 * value()
+""",
+}
+
+
+def test_a_kernel_is_compiled_anew_when_a_source_that_it_names_has_changed(tmp_path):
+    kernels = install(tmp_path / "site")
+    for name, text in SOURCES.items():
+        (kernels / f"{name}.py").write_text(text)
+    script = "from gpuio.kernels.outside import twice; print(twice(), len(twice.stats.cache_hits))"
+    assert run(tmp_path / "site", tmp_path, script) == ["2", "0"]
+    assert run(tmp_path / "site", tmp_path, script) == ["2", "1"]
+    (kernels / "inside.py").write_text(SOURCES["inside"].replace("1", "5"))
+    assert run(tmp_path / "site", tmp_path, script) == ["10", "0"]
+
+
+@pytest.mark.parametrize("name", ["warp", "draw", "resize"])
+def test_kernels_name_the_modules_that_they_import_code_from(name):
+    folder = Path(jit.__file__).parent
+    tree = ast.parse((folder / f"{name}.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    found = {node.module.split(".")[-1] for node in imports if "gpuio.kernels." in node.module}
+    marks = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    marks = [node for node in marks if getattr(node.func, "id", "") == "kernel"]
+    named = [{part.value for part in node.args[1:]} for node in marks]
+    assert {"words", "vector"} & found
+    assert all({"words", "vector"} & found <= one for one in named)
 
 
 @pytest.mark.parametrize("name", ["window", "finish", "resize", "warp", "place", "colour"])
