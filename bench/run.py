@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 FOLDER = ("--images", "--threads", "--rounds")
 ALL = {
     "end_to_end": FOLDER,
+    "augment": FOLDER,
     "decode": FOLDER,
     "framing": FOLDER,
     "start": FOLDER,
