@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpuio.kernels import window
-from gpuio.kernels.layout import AREA, BILINEAR, LANCZOS4, NEAREST, PLAN, TRIANGLE
+from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, PLAN, TRIANGLE
 
 __all__ = ["PlanError", "execute"]
 
@@ -204,21 +204,18 @@ def _start(image, region):
 
 def _shrink(image, region, height, width, cut):
     """Average areas."""
-    from gpuio.kernels import resize
-    from gpuio.kernels.taps import area_taps
+    from gpuio.kernels import area
 
     y, x, h, w, mirror, out = cut
     base, pitch = _start(image, region)
     if region[2] % height == 0 and region[3] % width == 0:
         fy, fx = region[2] // height, region[3] // width
-        resize.shrink_whole(
-            image.pixels, base, pitch, image.stride, fy, fx, y, x, mirror, h, w, out
-        )
+        area.shrink_whole(image.pixels, base, pitch, image.stride, fy, fx, y, x, mirror, h, w, out)
         return
-    columns = np.arange(x, x + w)[:: -1 if mirror else 1]
-    x_taps = _gathered(area_taps(width, region[3]), columns)
-    y_taps = _gathered(area_taps(height, region[2]), np.arange(y, y + h))
-    resize.shrink(image.pixels, base, pitch, image.stride, region[3], *x_taps, *y_taps, out)
+    area.shrink(
+        image.pixels, base, pitch, image.stride, *region[2:], height, width,
+        y, x, mirror, h, w, out,
+    )  # fmt: skip
 
 
 def _filter_triangle(image, region, height, width, cut):
@@ -234,15 +231,6 @@ def _filter_triangle(image, region, height, width, cut):
     )  # fmt: skip
 
 
-def _gathered(taps, wanted):
-    """Return (first, source, share) of the wanted pixels, in the order wanted."""
-    to, source, share = taps
-    begin, end = np.searchsorted(to, wanted), np.searchsorted(to, wanted, "right")
-    first = np.concatenate([[0], np.cumsum(end - begin)])
-    entries = np.repeat(begin - first[:-1], end - begin) + np.arange(first[-1])
-    return first.astype(np.int32), source[entries], share[entries]
-
-
 def _filter(image, region, height, width, inter, cut):
     """Resize by taps."""
     from gpuio.kernels import resize
@@ -251,11 +239,18 @@ def _filter(image, region, height, width, inter, cut):
     y, x, h, w, mirror, out = cut
     base, pitch = _start(image, region)
     columns = np.arange(x, x + w, dtype=np.int32)[:: -1 if mirror else 1]
-    x_index, x_weight = (table[columns] for table in taps(width, region[3], inter, clamp=True))
-    y_index, y_weight = (
-        np.ascontiguousarray(table[y : y + h])
-        for table in taps(height, region[2], inter, clamp=False)
-    )
+    if inter == CUBIC:
+        x_index, x_weight, y_index, y_weight = np.empty((4, max(h, w), 4), np.int32)
+        x_index, x_weight, y_index, y_weight = x_index[:w], x_weight[:w], y_index[:h], y_weight[:h]
+        step = -1 if mirror else 1
+        resize.cubic_taps(width, region[3], int(columns[0]), step, x_index, x_weight)
+        resize.cubic_taps(height, region[2], y, 1, y_index, y_weight)
+    else:
+        x_index, x_weight = (table[columns] for table in taps(width, region[3], inter, clamp=True))
+        y_index, y_weight = (
+            np.ascontiguousarray(table[y : y + h])
+            for table in taps(height, region[2], inter, clamp=False)
+        )
     rounded = rounded_values(width, image.channels, inter)
     resize.filter_taps(
         image.pixels, base, pitch, image.stride, image.channels, region[2], region[3],

@@ -1,14 +1,31 @@
-"""Words for LLVM that Numba lacks: loads of many bytes, and sums of neighbouring taps.
+"""What kernels of taps share: loads of many bytes, sums of neighbouring taps, rows with edges.
 
-Portable IR, written with llvmlite; x86 has an instruction for most lines. Kernels that use these
-name this module as a source, so that a change here compiles them anew.
+Numba has no words for the former: they are portable IR, written with llvmlite, and x86 has an
+instruction for most lines. Kernels that use these name this module as a source, so that a
+change here compiles them anew.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 
-__all__ = ["lanes", "load", "mask", "pointer", "two_taps"]
+from gpuio.kernels.jit import inner
+
+__all__ = [
+    "SLACK",
+    "byte",
+    "clamp",
+    "copy_row",
+    "lanes",
+    "load",
+    "mask",
+    "pointer",
+    "two_taps",
+]
+
+SLACK = 32
+_I = np.int32
 
 
 def lanes(width, count):
@@ -56,3 +73,41 @@ def two_taps(builder, pixels, tap, channels, weights, first):
     left = builder.shuffle_vector(product, none, mask(*range(0, 16, 2)))
     right = builder.shuffle_vector(product, none, mask(*range(1, 16, 2)))
     return builder.add(left, right)
+
+
+@inner
+def clamp(value, last):
+    """Return a whole number moved into [0, last]."""
+    return min(max(value, 0), last)
+
+
+@inner
+def byte(value):
+    """Return an int32 clamped, as uint8."""
+    return np.uint8(min(max(value, _I(0)), _I(255)))
+
+
+@inner
+def copy_row(pixels, start, stride, src_w, left, right, line):
+    """Copy the columns [left, right) of a row; those outside the image repeat its edges.
+
+    Taps then lie side by side, and may be read up to SLACK bytes beyond the first.
+
+    Parameters
+    ----------
+    pixels : uint8[n]
+    start, stride : int         first byte of the row, bytes from pixel to pixel
+    src_w, left, right : int
+    line : uint8[m]             m >= (right - left) * stride + SLACK
+    """
+    for x in range(left, min(right, 0)):
+        for c in range(stride):
+            line[(x - left) * stride + c] = pixels[start + c]
+    first, last = clamp(left, src_w), clamp(right, src_w)
+    source = pixels[start + first * stride : start + last * stride]
+    target = line[(first - left) * stride :]
+    for j in range(source.size):
+        target[j] = source[j]
+    for x in range(max(left, src_w), right):
+        for c in range(stride):
+            line[(x - left) * stride + c] = pixels[start + (src_w - 1) * stride + c]

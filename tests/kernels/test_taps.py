@@ -53,3 +53,15 @@ def test_fractions_start_at_the_pixel_itself():
 def test_only_bicubic_sums_in_float32_and_only_whole_groups_of_eight():
     assert rounded_values(13, 3, CUBIC) == 32
     assert rounded_values(13, 3, LANCZOS4) == 0
+
+
+def test_compiled_bicubic_taps_are_those_of_numpy():
+    from gpuio.kernels.resize import cubic_taps
+
+    rng = np.random.default_rng(5)
+    for dst, src in [(1, 1), (1, 700), (700, 1), *rng.integers(1, 700, (200, 2)).tolist()]:
+        index, weight = np.empty((2, dst, 4), np.int32)
+        cubic_taps(dst, src, dst - 1, -1, index, weight)
+        want_index, want_weight = taps(dst, src, 2, clamp=False)
+        assert np.array_equal(index[::-1], want_index)
+        assert np.array_equal(weight[::-1], want_weight)
