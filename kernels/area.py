@@ -110,11 +110,11 @@ def shrink(
     """
     even = (w + 1) // 2 * 2
     k = max(src_w // dst_w, src_h // dst_h) + 3
-    part = np.zeros(k, np.float32)
+    part = np.empty(k, np.float32)
     left = _area(dst_w, src_w, x0, part)[0]
     first, count = _area(dst_w, src_w, x0 + w - 1, part)
     right = first + count
-    offset, share = np.empty((k, even), np.int64), np.zeros((k, even), np.float32)
+    offset, share = np.empty((k, even), np.int64), np.empty((k, even), np.float32)
     used = 0
     for x in range(even):
         column = min(x, w - 1)
@@ -122,9 +122,8 @@ def shrink(
         used = max(used, count)
         for tap in range(k):
             offset[tap, x] = (first - left + tap) * channels
-            if tap < count:
-                share[tap, x] = part[tap]
-    line = np.zeros((right - left + k) * channels + SLACK, np.uint8)
+            share[tap, x] = part[tap] if tap < count else np.float32(0)
+    line = np.empty((right - left + k) * channels + SLACK, np.uint8)
     wide, total = np.empty(4 * even, np.float32), np.empty(4 * w, np.float32)
     held = -1
     for y in range(h):

@@ -126,12 +126,12 @@ def _compiled(k):
         h, w = y_index.shape[0], places.size
         even = (w + 1) // 2 * 2
         rows = np.empty((k, 4 * even), np.int32)
-        held, slot = np.full(k, -1, np.int64), np.zeros(k, np.int64)
+        held, slot = np.empty(k, np.int64), np.empty(k, np.int64)
         offset, weight = np.empty(even, np.int64), np.empty(k * even, np.int16)
         total, spare = np.empty(4 * w, np.int32), np.empty(4 * w, np.uint8)
         left = min(x_index[0, 0], x_index[w - 1, 0])
         right = max(x_index[0, 0], x_index[w - 1, 0]) + k
-        line = np.zeros((right - left) * stride + SLACK, np.uint8)
+        line = np.empty((right - left) * stride + SLACK, np.uint8)
         # values that the window shows of a row of the whole result
         values = (max(places[0], places[w - 1]) + 1) * channels
         for x in range(even):
@@ -139,6 +139,8 @@ def _compiled(k):
             offset[x] = (x_index[column, 0] - left) * stride
             for tap in range(k):
                 weight[k * x + tap] = x_weight[column, tap]
+        for tap in range(k):
+            held[tap] = -1
         for y in range(h):
             for tap in range(k):
                 source = clamp(y_index[y, tap], src_h - 1)

@@ -171,14 +171,11 @@ def _run(x, step, stop, X, Y, columns, low_x, high_x, low_y, high_y):
 
 @inner
 def _fill(out, start, stop, channels, fill, k):
-    """Fill pixels that see nothing of the image."""
+    """Fill pixels that see nothing of the image, from byte `start` to byte `stop`."""
     value = np.uint8(fill if k == 1 else min(max(fill, 0), 255))
     other = value if channels >= 3 else np.uint8(0)
-    for x in range(start, stop):
-        out[4 * x] = value
-        out[4 * x + 1] = other
-        out[4 * x + 2] = other
-        out[4 * x + 3] = 0
+    for x in range(start, stop, 4):
+        out[x], out[x + 1], out[x + 2], out[x + 3] = value, other, other, 0
 
 
 @functools.cache
@@ -201,11 +198,12 @@ def _compiled(k):
         before = k // 2 - 1 if k > 1 else 0
         pitch = channels * src_w
         columns = np.empty((2, w), np.int64)
+        low_x, low_y = np.empty(w, np.int32), np.empty(w, np.int32)
         for x in range(w):
             dx = float(x0 + (w - 1 - x if mirror else x))
             columns[0, x] = np.int64(np.rint(matrix[0] * dx * 1024.0))
             columns[1, x] = np.int64(np.rint(matrix[3] * dx * 1024.0))
-        low_x, low_y = columns[0].astype(np.int32), columns[1].astype(np.int32)
+            low_x[x], low_y[x] = _I(columns[0, x]), _I(columns[1, x])
         at, entry = np.empty(w, np.int32), np.empty(w, np.int32)
         # the first tap, before `before` is taken away, of pixels made in pairs
         last_x = min((pitch - reach - more * channels) // channels + before, 32767)
@@ -224,8 +222,8 @@ def _compiled(k):
             last = 1 + _run(stop - 1, -1, first - 1, X, Y, columns, before, last_x, before, last_y)
             last -= (last - first) % 2
             to = 4 * w * y
-            _fill(out[to : to + 4 * w], 0, start, channels, fill, k)
-            _fill(out[to : to + 4 * w], stop, w, channels, fill, k)
+            _fill(out, to, to + 4 * start, channels, fill, k)
+            _fill(out, to + 4 * stop, to + 4 * w, channels, fill, k)
             for side in range(2):
                 begin, end = (start, first) if side == 0 else (last, stop)
                 for x in range(begin, end):
