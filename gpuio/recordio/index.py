@@ -128,14 +128,28 @@ class RecordTable:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def take(self, rows: Int64) -> RecordTable:
+        """Return the table of some of the records, given by ascending row; the files stay."""
+        return attrs.evolve(
+            self,
+            file=self.file[rows],
+            offset=self.offset[rows],
+            length=self.length[rows],
+            key=self.key[rows],
+        )
 
-def open_table(paths: Sequence[str], idx_paths: Sequence[str] = ()) -> RecordTable:
+
+def open_table(
+    paths: Sequence[str], idx_paths: Sequence[str] = (), *, reindex: bool = False
+) -> RecordTable:
     """Find every record of a set of files.
 
     Parameters
     ----------
     paths : sequence of str         .rec files
     idx_paths : sequence of str     one index a file, or none at all
+    reindex : bool                  scan a file whose index is missing or does not belong to it,
+                                    with a warning, instead of refusing it
 
     Raises
     ------
@@ -152,7 +166,14 @@ def open_table(paths: Sequence[str], idx_paths: Sequence[str] = ()) -> RecordTab
     for number, path in enumerate(paths):
         with LocalFile(path) as file:
             tables.append(
-                (file.size, *(_indexed(file, idx_paths[number]) if idx_paths else _scanned(file)))
+                (
+                    file.size,
+                    *(
+                        _indexed_or_scanned(file, idx_paths[number], reindex=reindex)
+                        if idx_paths
+                        else _scanned(file)
+                    ),
+                )
             )
     counts = [len(offset) for _, offset, _, _ in tables]
     if sum(counts) == 0:
@@ -174,6 +195,26 @@ def _scanned(file: LocalFile) -> tuple[Int64, Int64, Int64]:
     return offset, length, np.arange(len(offset), dtype=np.int64)
 
 
+def _indexed_or_scanned(
+    file: LocalFile, idx_path: str, *, reindex: bool
+) -> tuple[Int64, Int64, Int64]:
+    """Use a file's index; where that fails and `reindex` allows it, scan the file."""
+    try:
+        return _indexed(file, idx_path)
+    except (FormatError, StorageError) as error:
+        if not reindex or (isinstance(error, StorageError) and error.path != idx_path):
+            raise
+        made = _scanned(file)  # raises where the record file is what is damaged
+        warnings.warn(
+            GpuioWarning(
+                f"{idx_path} is not used ({error.message}): reindex=True, so {file.path} was "
+                f"scanned, keys are 0 to {len(made[2]) - 1}; `gpuio rec2idx` makes a new index"
+            ),
+            stacklevel=4,
+        )
+        return made
+
+
 def _indexed(file: LocalFile, idx_path: str) -> tuple[Int64, Int64, Int64]:
     """Return offsets, lengths and keys of a file with an index, checked by samples."""
     key, offset = _read_int_index(idx_path)
@@ -188,12 +229,13 @@ def _indexed(file: LocalFile, idx_path: str) -> tuple[Int64, Int64, Int64]:
             ),
             stacklevel=4,
         )
-        key, offset = np.delete(key, double), np.delete(offset, double)
+        key, offset, order = (np.delete(array, double) for array in (key, offset, order))
     beyond = np.flatnonzero(offset > file.size - HEADER_BYTES)
     if len(beyond):
         raise FormatError(
-            f"{idx_path}: key {key[beyond[0]]} lies at byte {offset[beyond[0]]:,}, beyond the end "
-            f"of the record file ({file.size:,} bytes); is it another file's index? `gpuio "
+            f"{idx_path}: key {key[beyond[0]]} (line {order[beyond[0]] + 1}) lies at byte "
+            f"{offset[beyond[0]]:,}, beyond the end of the record file ({file.size:,} bytes), and "
+            f"{len(beyond) - 1} more do; is it another file's index? `gpuio "
             "rec2idx` makes a new one",
             path=file.path,
             key=int(key[beyond[0]]),
@@ -202,7 +244,24 @@ def _indexed(file: LocalFile, idx_path: str) -> tuple[Int64, Int64, Int64]:
     length = np.diff(np.append(offset, file.size))
     if _sampled_gap(file, idx_path, key, offset, length):
         offset, length, key = _without_gaps(file, idx_path, key, offset)
+    _warn_of_keys(idx_path, key)
     return offset, length, key
+
+
+def _warn_of_keys(idx_path: str, key: Int64) -> None:
+    """Warn of keys that stand at several records: all are read, the names in errors are not one."""
+    if (np.diff(key) > 0).all():
+        return
+    values, counts = np.unique(key, return_counts=True)
+    double = values[counts > 1]
+    if len(double):
+        warnings.warn(
+            GpuioWarning(
+                f"{idx_path}: {len(double)} keys stand at more than one record, the first is "
+                f"{double[0]}; all of the records are read"
+            ),
+            stacklevel=5,
+        )
 
 
 def _read_int_index(idx_path: str) -> tuple[Int64, Int64]:
