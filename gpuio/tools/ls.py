@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         for entry in entries(contents, rows):
             bad += entry.error is not None
             print(json.dumps(_facts(entry)) if args.json else _line(entry))
+        sys.stdout.flush()
     except GpuioError as error:
         print(f"ls: {error}", file=sys.stderr)
         return 3 if isinstance(error, StorageError) else 1
