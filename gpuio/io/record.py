@@ -39,7 +39,8 @@ class ImageRecordIter(DataIter):
     the records' headers; and ``plan``, PLAN (batch_size,), what was done to each image (fields:
     `gpuio.kernels.layout`; again: `gpuio.sampling.replay`). With layout='NHWC' the data are
     (batch_size, height, width, channels); with num_classes the labels (batch_size, num_classes),
-    and ``mix`` says how mixup or cutmix made them. Arrays live until you let them go; they are
+    and ``mix`` says how mixup or cutmix made them; with label_width='ragged' ``label_count``, int32
+    (batch_size,), tells how many labels each row has. Arrays live until you let them go; they are
     never overwritten.
 
     Raises

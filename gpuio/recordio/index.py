@@ -128,8 +128,11 @@ class RecordTable:
     def __len__(self) -> int:
         return len(self.offset)
 
-    def take(self, rows: Int64) -> RecordTable:
-        """Return the table of some of the records, given by ascending row; the files stay."""
+    def take(self, rows: slice | Int64) -> RecordTable:
+        """Return the table of some of the records, by ascending row; the files stay as they are.
+
+        A slice copies nothing.
+        """
         return attrs.evolve(
             self,
             file=self.file[rows],

@@ -150,7 +150,7 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
                         "insightface" and a file does not begin with its header record
     StorageError        a file cannot be read
     """
-    bounds = np.searchsorted(table.file, np.arange(len(table.paths) + 1))
+    bounds = np.searchsorted(table.file, np.arange(len(table.paths) + 1, dtype=np.int32))
     found: list[FaceRows | None] = []
     kinds: list[str] = []
     for number, path in enumerate(table.paths):
@@ -178,14 +178,14 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
             "set; read them apart",
             path=table.paths[odd],
         )
-    if any(found):
-        kept = [
-            np.arange(bounds[n], bounds[n + 1])
-            if faces is None
-            else bounds[n] + np.arange(faces.first, faces.stop)
-            for n, faces in enumerate(found)
-        ]
-        table = table.take(np.concatenate(kept))
+    kept = [
+        slice(low, high) if faces is None else slice(low + faces.first, low + faces.stop)
+        for faces, low, high in zip(found, bounds.tolist(), bounds[1:].tolist(), strict=False)
+    ]
+    if any(found) and len(kept) == 1:
+        table = table.take(kept[0])
+    elif any(found):
+        table = table.take(np.concatenate([np.arange(one.start, one.stop) for one in kept]))
     return Contents(table, kinds[0], tuple(found))
 
 
