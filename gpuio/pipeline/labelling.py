@@ -43,11 +43,8 @@ def open_labels(options: ImageRecordOptions, contents: Contents) -> RecordLabels
                                     on_error="raise", the list lacks ids of the records
     """
     asked, column = options.label_width, options.label_column
-    if column is not None and (asked != 1 or options.path_imglist):
-        raise OptionError(
-            "label_column: takes one of the records' own labels, but "
-            + ("path_imglist is given" if options.path_imglist else f"label_width={asked!r}")
-        )
+    if column is not None:
+        _check_column(options, contents)
     listed = _listed(options, contents) if options.path_imglist else None
     if listed is None and column is None and asked == 1 and contents.insightface:
         column = 0  # arrays of several numbers, the first of them the class
@@ -70,6 +67,19 @@ def open_labels(options: ImageRecordOptions, contents: Contents) -> RecordLabels
         classes=options.label_type == "class",
         guess=guess,
     )
+
+
+def _check_column(options: ImageRecordOptions, contents: Contents) -> None:
+    """Refuse label_column where there is no column to take."""
+    trouble = ""
+    if options.label_width != 1:
+        trouble = f"label_width={options.label_width!r}"
+    elif options.path_imglist:
+        trouble = "path_imglist is given"
+    elif contents.payload == "raw":
+        trouble = "the files hold bare images, without labels"
+    if trouble:
+        raise OptionError(f"label_column: takes one of the records' own labels, but {trouble}")
 
 
 def _listed(options: ImageRecordOptions, contents: Contents) -> LabelList:

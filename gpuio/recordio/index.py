@@ -114,7 +114,7 @@ class RecordTable:
     offset : int64[N]           of the record in its file, bytes
     length : int64[N]           bytes to read for the record, framing included
     key : int64[N]              from the index; without one 0, 1, 2, ... in each file
-    indexed : bool              whether index files were given
+    indexed : bool              whether index files were given, or made by `reindex`
     """
 
     paths: tuple[str, ...]
@@ -152,7 +152,8 @@ def open_table(
     paths : sequence of str         .rec files
     idx_paths : sequence of str     one index a file, or none at all
     reindex : bool                  scan a file whose index is missing or does not belong to it,
-                                    with a warning, instead of refusing it
+                                    with a warning, instead of refusing it; without `idx_paths` the
+                                    scan counts as the index
 
     Raises
     ------
@@ -188,7 +189,7 @@ def open_table(
         offset=np.concatenate([offset for _, offset, _, _ in tables]),
         length=np.concatenate([length for _, _, length, _ in tables]),
         key=np.concatenate([key for _, _, _, key in tables]),
-        indexed=bool(idx_paths),
+        indexed=bool(idx_paths) or reindex,
     )
 
 
@@ -206,6 +207,7 @@ def _indexed_or_scanned(
         return _indexed(file, idx_path)
     except (FormatError, StorageError) as error:
         if not reindex or (isinstance(error, StorageError) and error.path != idx_path):
+            error.add_note("reindex=True makes the index in memory, by one scan of the record file")
             raise
         made = _scanned(file)  # raises where the record file is what is damaged
         warnings.warn(

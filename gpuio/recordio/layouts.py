@@ -159,6 +159,11 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
         if low < high and not (record_layout == "plain" and payload != "auto"):
             with LocalFile(path) as file:
                 kind = payload if payload != "auto" else _payload(file, table, low, high)
+                if kind == "raw" and record_layout == "insightface":
+                    raise FormatError(
+                        "record_layout='insightface': expected image records, found bare images",
+                        path=path,
+                    )
                 if kind == "image_record" and record_layout != "plain":
                     faces = find_faces(
                         file,

@@ -54,7 +54,7 @@ class FileOptions:
     reindex: bool = option(
         False,
         convert.switch,
-        "Scan a file whose path_imgidx is missing or belongs to another file, with a warning, "
-        "instead of refusing it.",
+        "Index a file in memory, by one scan, where path_imgidx is not given, is missing (with a "
+        "warning) or belongs to another file (likewise).",
         ours=True,
     )

@@ -354,10 +354,10 @@ class ImageRecordOptions(ExtraOptions):
         for name in ("std_r", "std_g", "std_b", "std_a"):
             if getattr(self, name) == 0:
                 raise OptionError(f"{name}: expected a number other than 0: it is a divisor")
-        if self.shuffle_chunk_size and self.path_imgidx:
+        if self.shuffle_chunk_size and (self.path_imgidx or self.reindex):
             raise OptionError(
-                "shuffle_chunk_size: works without path_imgidx only; with an index, shuffle=True "
-                "permutes all records"
+                "shuffle_chunk_size: works without path_imgidx and reindex only; with an index, "
+                "shuffle=True permutes all records"
             )
 
         if self.ctx in ("cpu", "cpu_pinned"):

@@ -123,6 +123,15 @@ def test_bare_images_have_ids_and_a_lists_labels(tmp_path, index):
         reader(paths, index=index, path_imglist=lst)
 
 
+def test_options_without_a_use_for_bare_images_are_refused(tmp_path):
+    paths = write_payloads(tmp_path, [flat(i) for i in range(4)])
+    with pytest.raises(OptionError, match=r"label_column: .* bare images, without labels"):
+        reader(paths, label_column=0)
+    for payload in ("auto", "raw"):
+        with pytest.raises(FormatError, match="expected image records, found bare images"):
+            reader(paths, record_layout="insightface", payload=payload)
+
+
 def test_sagemakers_protobuf_is_named_when_opened(tmp_path):
     paths = write_payloads(tmp_path, [sagemaker(np.arange(20), 1)] * 4)
     with pytest.raises(FormatError, match="RecordIO-protobuf"):
@@ -244,13 +253,16 @@ def test_ids_may_repeat(tmp_path):
 def test_a_missing_index_is_made_when_asked_for(tmp_path):
     paths = write_rec(tmp_path, [flat(i) for i in range(4)])
     Path(paths[1]).unlink()
-    with pytest.raises(StorageError, match="rec2idx"):
+    with pytest.raises(StorageError, match="rec2idx") as raised:
         reader(paths)
+    assert "reindex=True" in raised.value.__notes__[0]
     with pytest.warns(mx.GpuioWarning, match="reindex=True"):
         it = reader(paths, reindex=True, shuffle=True)
     with it:
         again = [row[0] for row in epoch(it)]
     assert not Path(paths[1]).exists()
+    with reader(paths, index=False, reindex=True, shuffle=True) as it:
+        assert [row[0] for row in epoch(it)] == again
     build_index(*paths)
     with reader(paths, shuffle=True) as it:
         assert [row[0] for row in epoch(it)] == again
