@@ -69,10 +69,10 @@ def test_a_state_with_and_without_the_index_is_another(big):
         open_it(big, index=True) as one,
         open_it(big, index=False) as other,
         open_it(big, index=False, reindex=True) as same,
-        pytest.raises(StateError, match="indexed: saved True, here False"),
     ):
         same.load_state_dict(one.state_dict())
-        other.load_state_dict(one.state_dict())
+        with pytest.raises(StateError, match="indexed: saved True, here False"):
+            other.load_state_dict(one.state_dict())
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_record_that_is_cut_is_damaged(tmp_path, cut):
         assert glance(file, 4, 40).kind == "damaged"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.floats(width=32), max_size=5) | st.floats(width=32),
     st.integers(0, 2**64 - 1),

@@ -119,7 +119,7 @@ GOOD += [pickle.dumps((ARRAYS[:2], np.array([True])), p) for p in range(6)]
 OPCODES = [ord(one.code) for one in pickletools.opcodes]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(GOOD),
     st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from(OPCODES)), min_size=1, max_size=6),
