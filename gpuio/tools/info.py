@@ -93,6 +93,7 @@ def survey(contents: Contents, sample: int = 10_000) -> dict[str, Any]:
         "mean_pixels": round(float(np.mean(pixels))) if pixels else 0,
         "identity_records": markers,
         "counts": {name: dict(counter.most_common(_SHOWN)) for name, counter in counts.items()},
+        "counted": {name: counter.total() for name, counter in counts.items()},
         "labels": _labels(labels),
         "unusable": unusable[:100],
         "unusable_count": len(unusable),
@@ -133,16 +134,17 @@ def _count(counts: dict[str, collections.Counter[str]], entry: Entry) -> None:
 
 
 def _labels(each: list[npt.NDArray[np.float32]]) -> dict[str, Any]:
-    """Return a histogram of the labels, and how many are no classes."""
+    """Return a histogram of the records' first labels, and how many of all are no classes."""
     values = np.concatenate(each) if each else np.empty(0, np.float32)
     finite = values[np.isfinite(values)]
-    distinct, counts = np.unique(finite, return_counts=True)
+    first = np.array([labels[0] for labels in each if len(labels)], np.float32)
+    distinct, counts = np.unique(first[np.isfinite(first)], return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_SHOWN]
     return {
         "values": len(values),
         "distinct": len(distinct),
-        "smallest": float(finite.min()) if len(finite) else None,
-        "largest": float(finite.max()) if len(finite) else None,
+        "smallest": float(distinct[0]) if len(distinct) else None,
+        "largest": float(distinct[-1]) if len(distinct) else None,
         "rarest_count": int(counts.min()) if len(counts) else 0,
         "nan": int(np.isnan(values).sum()),
         "infinite": int(np.isinf(values).sum()),
@@ -168,8 +170,10 @@ def _text(facts: dict[str, Any]) -> str:
     else:
         lines.append(f"layout: {facts['layout']}")
     for name, counter in facts["counts"].items():
-        total = sum(counter.values())
-        shown = (f"{value} ({count}, {count / total:.1%})" for value, count in counter.items())
+        total = facts["counted"][name]
+        shown = [f"{value} ({count}, {count / total:.1%})" for value, count in counter.items()]
+        others = total - sum(counter.values())
+        shown += [f"others ({others}, {others / total:.1%})"] if others else []
         lines.append(f"{name}: {', '.join(shown)}")
     lines += _label_text(facts["labels"])
     if facts["identity_records"]:
@@ -191,7 +195,7 @@ def _label_text(labels: dict[str, Any]) -> list[str]:
     if labels["distinct"]:
         common = ", ".join(f"{value} ({count})" for value, count in labels["most_common"].items())
         lines.append(
-            f"labels: {labels['distinct']:,} values from {labels['smallest']:g} to "
+            f"first labels: {labels['distinct']:,} values from {labels['smallest']:g} to "
             f"{labels['largest']:g}, the rarest {labels['rarest_count']} times; most common: "
             f"{common}"
         )
