@@ -145,7 +145,7 @@ def _check_ids(listed: LabelList, contents: Contents) -> None:
     learn its id. An id that is missed here is an error at its record.
     """
     table = contents.table
-    known = np.fromiter(listed, np.int64, len(listed))
+    known = np.array([identity for identity in listed if identity < 1 << 63], np.int64)
     odd = np.flatnonzero(~np.isin(contents.ids(), known))
     if len(odd) == 0:
         return

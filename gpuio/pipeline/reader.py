@@ -133,7 +133,7 @@ class RecordReader:
             self._labels.take(made.labels[row], flag, label, identity)
         else:
             blob, identity = payload, int(self._raw_ids[position])
-            made.index[row] = identity
+            made.index[row] = identity % (1 << 64)  # keys of an index may be negative
             self._labels.take(made.labels[row], 0, None, identity)
         info = probe(blob)
         if info.format == "unknown":

@@ -8,7 +8,6 @@ records themselves are asked.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 
@@ -26,6 +25,7 @@ __all__ = ["FaceRows", "find_faces", "identity_ranges"]
 
 _Int64 = npt.NDArray[np.int64]
 _EXACT = 1 << 24  # from here on float32 may stand for a neighbour: 2**24 + 1 becomes 2**24
+_MOST = 1 << 40  # a larger number counts nothing
 _SAMPLED = 6  # records of the images, and of the identities, that are looked at
 
 
@@ -109,7 +109,7 @@ def _is_range(record: Glance) -> bool:
     return (
         record.kind == "empty"
         and record.flag >= 2
-        and all(math.isfinite(label) and label == int(label) >= 0 for label in record.labels)
+        and all(0 <= label < _MOST and label == int(label) for label in record.labels)
     )
 
 
@@ -179,7 +179,7 @@ def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int
         row = rows.stop + number
         try:
             flag, labels, _, _, _ = parse_image_record(decode(buffer))
-            if flag < 2 or not np.isfinite(np.asarray(labels)[:2]).all():
+            if flag < 2 or not (np.abs(np.asarray(labels)[:2]) < _MOST).all():
                 raise FormatError(f"expected two labels, the range of its keys, found {labels}")
             ranges[number] = np.asarray(labels)[:2]
         except (FormatError, ValueError) as error:

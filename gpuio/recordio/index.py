@@ -323,7 +323,7 @@ def _without_gaps(
     """Scan the file and keep the records that the index lists, with their own lengths."""
     every, lengths = scan(file, trailing="warn")
     where = np.searchsorted(every, offset)
-    known = (where < len(every)) & (every[np.minimum(where, len(every) - 1)] == offset)
+    known = np.isin(offset, every)
     if not known.all():
         at = int(np.flatnonzero(~known)[0])
         raise FormatError(

@@ -123,6 +123,16 @@ def test_bare_images_have_ids_and_a_lists_labels(tmp_path, index):
         reader(paths, index=index, path_imglist=lst)
 
 
+def test_bare_images_under_odd_keys(tmp_path):
+    paths = write_payloads(tmp_path, [flat(1), flat(2)], keys=[-7, 1 << 62])
+    lst = tmp_path / "a.lst"
+    lst.write_text(f"{1 << 62}\t5\tx\n-7\t4\tx\n{1 << 64}\t6\tx\n")
+    with reader(paths, batch_size=2, path_imglist=lst, label_width="auto") as it:
+        batch = next(it)
+    assert batch.index.tolist() == [(1 << 64) - 7, 1 << 62]
+    assert batch.label[0].tolist() == [4, 5]
+
+
 def test_options_without_a_use_for_bare_images_are_refused(tmp_path):
     paths = write_payloads(tmp_path, [flat(i) for i in range(4)])
     with pytest.raises(OptionError, match=r"label_column: .* bare images, without labels"):

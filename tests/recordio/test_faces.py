@@ -71,6 +71,7 @@ RANGE = record([1.0, 3.0])
         [record([6.5, 9.0]), *IMAGES],
         [record([float("nan"), 9.0]), *IMAGES],
         [record([float("inf"), 9.0]), *IMAGES],
+        [record([1e30, 9.0]), *IMAGES],
         [record([-7.0, 9.0]), *IMAGES],
         [record([1.0, 9.0]), *IMAGES],
     ],
@@ -117,7 +118,9 @@ def test_identities_have_the_keys_of_their_images(tmp_path):
     assert identities(write_faces(tmp_path)) == {0: (1, 5), 1: (5, 10), 2: (10, 13)}
 
 
-@pytest.mark.parametrize("labels", [[5.0, 4.0], [0.0, 5.0], [9.0, 99.0], [float("nan"), 9.0], 5.0])
+@pytest.mark.parametrize(
+    "labels", [[5.0, 4.0], [0.0, 5.0], [9.0, 99.0], [float("nan"), 9.0], [1e30, 9.0], 5.0]
+)
 def test_a_damaged_identity_is_named(tmp_path, labels):
     paths = write_faces(tmp_path)
     rows = find(paths)
