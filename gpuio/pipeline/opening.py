@@ -25,6 +25,7 @@ from gpuio.pipeline.reader import RecordReader
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents, recognise
+from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.uri import divide, expand
 from gpuio.sampling.extra_options import GPU_ONLY
 from gpuio.sampling.mix import Mixer
@@ -79,7 +80,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     idx_paths = divide(options.path_imgidx)
     planner, mixer = Planner(options), Mixer(options)
     contents = recognise(
-        open_table(paths, idx_paths, reindex=options.reindex),
+        (reindexed if options.reindex else open_table)(paths, idx_paths),
         options.record_layout,
         options.payload,
     )

@@ -114,7 +114,7 @@ class RecordTable:
     offset : int64[N]           of the record in its file, bytes
     length : int64[N]           bytes to read for the record, framing included
     key : int64[N]              from the index; without one 0, 1, 2, ... in each file
-    indexed : bool              whether index files were given, or made by `reindex`
+    indexed : bool              whether index files were given
     """
 
     paths: tuple[str, ...]
@@ -142,18 +142,13 @@ class RecordTable:
         )
 
 
-def open_table(
-    paths: Sequence[str], idx_paths: Sequence[str] = (), *, reindex: bool = False
-) -> RecordTable:
+def open_table(paths: Sequence[str], idx_paths: Sequence[str] = ()) -> RecordTable:
     """Find every record of a set of files.
 
     Parameters
     ----------
     paths : sequence of str         .rec files
     idx_paths : sequence of str     one index a file, or none at all
-    reindex : bool                  scan a file whose index is missing or does not belong to it,
-                                    with a warning, instead of refusing it; without `idx_paths` the
-                                    scan counts as the index
 
     Raises
     ------
@@ -170,14 +165,7 @@ def open_table(
     for number, path in enumerate(paths):
         with LocalFile(path) as file:
             tables.append(
-                (
-                    file.size,
-                    *(
-                        _indexed_or_scanned(file, idx_paths[number], reindex=reindex)
-                        if idx_paths
-                        else _scanned(file)
-                    ),
-                )
+                (file.size, *(_indexed(file, idx_paths[number]) if idx_paths else _scanned(file)))
             )
     counts = [len(offset) for _, offset, _, _ in tables]
     if sum(counts) == 0:
@@ -189,7 +177,7 @@ def open_table(
         offset=np.concatenate([offset for _, offset, _, _ in tables]),
         length=np.concatenate([length for _, _, length, _ in tables]),
         key=np.concatenate([key for _, _, _, key in tables]),
-        indexed=bool(idx_paths) or reindex,
+        indexed=bool(idx_paths),
     )
 
 
@@ -197,27 +185,6 @@ def _scanned(file: LocalFile) -> tuple[Int64, Int64, Int64]:
     """Return offsets, lengths and keys of a file without an index."""
     offset, length = scan(file)
     return offset, length, np.arange(len(offset), dtype=np.int64)
-
-
-def _indexed_or_scanned(
-    file: LocalFile, idx_path: str, *, reindex: bool
-) -> tuple[Int64, Int64, Int64]:
-    """Use a file's index; where that fails and `reindex` allows it, scan the file."""
-    try:
-        return _indexed(file, idx_path)
-    except (FormatError, StorageError) as error:
-        if not reindex or (isinstance(error, StorageError) and error.path != idx_path):
-            error.add_note("reindex=True makes the index in memory, by one scan of the record file")
-            raise
-        made = _scanned(file)  # raises where the record file is what is damaged
-        warnings.warn(
-            GpuioWarning(
-                f"{idx_path} is not used ({error.message}): reindex=True, so {file.path} was "
-                f"scanned, keys are 0 to {len(made[2]) - 1}; `gpuio rec2idx` makes a new index"
-            ),
-            stacklevel=4,
-        )
-        return made
 
 
 def _indexed(file: LocalFile, idx_path: str) -> tuple[Int64, Int64, Int64]:

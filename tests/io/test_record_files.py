@@ -263,9 +263,8 @@ def test_ids_may_repeat(tmp_path):
 def test_a_missing_index_is_made_when_asked_for(tmp_path):
     paths = write_rec(tmp_path, [flat(i) for i in range(4)])
     Path(paths[1]).unlink()
-    with pytest.raises(StorageError, match="rec2idx") as raised:
+    with pytest.raises(StorageError, match="rec2idx"):
         reader(paths)
-    assert "reindex=True" in raised.value.__notes__[0]
     with pytest.warns(mx.GpuioWarning, match="reindex=True"):
         it = reader(paths, reindex=True, shuffle=True)
     with it:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from making import flat
 
 from gpuio.errors import GpuioError
-from gpuio.recordio.index import open_table
 from gpuio.recordio.layouts import recognise
+from gpuio.recordio.reindex import reindexed
 
 CHANGES = st.lists(
     st.tuples(st.integers(0, 1 << 20), st.sampled_from([0, 1, 2, 9, 10, 48, 57, 127, 128, 255])),
@@ -34,7 +34,7 @@ def test_changed_bytes(tmp_path_factory, kind, in_rec, in_idx, head, index):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            made = recognise(open_table([rec], [idx] if index else [], reindex=True))
+            made = recognise(reindexed([rec], [idx] if index else []))
             assert len(made.table) <= len(payloads)
             assert (made.num_classes() or 0) >= 0
             made.identities()
