@@ -43,8 +43,6 @@ def _one(path: str, idx_path: str) -> RecordTable:
     try:
         return open_table([path], [idx_path])
     except (FormatError, StorageError) as error:
-        if isinstance(error, StorageError) and error.path != idx_path:
-            raise
         made = open_table([path])  # raises where the record file is what is damaged
         warnings.warn(
             GpuioWarning(
