@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 IMAGES ?=
+TORCH  ?= torch
 
 .PHONY: demo test lint check parity frameworks bench clean
 
@@ -32,10 +33,11 @@ parity: $(VENV)/.ready .venv-mxnet/.ready
 	GPUIO_MXNET_PYTHON=.venv-mxnet/bin/python $(BIN)/python -m pytest tests/parity
 
 # PyTorch and JAX, in an environment of their own: the adapters' and examples' tests skip nothing.
+# TORCH=torch==... chooses a version or a build.
 .venv-frameworks/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-frameworks
 	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check \
-		-e ".[dev,torch,jax,examples]"
+		$(TORCH) -e ".[test,torch,jax,examples]"
 	touch $@
 
 frameworks: .venv-frameworks/.ready

@@ -12,7 +12,7 @@ from parity import signatures
 
 import gpuio
 
-FROZEN = Path(__file__).parent / "data" / "mxnet_signatures.json"
+FROZEN = Path(__file__).parents[1] / "data" / "mxnet_signatures.json"
 MXNET = json.loads(FROZEN.read_text())
 
 # made from C++ by MXNet: their parameters are in mxnet_options.json
