@@ -18,10 +18,11 @@ from gpuio.backend.pool import HostPool
 from gpuio.errors import ClosedError
 from gpuio.image import iterstate
 from gpuio.image.chain import Chain, check_row
+from gpuio.image.current import CurrentBatch
 from gpuio.image.draws import Draws, keyed
 from gpuio.image.feed import Feed, Loader
 from gpuio.image.source import Sample, SampleSource
-from gpuio.io.base import DataBatch, DataIter
+from gpuio.io.base import DataBatch
 
 __all__ = ["SampleIter"]
 
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 _WAITING_A_THREAD = 8  # enough to keep a thread busy while the others' images are drawn
 
 
-class SampleIter(DataIter):
+class SampleIter(CurrentBatch):
     """Base of ImageIter and ImageDetIter; a subclass sets the options and gives the hooks.
 
     Attributes
@@ -279,7 +280,8 @@ class SampleIter(DataIter):
         pad = self.batch_size - len(rows) if rows else 0
         if not self._collect(rows):
             pad = self._end(rows)
-        return self._batch(rows, pad)
+        self.current_batch = self._batch(rows, pad)
+        return self.current_batch
 
     def _end(self, rows: list[Sample]) -> int:
         """Treat a short last batch; return its padding, or raise StopIteration."""
