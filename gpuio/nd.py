@@ -4,7 +4,8 @@ An `NDArray` *is* a `numpy.ndarray` (host) or a `cupy.ndarray` (device); the sub
 MXNet's methods, and prints as MXNet's does. Nothing here copies unless it says so.
 
 One element of an `NDArray`, ``x[0]``, is a NumPy scalar that knows `.asnumpy()` and `.asscalar()`,
-too. (MXNet's is an array of shape (1,), and so is what `.asnumpy()` returns.)
+too, and ``x[0][:] = value`` writes into `x`. (MXNet's is an array of shape (1,), and so is what
+`.asnumpy()` returns.)
 """
 
 from __future__ import annotations
@@ -97,12 +98,24 @@ def gpu(device_id: int = 0) -> Context:
     return Context("gpu", device_id)
 
 
+def _assign(element: Any, key: Any, value: Any) -> None:
+    """Write into the array that an element is of: MXNet's ``x[0][:] = value``."""
+    if element.home is None:
+        raise TypeError("a single number is of no array, so that nothing can be written into it")
+    if key not in (slice(None), ..., 0, -1):
+        raise IndexError(f"one element has no part {key!r}: write [:]")
+    array, place = element.home
+    array[place] = value
+
+
 @functools.cache
 def _element_type(kind: Any) -> Any:
     """Return a NumPy scalar type that knows MXNet's methods; the type itself if it is final."""
     methods = {
         "__module__": __name__,
         "__doc__": "One element of an array, with MXNet's methods; everything else is NumPy's.",
+        "home": None,  # (array, place) of an element
+        "__setitem__": _assign,
         "asnumpy": lambda self: np.array([self.item()], self.dtype),
         "asscalar": lambda self: self.item(),
         "wait_to_read": lambda _: None,
@@ -110,15 +123,20 @@ def _element_type(kind: Any) -> Any:
         "ctx": property(lambda _: cpu()),
     }
     try:
-        return type(kind.__name__, (kind,), methods)
+        return type(kind.__name__, (kind,), methods)  # NumPy asks that `kind` be the first base
     except TypeError:  # bfloat16 of ml_dtypes
         return kind
 
 
-def _element(value: Any) -> Any:
+def _element(value: Any, home: Any = None) -> Any:
     """Return a NumPy number as one that knows MXNet's methods; anything else as it is."""
+    if not isinstance(value, np.number):
+        return value
     kind: Any = type(value)
-    return _element_type(kind)(value) if isinstance(value, np.number) else value
+    made: Any = _element_type(kind)(value)
+    if type(made) is not kind:
+        made.home = home
+    return made
 
 
 def described(values: npt.NDArray[Any], context: Context) -> str:
@@ -131,13 +149,15 @@ class NDArray(np.ndarray[Any, np.dtype[Any]]):
     """A host array with MXNet's extra methods; everything else is NumPy's."""
 
     def __getitem__(self, key: Any) -> Any:
-        return _element(super().__getitem__(key))
+        return _element(super().__getitem__(key), (self, key))
 
     def __array_wrap__(
         self, array: Any, context: Any = None, return_scalar: bool = False, /
     ) -> Any:
         """Return the sum, or another single number, as one that knows MXNet's methods."""
-        return _element(super().__array_wrap__(array, context, return_scalar))
+        if return_scalar:
+            return _element(array[()])
+        return super().__array_wrap__(array, context, return_scalar)
 
     def mean(self, *args: Any, **options: Any) -> Any:
         """Return NumPy's mean."""

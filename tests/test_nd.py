@@ -103,6 +103,18 @@ def test_elements_index_print_and_serialise_as_numbers():
     assert json.dumps(mx.nd.array([2.5], dtype="float64")[0]) == "2.5"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_writing_into_an_element_writes_into_its_array(dtype):
+    made = mx.nd.zeros((2, 3), dtype=dtype)
+    made[1][2][:] = 5
+    made[0, 1][0] = 7
+    assert made.tolist() == [[0, 7, 0], [0, 0, 5]]
+    with pytest.raises(IndexError, match=r"write \[:\]"):
+        made[0, 0][1] = 3
+    with pytest.raises(TypeError, match="of no array"):
+        made.sum()[:] = 3
+
+
 def test_booleans_and_texts_stay_what_numpy_makes_of_them():
     assert type(host_array(np.array([True]))[0]) is np.bool_
     assert type(host_array(np.array(["a"]))[0]) is np.str_
@@ -113,6 +125,7 @@ def test_single_results_know_asscalar_and_others_are_arrays():
     assert made.sum().asscalar() == 10
     assert made.mean().asscalar() == 2.5
     assert made.max().asscalar() == 4
+    assert {made.sum(): 1} == {10: 1}
     for array in (made + 1, made.sum(axis=0), made.mean(axis=0), made[0], made[made > 1], made.T):
         assert type(array) is NDArray
 
