@@ -307,14 +307,27 @@ def arange(
     return _made(values.astype(dtype or np.float32), ctx)
 
 
+def _joined(join: Any, data: Sequence[Any], axis: int) -> Any:
+    """Join arrays where the first one lives."""
+    kind: Any = type(data[0])
+    if getattr(data[0], "context", cpu()).device_type != "gpu":
+        return _made(join(data, axis))
+    for one in data:
+        one.wait_to_read()
+    made = join(data, axis)  # of the device's plain type
+    out = kind(made.shape, made.dtype)
+    out[...] = made
+    return out
+
+
 def concat(*data: Any, dim: int = 1) -> Any:
     """Join arrays along an axis; the second one by default, as in MXNet."""
-    return _made(np.concatenate(data, axis=dim))
+    return _joined(np.concatenate, data, dim)
 
 
 def stack(*data: Any, axis: int = 0) -> Any:
     """Join arrays along a new axis."""
-    return _made(np.stack(data, axis=axis))
+    return _joined(np.stack, data, axis)
 
 
 def transpose(data: Any, axes: Sequence[int] = ()) -> Any:

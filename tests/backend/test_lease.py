@@ -27,3 +27,6 @@ def test_it_keeps_its_dtype_on_the_way_to_the_host(there):
 def test_joining_and_turning_leave_it_on_the_device(there):
     assert isinstance(mx.nd.transpose(there), fake_device.FakeArray)
     assert isinstance(mx.nd.flip(there, axis=0), fake_device.FakeArray)
+    for joined in (mx.nd.concat(there, there, dim=0), mx.nd.stack(there[0], there[0])):
+        assert type(joined) is fake_device.FakeArray
+        assert joined.asnumpy().tolist() == [[1, 2], [1, 2]]
