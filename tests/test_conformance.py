@@ -176,6 +176,25 @@ def cases(path):
         "prefetch-csv": Case(
             lambda: mx.io.PrefetchingIter(mx.io.CSVIter(**csv)), repeats=False, pickles=False
         ),
+        "prefetch-image": image_case(
+            lambda: mx.io.PrefetchingIter(mx.image.ImageIter(**image, shuffle=True, rng=3)),
+            repeats=False,
+        ),
+        "prefetch-record-and-arrays": Case(
+            lambda: mx.io.PrefetchingIter(
+                [
+                    mx.io.ImageRecordIter(**record, round_batch=False),
+                    mx.io.NDArrayIter({"caption": np.arange(10)}, batch_size=4),
+                ]
+            ),
+            pickles=False,
+        ),
+        "resize-record": Case(
+            lambda: mx.io.ResizeIter(mx.io.ImageRecordIter(**record, shuffle=True), 4),
+            pad="anywhere",
+            repeats=False,
+            pickles=False,
+        ),
         "prefetch-custom": Case(
             lambda: mx.io.PrefetchingIter(Countdown()),
             pad="none",
