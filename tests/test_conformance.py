@@ -95,7 +95,7 @@ def cases(path):
     }
 
     def image_case(make, **more):
-        return Case(make, **{"described": False, "pickles": False, **more})
+        return Case(make, **{"described": False, **more})
 
     sparse = CSRNDArray([1.0, 2, 3, 4, 5], [0, 1, 0, 1, 2], range(6), (5, 3))
     several = {"b": np.arange(10), "a": mx.nd.array(np.arange(10), dtype="int32")}
@@ -179,6 +179,7 @@ def cases(path):
         "prefetch-image": image_case(
             lambda: mx.io.PrefetchingIter(mx.image.ImageIter(**image, shuffle=True, rng=3)),
             repeats=False,
+            pickles=False,
         ),
         "prefetch-record-and-arrays": Case(
             lambda: mx.io.PrefetchingIter(

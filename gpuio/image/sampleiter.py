@@ -160,6 +160,13 @@ class SampleIter(CurrentBatch):
         self._require_open()
         iterstate.load(self, state)
 
+    def __getstate__(self) -> dict[str, Any]:
+        self._require_open()
+        return iterstate.freeze(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        iterstate.thaw(self, state)
+
     def _restore(self, epoch: int, samples: int, order: list[Any] | None) -> None:
         """Go to a place in an epoch's order; see `iterstate`."""
         self.epoch = epoch
