@@ -91,6 +91,8 @@ def test_every_name_of_mxnet_is_here_or_left_out_with_a_reason():
         name for module, names in MXNET.items() for name in names if not hasattr(ours(module), name)
     }
     assert missing <= set(LEFT_OUT)
+    for module, names in MXNET.items():
+        assert set(names) - set(LEFT_OUT) <= set(ours(module).__all__), module
 
 
 def test_differences_are_found():
