@@ -205,8 +205,8 @@ def _indexed(file: LocalFile, idx_path: str) -> tuple[Int64, Int64, Int64]:
     beyond = np.flatnonzero(offset > file.size - HEADER_BYTES)
     if len(beyond):
         raise FormatError(
-            f"{idx_path}: key {key[beyond[0]]} (line {order[beyond[0]] + 1}) lies at byte "
-            f"{offset[beyond[0]]:,}, beyond the end of the record file ({file.size:,} bytes), and "
+            f"{idx_path}: key {key[beyond[0]]} lies at byte {offset[beyond[0]]:,} (line "
+            f"{order[beyond[0]] + 1}), beyond the end of the record file ({file.size:,} bytes), and "
             f"{len(beyond) - 1} more do; is it another file's index? `gpuio "
             "rec2idx` makes a new one",
             path=file.path,
