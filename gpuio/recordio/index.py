@@ -206,9 +206,9 @@ def _indexed(file: LocalFile, idx_path: str) -> tuple[Int64, Int64, Int64]:
     if len(beyond):
         raise FormatError(
             f"{idx_path}: key {key[beyond[0]]} lies at byte {offset[beyond[0]]:,} (line "
-            f"{order[beyond[0]] + 1}), beyond the end of the record file ({file.size:,} bytes), and "
-            f"{len(beyond) - 1} more do; is it another file's index? `gpuio "
-            "rec2idx` makes a new one",
+            f"{order[beyond[0]] + 1}), beyond the end of the record file ({file.size:,} bytes), "
+            f"and {len(beyond) - 1} more do; is it another file's index? `gpuio rec2idx` makes a "
+            "new one",
             path=file.path,
             key=int(key[beyond[0]]),
             offset=int(offset[beyond[0]]),
