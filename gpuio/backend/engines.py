@@ -9,6 +9,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -49,19 +50,25 @@ def choose_engine(name: str, machine: Machine) -> tuple[str, str]:
 
 
 def engine_opener(
-    name: str, device_id: int | None, *, engines: int, hw_decoder_load: float
+    name: str,
+    device_id: int | None,
+    *,
+    engines: int,
+    hw_decoder_load: float,
+    preallocate: tuple[int, int] = (0, 0),
 ) -> Callable[[], Engine]:
     """Return a function that opens one engine; the host's cores are divided among `engines`."""
+    settings: dict[str, Any] = {"hw_decoder_load": hw_decoder_load, "preallocate": preallocate}
     threads = max(1, len(os.sched_getaffinity(0)) // engines)
 
     def opened() -> Engine:
         if name == "dali":
             from gpuio.decode.dali import DaliEngine
 
-            return DaliEngine(device_id, threads, hw_decoder_load=hw_decoder_load)
+            return DaliEngine(device_id, threads, **settings)
         from gpuio.decode.nvimgcodec import NvImageCodecEngine
 
-        return NvImageCodecEngine(device_id, threads, hw_decoder_load=hw_decoder_load)
+        return NvImageCodecEngine(device_id, threads, **settings)
 
     return opened
 

@@ -55,6 +55,7 @@ class GpuBackend:
     decoder : {"auto", "dali", "nvimgcodec"}
     decoders : int              engines at most, >= 1
     hw_decoder_load : float     share of a batch that the JPEG engines take, 0 to 1
+    decoder_room : int          side of the image they get room for at their start, 0 = their choice
     device : Device, optional   another device than the GPU of that number, for tests
     open_engine : callable, optional
                                 another decode engine, for tests
@@ -75,6 +76,7 @@ class GpuBackend:
         decoder: str = "auto",
         decoders: int = 2,
         hw_decoder_load: float = 0.65,
+        decoder_room: int = 0,
         device: Device | None = None,
         open_engine: Callable[[], Engine] | None = None,
     ) -> None:
@@ -92,7 +94,13 @@ class GpuBackend:
         self._device: Device = device
         self._engines = EnginePool(
             open_engine
-            or engine_opener(decoder, device_id, engines=decoders, hw_decoder_load=hw_decoder_load),
+            or engine_opener(
+                decoder,
+                device_id,
+                engines=decoders,
+                hw_decoder_load=hw_decoder_load,
+                preallocate=(decoder_room, decoder_room),
+            ),
             decoders,
         )
         self._ring = Ring(device, _SLOTS)
