@@ -1,42 +1,64 @@
 #!/bin/sh
 # Everything to do first on a machine with a GPU, in one command, without a network.
 #
-#   [OUT=folder] [PYTHON=python3] bench/gpu_session.sh [PACKS [IMAGES]]
+#   [OUT=folder] [PYTHON=python3] [BUDGET=480] bench/gpu_session.sh [PACKS [IMAGES]]
 #
-# PACKS   folder of carried wheels (*.whl), or of packs with their install.sh; left out: whatever is
-#         installed is used
+# PACKS   folder of carried wheels (*.whl), of packs with their install.sh (gpu-*.tar.xz.00, ...), or
+#         of both; left out or "": whatever is installed is used
 # IMAGES  folder of JPEG files; left out: photos are made
-# OUT     where results go, default ./gpu-out: doctor.json, pytest.txt, gpu.json, gpu_kernels.json,
-#         steps.txt (name, exit status and seconds of each step). Ends with 1 if a step failed.
+# OUT     where results go, default ./gpu-out: doctor.json, pytest.txt, gpu_kernels.json, gpu.json,
+#         gpu_soak.json, log.txt (what everything printed) and steps.txt (name, exit status and
+#         seconds of each step)
+# BUDGET  seconds for everything. Steps stand in the order of their worth; each has a limit of its
+#         own and never more than is left. Benchmarks write their files as they go.
+# GPU     0 runs the same steps without one, toy benchmarks on the CPU, to see that they run
+# Ends with 1 if a step failed or was cut.
 set -u
-PACKS=${1:-} IMAGES=${2:-} PYTHON=${PYTHON:-python3}
+PACKS=${1:-} IMAGES=${2:-} PYTHON=${PYTHON:-python3} BUDGET=${BUDGET:-480} GPU=${GPU:-1}
 mkdir -p "${OUT:=gpu-out}"
 OUT=$(cd "$OUT" && pwd)
 if [ -n "$PACKS" ]; then PACKS=$(cd "$PACKS" && pwd) || exit 2; fi
 if [ -n "$IMAGES" ]; then IMAGES=$(cd "$IMAGES" && pwd) || exit 2; fi
 cd "$(dirname "$0")/.." || exit 2
-SITE=$(mktemp -d) FAILED=0
+SITE=$(mktemp -d) FAILED=0 BEGUN=$(date +%s)
 trap 'rm -rf "$SITE"' EXIT
 export PYTHONPATH="$PWD:$SITE${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+# one process must not keep the GPU's memory from the next test
+export XLA_PYTHON_CLIENT_PREALLOCATE=false
 : >"$OUT/steps.txt"
+: >"$OUT/log.txt"
 
+# step NAME SECONDS COMMAND...: run a function of this file, which runs Python under `limited`
 step() {
   name=$1 begun=$(date +%s) status=0
-  shift
-  echo "== $name"
+  LIMIT=$((BUDGET - begun + BEGUN))
+  [ "$LIMIT" -lt "$2" ] || LIMIT=$2
+  shift 2
+  if [ "$LIMIT" -lt 5 ]; then
+    echo "$name not begun: the budget is used up" | tee -a "$OUT/steps.txt"
+    FAILED=1
+    return
+  fi
+  echo "== $name, at most ${LIMIT}s" | tee -a "$OUT/log.txt"
   "$@" || status=$?
   echo "$name $status $(($(date +%s) - begun))s" | tee -a "$OUT/steps.txt"
   [ "$status" = 0 ] || FAILED=1
 }
 
+limited() {
+  timeout -k 5 "$LIMIT" "$@"
+}
+
 install_packs() {
   if ls "$PACKS"/*.whl >/dev/null 2>&1; then
-    "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --target "$SITE" \
-      "$PACKS"/*.whl || return 1
+    limited "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --target "$SITE" \
+      "$PACKS"/*.whl >>"$OUT/log.txt" 2>&1 || return 1
   fi
-  if [ -f "$PACKS/install.sh" ]; then
-    bash "$PACKS/install.sh" "$PACKS" "$SITE" || return 1
-  fi
+  for first in "$PACKS"/gpu-*.tar.xz.00; do
+    [ -f "$first" ] || continue
+    pack=$(basename "$first" .00)
+    limited bash "$PACKS/install.sh" "$PACKS" "$SITE" "$pack" >>"$OUT/log.txt" 2>&1 || return 1
+  done
   # another nvidia/ folder further along the path has to stay importable
   if [ -d "$SITE/nvidia" ]; then
     echo '__path__ = __import__("pkgutil").extend_path(__path__, __name__)' \
@@ -45,29 +67,42 @@ install_packs() {
 }
 
 doctor() {
-  "$PYTHON" -m gpuio.tools.doctor --json >"$OUT/doctor.json"
+  limited "$PYTHON" -m gpuio.tools.doctor --json >"$OUT/doctor.json" 2>>"$OUT/log.txt"
   status=$?
-  grep -E '"(name|what|mend|decoder)"' "$OUT/doctor.json"
+  grep -E '"(name|what|mend|decoder)"|jpeg_engines' "$OUT/doctor.json"
   return $status
 }
 
+photos() {
+  limited "$PYTHON" -c 'import sys; from gpuio.tools.photos import make_photos as make
+make(sys.argv[1], 200)' "$SITE/photos" >>"$OUT/log.txt" 2>&1 && IMAGES=$SITE/photos
+}
+
 tests() {
-  GPUIO_REQUIRE_GPU=1 "$PYTHON" -m pytest -m gpu -p no:cacheprovider \
-    --continue-on-collection-errors >"$OUT/pytest.txt" 2>&1
+  GPUIO_REQUIRE_GPU=$GPU limited "$PYTHON" -m pytest -m gpu -p no:cacheprovider \
+    --continue-on-collection-errors -o filterwarnings=default tests/backend >"$OUT/pytest.txt" 2>&1
   status=$?
-  tail -15 "$OUT/pytest.txt"
+  tail -25 "$OUT/pytest.txt"
   return $status
 }
 
 bench() {
   script=$1
-  "$PYTHON" "bench/$script.py" ${IMAGES:+--images "$IMAGES"} ${BENCH_ARGS:-} \
-    --out "$OUT/$script.json" >/dev/null
+  shift
+  limited "$PYTHON" "bench/$script.py" ${IMAGES:+--images "$IMAGES"} ${BENCH_ARGS:-} "$@" \
+    --out "$OUT/$script.json" >/dev/null 2>>"$OUT/log.txt"
 }
 
-[ -z "$PACKS" ] || step install install_packs
-step doctor doctor
-step tests tests
-step gpu_kernels bench gpu_kernels
-step gpu bench gpu
+[ "$GPU" = 1 ] || BENCH_ARGS="${BENCH_ARGS:-} --toy --cpu"
+[ -z "$PACKS" ] || step install 90 install_packs
+step doctor 30 doctor
+# the CPU's kernels, which tests compare with, are compiled meanwhile
+timeout 240 "$PYTHON" -c 'import gpuio.kernels.cpu, gpuio.kernels.antialias' >>"$OUT/log.txt" 2>&1 &
+COMPILING=$!
+[ -n "$IMAGES" ] || step photos 30 photos
+wait $COMPILING
+step tests 150 tests
+step gpu_kernels 40 bench gpu_kernels
+step gpu 170 bench gpu --seconds 150
+step gpu_soak 100 bench gpu_soak --seconds 20
 exit $FAILED

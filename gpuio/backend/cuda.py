@@ -37,6 +37,17 @@ def _array_type() -> type:
     return DeviceArray
 
 
+@functools.cache
+def _module(device_id: int) -> Any:
+    """Compile and load `augment.cu` for a device, once a process."""
+    import cupy
+
+    from gpuio.kernels.gpu import load
+
+    with cupy.cuda.Device(device_id):
+        return load()
+
+
 class _Event:
     """A CUDA event without timing."""
 
@@ -73,12 +84,9 @@ class CudaDevice:
     def __init__(self, device_id: int) -> None:
         import cupy
 
-        from gpuio.kernels.gpu import load
-
         self.id = device_id
         self._cupy: Any = cupy
-        with cupy.cuda.Device(device_id):
-            self._module: Any = load()
+        self._module: Any = _module(device_id)
 
     @contextlib.contextmanager
     def current(self, stream: Any) -> Iterator[None]:
