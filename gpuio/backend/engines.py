@@ -89,7 +89,7 @@ class EnginePool:
         self._rows = 1
         self._cold: list[Engine] = [opener()]  # opened, not warmed up
         self._free: list[Engine] = []
-        self._made = 1
+        self._made, self._closed = 1, False
         self.name, self.uses_arena = self._cold[0].name, self._cold[0].uses_arena
 
     def expect(self, rows: int) -> None:
@@ -106,10 +106,14 @@ class EnginePool:
             with self._changed:
                 self._free.append(engine)
                 self._changed.notify()
+                closed = self._closed
+            if closed:
+                self.close()
 
     def close(self) -> None:
-        """Close the engines that nobody has; may be called twice."""
+        """Close the engines, those that are lent when they come back; may be called twice."""
         with self._changed:
+            self._closed = True
             idle, self._free, self._cold = self._free + self._cold, [], []
         for engine in idle:
             engine.close()

@@ -11,6 +11,7 @@ before (see `lease`).
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from gpuio.kernels.gpu import Work
 
 __all__ = ["GpuBackend", "GpuPixels"]
 
+_log = logging.getLogger("gpuio")
 _SLOTS = 3  # one decoded into, one read by its kernels, one to spare
 
 
@@ -89,7 +91,8 @@ class GpuBackend:
                 raise BackendError(_missing(device_id, found))
             from gpuio.backend.cuda import CudaDevice
 
-            decoder, _ = choose_engine(decoder, machine)
+            decoder, why = choose_engine(decoder, machine)
+            _log.info("GPU %d decodes with %s: %s", device_id, decoder, why)
             device = CudaDevice(device_id)
         self._device: Device = device
         self._engines = EnginePool(

@@ -23,6 +23,7 @@ from gpuio.errors import BackendError, DecodeError, GpuioError
 __all__ = ["Sources"]
 
 _ALIGN = 512  # bytes: between images in the arena
+_TAIL = 1024  # bytes at a JPEG's end among which its end marker is looked for
 
 
 class Sources:
@@ -110,7 +111,9 @@ class Sources:
             info = probe(blob)
         except DecodeError:
             return False  # OpenCV words the error
-        return info.hardware and (info.height, info.width) == tuple(self._sizes[row])
+        # one that is cut short would fail DALI's whole batch, or pass on hardware, which checks less
+        whole = b"\xff\xd9" in bytes(blob[-_TAIL:])
+        return info.hardware and whole and (info.height, info.width) == tuple(self._sizes[row])
 
     def _places(self, rows: list[int]) -> dict[int, Place]:
         """Cut the slot's arena into one place for each of these rows."""

@@ -10,8 +10,10 @@ from fake_device import POISON, FakeDevice
 from pictures import cmyk_jpeg, jpeg, picture
 from plans import plain
 
+from gpuio.backend.engines import EnginePool
 from gpuio.backend.gpu import GpuBackend
 from gpuio.backend.protocol import Output
+from gpuio.backend.slot import Ring
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
 from gpuio.decode.imageinfo import probe
@@ -202,6 +204,34 @@ def take_without_waiting(ring):
     return Slot(ring._device)
 
 
+def test_a_slot_nobody_reads_is_taken_before_an_older_one_that_is_read():
+    device = FakeDevice()
+    ring = Ring(device, 2)
+    first, second = ring.take(), ring.take()
+    for slot in (first, second):
+        slot.stream.work.append(lambda: None)
+        slot.read_done.record(slot.stream)
+        ring.put(slot)
+    second.stream.run(1)
+    device.log.clear()
+    assert ring.take() is second
+    assert ring.take() is first
+    assert device.log == [("host wait", second.stream.ptr), ("host wait", first.stream.ptr)]
+
+
+def test_a_slot_in_use_at_the_close_is_freed_when_it_is_put_back():
+    device = FakeDevice()
+    ring = Ring(device, 2)
+    slot = ring.take()
+    ring.close()
+    slot.memory("pixels", 1000)
+    slot.keep = "what the engine holds"
+    slot.read_done.record(slot.stream)
+    ring.put(slot)
+    assert slot.keep is None
+    assert device.used == 0
+
+
 def test_threads_may_share_a_backend(make):
     backend = make()
 
@@ -250,6 +280,27 @@ def test_memory_is_used_again_only_behind_what_consumers_had_queued(make):
         assert np.array_equal(values, expected(blobs, rows))
     assert len(seen) == 10
     assert device.calls["alloc"] < 2 * 14
+
+
+def test_a_consumer_that_names_no_stream_gets_a_complete_batch_and_keeps_it(make):
+    """By `__cuda_array_interface__`: read at once, then again after the batch was dropped."""
+    device = FakeDevice()
+    backend = make(device, keep=2)
+    blobs, other = blobs_of(2), blobs_of(2, 50)
+    rows = rows_of(blobs)
+    out, _ = batch(backend, blobs, rows)
+    taken = Addressed(np.asarray(out))
+    assert out.__cuda_array_interface__["data"][0] == taken.address
+    assert np.array_equal(taken.read(), expected(blobs, rows))
+    stranger, seen = device.new_stream(), []
+    stranger.work.append(lambda: seen.append(taken.read()))
+    del out
+    gc.collect()
+    for _ in range(4):
+        last, _ = batch(backend, other, rows_of(other))
+    last.wait_to_read()
+    stranger.run(len(stranger.work))
+    assert np.array_equal(seen[0], expected(blobs, rows))
 
 
 class Exported:
@@ -425,6 +476,55 @@ def test_an_engine_that_refuses_a_batch_costs_time_not_data(make):
     assert faults == []
     assert engine.calls == 1
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+class Counting:
+    """Stands before an engine and writes down what it is given."""
+
+    def __init__(self, engine):
+        self.engine, self.given = engine, []
+        self.name, self.uses_arena = engine.name, engine.uses_arena
+        self.warm_up, self.close = engine.warm_up, engine.close
+
+    def decode(self, blobs, *args):
+        self.given.append(list(blobs))
+        return self.engine.decode(blobs, *args)
+
+
+def test_what_is_cut_short_never_reaches_the_engine_whose_batch_it_would_fail(opener, make):
+    engine = Counting(opener())
+    backend = make(open_engine=lambda: engine)
+    good = blobs_of(4)
+    rows = rows_of(good)
+    blobs = [good[0], good[1][:-2], good[2][: len(good[2]) // 2], good[3] + b"behind the end"]
+    out, faults = batch(backend, blobs, rows)
+    assert engine.given == [[blobs[0], blobs[3]]]
+    assert [fault.row for fault in faults] == [1, 2]
+    usable = [good[0], None, None, good[3]]
+    assert np.array_equal(out.asnumpy(), expected(usable, rows))
+
+
+def test_damage_that_only_a_decoder_sees_costs_its_own_row(opener, make):
+    engine = Counting(opener())
+    backend = make(open_engine=lambda: engine)
+    good = blobs_of(4)
+    rows = rows_of(good)
+    damaged = good[2][:400] + bytes(60) + good[2][460:]
+    out, faults = batch(backend, [*good[:2], damaged, good[3]], rows)
+    assert len(engine.given[0]) == 4
+    assert [fault.row for fault in faults] == [2]
+    assert np.array_equal(out.asnumpy(), expected([*good[:2], None, good[3]], rows))
+
+
+def test_an_engine_that_is_lent_at_the_close_is_closed_when_it_comes_back():
+    closed = []
+    engine = Stubborn(None)
+    engine.close = lambda: closed.append(engine)
+    pool = EnginePool(lambda: engine, 1)
+    with pool.lend():
+        pool.close()
+        assert closed == []
+    assert closed == [engine]
 
 
 def test_an_engine_out_of_memory_gets_half_batches_then_the_error_is_clear(make):
