@@ -202,7 +202,7 @@ class _Free:
     def give_back(self, buffer: Buffer, use: _Use) -> None:
         """Called when a lease dies, on any thread."""
         if self.closed or use.anywhere:
-            # there are no events to wait for later, or nobody will: wait here, before the memory goes
+            # nobody will wait for events, or there are none to be had: wait before the memory goes
             with contextlib.suppress(Exception):
                 self.device.synchronize()
         if self.closed:

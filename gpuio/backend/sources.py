@@ -111,7 +111,7 @@ class Sources:
             info = probe(blob)
         except DecodeError:
             return False  # OpenCV words the error
-        # one that is cut short would fail DALI's whole batch, or pass on hardware, which checks less
+        # what is cut short would fail DALI's whole batch, or pass on hardware, which checks less
         whole = b"\xff\xd9" in bytes(blob[-_TAIL:])
         return info.hardware and whole and (info.height, info.width) == tuple(self._sizes[row])
 
