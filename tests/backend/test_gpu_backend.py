@@ -282,6 +282,22 @@ def test_memory_is_used_again_only_behind_what_consumers_had_queued(make):
     assert device.calls["alloc"] < 2 * 14
 
 
+def test_a_consumers_stream_waits_for_the_batch_and_the_host_does_not(make):
+    device = FakeDevice()
+    backend = make(device)
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    out, _ = batch(backend, blobs, rows)
+    consumer, seen = device.new_stream(), []
+    before = [entry for entry in device.log if entry[0] == "host wait"]
+    taken = np.from_dlpack(Exported(out, consumer.ptr))
+    assert [entry for entry in device.log if entry[0] == "host wait"] == before
+    assert not np.array_equal(np.asarray(taken), expected(blobs, rows))
+    consumer.work.append(lambda: seen.append(np.array(taken)))
+    consumer.run(len(consumer.work))
+    assert np.array_equal(seen[0], expected(blobs, rows))
+
+
 def test_a_consumer_that_names_no_stream_gets_a_complete_batch_and_keeps_it(make):
     """By `__cuda_array_interface__`: read at once, then again after the batch was dropped."""
     device = FakeDevice()
