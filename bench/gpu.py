@@ -67,7 +67,9 @@ def competitors(args, blobs, rec, idx, device):
     wanted["torchvision decode_jpeg cuda"] = lambda: Torchvision(blobs, size)
     wanted["bare nvimgcodec 65% hardware, 1 engine"] = bare("nvimgcodec", engines=1)
     wanted["bare nvimgcodec 65% hardware, 4 engines"] = bare("nvimgcodec", engines=4)
-    wanted["gpuio batches nvimgcodec, 4 engines"] = ours(decoder="nvimgcodec", decoders=4)
+    wanted["gpuio batches nvimgcodec, 4 engines"] = ours(
+        decoder="nvimgcodec", decoders=4, workers=4
+    )
     wanted["bare dali 65% hardware, preallocated"] = bare("dali", room=(1024, 1024))
     wanted["dali pipeline 12% hardware"] = dali(0.12)
     wanted["gpuio ImageRecordIter nvimgcodec, float16"] = iterator(

@@ -12,15 +12,16 @@ _SHARES = {"min_random_area": 0.08, "min_aspect_ratio": 0.75, "max_aspect_ratio"
 class Batches:
     """gpuio's backend: decode, random resized crop, flip, normalise."""
 
-    def __init__(self, blobs, size, dtype, cpu, **settings):
+    def __init__(self, blobs, size, dtype, cpu, workers=WORKERS, **settings):
         from gpuio.backend import open_backend
         from gpuio.backend.protocol import Output
 
         self.backend = open_backend("cpu" if cpu else "gpu", **settings)
-        self.batches, rng = batches(blobs, size), np.random.default_rng(0)
+        self.batches, self.workers = batches(blobs, size), workers
+        rng = np.random.default_rng(0)
         self.rows = [plans(some, rng) for some in self.batches]
         self.output = Output(3, SIDE, SIDE, dtype, "NCHW", MEAN, STD, 1.0)
-        self.backend.share(size, WORKERS)
+        self.backend.share(size, workers)
 
     def work(self, number):
         """Make one batch; return its number of images."""
@@ -33,7 +34,7 @@ class Batches:
 
     def run(self):
         """Run an epoch; return its number of images."""
-        return in_turns(self.work, range(len(self.batches)))
+        return in_turns(self.work, range(len(self.batches)), self.workers)
 
     def close(self):
         """Let go of everything."""

@@ -97,7 +97,9 @@ bench() {
 [ -z "$PACKS" ] || step install 90 install_packs
 step doctor 30 doctor
 # the CPU's kernels, which tests compare with, are compiled meanwhile
-timeout 240 "$PYTHON" -c 'import gpuio.kernels.cpu, gpuio.kernels.antialias' >>"$OUT/log.txt" 2>&1 &
+timeout 240 "$PYTHON" -c 'import importlib, pkgutil, gpuio.kernels as all
+for each in pkgutil.iter_modules(all.__path__):
+    importlib.import_module(f"gpuio.kernels.{each.name}")' >>"$OUT/log.txt" 2>&1 &
 COMPILING=$!
 [ -n "$IMAGES" ] || step photos 30 photos
 wait $COMPILING

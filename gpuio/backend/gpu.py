@@ -209,8 +209,7 @@ class GpuBackend:
                     f"decoding {len(rows)} images, or {half} of them", error
                 ) from first
             faults += [Fault(start + fault.row, fault.error) for fault in found]
-            out.wait_to_read()
-            self._ring.shrink()
+            self._ring.shrink()  # waits for this half
         return faults
 
     def _make(

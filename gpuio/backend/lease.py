@@ -207,7 +207,12 @@ class _Free:
                 self.device.synchronize()
         if self.closed:
             return
-        events = use.ready + self.device.record_here(use.handles)
+        events = list(use.ready)
+        try:
+            events += self.device.record_here(use.handles)
+        except RuntimeError:  # a stream that the batch was handed to is gone
+            with contextlib.suppress(Exception):
+                self.device.synchronize()
         with self.lock:
             self.buffers.setdefault(buffer.nbytes, []).append((buffer, events))
 

@@ -162,7 +162,6 @@ class Sources:
                 )
         except DecodeError as error:
             self._failed[row] = error
-            self.addresses[row] = 0
             return
         self.addresses[row] = address
         self._decoded.append((address, pixels))

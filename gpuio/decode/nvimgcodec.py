@@ -93,7 +93,7 @@ class NvImageCodecEngine:
         first call with one image would leave the JPEG engines nearly idle for ever.
         """
         if self._hardware:
-            self._decode([self._lib.CodeStream(blob)] * rows, None, 3, 0)
+            self._decode([self._lib.CodeStream(blob) for _ in range(rows)], None, 3, 0)
 
     def decode(
         self,

@@ -319,6 +319,32 @@ def test_a_consumer_that_names_no_stream_gets_a_complete_batch_and_keeps_it(make
     assert np.array_equal(seen[0], expected(blobs, rows))
 
 
+def test_memory_whose_consumers_stream_is_gone_is_used_again_after_the_whole_device(
+    make, monkeypatch
+):
+    device = FakeDevice()
+    backend = make(device, keep=2)
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    stranger, seen = device.new_stream(), []
+
+    def gone(handles):
+        raise RuntimeError("cudaErrorInvalidResourceHandle")
+
+    out, _ = batch(backend, blobs, rows)
+    out.wait_to_read()
+    taken = Addressed(np.asarray(out))
+    stranger.work.append(lambda: seen.append(taken.read()))
+    with monkeypatch.context() as patched:
+        patched.setattr(device, "record_here", gone)
+        del out
+        gc.collect()
+    for _ in range(4):
+        batch(backend, blobs_of(2, 50), rows)[0].wait_to_read()
+    stranger.run(len(stranger.work))
+    assert np.array_equal(seen[0], expected(blobs, rows))
+
+
 class Exported:
     """Asks an array for an export on a stream, as PyTorch and JAX do."""
 
@@ -419,6 +445,20 @@ def test_a_full_device_makes_the_batch_in_two_halves(opener):
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
     assert ("trim",) in device.log
     backend.close()
+
+
+def test_what_idle_slots_hold_makes_room_for_a_larger_batch(make):
+    device = FakeDevice()
+    backend = make(device)
+    blobs = [jpeg(picture(400, 600, seed=k), progressive=True) for k in range(4)]
+    rows = rows_of(blobs)
+    small = [batch(backend, blobs[k : k + 1], rows[k : k + 1])[0] for k in range(2)]
+    assert len(backend._ring._free) == 2
+    out = backend.allocate(OUTPUT.shape(4), OUTPUT.dtype)
+    device.limit = device.used
+    assert backend.augment(backend.decode(blobs, rows, 3), rows, OUTPUT, out) == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    assert np.array_equal(small[1].asnumpy(), expected(blobs[1:2], rows[1:2]))
 
 
 def test_a_device_too_small_for_half_a_batch_is_an_error_with_sizes(make):
