@@ -131,7 +131,7 @@ def measure(args, blobs, folder, results):
     ends = time.monotonic() + args.seconds
     for _ in range(PASSES):
         for name, open_it in competitors(args, blobs, rec, idx, device).items():
-            if name in results.absent:
+            if name in results.absent or (args.without and args.without in name):
                 continue
             if time.monotonic() > ends:
                 return
@@ -186,6 +186,7 @@ def main(argv=None):
     parser.add_argument(
         "--seconds", type=float, default=600, help="begin no competitor after this long"
     )
+    parser.add_argument("--without", help="leave out whoever has this in the name")
     parser.add_argument("--out", help="JSON file, written after every competitor")
     args = parser.parse_args(argv)
     if args.toy:

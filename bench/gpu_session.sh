@@ -8,7 +8,7 @@
 # IMAGES  folder of JPEG files; left out: photos are made
 # OUT     where results go, default ./gpu-out: doctor.json, pytest.txt, gpu_kernels.json, gpu.json,
 #         gpu_soak.json, log.txt (what everything printed) and steps.txt (name, exit status and
-#         seconds of each step)
+#         seconds of each step). If DALI crashes in gpu.json's run, gpu_without_dali.json as well
 # BUDGET  seconds for everything. Steps stand in the order of their worth; each has a limit of its
 #         own and never more than is left. Benchmarks write their files as they go.
 # GPU     0 runs the same steps without one, toy benchmarks on the CPU, to see that they run
@@ -26,7 +26,8 @@ export PYTHONPATH="$PWD:$SITE${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 # one process must not keep the GPU's memory from the next test
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 : >"$OUT/steps.txt"
-: >"$OUT/log.txt"
+: >"$OUT/pytest.txt"
+nvidia-smi >"$OUT/log.txt" 2>&1
 
 # step NAME SECONDS COMMAND...: run a function of this file, which runs Python under `limited`
 step() {
@@ -78,19 +79,24 @@ photos() {
 make(sys.argv[1], 200)' "$SITE/photos" >>"$OUT/log.txt" 2>&1 && IMAGES=$SITE/photos
 }
 
+# a library that crashes takes its own tests down, not the other's
 tests() {
-  GPUIO_REQUIRE_GPU=$GPU limited "$PYTHON" -m pytest -m gpu -p no:cacheprovider \
-    --continue-on-collection-errors -o filterwarnings=default tests/backend >"$OUT/pytest.txt" 2>&1
+  GPUIO_REQUIRE_GPU=$GPU limited "$PYTHON" -X faulthandler -m pytest -m gpu -v -k "$1" \
+    -p no:cacheprovider --continue-on-collection-errors -o filterwarnings=default \
+    tests/backend >"$OUT/now.txt" 2>&1
   status=$?
-  tail -25 "$OUT/pytest.txt"
+  grep -E '^(FAILED|ERROR|=+ .* in )' "$OUT/now.txt"
+  cat "$OUT/now.txt" >>"$OUT/pytest.txt"
+  rm "$OUT/now.txt"
   return $status
 }
 
+# bench SCRIPT RESULT OPTIONS...
 bench() {
-  script=$1
-  shift
-  limited "$PYTHON" "bench/$script.py" ${IMAGES:+--images "$IMAGES"} ${BENCH_ARGS:-} "$@" \
-    --out "$OUT/$script.json" >/dev/null 2>>"$OUT/log.txt"
+  script=$1 result=$2
+  shift 2
+  limited "$PYTHON" -X faulthandler "bench/$script.py" ${IMAGES:+--images "$IMAGES"} \
+    ${BENCH_ARGS:-} "$@" --out "$OUT/$result.json" >/dev/null 2>>"$OUT/log.txt"
 }
 
 [ "$GPU" = 1 ] || BENCH_ARGS="${BENCH_ARGS:-} --toy --cpu"
@@ -103,8 +109,11 @@ for each in pkgutil.iter_modules(all.__path__):
 COMPILING=$!
 [ -n "$IMAGES" ] || step photos 30 photos
 wait $COMPILING
-step tests 150 tests
-step gpu_kernels 40 bench gpu_kernels
-step gpu 170 bench gpu --seconds 150
-step gpu_soak 100 bench gpu_soak --seconds 20
+step tests 110 tests "not dali"
+step tests_of_dali 70 tests dali
+step gpu_kernels 40 bench gpu_kernels gpu_kernels
+step gpu 170 bench gpu gpu --seconds 150
+# 124 and 137 are the limit's own
+case $status in 13[0-689]) step gpu_without_dali 90 bench gpu gpu_without_dali --without dali --seconds 75 ;; esac
+step gpu_soak 100 bench gpu_soak gpu_soak --seconds 20
 exit $FAILED

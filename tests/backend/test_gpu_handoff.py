@@ -17,6 +17,7 @@ pytestmark = pytest.mark.gpu
 
 COUNT, SIZE = 96, 4
 BASE = {"data_shape": (3, 48, 48), "batch_size": SIZE, "seed_aug": 7, "verbose": False}
+ON_GPU = {**BASE, "resize": 50, "ctx": "gpu", "decoder": "nvimgcodec"}
 
 
 def needed(module):
@@ -69,12 +70,12 @@ def test_equal_pixels_make_the_batches_of_the_cpu(tmp_path, decoder, options):
         assert pad == pad_cpu
 
 
-def test_jpegs_make_nearly_the_batches_of_the_cpu(tmp_path):
+@pytest.mark.parametrize("decoder", ["nvimgcodec", "dali"])
+def test_jpegs_make_nearly_the_batches_of_the_cpu(tmp_path, decoder):
     files = write(tmp_path, jpeg)
-    options = {"resize": 50, "rand_crop": True, "rand_mirror": True, "dtype": "uint8"}
-    for ours, theirs in zip(
-        epoch(ctx="gpu", **files, **options), epoch(ctx="cpu", **files, **options), strict=True
-    ):
+    options = {"resize": 50, "rand_crop": True, "rand_mirror": True, "dtype": "uint8", **files}
+    made = epoch(ctx="gpu", decoder=decoder, **options)
+    for ours, theirs in zip(made, epoch(ctx="cpu", **options), strict=True):
         assert np.abs(ours[0].astype(int) - theirs[0]).mean() < 1
 
 
@@ -95,7 +96,7 @@ def test_tensors_of_batch_k_stay_while_batches_up_to_k_plus_10_are_made(tmp_path
     torch = needed("torch")
     from gpuio.adapters.torch import loader
 
-    with ImageRecordIter(ctx="gpu", resize=50, **write(tmp_path, png), **BASE) as it:
+    with ImageRecordIter(**ON_GPU, **write(tmp_path, png)) as it:
         with torch.cuda.stream(torch.cuda.Stream()):
             assert kept_and_compared(loader(it), lambda tensor: tensor.clone().cpu().numpy()) == 10
         assert len(list(loader(it))) == COUNT // SIZE
@@ -108,13 +109,13 @@ def test_jax_arrays_of_batch_k_stay_while_batches_up_to_k_plus_10_are_made(tmp_p
         pytest.skip("this JAX has no GPU")
     from gpuio.adapters.jax import loader
 
-    with ImageRecordIter(ctx="gpu", resize=50, **write(tmp_path, png), **BASE) as it:
+    with ImageRecordIter(**ON_GPU, **write(tmp_path, png)) as it:
         assert kept_and_compared(loader(it), np.asarray) == 10
 
 
 def test_who_takes_the_cuda_array_interface_gets_the_same_values(tmp_path):
     torch = needed("torch")
-    with ImageRecordIter(ctx="gpu", resize=50, **write(tmp_path, png), **BASE) as it:
+    with ImageRecordIter(**ON_GPU, **write(tmp_path, png)) as it:
         for batch in it:
             tensor = torch.as_tensor(batch.data[0], device="cuda")
             assert tensor.data_ptr() == batch.data[0].data.ptr
@@ -125,7 +126,7 @@ def test_iterators_left_early_leave_no_thread_and_no_file(tmp_path):
     files = write(tmp_path, jpeg)
 
     def leave():
-        it = ImageRecordIter(ctx="gpu", resize=50, **files, **BASE)
+        it = ImageRecordIter(**ON_GPU, **files)
         next(it)
 
     leave()

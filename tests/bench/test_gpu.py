@@ -75,6 +75,11 @@ def test_a_run_that_is_cut_short_leaves_what_it_measured(tmp_path, monkeypatch, 
     assert saved["complete"] is False
 
 
+def test_whoever_is_to_be_left_out_is_not_opened(monkeypatch, capsys):
+    result = load("gpu", monkeypatch).main(["--toy", "--cpu", "--without", "gpuio"])
+    assert list(result["results"]) == ["bare nvimgcodec", "bare dali", "dali pipeline"]
+
+
 def test_nothing_is_begun_after_the_time_is_used_up(tmp_path, monkeypatch, capsys):
     result = load("gpu", monkeypatch).main(["--toy", "--cpu", "--seconds", "-1"])
     assert result["results"] == {}
@@ -143,14 +148,23 @@ def test_the_session_script_runs_every_step_and_ends_with_1_if_one_failed(tmp_pa
         (packs / name).touch()
     done, steps, calls = session("*'-m pytest'*) exit 5;;", packs, tmp_path)
     assert done.returncode == 1, done.stderr
-    expected = ["install", "doctor", "tests", "gpu_kernels", "gpu", "gpu_soak"]
+    tests = ["tests", "tests_of_dali"]
+    expected = ["install", "doctor", *tests, "gpu_kernels", "gpu", "gpu_soak"]
     assert list(steps) == expected
-    assert steps == dict.fromkeys(expected, "0") | {"tests": "5"}
+    assert steps == dict.fromkeys(expected, "0") | dict.fromkeys(tests, "5")
     assert "--no-index" in calls[0]
     packs_installed = (tmp_path / "installed.txt").read_text().split()
     assert packs_installed == ["gpu-dali.tar.xz", "gpu-nvic.tar.xz"]
-    assert any(call.startswith("1|-m pytest -m gpu") for call in calls)
+    assert sum(call.startswith("1|-X faulthandler -m pytest -m gpu") for call in calls) == 2
     assert any(f"bench/gpu.py --images {tmp_path}" in call for call in calls)
+
+
+def test_what_a_crash_of_dali_took_away_is_measured_without_it(session):
+    done, steps, calls = session("*bench/gpu.py*gpu.json) kill -SEGV $$;;")
+    assert done.returncode == 1
+    assert steps["gpu"] == "139"
+    assert steps["gpu_without_dali"] == steps["gpu_soak"] == "0"
+    assert any("--without dali" in call and "gpu_without_dali.json" in call for call in calls)
 
 
 def test_a_step_that_hangs_is_cut_and_the_others_run(session):
