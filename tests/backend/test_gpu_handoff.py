@@ -97,9 +97,10 @@ def test_tensors_of_batch_k_stay_while_batches_up_to_k_plus_10_are_made(tmp_path
     from gpuio.adapters.torch import loader
 
     with ImageRecordIter(**ON_GPU, **write(tmp_path, png)) as it:
+        tensors = loader(it)
         with torch.cuda.stream(torch.cuda.Stream()):
-            assert kept_and_compared(loader(it), lambda tensor: tensor.clone().cpu().numpy()) == 10
-        assert len(list(loader(it))) == COUNT // SIZE
+            assert kept_and_compared(tensors, lambda tensor: tensor.clone().cpu().numpy()) == 10
+        assert len(list(tensors)) == COUNT // SIZE
 
 
 def test_jax_arrays_of_batch_k_stay_while_batches_up_to_k_plus_10_are_made(tmp_path, monkeypatch):
