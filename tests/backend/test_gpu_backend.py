@@ -656,6 +656,21 @@ def test_closing_gives_all_memory_back(make):
     assert device.used == 0
 
 
+def test_free_memory_is_let_go_only_behind_what_consumers_had_queued(make):
+    device = FakeDevice()
+    backend = make(device)
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    out, _ = batch(backend, blobs, rows)
+    consumer, seen = device.new_stream(), []
+    taken = Addressed(np.from_dlpack(Exported(out, consumer.ptr)))
+    consumer.work.append(lambda: seen.append(taken.read()))
+    del out
+    gc.collect()
+    backend.close()
+    assert np.array_equal(seen[0], expected(blobs, rows))
+
+
 def test_memory_use_stays_flat(make):
     device = FakeDevice()
     backend = make(device)
