@@ -426,6 +426,7 @@ def test_writing_into_a_batch_waits_for_it_first(make):
     rows = rows_of(blobs)
     out, _ = batch(backend, blobs, rows)
     moved = out[np.array([1, 0])]
+    out, _ = batch(backend, blobs, rows)
     out[0] = 5
     values = out.asnumpy()
     assert np.array_equal(np.asarray(moved), expected(blobs, rows)[::-1])
