@@ -148,7 +148,7 @@ def epochs_of(open_it, rounds):
     """Open a competitor, warm it up, time its epochs, close it; return them and its pixels."""
     competitor = open_it()
     prepare = getattr(competitor, "prepare", lambda: None)
-    epochs = []
+    epochs, pixels = [], None
     try:
         competitor.run()
         for _ in range(rounds):
@@ -156,9 +156,10 @@ def epochs_of(open_it, rounds):
             wall, cpu = time.perf_counter(), time.process_time()
             images = competitor.run()
             epochs.append((time.perf_counter() - wall, time.process_time() - cpu, images))
+        pixels = getattr(competitor, "pixels", None)
     finally:
         competitor.close()
-    return epochs, getattr(competitor, "pixels", None)
+    return epochs, pixels
 
 
 def summary(runs):

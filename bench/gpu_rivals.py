@@ -32,6 +32,11 @@ class Batches:
         self.backend.fence([out])
         return len(rows)
 
+    @property
+    def pixels(self):
+        """Say how many images OpenCV decoded because an engine did not."""
+        return None if self.backend.name == "cpu" else {"refused": self.backend.refused}
+
     def run(self):
         """Run an epoch; return its number of images."""
         return in_turns(self.work, range(len(self.batches)), self.workers)

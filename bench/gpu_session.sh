@@ -91,6 +91,15 @@ tests() {
   return $status
 }
 
+# the kernels under CUDA's checkers of memory and of races in a block, where there are any
+checked() {
+  for tool in memcheck racecheck; do
+    GPUIO_REQUIRE_GPU=1 limited compute-sanitizer --tool $tool --error-exitcode 9 "$PYTHON" \
+      -m pytest -m gpu -q -k "nvimgcodec and random_plans and float16 and 70" -p no:cacheprovider \
+      -o filterwarnings=default tests/backend/test_gpu_device.py >>"$OUT/log.txt" 2>&1 || return $?
+  done
+}
+
 # bench SCRIPT RESULT OPTIONS...
 bench() {
   script=$1 result=$2
@@ -116,4 +125,5 @@ step gpu 170 bench gpu gpu --seconds 150
 # 124 and 137 are the limit's own
 case $status in 13[0-689]) step gpu_without_dali 90 bench gpu gpu_without_dali --without dali --seconds 75 ;; esac
 step gpu_soak 100 bench gpu_soak gpu_soak --seconds 20
+! command -v compute-sanitizer >/dev/null || step sanitizer 60 checked
 exit $FAILED

@@ -44,8 +44,13 @@ def _module(device_id: int) -> Any:
 
     from gpuio.kernels.gpu import load
 
-    with cupy.cuda.Device(device_id):
-        return load()
+    try:
+        with cupy.cuda.Device(device_id):
+            return load()
+    except (RuntimeError, OSError, cupy.cuda.compiler.CompileException) as error:
+        raise BackendError(
+            f"GPU {device_id}: kernels do not compile or load: {error}; run `gpuio doctor`"
+        ) from error
 
 
 class _Event:
@@ -78,7 +83,7 @@ class CudaDevice:
 
     Raises
     ------
-    RuntimeError            from CuPy: no such GPU, or `augment.cu` does not compile
+    BackendError            no such GPU, or `augment.cu` does not compile
     """
 
     def __init__(self, device_id: int) -> None:

@@ -6,6 +6,7 @@ An engine serialises its calls, so two of them let one batch's parsing overlap a
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,10 +16,11 @@ import numpy as np
 
 from gpuio.backend.probe import Machine
 from gpuio.decode.engine import Engine
-from gpuio.errors import OptionError
+from gpuio.errors import DecodeError, OptionError
 
 __all__ = ["EnginePool", "choose_engine", "engine_opener"]
 
+_log = logging.getLogger("gpuio")
 _NAMES = ("auto", "dali", "nvimgcodec")
 
 
@@ -90,11 +92,20 @@ class EnginePool:
         self._cold: list[Engine] = [opener()]  # opened, not warmed up
         self._free: list[Engine] = []
         self._made, self._closed = 1, False
+        self.refused = 0  # images that an engine did not decode
         self.name, self.uses_arena = self._cold[0].name, self._cold[0].uses_arena
 
     def expect(self, rows: int) -> None:
         """Say how many rows batches have; engines are warmed up for the most ever said."""
         self._rows = max(self._rows, rows)
+
+    def refuse(self, images: int, error: DecodeError) -> None:
+        """Count images that OpenCV decodes because an engine did not; the first are logged."""
+        if images and not self.refused:
+            _log.warning(
+                "OpenCV decodes what %s did not, %d at first: %s", self.name, images, error
+            )
+        self.refused += images
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Engine]:

@@ -109,6 +109,11 @@ class GpuBackend:
         self._ring = Ring(device, _SLOTS)
         self._pool = BatchPool(device, keep)
 
+    @property
+    def refused(self) -> int:
+        """Images so far that an engine was given and did not decode, so that OpenCV had to."""
+        return self._engines.refused
+
     def share(self, batch_size: int, threads: int) -> int:  # noqa: ARG002 -- a GPU takes it whole
         """Return `batch_size`: engines and kernels want whole batches."""
         self._engines.expect(batch_size)

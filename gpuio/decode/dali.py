@@ -110,10 +110,10 @@ class DaliEngine:
         if len(encoded) > self._batch_size:
             self._batch_size = len(encoded)
             self._pipelines.clear()
+        pipeline = self._pipelines.get(channels)
+        if pipeline is None:
+            pipeline = self._pipelines[channels] = self._open(channels)
         try:
-            pipeline = self._pipelines.get(channels)
-            if pipeline is None:
-                pipeline = self._pipelines[channels] = self._build(channels)
             pipeline.feed_input(_SOURCE, encoded)
             pipeline.schedule_run()
             (pixels,) = (
@@ -130,6 +130,20 @@ class DaliEngine:
                 f"DALI refused a batch of {len(encoded)} images: {_reason(error)}"
             ) from error
         return pixels
+
+    def _open(self, channels: int) -> Any:
+        """Build a pipeline; that none can be had is no fault of the images."""
+        try:
+            return self._build(channels)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, BackendError):
+                raise
+            if is_out_of_memory(error):
+                raise OutOfDeviceMemoryError(f"DALI: {_reason(error)}") from error
+            raise BackendError(
+                f"DALI made no pipeline: {_reason(error)}; run `gpuio doctor`, or take "
+                "decoder='nvimgcodec'"
+            ) from error
 
     def _build(self, channels: int) -> Any:
         """Make a pipeline that runs one batch at a time: the first run consumes what was fed."""
