@@ -93,6 +93,7 @@ tests() {
 
 # the kernels under CUDA's checkers of memory and of races in a block, where there are any
 checked() {
+  LIMIT=$((LIMIT / 2))
   for tool in memcheck racecheck; do
     GPUIO_REQUIRE_GPU=1 limited compute-sanitizer --tool $tool --error-exitcode 9 "$PYTHON" \
       -m pytest -m gpu -q -k "nvimgcodec and random_plans and float16 and 70" -p no:cacheprovider \
