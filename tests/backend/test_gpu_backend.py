@@ -90,6 +90,22 @@ def batch(backend, blobs, rows, output=OUTPUT):
     return out, faults
 
 
+def first_batch(make, **settings):
+    """Make a batch of two on a new device; return the device, the backend, the batch, its bits."""
+    device = FakeDevice()
+    backend = make(device, **settings)
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    return device, backend, batch(backend, blobs, rows)[0], expected(blobs, rows)
+
+
+def make_others(backend):
+    """Make four other batches, one after the other."""
+    blobs = blobs_of(2, 50)
+    for _ in range(4):
+        batch(backend, blobs, rows_of(blobs))[0].wait_to_read()
+
+
 def test_batches_equal_the_cpu_kernels_and_opencv_decodes_none_of_them(make, monkeypatch):
     backend = make()
     monkeypatch.setattr("gpuio.backend.sources.decode", None)
@@ -283,66 +299,49 @@ def test_memory_is_used_again_only_behind_what_consumers_had_queued(make):
 
 
 def test_a_consumers_stream_waits_for_the_batch_and_the_host_does_not(make):
-    device = FakeDevice()
-    backend = make(device)
-    blobs = blobs_of(2)
-    rows = rows_of(blobs)
-    out, _ = batch(backend, blobs, rows)
+    device, _, out, bits = first_batch(make)
     consumer, seen = device.new_stream(), []
     before = [entry for entry in device.log if entry[0] == "host wait"]
     taken = np.from_dlpack(Exported(out, consumer.ptr))
     assert [entry for entry in device.log if entry[0] == "host wait"] == before
-    assert not np.array_equal(np.asarray(taken), expected(blobs, rows))
+    assert not np.array_equal(np.asarray(taken), bits)
     consumer.work.append(lambda: seen.append(np.array(taken)))
     consumer.run(len(consumer.work))
-    assert np.array_equal(seen[0], expected(blobs, rows))
+    assert np.array_equal(seen[0], bits)
 
 
 def test_a_consumer_that_names_no_stream_gets_a_complete_batch_and_keeps_it(make):
     """By `__cuda_array_interface__`: read at once, then again after the batch was dropped."""
-    device = FakeDevice()
-    backend = make(device, keep=2)
-    blobs, other = blobs_of(2), blobs_of(2, 50)
-    rows = rows_of(blobs)
-    out, _ = batch(backend, blobs, rows)
+    device, backend, out, bits = first_batch(make, keep=2)
     taken = Addressed(np.asarray(out))
     assert out.__cuda_array_interface__["data"][0] == taken.address
-    assert np.array_equal(taken.read(), expected(blobs, rows))
+    assert np.array_equal(taken.read(), bits)
     stranger, seen = device.new_stream(), []
     stranger.work.append(lambda: seen.append(taken.read()))
     del out
     gc.collect()
-    for _ in range(4):
-        last, _ = batch(backend, other, rows_of(other))
-    last.wait_to_read()
+    make_others(backend)
     stranger.run(len(stranger.work))
-    assert np.array_equal(seen[0], expected(blobs, rows))
+    assert np.array_equal(seen[0], bits)
 
 
 def test_memory_whose_consumers_stream_is_gone_is_used_again_after_the_whole_device(
     make, monkeypatch
 ):
-    device = FakeDevice()
-    backend = make(device, keep=2)
-    blobs = blobs_of(2)
-    rows = rows_of(blobs)
-    stranger, seen = device.new_stream(), []
-
     def gone(handles):
         raise RuntimeError("cudaErrorInvalidResourceHandle")
 
-    out, _ = batch(backend, blobs, rows)
+    device, backend, out, bits = first_batch(make, keep=2)
     out.wait_to_read()
-    taken = Addressed(np.asarray(out))
+    stranger, seen, taken = device.new_stream(), [], Addressed(np.asarray(out))
     stranger.work.append(lambda: seen.append(taken.read()))
     with monkeypatch.context() as patched:
         patched.setattr(device, "record_here", gone)
         del out
         gc.collect()
-    for _ in range(4):
-        batch(backend, blobs_of(2, 50), rows)[0].wait_to_read()
+    make_others(backend)
     stranger.run(len(stranger.work))
-    assert np.array_equal(seen[0], expected(blobs, rows))
+    assert np.array_equal(seen[0], bits)
 
 
 class Exported:
@@ -664,18 +663,14 @@ def test_closing_gives_all_memory_back(make):
 
 
 def test_free_memory_is_let_go_only_behind_what_consumers_had_queued(make):
-    device = FakeDevice()
-    backend = make(device)
-    blobs = blobs_of(2)
-    rows = rows_of(blobs)
-    out, _ = batch(backend, blobs, rows)
+    device, backend, out, bits = first_batch(make)
     consumer, seen = device.new_stream(), []
     taken = Addressed(np.from_dlpack(Exported(out, consumer.ptr)))
     consumer.work.append(lambda: seen.append(taken.read()))
     del out
     gc.collect()
     backend.close()
-    assert np.array_equal(seen[0], expected(blobs, rows))
+    assert np.array_equal(seen[0], bits)
 
 
 def test_memory_use_stays_flat(make):
