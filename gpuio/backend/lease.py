@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend.device import Buffer, Device, Event
-from gpuio.nd import Context, array, gpu
+from gpuio.nd import Context, array, described, gpu, host_array
 
 __all__ = ["BatchArray", "BatchPool", "Lease", "itemsize"]
 
@@ -133,6 +133,11 @@ class BatchArray:
             self._lease.hand_over()
         return exported
 
+    def __repr__(self) -> str:
+        return described(self.asnumpy(), self.context)
+
+    __str__ = __repr__
+
     def asnumpy(self) -> npt.NDArray[Any]:
         """Return a host copy, complete."""
         self.wait_to_read()
@@ -169,14 +174,14 @@ class BatchArray:
         """Return this array in `context`: itself on its GPU, a copy elsewhere."""
         if context == self.context:
             return self
-        return array(self.asnumpy(), context)
+        return array(host_array(self.asnumpy()), context)
 
     as_in_ctx = as_in_context
 
     def copyto(self, other: Any) -> Any:
         """Copy into another array, or into a new one in a `Context`."""
         if isinstance(other, Context):
-            return array(self.asnumpy(), other)
+            return array(host_array(self.asnumpy()), other)
         self.wait_to_read()
         other[...] = self if type(other) is type(self) else self.asnumpy()
         return other
