@@ -23,6 +23,7 @@ from gpuio.errors import BackendError, DecodeError, GpuioError
 __all__ = ["Sources"]
 
 _ALIGN = 512  # bytes: between images in the arena
+_TAIL = 1024  # bytes at a JPEG's end among which its end marker is looked for
 
 
 class Sources:
@@ -110,7 +111,9 @@ class Sources:
             info = probe(blob)
         except DecodeError:
             return False  # OpenCV words the error
-        return info.hardware and (info.height, info.width) == tuple(self._sizes[row])
+        # what is cut short would fail DALI's whole batch, or pass on hardware, which checks less
+        whole = b"\xff\xd9" in bytes(blob[-_TAIL:])
+        return info.hardware and whole and (info.height, info.width) == tuple(self._sizes[row])
 
     def _places(self, rows: list[int]) -> dict[int, Place]:
         """Cut the slot's arena into one place for each of these rows."""
@@ -139,8 +142,11 @@ class Sources:
                     [places[row] for row in rows] if places else [],
                     self._slot.stream.ptr,
                 )
-        except DecodeError:
+        except DecodeError as error:
+            engines.refuse(len(rows), error)
             return rows  # the batch as a whole: every image gets its own chance
+        for refusal in made.errors.values():
+            engines.refuse(1, refusal)
         self._slot.keep = made.keep
         self.addresses[rows] = made.addresses
         return [rows[at] for at in made.errors]
@@ -159,7 +165,6 @@ class Sources:
                 )
         except DecodeError as error:
             self._failed[row] = error
-            self.addresses[row] = 0
             return
         self.addresses[row] = address
         self._decoded.append((address, pixels))
