@@ -254,6 +254,15 @@ def test_a_lists_missing_ids_are_all_named_when_opened(tmp_path):
         assert [row[1] for row in epoch(it)] == [0, 11, 4]
 
 
+@pytest.mark.parametrize("index", [True, False])
+def test_an_id_that_is_the_magic_number(tmp_path, index):
+    ids = [3470205706, 1, 3470205706 << 32]  # the header is stored in two parts
+    paths = write_rec(tmp_path, [flat(i) for i in range(3)], ids=ids)
+    assert Path(paths[0]).read_bytes().count(ids[0].to_bytes(4, "little")) == 5
+    with reader(paths, index=index, last_batch="pad") as it:
+        assert epoch(it) == [(0.0, ids[0], 0), (1.0, 1, 1), (2.0, ids[2], 2)]
+
+
 def test_ids_may_repeat(tmp_path):
     paths = write_rec(tmp_path, [flat(i) for i in range(4)], ids=[7, 7, 7, 7])
     with reader(paths) as it:
