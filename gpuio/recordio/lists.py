@@ -81,15 +81,9 @@ def read_list(
 
 
 def read_label_list(
-    path: str | os.PathLike[str], label_width: int | None
+    path: str | os.PathLike[str], label_width: int
 ) -> dict[int, npt.NDArray[np.float32]]:
     """Read a list by path_imglist's rule.
-
-    Parameters
-    ----------
-    path : str
-    label_width : int or None       None: every label that stands between the id and the path, by
-                                    im2rec's rule, as many as a line has
 
     Returns
     -------
@@ -100,8 +94,6 @@ def read_label_list(
     StorageError            the file cannot be read
     FormatError             a line has too few columns, or its id is no whole number
     """
-    if label_width is None:
-        return {item.index: np.array(item.labels, np.float32) for item in read_list(path)}
     labels: dict[int, npt.NDArray[np.float32]] = {}
     for number, line in enumerate(_lines(path), 1):
         fields = line.split()

@@ -56,13 +56,3 @@ def test_a_bad_label_line_is_named(tmp_path, line):
 def test_a_missing_list(tmp_path):
     with pytest.raises(StorageError, match=r"no\.lst"):
         list(read_list(tmp_path / "no.lst"))
-
-
-def test_every_label_of_a_line_is_read_when_no_number_is_asked_for(tmp_path):
-    path = tmp_path / "a.lst"
-    path.write_text("3\t1\t2.5\ta b.png\n7\t4\tc.png\n")
-    found = read_label_list(path, None)
-    assert {key: labels.tolist() for key, labels in found.items()} == {3: [1, 2.5], 7: [4]}
-    path.write_text("3 1 a.png\n")
-    with pytest.raises(FormatError, match="line 1"):
-        read_label_list(path, None)
