@@ -94,19 +94,7 @@ class CpuBackend:
                 continue
             row = rows[number : number + 1]
             try:
-                height, width = int(row["src_h"][0]), int(row["src_w"][0])
-                shorter = shorten(blob, needed[number]) if needed[number] else None
-                if shorter is not None:
-                    blob, height = shorter  # noqa: PLW2901
-                    if row["resize_h"][0] == 0:  # the height means nothing else to such a plan
-                        row = row.copy()
-                        row["src_h"] = height
-                image = decode(blob, pixels.channels)
-                if image.shape[:2] != (height, width):
-                    raise DecodeError(
-                        f"header says {width}x{height} pixels, the decoded image has "
-                        f"{image.shape[1]}x{image.shape[0]}"
-                    )
+                image, row = _decoded(blob, row, needed[number], pixels.channels)
                 self._kernels.augment(image, row, normalisation, storage[number], scratch)
             except GpuioError as error:
                 storage[number] = 0
@@ -148,6 +136,40 @@ class CpuBackend:
     def close(self) -> None:
         """Let the free buffers go."""
         self._pool.close()
+
+
+def _decoded(
+    blob: Blob, row: npt.NDArray[np.void], needed: int, channels: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.void]]:
+    """Decode an image as far down as `needed` (0: all of it); return it and the row that fits it.
+
+    Raises
+    ------
+    DecodeError         it cannot be decoded, or has another size than its header said
+    """
+    height, width = int(row["src_h"][0]), int(row["src_w"][0])
+    shorter = shorten(blob, needed) if needed else None
+    if shorter is not None:
+        try:
+            image = _of_size(decode(shorter[0], channels), shorter[1], width)
+        except DecodeError:
+            pass  # damaged, which a decoder that sees the image's end may forgive
+        else:
+            if row["resize_h"][0] == 0:  # the height means nothing else to such a plan
+                row = row.copy()
+                row["src_h"] = shorter[1]
+            return image, row
+    return _of_size(decode(blob, channels), height, width), row
+
+
+def _of_size(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Return an image that has the size its header says; else DecodeError."""
+    if image.shape[:2] != (height, width):
+        raise DecodeError(
+            f"header says {width}x{height} pixels, the decoded image has "
+            f"{image.shape[1]}x{image.shape[0]}"
+        )
+    return image
 
 
 def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:

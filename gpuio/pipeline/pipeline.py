@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Fault, Output
+from gpuio.decode.ending import Completed
 from gpuio.errors import GpuioError
 from gpuio.pipeline.ahead import Ahead
 from gpuio.pipeline.policy import Policy
@@ -58,6 +59,7 @@ class Made:
     faults : list of Fault                      rows that could not be made, zero-filled
     mix : Mix or None                           how rows were mixed
     mixed : bool                                whether mix and soft labels are done
+    cut_short : int                             JPEGs without their end that were accepted
     """
 
     place: Place
@@ -70,6 +72,7 @@ class Made:
     faults: list[Fault]
     mix: Mix | None = None
     mixed: bool = False
+    cut_short: int = 0
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -322,7 +325,12 @@ class Stream:
         begun = time.perf_counter()
         made = _gather(self._shares) if self._mixed is None else next(self._mixed)
         self.expected = _next_or_none(self._places)
-        self._stats.add(batches=1, images=len(made) - made.pad, wait_s=time.perf_counter() - begun)
+        self._stats.add(
+            batches=1,
+            images=len(made) - made.pad,
+            cut_short=made.cut_short,
+            wait_s=time.perf_counter() - begun,
+        )
         return made
 
     def close(self) -> None:
@@ -351,6 +359,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> Made:
         pad=loaded.order.pad,
         plan=loaded.plan,
         faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
+        cut_short=sum(isinstance(blob, Completed) for blob in loaded.records.blobs),
     )
 
 
