@@ -203,7 +203,9 @@ def _jp2(blob: _Buffer) -> Facts:
         raise DecodeError("JPEG 2000 file holds no codestream")
     x1, y1, x0, y0 = struct.unpack_from(">IIII", blob, at + 8)
     (components,) = struct.unpack_from(">H", blob, at + 40)
-    channels = min(max(channels, components), 4)
+    channels = max(channels, components)
+    if channels > 4:
+        raise DecodeError(f"JPEG 2000 image has {channels} components, more than 4")
     return "jp2", max(height, y1 - y0), max(width, x1 - x0), channels, bits
 
 
