@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import write_rec
+from making import png, write_rec
 from parity.cases import iterate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "decode"))
@@ -57,3 +57,27 @@ def test_a_jpeg_cut_short_has_mxnets_pixels_as_far_as_it_decodes(mxnet, tmp_path
     assert decoded > 60
     assert np.array_equal(ours[0, :decoded], theirs[0, :decoded])
     assert np.array_equal(ours[0, :decoded], expected[:decoded])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"resize": 20},
+        {"rand_crop": True, "seed_aug": 3},
+        {"random_resized_crop": True, "min_random_area": 0.3, "seed_aug": 3},
+        {"inter_method": 2},
+        {"inter_method": 3},
+    ],
+    ids="-".join,
+)
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 9000), (9000, 1), (3, 200), (200, 3), (7, 9), (31, 33)]
+)
+def test_images_smaller_than_the_crop_are_mxnets(mxnet, tmp_path, size, options):
+    noise = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    rec, idx = write_rec(tmp_path, [png(noise)])
+    given = {"path_imgrec": rec, "path_imgidx": idx, "data_shape": [3, 32, 34], "batch_size": 1}
+    theirs = mxnet.iterate("ImageRecordUInt8Iter", preprocess_threads=1, **given, **options)
+    ours = iterate("ImageRecordUInt8Iter", **given, **options)
+    assert np.array_equal(ours.data, theirs.data)
