@@ -87,7 +87,7 @@ def read_header(blob: _Buffer) -> Facts:
         if head.startswith(start):
             try:
                 return reader(blob)
-            except (struct.error, IndexError, ValueError) as error:
+            except (struct.error, IndexError, ValueError, OverflowError) as error:
                 if isinstance(error, DecodeError):
                     raise
                 raise DecodeError(
@@ -110,6 +110,15 @@ def _png(blob: _Buffer) -> Facts:
     if kind != b"IHDR" or length != 13:
         raise DecodeError("PNG does not start with an IHDR chunk of 13 bytes")
     channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(color, 0)
+    at = 33
+    while kind != b"IEND" and at + 8 <= len(blob):
+        length, kind = struct.unpack_from(">I4s", blob, at)
+        if at + 8 + length > len(blob):  # OpenCV makes room for it before it reads
+            raise DecodeError(
+                f"PNG is cut short or damaged: its chunk {kind!r} of {length:,} bytes at byte {at} "
+                f"ends beyond its {len(blob):,} bytes"
+            )
+        at += 12 + length
     return "png", height, width, channels, bits
 
 

@@ -75,6 +75,7 @@ def bombs():
     return {
         "png": png_header(SIDE, SIDE) + bytes(100),
         "png of 2^31": png_header(2**31 - 1, 2**31 - 1) + bytes(100),
+        "png of a long chunk": png_header(8, 8) + struct.pack(">I", 3 << 30) + b"IDAT" + bytes(99),
         "jpeg": b"\xff\xd8" + frame(0xC0, SIDE, SIDE, components=3) + bytes(100),
         "jpeg of 35584x18696": b"\xff\xd8" + frame(0xC2, 35584, 18696, components=3) + bytes(100),
         # a stuffed byte is no marker: what stands behind it is not skipped, and is the frame

@@ -187,7 +187,7 @@ def refused():
         "jpeg without its end": (whole[:-2], "cut short"),
         "jpeg cut in its headers": (whole[:100], "ends inside its headers"),
         "jpeg without width": (b"\xff\xd8" + frame(0xC0, 0, 8) + bytes(20), "0x8 pixels"),
-        "png cut short": (saved(PICTURE, "PNG")[:800], "not a readable image"),
+        "png cut short": (saved(PICTURE, "PNG")[:800], "PNG is cut short"),
         "png without height": (png_header(8, 0) + bytes(20), "8x0 pixels"),
         "webp cut short": (saved(PICTURE, "WEBP")[:300], "not a readable image"),
         "tiff of floats": (
