@@ -2,9 +2,9 @@
 
     python tests/fuzz/images.py --cases 20000 --seed 1
 
-Nothing may crash, hang, lose or change a good record, or take more than 1 GiB. A mutant that does is
-kept as FOLDER/found-*; what is fixed joins tests/data/corpus. Mutants whose outcome is new become
-parents of later ones. A case is a pure function of seed, number and pool.
+Nothing may crash, hang, lose or change a good record, or take more than 1 GiB. A mutant that does
+is kept as FOLDER/found-*; what is fixed joins tests/data/corpus. Mutants of new outcomes become
+parents of later ones.
 """
 
 from __future__ import annotations
@@ -187,6 +187,9 @@ class Fuzzer:
             new = kind not in self.seen or (kind == "ok" and self.seen[kind] % 50 == 0)
             if new and len(self._pool) < POOL:
                 self._pool.append(blob)
+            if new and self._args.corpus and len(blob) < 4000:
+                name = hashlib.sha256(blob).hexdigest()[:12]
+                (self._args.corpus / name).write_bytes(blob)
             self.seen[kind] += 1
 
     def _keep(self, what, blobs):
@@ -212,6 +215,7 @@ def main(argv=None):
     parser.add_argument("--resident", type=float, default=1024, help="limit of memory, MiB")
     parser.add_argument("--address-space", type=int, default=4096, help="of the child, MiB; 0: any")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-found"), help="folder for finds")
+    parser.add_argument("--corpus", type=Path, help="existing folder for mutants of new outcomes")
     parser.add_argument("--classes", action="store_true", help="print every class of outcome")
     args = parser.parse_args(argv)
     begun = time.monotonic()

@@ -12,6 +12,7 @@ import os
 import resource
 import struct
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -147,6 +148,8 @@ def main(watched, way, address_space_mib):
         limit = int(address_space_mib) << 20
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for line in sys.stdin:
+        if json.loads(line).get("hang"):
+            making.around(lambda _: threading.Event().wait())(b"hang")
         answers.write(json.dumps(read(json.loads(line))) + "\n")
         answers.flush()
 
