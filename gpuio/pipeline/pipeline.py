@@ -10,6 +10,7 @@ never what.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -295,25 +296,39 @@ class Stream:
         self._stats = pipeline.stats
         self._places = pipeline.places(place)
         self.expected = next(self._places)
-        self._loads = Ahead(
-            pipeline.load, pipeline.places(place), depth=_READ_AHEAD, workers=1, name="gpuio-read"
-        )
         shares_a_batch = -(
             -pipeline.order.batch_size
             // pipeline.backend.share(pipeline.order.batch_size, pipeline.threads)
         )
-        self._shares = Ahead(
-            pipeline.make,
-            pipeline.shares(self._loads),
-            depth=shares_a_batch * pipeline.prefetch,
-            workers=pipeline.threads,
-            name="gpuio-make",
-        )
-        self._mixed: Ahead[Made, Made] | None = None
-        if pipeline.mixer is not None:
-            self._mixed = Ahead(
-                pipeline.mix_early, _gathered(self._shares), depth=1, workers=1, name="gpuio-mix"
+        with contextlib.ExitStack() as started:  # all stages or none
+            self._loads = started.enter_context(
+                Ahead(
+                    pipeline.load,
+                    pipeline.places(place),
+                    depth=_READ_AHEAD,
+                    workers=1,
+                    name="gpuio-read",
+                )
             )
+            self._shares = started.enter_context(
+                Ahead(
+                    pipeline.make,
+                    pipeline.shares(self._loads),
+                    depth=shares_a_batch * pipeline.prefetch,
+                    workers=pipeline.threads,
+                    name="gpuio-make",
+                )
+            )
+            self._mixed: Ahead[Made, Made] | None = None
+            if pipeline.mixer is not None:
+                self._mixed = Ahead(
+                    pipeline.mix_early,
+                    _gathered(self._shares),
+                    depth=1,
+                    workers=1,
+                    name="gpuio-mix",
+                )
+            started.pop_all()
 
     def next(self) -> Made:
         """Wait for the next batch.
