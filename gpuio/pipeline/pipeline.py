@@ -11,6 +11,7 @@ never what.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -147,7 +148,7 @@ class Pipeline:
         ------
         GpuioError          what happened while the batch was read or made; asking again tries again
         """
-        if self._stream is not None and self._stream.expected != place:
+        if self._stream is not None and not self._stream.is_at(place):
             self.stop()
         if self._stream is None:
             self._stream = Stream(self, place)
@@ -293,7 +294,7 @@ class Stream:
     expected: Place | None
 
     def __init__(self, pipeline: Pipeline, place: Place) -> None:
-        self._stats = pipeline.stats
+        self._stats, self._pid = pipeline.stats, os.getpid()
         self._places = pipeline.places(place)
         self.expected = next(self._places)
         shares_a_batch = -(
@@ -330,6 +331,10 @@ class Stream:
                 )
             started.pop_all()
 
+    def is_at(self, place: Place) -> bool:
+        """Say whether `next` gives that place; never in a forked child, which has no threads."""
+        return self.expected == place and self._pid == os.getpid()
+
     def next(self) -> Made:
         """Wait for the next batch.
 
@@ -340,12 +345,8 @@ class Stream:
         begun = time.perf_counter()
         made = _gather(self._shares) if self._mixed is None else next(self._mixed)
         self.expected = _next_or_none(self._places)
-        self._stats.add(
-            batches=1,
-            images=len(made) - made.pad,
-            cut_short=made.cut_short,
-            wait_s=time.perf_counter() - begun,
-        )
+        self._stats.add(batches=1, images=len(made) - made.pad, wait_s=time.perf_counter() - begun)
+        self._stats.add(cut_short=made.cut_short)
         return made
 
     def close(self) -> None:
