@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 IMAGES ?=
 
-.PHONY: demo test lint check parity bench clean
+.PHONY: demo test lint check parity bench soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,13 @@ parity: $(VENV)/.ready .venv-mxnet/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
+
+# What is too long for every day: hours of mutants are FUZZ_HOURS=n.
+FUZZ_HOURS ?= 0.5
+soak: $(VENV)/.ready
+	$(BIN)/python bench/run.py --only soak $(if $(IMAGES),--images "$(IMAGES)",)
+	$(BIN)/python tests/fuzz/images.py --hours $(FUZZ_HOURS)
+	GPUIO_LONG=1 $(BIN)/python -m pytest tests/tools/test_im2rec.py
 
 clean:
 	rm -rf $(VENV) .venv-mxnet build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
