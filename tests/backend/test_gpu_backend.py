@@ -427,6 +427,34 @@ def test_an_engine_that_refuses_a_batch_costs_time_not_data(make):
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
 
 
+def test_an_image_with_a_status_error_is_decoded_by_opencv_and_the_others_are_not(
+    opener, make, monkeypatch
+):
+    """A GPU's decoder may fail on an image that is good: it gets a second chance on the CPU."""
+    engine, decoded = opener(), []
+    real = engine.decode
+
+    def failing(*arguments, **keywords):
+        made = real(*arguments, **keywords)
+        made.addresses[1] = 0
+        made.errors[1] = DecodeError("nvJPEG status 8")
+        return made
+
+    def on_the_host(blob, channels):
+        decoded.append(blob)
+        return decode(blob, channels)
+
+    monkeypatch.setattr(engine, "decode", failing)
+    monkeypatch.setattr("gpuio.backend.sources.decode", on_the_host)
+    backend = make(open_engine=lambda: engine)
+    blobs = blobs_of(4)
+    rows = rows_of(blobs)
+    out, faults = batch(backend, blobs, rows)
+    assert faults == []
+    assert decoded == [blobs[1]]
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
 def test_an_engine_out_of_memory_gets_half_batches_then_the_error_is_clear(make):
     engine = Stubborn(OutOfDeviceMemoryError("DALI: CUDA_ERROR_OUT_OF_MEMORY"))
     backend = make(open_engine=lambda: engine)
