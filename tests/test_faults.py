@@ -49,6 +49,12 @@ def raising(kind, *arguments):
     return fail
 
 
+def fail_as_opencv(code):
+    error = cv2.error("from OpenCV")
+    error.code = code
+    raise error
+
+
 EIO, EMFILE = (OSError, errno.EIO, "Input/output error"), (OSError, errno.EMFILE, "Too many files")
 # name: (object, attribute, what the call does instead, errors that may come of it)
 POINTS = {
@@ -69,8 +75,14 @@ POINTS = {
     "decode has no memory": (
         cv2,
         "imdecode",
-        raising(cv2.error, "Insufficient memory"),
-        (DecodeError, MemoryError),
+        lambda *_: fail_as_opencv(-4),  # cv2.Error.STS_NO_MEM
+        MemoryError,
+    ),
+    "decode is refused": (
+        cv2,
+        "imdecode",
+        lambda *_: fail_as_opencv(-215),  # cv2.Error.STS_ASSERT
+        DecodeError,
     ),
     "kernel": (gpuio.kernels.cpu, "augment", raising(MemoryError), MemoryError),
     "thread": (
