@@ -3,6 +3,7 @@
 import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from plans import plain
 from gpuio.backend.gpu import GpuBackend
 from gpuio.backend.protocol import Output
 from gpuio.decode.dali import DaliEngine
+from gpuio.decode.ending import completed
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
@@ -452,6 +454,28 @@ def test_an_image_with_a_status_error_is_decoded_by_opencv_and_the_others_are_no
     out, faults = batch(backend, blobs, rows)
     assert faults == []
     assert decoded == [blobs[1]]
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+def test_what_engines_differ_over_never_reaches_one(opener, make, monkeypatch):
+    """JPEGs cut short, completed ones, and those of several scans: OpenCV's word counts."""
+    engine, given = opener(), []
+    real = engine.decode
+
+    def watched(blobs, *arguments, **keywords):
+        given.extend(blobs)
+        return real(blobs, *arguments, **keywords)
+
+    monkeypatch.setattr(engine, "decode", watched)
+    backend = make(open_engine=lambda: engine)
+    whole = blobs_of(1)[0]
+    scans = (Path(__file__).parents[1] / "data/decode/three_scans.jpg").read_bytes()
+    blobs = [whole, whole[:-2], completed(whole[:-2]), scans, whole + bytes(30)]
+    rows = rows_of(blobs)
+    out, faults = batch(backend, blobs, rows)
+    assert given == [blobs[0], blobs[4]]
+    assert [fault.row for fault in faults] == [1]
+    blobs[1] = None
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
 
 
