@@ -7,6 +7,8 @@ anything is decoded, and bounded by themselves and together with the pixels.
 
 from __future__ import annotations
 
+import numpy as np
+
 from gpuio.decode.imageinfo import BARE_MARKERS, ImageInfo
 from gpuio.errors import DecodeError
 
@@ -15,7 +17,7 @@ __all__ = ["check_scans", "count_scans"]
 # scans that an image of max_pixels may have; encoders write ten or so
 _FULL_SIZE_SCANS = 16
 
-_START_OF_SCAN = b"\xff\xda"
+_START_OF_SCAN = 0xDA
 
 _Buffer = bytes | bytearray | memoryview
 
@@ -39,7 +41,9 @@ def count_scans(blob: _Buffer, info: ImageInfo) -> int:
     # of a sequential image a first scan with all of its components is the only one
     if "progressive" not in info.process and at + 4 < len(blob) and blob[at + 4] == info.channels:
         return 1
-    return bytes(blob[at:]).count(_START_OF_SCAN)
+    data = np.frombuffer(blob, np.uint8)[at:]
+    marks = np.flatnonzero(data[:-1] == 0xFF)
+    return int(np.count_nonzero(data[marks + 1] == _START_OF_SCAN))
 
 
 def check_scans(blob: _Buffer, info: ImageInfo, max_scans: int, max_pixels: int) -> None:
@@ -74,7 +78,7 @@ def _first_scan(blob: _Buffer, at: int) -> int:
             at += 1
         elif marker in BARE_MARKERS:
             at += 2
-        elif marker == 0xDA:
+        elif marker == _START_OF_SCAN:
             return at
         else:
             at += 2 + max((blob[at + 2] << 8) | blob[at + 3], 2)
