@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 IMAGES ?=
+TORCH  ?= torch
 
-.PHONY: demo test lint check parity bench soak clean
+.PHONY: demo test lint check parity frameworks bench soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +32,17 @@ check: lint test
 parity: $(VENV)/.ready .venv-mxnet/.ready
 	GPUIO_MXNET_PYTHON=.venv-mxnet/bin/python $(BIN)/python -m pytest tests/parity
 
+# PyTorch and JAX, in an environment of their own: the adapters' and examples' tests skip nothing.
+# TORCH=torch==... chooses a version or a build.
+.venv-frameworks/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-frameworks
+	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(TORCH) -e ".[test,torch,jax,examples]"
+	touch $@
+
+frameworks: .venv-frameworks/.ready
+	.venv-frameworks/bin/python -m pytest tests/adapters tests/examples
+
 bench: $(VENV)/.ready
 	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
 
@@ -42,4 +54,4 @@ soak: $(VENV)/.ready
 	GPUIO_LONG=1 $(BIN)/python -m pytest tests/tools/test_im2rec.py
 
 clean:
-	rm -rf $(VENV) .venv-mxnet build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .venv-mxnet .venv-frameworks build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -27,9 +27,9 @@ from gpuio.errors import (
 
 if TYPE_CHECKING:
     from gpuio import base, image, io, nd, recordio
-    from gpuio.nd import Context, cpu, cpu_pinned, gpu
+    from gpuio.nd import Context, asnumpy, cpu, cpu_pinned, gpu
 
-    img = image
+    img, ndarray = image, nd
 
 __all__ = [
     "BackendError",
@@ -45,6 +45,7 @@ __all__ = [
     "StateError",
     "StorageError",
     "__version__",
+    "asnumpy",
     "base",
     "cpu",
     "cpu_pinned",
@@ -53,12 +54,13 @@ __all__ = [
     "img",
     "io",
     "nd",
+    "ndarray",
     "recordio",
 ]
 
 _MODULES = {"base": "base", "image": "image", "img": "image", "io": "io", "nd": "nd"}
-_MODULES["recordio"] = "recordio"
-_FROM_ND = ("Context", "cpu", "cpu_pinned", "gpu")
+_MODULES |= {"ndarray": "nd", "recordio": "recordio"}
+_FROM_ND = ("Context", "asnumpy", "cpu", "cpu_pinned", "gpu")
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from gpuio.kernels import window
 from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, PLAN, TRIANGLE
 
-__all__ = ["PlanError", "execute"]
+__all__ = ["PlanError", "execute", "resize_window"]
 
 
 class PlanError(ValueError):
@@ -76,6 +76,30 @@ def execute(pixels, row, channels, height, width, out, scratch):
         inter = int(row["crop_inter"])
         cut = (0, 0, height, width, mirror, out)
         _resample(image, crop, height, width, inter, cut, scratch)
+
+
+def resize_window(source, height, width, inter, y, x, h, w):
+    """Resize an image by taps and keep a window of the result.
+
+    Parameters
+    ----------
+    source : uint8[src_h, src_w, channels]      1, 3 or 4 channels, C order
+    height, width : int                         of the whole result
+    inter : {CUBIC, LANCZOS4}
+    y, x, h, w : int                            the window, inside the result
+
+    Returns
+    -------
+    uint8[h, w, channels]
+    """
+    src_h, src_w, channels = source.shape
+    _inside((y, x, h, w), height, width)
+    if (src_h, src_w) == (height, width):
+        return source[y : y + h, x : x + w].copy()
+    out = np.empty(h * w * 4, np.uint8)
+    image = _Image(source.reshape(-1), src_h, src_w, channels, channels)
+    _filter(image, (0, 0, src_h, src_w), height, width, inter, (y, x, h, w, False, out))
+    return out.reshape(h, w, 4)[:, :, :channels].copy()
 
 
 def _present(row, name):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
+import os
+import sys
 from pathlib import Path
 
-__all__ = ["CompileError", "compile_source", "locate"]
+__all__ = ["CompileError", "compile_source", "in_wheels", "locate"]
 
 _SONAMES = ("libnvrtc.so.13", "libnvrtc.so.12")
 _SYSTEM = ("/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib")
@@ -25,30 +26,45 @@ def locate() -> str:
     """Return the path (or the name, if the loader knows it) of NVRTC's library, "" if absent.
 
     Looks into the wheels nvidia-cuda-nvrtc (CUDA 13) and nvidia-cuda-nvrtc-cu12, then asks the
-    dynamic loader, then tries the usual place of a toolkit.
+    dynamic loader, then tries the toolkit that CUDA_PATH names and the usual place of one.
     """
-    try:
-        spec = importlib.util.find_spec("nvidia")
-    except (ImportError, ValueError):
-        spec = None
-    roots = list(spec.submodule_search_locations or ()) if spec is not None else []
-    for root in roots:
-        for folder in ("cu13/lib", "cuda_nvrtc/lib"):
-            for soname in _SONAMES:
-                path = Path(root, folder, soname)
-                if path.exists():
-                    return str(path)
+    wheels = in_wheels(("cu13/lib", "cuda_nvrtc/lib"), _SONAMES)
+    if wheels:
+        return wheels[0]
     for soname in _SONAMES:
         try:
             ctypes.CDLL(soname)
         except OSError:
             continue
         return soname
-    for folder in _SYSTEM:
+    named = os.environ.get("CUDA_PATH") or os.environ.get("CUDA_HOME")
+    for folder in ([f"{named}/lib64", f"{named}/lib"] if named else []) + list(_SYSTEM):
         found = sorted(Path(folder).glob("libnvrtc.so.1[0-9]"))
         if found:
             return str(found[-1])
     return ""
+
+
+def in_wheels(folders, names):
+    """Return the paths of libraries that NVIDIA's wheels brought, in the order of sys.path.
+
+    Parameters
+    ----------
+    folders : sequence of str       inside the shared folder ``nvidia`` of each place on the path
+    names : sequence of str         file names, the preferred one first
+
+    Notes
+    -----
+    Asks no import system: where one of several ``nvidia`` folders has an ``__init__.py``, that one
+    hides the others from it until it is imported.
+    """
+    return [
+        str(path)
+        for place in sys.path
+        for folder in folders
+        for name in names
+        if (path := Path(place or ".", "nvidia", folder, name)).exists()
+    ]
 
 
 @functools.cache

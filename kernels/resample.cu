@@ -25,13 +25,26 @@ __device__ inline const byte* at(const View& v, int y, int x) {
   return (const byte*)v.source + y * v.step_y + x * v.step_x;
 }
 
+// A byte that no thread of the launch writes.
+__device__ inline int read(const byte* p) {
+#ifdef __CUDA_ARCH__
+  return __ldg(p);
+#else
+  return *p;
+#endif
+}
+
 template <int C>
-__device__ inline Pixel<C> load(const View& v, int y, int x) {
-  const byte* p = at(v, y, x);
+__device__ inline Pixel<C> load(const byte* p) {
   Pixel<C> made;
 #pragma unroll
-  for (int c = 0; c < C; c++) made.c[c] = p[c];
+  for (int c = 0; c < C; c++) made.c[c] = read(p + c);
   return made;
+}
+
+template <int C>
+__device__ inline Pixel<C> load(const View& v, int y, int x) {
+  return load<C>(at(v, y, x));
 }
 
 // The two taps of a bilinear resize at one place of an axis, weights in 11 bits.
@@ -57,20 +70,26 @@ __device__ inline Taps linear_taps(int place, double scale, int src, bool inside
   return taps;
 }
 
+// Weigh four pixels: a and b of the upper line, d and e of the lower.
+template <int C>
+__device__ inline Pixel<C> weigh(const byte* a, const byte* b, const byte* d, const byte* e,
+                                 int top, int bottom, int left, int right) {
+  Pixel<C> made;
+#pragma unroll
+  for (int c = 0; c < C; c++) {
+    int upper = (read(a + c) * left + read(b + c) * right) >> 4;
+    int lower = (read(d + c) * left + read(e + c) * right) >> 4;
+    made.c[c] = (((top * upper) >> 16) + ((bottom * lower) >> 16) + 2) >> 2;
+  }
+  return made;
+}
+
 template <int C>
 __device__ inline Pixel<C> blend(const View& v, Taps ty, Taps tx) {
   int x1 = tx.first + 1 < v.src_w ? tx.first + 1 : v.src_w - 1;
   int y0 = clamp(ty.first, 0, v.src_h - 1), y1 = clamp(ty.first + 1, 0, v.src_h - 1);
-  const byte *a = at(v, y0, tx.first), *b = at(v, y0, x1);
-  const byte *d = at(v, y1, tx.first), *e = at(v, y1, x1);
-  Pixel<C> made;
-#pragma unroll
-  for (int c = 0; c < C; c++) {
-    int upper = (a[c] * tx.left + b[c] * tx.right) >> 4;
-    int lower = (d[c] * tx.left + e[c] * tx.right) >> 4;
-    made.c[c] = (((ty.left * upper) >> 16) + ((ty.right * lower) >> 16) + 2) >> 2;
-  }
-  return made;
+  return weigh<C>(at(v, y0, tx.first), at(v, y0, x1), at(v, y1, tx.first), at(v, y1, x1), ty.left,
+                  ty.right, tx.left, tx.right);
 }
 
 template <int C>

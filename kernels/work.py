@@ -48,10 +48,9 @@ JOB = np.dtype(
     align=True,
 )
 
-_BLOCK = 256
+_BLOCK = 256  # threads
+_TILE, _TILE_THREADS = 32, 128  # the last step's: pixels a side and threads, a block
 _SUM_BLOCKS = 8  # of gray_sum, an image
-_VECTOR_BYTES = 16
-_ITEMSIZE = {"float32": 4, "float16": 2, "bfloat16": 2, "uint8": 1, "int8": 1}
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
 _STEPS = ("resize", "warp", "pad", "fit1", "fit2")
 
@@ -67,7 +66,8 @@ class Launch(NamedTuple):
 
 def structs():
     """Return the C declarations that stand in front of `augment.cu`."""
-    return c_struct("Plan") + c_struct("View", VIEW) + c_struct("Job", JOB)
+    sizes = f"const int BLOCK = {_BLOCK}, TILE = {_TILE}, TILE_THREADS = {_TILE_THREADS};\n"
+    return c_struct("Plan") + c_struct("View", VIEW) + c_struct("Job", JOB) + sizes
 
 
 class Work:
@@ -113,7 +113,6 @@ class Work:
         self._rows = np.ascontiguousarray(rows)
         self._channels, self._height, self._width = channels, height, width
         self._kernel = f"{dtype}_{layout.lower()}_{channels}"
-        self._values = _VECTOR_BYTES // _ITEMSIZE[dtype]
         self._terms = _terms(self._rows, dtype, mean, std, scale)
         self._mean_image = self._centre(mean_image, dtype)
         self.scratch_bytes = 0
@@ -196,8 +195,8 @@ class Work:
             name = f"gray_sum_{self._channels}"
             arg = args[len(self._stages) + slot]
             launches.append(Launch(name, (_SUM_BLOCKS, count), (_BLOCK,), arg))
-        blocks = -(-self._height * self._width // (self._values * _BLOCK))
-        launches.append(Launch(f"finish_{self._kernel}", (blocks, count), (_BLOCK,), final))
+        blocks = -(-self._height // _TILE) * -(-self._width // _TILE)
+        launches.append(Launch(f"finish_{self._kernel}", (blocks, count), (_TILE_THREADS,), final))
         return launches
 
     def _refuse(self):

@@ -23,6 +23,10 @@ DEFAULT_STREAM = 1
 class _HostExport:
     """NumPy's DLPack export knows no stream; the fake device's arrays are asked for one."""
 
+    @property
+    def __cuda_array_interface__(self):
+        return {**self.__array_interface__, "stream": DEFAULT_STREAM}
+
     def __dlpack__(self, *, stream=None, **options):
         return np.asarray(self).__dlpack__(**options)
 

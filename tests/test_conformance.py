@@ -39,6 +39,17 @@ class Countdown(mx.io.DataIter):
         return 0
 
 
+class Darker(mx.image.ImageIter):
+    """A user's ImageIter: hooks of its own."""
+
+    def augmentation_transform(self, data):
+        return super().augmentation_transform(data) / 2
+
+    def next_sample(self):
+        label, blob = super().next_sample()
+        return label + 1, blob
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("conformance")
@@ -48,7 +59,10 @@ def folder(tmp_path_factory):
     images = (np.arange(11 * 6) % 251).astype(np.uint8)
     (path / "images").write_bytes(struct.pack(">4I", 0x803, 11, 2, 3) + images.tobytes())
     making.write_rec(path, [making.flat(20 * i) for i in range(10)])
+    (path / "file.png").write_bytes(making.flat(7))
     (path / "labels").write_bytes(struct.pack(">2I", 0x801, 11) + bytes(range(11)))
+    boxes = [[2, 5, *[i, 0.1, 0.1, 0.9, 0.9] * (i % 3 + 1)] for i in range(10)]
+    making.write_rec(path, [making.flat(20 * i) for i in range(10)], boxes, name="boxes")
     return path
 
 
@@ -70,6 +84,19 @@ def cases(path):
         "ctx": "cpu",
         "verbose": False,
     }
+    image = {key: record[key] for key in ("path_imgrec", "path_imgidx", "data_shape", "batch_size")}
+    listed = {**image, "path_imgrec": None, "path_imgidx": None}
+    listed["imglist"] = [[i, "file.png"] for i in range(10)]
+    listed["path_root"] = str(path)
+    boxes = {
+        **image,
+        "path_imgrec": str(path / "boxes.rec"),
+        "path_imgidx": str(path / "boxes.idx"),
+    }
+
+    def image_case(make, **more):
+        return Case(make, **{"described": False, **more})
+
     sparse = CSRNDArray([1.0, 2, 3, 4, 5], [0, 1, 0, 1, 2], range(6), (5, 3))
     several = {"b": np.arange(10), "a": mx.nd.array(np.arange(10), dtype="int32")}
 
@@ -111,6 +138,25 @@ def cases(path):
             repeats=False,
             pickles=False,
         ),
+        "image": image_case(lambda: mx.image.ImageIter(**image)),
+        "image-from-start": image_case(
+            lambda: mx.image.ImageIter(**{**image, "path_imgidx": None}), sized=False
+        ),
+        "image-list": image_case(lambda: mx.image.ImageIter(**listed)),
+        "image-seed": image_case(
+            lambda: mx.image.ImageIter(**image, shuffle=True, rand_mirror=True, rng=3),
+            repeats=False,
+        ),
+        "image-discard": image_case(
+            lambda: mx.image.ImageIter(**image, last_batch_handle="discard"), pad="none"
+        ),
+        "image-roll": image_case(
+            lambda: mx.image.ImageIter(**image, last_batch_handle="roll_over"),
+            pad="front",
+            repeats=False,
+        ),
+        "image-hooks": image_case(lambda: Darker(**image)),
+        "image-boxes": image_case(lambda: mx.image.ImageDetIter(**boxes)),
         "resize": Case(lambda: mx.io.ResizeIter(arrays(last_batch_handle="discard"), 3)),
         "resize-longer": Case(lambda: mx.io.ResizeIter(arrays(), 7), pad="anywhere"),
         "resize-on": Case(
@@ -129,6 +175,26 @@ def cases(path):
         ),
         "prefetch-csv": Case(
             lambda: mx.io.PrefetchingIter(mx.io.CSVIter(**csv)), repeats=False, pickles=False
+        ),
+        "prefetch-image": image_case(
+            lambda: mx.io.PrefetchingIter(mx.image.ImageIter(**image, shuffle=True, rng=3)),
+            repeats=False,
+            pickles=False,
+        ),
+        "prefetch-record-and-arrays": Case(
+            lambda: mx.io.PrefetchingIter(
+                [
+                    mx.io.ImageRecordIter(**record, round_batch=False),
+                    mx.io.NDArrayIter({"caption": np.arange(10)}, batch_size=4),
+                ]
+            ),
+            pickles=False,
+        ),
+        "resize-record": Case(
+            lambda: mx.io.ResizeIter(mx.io.ImageRecordIter(**record, shuffle=True), 4),
+            pad="anywhere",
+            repeats=False,
+            pickles=False,
         ),
         "prefetch-custom": Case(
             lambda: mx.io.PrefetchingIter(Countdown()),

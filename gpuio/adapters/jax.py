@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.adapters.loader import Loader
+from gpuio.adapters.loader import Loader, check_dense
 from gpuio.io.base import DataIter
 
 __all__ = ["loader", "to_jax"]
@@ -31,10 +31,12 @@ def to_jax(array: Any, sharding: Any = None) -> Any:
 
     Raises
     ------
+    TypeError           a CSR batch
     ImportError         without JAX: pip install 'gpuio[jax]'
     """
     import jax
 
+    check_dense(array)
     if sharding is not None:
         local = (
             np.asarray(array) if isinstance(array, np.ndarray) else jax.dlpack.from_dlpack(array)

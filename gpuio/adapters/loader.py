@@ -7,7 +7,17 @@ from typing import Any
 
 from gpuio.io.base import DataIter
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "check_dense"]
+
+
+def check_dense(array: Any) -> None:
+    """Raise TypeError for a CSR batch: it has no memory that a dense array could share."""
+    if getattr(array, "stype", "default") != "default":
+        raise TypeError(
+            f"a batch of storage type {array.stype!r} cannot be handed over as it is: hand over "
+            "its dense copy, array.asnumpy(), or build a sparse tensor from its data, indices and "
+            "indptr"
+        )
 
 
 class Loader:
@@ -35,7 +45,7 @@ class Loader:
         self.iterator = iterator
         self.batch_size = iterator.batch_size
         self._convert, self._cut_pad = convert, cut_pad
-        self._begun = False
+        self._begun = self._loaded = False
 
     def __len__(self) -> int:
         """Return the exact number of batches of the current epoch; TypeError if it is unknown."""
@@ -45,16 +55,20 @@ class Loader:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         if self._begun:
             self.iterator.reset()
-        self._begun = True
-        return self._batches()
+        loaded, self._begun, self._loaded = self._loaded, True, False
+        return self._batches(loaded=loaded)
 
-    def _batches(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the rest of the epoch."""
+    def _batches(self, *, loaded: bool) -> Iterator[tuple[Any, ...]]:
+        """Yield the rest of the epoch; the next epoch if a loaded state leaves no rest."""
         for batch in self.iterator:
+            loaded = False
             arrays = [*batch.data, *(batch.label or ())]
             if self._cut_pad and batch.pad:
                 arrays = [array[: len(array) - batch.pad] for array in arrays]
             yield tuple(self._convert(array) for array in arrays)
+        if loaded:
+            self.iterator.reset()
+            yield from self._batches(loaded=False)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the iterator's state; the next batch of a loop continues there."""
@@ -64,10 +78,11 @@ class Loader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where a saved state stood, with the next loop.
 
+        A state saved behind an epoch's last batch means that the next loop is the next epoch.
+
         Raises
         ------
         StateError          from the iterator, if the state is another's
         """
         self.iterator.load_state_dict(state)
-        # a state saved behind an epoch's last batch means: the next loop is the next epoch
-        self._begun = len(self) * self.batch_size <= int(state.get("samples", 0))
+        self._begun, self._loaded = False, True

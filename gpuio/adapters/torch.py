@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.adapters.loader import Loader
+from gpuio.adapters.loader import Loader, check_dense
 from gpuio.io.base import DataIter
 
 __all__ = ["loader", "to_torch"]
@@ -30,11 +30,12 @@ def to_torch(array: Any) -> Any:
 
     Raises
     ------
-    TypeError           from PyTorch, for a dtype it does not have
+    TypeError           from PyTorch, for a dtype it does not have; for a CSR batch
     ImportError         without PyTorch: pip install 'gpuio[torch]'
     """
     import torch
 
+    check_dense(array)
     if not isinstance(array, np.ndarray):
         return torch.from_dlpack(array)
     host = np.asarray(array)

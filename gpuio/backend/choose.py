@@ -11,7 +11,7 @@ from gpuio.errors import OptionError
 
 __all__ = ["array_backend", "open_backend"]
 
-_GPU_ONLY = ("decoder", "decoders", "hw_decoder_load")
+_GPU_ONLY = ("decoder", "decoders", "hw_decoder_load", "decoder_room")
 
 _log = logging.getLogger("gpuio")
 
@@ -25,7 +25,8 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
         "auto" takes the GPU when a driver, CuPy and a decode engine are there, else the CPU, and
         logs in one line which and why.
     device_id : int         number of the GPU
-    settings                given to the backend; decoder, decoders, hw_decoder_load to a GPU only
+    settings                given to the backend; decoder, decoders, hw_decoder_load, decoder_room
+                            to a GPU only
 
     Raises
     ------

@@ -187,6 +187,6 @@ def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
     window = fits & (rows["resize_inter"] <= BILINEAR) & ~halved
     scale = src_h / np.maximum(resize_h, 1)
     reach = np.where(resize_h == 0, stop, np.ceil(stop * scale).astype(np.int64) + 2)
-    use = plain & ((resize_h == 0) | window) & (rows["orient"] == 1) & (16 * reach < 15 * src_h)
+    use = plain & ((resize_h == 0) | window) & (rows["orient"] == 1) & (64 * reach < 63 * src_h)
     needed: list[int] = np.where(use, reach, 0).tolist()
     return needed

@@ -37,6 +37,22 @@ def _array_type() -> type:
     return DeviceArray
 
 
+@functools.cache
+def _module(device_id: int) -> Any:
+    """Compile and load `augment.cu` for a device, once a process."""
+    import cupy
+
+    from gpuio.kernels.gpu import load
+
+    try:
+        with cupy.cuda.Device(device_id):
+            return load()
+    except (RuntimeError, OSError, cupy.cuda.compiler.CompileException) as error:
+        raise BackendError(
+            f"GPU {device_id}: kernels do not compile or load: {error}; run `gpuio doctor`"
+        ) from error
+
+
 class _Event:
     """A CUDA event without timing."""
 
@@ -67,18 +83,15 @@ class CudaDevice:
 
     Raises
     ------
-    RuntimeError            from CuPy: no such GPU, or `augment.cu` does not compile
+    BackendError            no such GPU, or `augment.cu` does not compile
     """
 
     def __init__(self, device_id: int) -> None:
         import cupy
 
-        from gpuio.kernels.gpu import load
-
         self.id = device_id
         self._cupy: Any = cupy
-        with cupy.cuda.Device(device_id):
-            self._module: Any = load()
+        self._module: Any = _module(device_id)
 
     @contextlib.contextmanager
     def current(self, stream: Any) -> Iterator[None]:

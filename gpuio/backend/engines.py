@@ -6,18 +6,21 @@ An engine serialises its calls, so two of them let one batch's parsing overlap a
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from gpuio.backend.probe import Machine
 from gpuio.decode.engine import Engine
-from gpuio.errors import OptionError
+from gpuio.errors import DecodeError, OptionError
 
 __all__ = ["EnginePool", "choose_engine", "engine_opener"]
 
+_log = logging.getLogger("gpuio")
 _NAMES = ("auto", "dali", "nvimgcodec")
 
 
@@ -49,19 +52,25 @@ def choose_engine(name: str, machine: Machine) -> tuple[str, str]:
 
 
 def engine_opener(
-    name: str, device_id: int | None, *, engines: int, hw_decoder_load: float
+    name: str,
+    device_id: int | None,
+    *,
+    engines: int,
+    hw_decoder_load: float,
+    preallocate: tuple[int, int] = (0, 0),
 ) -> Callable[[], Engine]:
     """Return a function that opens one engine; the host's cores are divided among `engines`."""
+    settings: dict[str, Any] = {"hw_decoder_load": hw_decoder_load, "preallocate": preallocate}
     threads = max(1, len(os.sched_getaffinity(0)) // engines)
 
     def opened() -> Engine:
         if name == "dali":
             from gpuio.decode.dali import DaliEngine
 
-            return DaliEngine(device_id, threads, hw_decoder_load=hw_decoder_load)
+            return DaliEngine(device_id, threads, **settings)
         from gpuio.decode.nvimgcodec import NvImageCodecEngine
 
-        return NvImageCodecEngine(device_id, threads, hw_decoder_load=hw_decoder_load)
+        return NvImageCodecEngine(device_id, threads, **settings)
 
     return opened
 
@@ -82,12 +91,21 @@ class EnginePool:
         self._rows = 1
         self._cold: list[Engine] = [opener()]  # opened, not warmed up
         self._free: list[Engine] = []
-        self._made = 1
+        self._made, self._closed = 1, False
+        self.refused = 0  # images that an engine did not decode
         self.name, self.uses_arena = self._cold[0].name, self._cold[0].uses_arena
 
     def expect(self, rows: int) -> None:
         """Say how many rows batches have; engines are warmed up for the most ever said."""
         self._rows = max(self._rows, rows)
+
+    def refuse(self, images: int, error: DecodeError) -> None:
+        """Count images that OpenCV decodes because an engine did not; the first are logged."""
+        if images and not self.refused:
+            _log.warning(
+                "OpenCV decodes what %s did not, %d at first: %s", self.name, images, error
+            )
+        self.refused += images
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Engine]:
@@ -99,10 +117,14 @@ class EnginePool:
             with self._changed:
                 self._free.append(engine)
                 self._changed.notify()
+                closed = self._closed
+            if closed:
+                self.close()
 
     def close(self) -> None:
-        """Close the engines that nobody has; may be called twice."""
+        """Close the engines, those that are lent when they come back; may be called twice."""
         with self._changed:
+            self._closed = True
             idle, self._free, self._cold = self._free + self._cold, [], []
         for engine in idle:
             engine.close()

@@ -11,6 +11,7 @@ before (see `lease`).
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from gpuio.kernels.gpu import Work
 
 __all__ = ["GpuBackend", "GpuPixels"]
 
+_log = logging.getLogger("gpuio")
 _SLOTS = 3  # one decoded into, one read by its kernels, one to spare
 
 
@@ -55,6 +57,7 @@ class GpuBackend:
     decoder : {"auto", "dali", "nvimgcodec"}
     decoders : int              engines at most, >= 1
     hw_decoder_load : float     share of a batch that the JPEG engines take, 0 to 1
+    decoder_room : int          side of the image they get room for at their start, 0 = their choice
     device : Device, optional   another device than the GPU of that number, for tests
     open_engine : callable, optional
                                 another decode engine, for tests
@@ -75,6 +78,7 @@ class GpuBackend:
         decoder: str = "auto",
         decoders: int = 2,
         hw_decoder_load: float = 0.65,
+        decoder_room: int = 0,
         device: Device | None = None,
         open_engine: Callable[[], Engine] | None = None,
     ) -> None:
@@ -87,16 +91,28 @@ class GpuBackend:
                 raise BackendError(_missing(device_id, found))
             from gpuio.backend.cuda import CudaDevice
 
-            decoder, _ = choose_engine(decoder, machine)
+            decoder, why = choose_engine(decoder, machine)
+            _log.info("GPU %d decodes with %s: %s", device_id, decoder, why)
             device = CudaDevice(device_id)
         self._device: Device = device
         self._engines = EnginePool(
             open_engine
-            or engine_opener(decoder, device_id, engines=decoders, hw_decoder_load=hw_decoder_load),
+            or engine_opener(
+                decoder,
+                device_id,
+                engines=decoders,
+                hw_decoder_load=hw_decoder_load,
+                preallocate=(decoder_room, decoder_room),
+            ),
             decoders,
         )
         self._ring = Ring(device, _SLOTS)
         self._pool = BatchPool(device, keep)
+
+    @property
+    def refused(self) -> int:
+        """Images so far that an engine was given and did not decode, so that OpenCV had to."""
+        return self._engines.refused
 
     def share(self, batch_size: int, threads: int) -> int:  # noqa: ARG002 -- a GPU takes it whole
         """Return `batch_size`: engines and kernels want whole batches."""
@@ -198,8 +214,7 @@ class GpuBackend:
                     f"decoding {len(rows)} images, or {half} of them", error
                 ) from first
             faults += [Fault(start + fault.row, fault.error) for fault in found]
-            out.wait_to_read()
-            self._ring.shrink()
+            self._ring.shrink()  # waits for this half
         return faults
 
     def _make(

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend.device import Buffer, Device, Event
-from gpuio.nd import Context, array, gpu
+from gpuio.nd import Context, array, described, gpu, host_array
 
 __all__ = ["BatchArray", "BatchPool", "Lease", "itemsize"]
 
@@ -40,11 +40,13 @@ class _Use:
     ready : list of Event       recorded behind each writer
     before : list of Event      of the buffer's last users; a writer's stream waits for them
     handles : set of int        streams the arrays were handed to
+    anywhere : bool             whether they were handed to somebody who does not name a stream
     """
 
     ready: list[Event] = attrs.field(factory=list)
     before: list[Event] = attrs.field(factory=list)
     handles: set[int] = attrs.field(factory=set)
+    anywhere: bool = False
 
 
 class Lease:
@@ -77,6 +79,11 @@ class Lease:
         self._use.handles.add(handle)
         for event in self._use.ready:
             self.device.order(handle, event)
+
+    def hand_over(self) -> None:
+        """Complete the batch for a consumer whose streams nobody will know."""
+        self._use.anywhere = True
+        self.wait()
 
 
 class BatchArray:
@@ -114,6 +121,23 @@ class BatchArray:
             self._lease.wait()
         return super().__dlpack__(stream=stream, **options)  # type: ignore[misc]
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Export without a copy, complete.
+
+        Whoever takes it does not say on which stream it reads, so the memory is used again only
+        after the whole device has been waited for: DLPack is the better way.
+        """
+        exported: dict[str, Any] = super().__cuda_array_interface__  # type: ignore[misc]
+        if self._lease is not None:
+            self._lease.hand_over()
+        return exported
+
+    def __repr__(self) -> str:
+        return described(self.asnumpy(), self.context)
+
+    __str__ = __repr__
+
     def asnumpy(self) -> npt.NDArray[Any]:
         """Return a host copy, complete."""
         self.wait_to_read()
@@ -150,14 +174,14 @@ class BatchArray:
         """Return this array in `context`: itself on its GPU, a copy elsewhere."""
         if context == self.context:
             return self
-        return array(self.asnumpy(), context)
+        return array(host_array(self.asnumpy()), context)
 
     as_in_ctx = as_in_context
 
     def copyto(self, other: Any) -> Any:
         """Copy into another array, or into a new one in a `Context`."""
         if isinstance(other, Context):
-            return array(self.asnumpy(), other)
+            return array(host_array(self.asnumpy()), other)
         self.wait_to_read()
         other[...] = self if type(other) is type(self) else self.asnumpy()
         return other
@@ -182,12 +206,18 @@ class _Free:
 
     def give_back(self, buffer: Buffer, use: _Use) -> None:
         """Called when a lease dies, on any thread."""
-        if self.closed:
-            # nobody will wait for these events: wait here, before the memory goes
+        if self.closed or use.anywhere:
+            # nobody will wait for events, or there are none to be had: wait before the memory goes
             with contextlib.suppress(Exception):
                 self.device.synchronize()
+        if self.closed:
             return
-        events = use.ready + self.device.record_here(use.handles)
+        events = list(use.ready)
+        try:
+            events += self.device.record_here(use.handles)
+        except RuntimeError:  # a stream that the batch was handed to is gone
+            with contextlib.suppress(Exception):
+                self.device.synchronize()
         with self.lock:
             self.buffers.setdefault(buffer.nbytes, []).append((buffer, events))
 

@@ -72,7 +72,7 @@ class Slot:
 
 
 class Ring:
-    """Slots, taken in the order they were put back.
+    """Slots, taken in the order they were put back, those first whose last reader is done.
 
     Parameters
     ----------
@@ -85,16 +85,16 @@ class Ring:
         self._device, self._slots = device, slots
         self._lock = threading.Lock()
         self._free: list[Slot] = []
-        self._made = 0
+        self._made, self._closed = 0, False
 
     def take(self) -> Slot:
         """Return a slot nobody reads: waits, on the host, for its last reader."""
         with self._lock:
-            waiting = bool(self._free) and not self._free[0].read_done.done()
-            if not self._free or (waiting and self._made < self._slots):
+            idle = next((at for at, slot in enumerate(self._free) if slot.read_done.done()), None)
+            if not self._free or (idle is None and self._made < self._slots):
                 self._made += 1
                 return Slot(self._device)
-            slot = self._free.pop(0)
+            slot = self._free.pop(idle or 0)
         slot.read_done.wait()
         slot.keep = None
         return slot
@@ -103,6 +103,9 @@ class Ring:
         """Give a slot back, its `read_done` recorded behind the last reader."""
         with self._lock:
             self._free.append(slot)
+            closed = self._closed
+        if closed:
+            self.shrink()
 
     def shrink(self) -> None:
         """Free the memory of every slot that nobody uses, after its last reader."""
@@ -119,5 +122,7 @@ class Ring:
             return sum(slot.bytes_held() for slot in self._free)
 
     def close(self) -> None:
-        """Free everything that is not in use."""
+        """Free everything, what is in use when it is put back."""
+        with self._lock:
+            self._closed = True
         self.shrink()

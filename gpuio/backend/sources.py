@@ -144,8 +144,11 @@ class Sources:
                     [places[row] for row in rows] if places else [],
                     self._slot.stream.ptr,
                 )
-        except DecodeError:
+        except DecodeError as error:
+            engines.refuse(len(rows), error)
             return rows  # the batch as a whole: every image gets its own chance
+        for refusal in made.errors.values():
+            engines.refuse(1, refusal)
         self._slot.keep = made.keep
         self.addresses[rows] = made.addresses
         return [rows[at] for at in made.errors]
@@ -164,7 +167,6 @@ class Sources:
                 )
         except DecodeError as error:
             self._failed[row] = error
-            self.addresses[row] = 0
             return
         self.addresses[row] = address
         self._decoded.append((address, pixels))

@@ -39,7 +39,7 @@ class DaliEngine:
     device_id : int or None         number of the GPU ("mixed" decoder); None decodes on the host
     threads : int                   CPU threads of the pipeline, >= 1
     hw_decoder_load : float         share of a batch that the JPEG engines take, 0 to 1
-    preallocate_hint : (int, int)   (height, width) that the decoder makes room for at its start,
+    preallocate : (int, int)        (height, width) that the decoder makes room for at its start,
                                     0 = none; saves allocations while it runs
     """
 
@@ -52,7 +52,7 @@ class DaliEngine:
         threads: int,
         *,
         hw_decoder_load: float = 0.65,
-        preallocate_hint: tuple[int, int] = (0, 0),
+        preallocate: tuple[int, int] = (0, 0),
     ) -> None:
         try:
             import nvidia.dali  # noqa: F401 -- only whether it is there
@@ -63,8 +63,8 @@ class DaliEngine:
         self._device_id, self._threads = device_id, threads
         self._mixed: dict[str, Any] = {
             "hw_decoder_load": hw_decoder_load,
-            "preallocate_height_hint": preallocate_hint[0],
-            "preallocate_width_hint": preallocate_hint[1],
+            "preallocate_height_hint": preallocate[0],
+            "preallocate_width_hint": preallocate[1],
         }
         self._batch_size = 1
         self._pipelines: dict[int, Any] = {}  # by channels
@@ -110,10 +110,10 @@ class DaliEngine:
         if len(encoded) > self._batch_size:
             self._batch_size = len(encoded)
             self._pipelines.clear()
+        pipeline = self._pipelines.get(channels)
+        if pipeline is None:
+            pipeline = self._pipelines[channels] = self._open(channels)
         try:
-            pipeline = self._pipelines.get(channels)
-            if pipeline is None:
-                pipeline = self._pipelines[channels] = self._build(channels)
             pipeline.feed_input(_SOURCE, encoded)
             pipeline.schedule_run()
             (pixels,) = (
@@ -130,6 +130,20 @@ class DaliEngine:
                 f"DALI refused a batch of {len(encoded)} images: {_reason(error)}"
             ) from error
         return pixels
+
+    def _open(self, channels: int) -> Any:
+        """Build a pipeline; that none can be had is no fault of the images."""
+        try:
+            return self._build(channels)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, BackendError):
+                raise
+            if is_out_of_memory(error):
+                raise OutOfDeviceMemoryError(f"DALI: {_reason(error)}") from error
+            raise BackendError(
+                f"DALI made no pipeline: {_reason(error)}; run `gpuio doctor`, or take "
+                "decoder='nvimgcodec'"
+            ) from error
 
     def _build(self, channels: int) -> Any:
         """Make a pipeline that runs one batch at a time: the first run consumes what was fed."""

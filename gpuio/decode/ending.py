@@ -10,7 +10,8 @@ __all__ = ["Completed", "completed", "has_end"]
 
 _END_OF_IMAGE = b"\xff\xd9"
 _JPEG = b"\xff\xd8"
-_TAIL = 64  # bytes of padding that may lie behind the end marker
+_START_OF_SCAN = b"\xff\xda"
+_TAIL = 1024  # bytes: what may lie behind the end marker
 
 _Buffer = bytes | memoryview
 
@@ -22,8 +23,10 @@ class Completed(bytes):
 
 
 def has_end(blob: _Buffer) -> bool:
-    """Say whether an end marker stands in the last 64 bytes of a JPEG."""
-    return _END_OF_IMAGE in bytes(blob[-_TAIL:])
+    """Say whether an end marker stands in the last KiB of a JPEG, behind its scan's start."""
+    tail = bytes(blob[-_TAIL:])
+    end = tail.rfind(_END_OF_IMAGE)
+    return end > tail.rfind(_START_OF_SCAN)  # else it is that of a preview in the headers
 
 
 def completed(blob: _Buffer) -> _Buffer:

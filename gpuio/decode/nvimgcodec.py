@@ -26,7 +26,10 @@ __all__ = ["NvImageCodecEngine"]
 
 _HOST_ONLY = -99999  # NVIMGCODEC_DEVICE_CPU_ONLY
 # nvJPEG's and libjpeg-turbo's triangular chroma filter, which is what OpenCV's pixels have
-_OPTIONS = ":fancy_upsampling=1"
+_OPTIONS = (
+    ":fancy_upsampling=1 nvjpeg_hw_decoder:preallocate_height_hint={} "
+    "nvjpeg_hw_decoder:preallocate_width_hint={}"
+)
 
 
 class NvImageCodecEngine:
@@ -38,13 +41,19 @@ class NvImageCodecEngine:
     threads : int               CPU threads of the decoder, >= 1
     hw_decoder_load : float     share of a batch that the JPEG engines take, 0 to 1; the CUDA
                                 decoder takes the rest
+    preallocate : (int, int)    (height, width) that the JPEG engines get room for at their start
     """
 
     name = "nvimgcodec"
     uses_arena = True
 
     def __init__(
-        self, device_id: int | None, threads: int, *, hw_decoder_load: float = 0.65
+        self,
+        device_id: int | None,
+        threads: int,
+        *,
+        hw_decoder_load: float = 0.65,
+        preallocate: tuple[int, int] = (0, 0),
     ) -> None:
         try:
             from nvidia import nvimgcodec
@@ -65,7 +74,7 @@ class NvImageCodecEngine:
                 device_id=_HOST_ONLY if device_id is None else device_id,
                 max_num_cpu_threads=threads,
                 backends=kinds,
-                options=_OPTIONS,
+                options=_OPTIONS.format(*preallocate),
             )
         except RuntimeError as error:
             raise BackendError(f"nvImageCodec made no decoder: {error}") from error
@@ -84,7 +93,7 @@ class NvImageCodecEngine:
         first call with one image would leave the JPEG engines nearly idle for ever.
         """
         if self._hardware:
-            self._decode([self._lib.CodeStream(blob)] * rows, None, 3, 0)
+            self._decode([self._lib.CodeStream(blob) for _ in range(rows)], None, 3, 0)
 
     def decode(
         self,

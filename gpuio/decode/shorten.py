@@ -2,8 +2,8 @@
 
 A baseline JPEG of one scan stores its blocks row after row, so a decoder that is told of a smaller
 height stops early: entropy decoding, transform and colour conversion of the rest never happen. The
-rows that are decoded are the same to the bit (the last rows of the shortened image, which lack
-their lower neighbours in the chroma upsampling, are beyond what the crop needs).
+rows that are decoded are the same to the bit (the last row of the shortened image, which lacks
+its lower neighbour in the chroma upsampling, is beyond what the crop needs).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gpuio.decode.imageinfo import BARE_MARKERS
 
 __all__ = ["shorten"]
 
-_MARGIN = 16  # rows below the last one needed: one row of the largest blocks
+_MARGIN = 2  # rows below the last one needed: chroma upsampling looks one row further down
 
 _END = b"\xff\xd9"
 
@@ -41,7 +41,7 @@ def shorten(blob: _Buffer, rows: int) -> tuple[memoryview, int] | None:
     at, height = found
     block = 8 * max(blob[at + 11 + 3 * c] & 15 for c in range(blob[at + 9]))
     keep = -(-(rows + _MARGIN) // block) * block
-    if 16 * keep > 15 * height:
+    if 64 * keep > 63 * height:
         return None
     # the end marker is left out, too: finding it after unread data would be reported as damage
     shorter = bytearray(blob)

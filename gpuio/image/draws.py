@@ -129,7 +129,14 @@ class _KeyedDraws(_NumpyDraws):
         return super().shuffle(list(items))
 
 
-GLOBAL: Draws = _MXNetDraws(random, np.random)
+class _GlobalDraws(_MXNetDraws):
+    """The global generators; a pickled copy is the other process's."""
+
+    def __reduce__(self) -> str:
+        return "GLOBAL"
+
+
+GLOBAL: Draws = _GlobalDraws(random, np.random)
 
 
 def as_draws(rng: Rng) -> Draws:

@@ -16,13 +16,14 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from gpuio.backend.pool import HostPool
 from gpuio.errors import StateError
 from gpuio.image.source import Sample
 
 if TYPE_CHECKING:
     from gpuio.image.sampleiter import SampleIter
 
-__all__ = ["load", "save"]
+__all__ = ["freeze", "load", "save", "thaw"]
 
 _VERSION = 1
 
@@ -81,6 +82,28 @@ def load(it: SampleIter, state: dict[str, Any]) -> None:
     it._restore(epoch, samples, order)
     it._carry = [it._remake(Sample(**entry)) for entry in carry]
     it._carried, it._ended = int(state.get("carried", 0)), ended
+
+
+# made anew where an iterator is unpickled
+_OWNED = ("_carry", "_chain", "_current", "_feed", "_pool", "current_batch", "imgrec")
+
+
+def freeze(it: SampleIter) -> dict[str, Any]:
+    """Return an iterator's attributes for pickling: without threads, files and memory of batches.
+
+    A subclass's own attributes are among them.
+    """
+    kept = {name: value for name, value in it.__dict__.items() if name not in _OWNED}
+    return {"attributes": kept, "place": save(it)}
+
+
+def thaw(it: SampleIter, frozen: dict[str, Any]) -> None:
+    """Make an iterator of what `freeze` returned: open its files and go to its place."""
+    it.__dict__.update(frozen["attributes"])
+    it._chain = it._current = it._feed = None
+    it._carry, it._pool = [], HostPool(keep=2)
+    it.__dict__["imgrec"] = it._source.imgrec
+    load(it, frozen["place"])
 
 
 def _require(field: str, theirs: Any, ours: Any) -> None:

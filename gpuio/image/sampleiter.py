@@ -18,10 +18,11 @@ from gpuio.backend.pool import HostPool
 from gpuio.errors import ClosedError
 from gpuio.image import iterstate
 from gpuio.image.chain import Chain, check_row
+from gpuio.image.current import CurrentBatch
 from gpuio.image.draws import Draws, keyed
 from gpuio.image.feed import Feed, Loader
 from gpuio.image.source import Sample, SampleSource
-from gpuio.io.base import DataBatch, DataIter
+from gpuio.io.base import DataBatch
 
 __all__ = ["SampleIter"]
 
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 _WAITING_A_THREAD = 8  # enough to keep a thread busy while the others' images are drawn
 
 
-class SampleIter(DataIter):
+class SampleIter(CurrentBatch):
     """Base of ImageIter and ImageDetIter; a subclass sets the options and gives the hooks.
 
     Attributes
@@ -159,6 +160,13 @@ class SampleIter(DataIter):
         self._require_open()
         iterstate.load(self, state)
 
+    def __getstate__(self) -> dict[str, Any]:
+        self._require_open()
+        return iterstate.freeze(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        iterstate.thaw(self, state)
+
     def _restore(self, epoch: int, samples: int, order: list[Any] | None) -> None:
         """Go to a place in an epoch's order; see `iterstate`."""
         self.epoch = epoch
@@ -279,7 +287,8 @@ class SampleIter(DataIter):
         pad = self.batch_size - len(rows) if rows else 0
         if not self._collect(rows):
             pad = self._end(rows)
-        return self._batch(rows, pad)
+        self.current_batch = self._batch(rows, pad)
+        return self.current_batch
 
     def _end(self, rows: list[Sample]) -> int:
         """Treat a short last batch; return its padding, or raise StopIteration."""

@@ -104,7 +104,7 @@ class SampleSource:
     ) -> None:
         self.path_root = None if path_root is None else Path(path_root)
         self.path_imgrec = None if not path_imgrec else str(path_imgrec)
-        self.imgrec: MXRecordIO | None = None
+        self.path_imgidx = None if not path_imgidx else str(path_imgidx)
         self.imgidx: list[Key] | None = None
         self._lock = threading.Lock()  # an MXRecordIO seeks and reads in two steps
         self.imglist: dict[Key, tuple[Any, str]] | None = None
@@ -112,13 +112,26 @@ class SampleSource:
             self.imglist = _read_list(Path(path_imglist))
         elif imglist is not None:
             self.imglist = dict(_listed(row, number) for number, row in enumerate(imglist, 1))
-        if self.path_imgrec is not None:
-            if path_imgidx:
-                self.imgrec = MXIndexedRecordIO(str(path_imgidx), self.path_imgrec, "r")
-                self.imgidx = list(self.imgrec.keys)
-            else:
-                self.imgrec = MXRecordIO(self.path_imgrec, "r")
+        self.imgrec = self._open()
+        if isinstance(self.imgrec, MXIndexedRecordIO):
+            self.imgidx = list(self.imgrec.keys)
         self._check_labels()
+
+    def _open(self) -> MXRecordIO | None:
+        """Open the record file, if there is one."""
+        if self.path_imgrec is None:
+            return None
+        if self.path_imgidx is None:
+            return MXRecordIO(self.path_imgrec, "r")
+        return MXIndexedRecordIO(self.path_imgidx, self.path_imgrec, "r")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "imgrec")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self.imgrec = self._open()
 
     @property
     def keys(self) -> list[Key] | None:

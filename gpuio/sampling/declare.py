@@ -75,6 +75,11 @@ def parse_options(cls: type[Any], keywords: dict[str, Any]) -> Any:
 
 
 def describe(cls: type[Any]) -> Iterable[dict[str, Any]]:
-    """Yield name, default, unit, meaning, differs and ours of each option, in declared order."""
+    """Yield name, type, default, unit, meaning, differs and ours of each option, as declared."""
     for field in attrs.fields(cls):
-        yield {"name": field.name, "default": field.default, **field.metadata}
+        yield {
+            "name": field.name,
+            "type": str(getattr(field.type, "__name__", field.type)),
+            "default": field.default,
+            **field.metadata,
+        }

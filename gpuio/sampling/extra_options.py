@@ -16,7 +16,7 @@ from gpuio.sampling.declare import option
 
 __all__ = ["GPU_ONLY", "ExtraOptions"]
 
-GPU_ONLY = ("decoder", "decoders", "hw_decoder_load")  # settings of the GPU backend
+GPU_ONLY = ("decoder", "decoders", "hw_decoder_load", "decoder_room")  # settings of the GPU backend
 _ON_A_CPU = " Without effect where ctx='auto' takes the CPU; an OptionError with ctx='cpu'."
 
 
@@ -86,6 +86,14 @@ class ExtraOptions:
         convert.within(0.0, 1.0),
         "Share of a batch that the JPEG hardware of a GPU takes; its other cores decode the rest."
         + _ON_A_CPU,
+        ours=True,
+    )
+    decoder_room: int = option(
+        0,
+        convert.integer(0, 65535),
+        "Side of a square image that a GPU's JPEG engines get room for when they start, so that "
+        "they need not ask for more in the first batches; 0 leaves it to them." + _ON_A_CPU,
+        unit="pixels",
         ours=True,
     )
 

@@ -42,14 +42,14 @@ class ImageRecordOptions(ExtraOptions):
     """The options of `ImageRecordIter`; each field's metadata holds its documentation."""
 
     # what is read
-    path_imgrec: Any = option(
+    path_imgrec: str | tuple[str, ...] = option(
         "",
         convert.each_path,
         "The .rec file, or several: a list, 'a.rec;b.rec', a directory, or a regular expression as "
         "the last part of the path.",
         differs="Several files may also come as a list; a directory is read in sorted order.",
     )
-    path_imgidx: Any = option(
+    path_imgidx: str | tuple[str, ...] = option(
         "",
         convert.each_path,
         "The .idx file of each .rec. With it `shuffle` is a full permutation and parts hold equal "

@@ -14,6 +14,7 @@ from typing import Any
 from gpuio._version import __version__
 from gpuio.backend.engines import choose_engine
 from gpuio.backend.probe import Gap, Machine, gaps, survey
+from gpuio.kernels.nvrtc import in_wheels
 
 __all__ = ["add_arguments", "examine", "report", "run"]
 
@@ -180,14 +181,8 @@ def _notes(machine: Machine, hardware: tuple[int, int] | None) -> list[Gap]:
 
 def _nvjpeg() -> ctypes.CDLL | None:
     """Load nvJPEG from its wheel or the system."""
-    names = ["libnvjpeg.so.13", "libnvjpeg.so.12"]
-    for dist in importlib.metadata.distributions():
-        if (dist.name or "").startswith("nvidia-nvjpeg") and "2k" not in (dist.name or ""):
-            names[:0] = [
-                str(dist.locate_file(file))
-                for file in dist.files or ()
-                if file.name.startswith("libnvjpeg.so")
-            ]
+    sonames = ("libnvjpeg.so.13", "libnvjpeg.so.12")
+    names = [*in_wheels(("cu13/lib", "nvjpeg/lib"), sonames), *sonames]
     for name in names:
         try:
             return ctypes.CDLL(name)

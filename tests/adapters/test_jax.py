@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from feeds import Counting, value
 
+import gpuio as mx
 from gpuio.adapters.jax import loader, to_jax
+from gpuio.io.sparse import CSRNDArray
 from gpuio.nd import host_array
 
 
@@ -57,3 +59,18 @@ def test_a_sharding_over_this_host_holds_the_batch():
     (data, _), *_ = loader(Counting(), sharding=sharding)
     assert data.sharding == sharding
     assert value(data) == 0
+
+
+def test_a_compiled_step_takes_batches_as_they_come():
+    jax = pytest.importorskip("jax")
+    step = jax.jit(lambda total, data, label: total + data.sum() * label.sum())
+    source = np.arange(12).reshape(6, 2)
+    total = 0.0
+    for data, label in loader(mx.io.NDArrayIter(source, np.arange(6), batch_size=3)):
+        total = step(total, data, label)
+    assert float(total) == source[:3].sum() * 3 + source[3:].sum() * 12
+
+
+def test_a_sparse_batch_is_a_type_error(stand_in):
+    with pytest.raises(TypeError, match="dense copy"):
+        to_jax(CSRNDArray([1.0], [0], [0, 1], (1, 2)))

@@ -11,8 +11,10 @@ from fake_device import POISON, FakeDevice
 from pictures import cmyk_jpeg, jpeg, picture
 from plans import plain
 
+from gpuio.backend.engines import EnginePool
 from gpuio.backend.gpu import GpuBackend
 from gpuio.backend.protocol import Output
+from gpuio.backend.slot import Ring
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.ending import completed
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
@@ -88,6 +90,22 @@ def batch(backend, blobs, rows, output=OUTPUT):
     out = backend.allocate(output.shape(len(rows)), output.dtype)
     faults = backend.augment(backend.decode(blobs, rows, output.channels), rows, output, out)
     return out, faults
+
+
+def first_batch(make, **settings):
+    """Make a batch of two on a new device; return the device, the backend, the batch, its bits."""
+    device = FakeDevice()
+    backend = make(device, **settings)
+    blobs = blobs_of(2)
+    rows = rows_of(blobs)
+    return device, backend, batch(backend, blobs, rows)[0], expected(blobs, rows)
+
+
+def make_others(backend):
+    """Make four other batches, one after the other."""
+    blobs = blobs_of(2, 50)
+    for _ in range(4):
+        batch(backend, blobs, rows_of(blobs))[0].wait_to_read()
 
 
 def test_batches_equal_the_cpu_kernels_and_opencv_decodes_none_of_them(make, monkeypatch):
@@ -204,6 +222,34 @@ def take_without_waiting(ring):
     return Slot(ring._device)
 
 
+def test_a_slot_nobody_reads_is_taken_before_an_older_one_that_is_read():
+    device = FakeDevice()
+    ring = Ring(device, 2)
+    first, second = ring.take(), ring.take()
+    for slot in (first, second):
+        slot.stream.work.append(lambda: None)
+        slot.read_done.record(slot.stream)
+        ring.put(slot)
+    second.stream.run(1)
+    device.log.clear()
+    assert ring.take() is second
+    assert ring.take() is first
+    assert device.log == [("host wait", second.stream.ptr), ("host wait", first.stream.ptr)]
+
+
+def test_a_slot_in_use_at_the_close_is_freed_when_it_is_put_back():
+    device = FakeDevice()
+    ring = Ring(device, 2)
+    slot = ring.take()
+    ring.close()
+    slot.memory("pixels", 1000)
+    slot.keep = "what the engine holds"
+    slot.read_done.record(slot.stream)
+    ring.put(slot)
+    assert slot.keep is None
+    assert device.used == 0
+
+
 def test_threads_may_share_a_backend(make):
     backend = make()
 
@@ -252,6 +298,52 @@ def test_memory_is_used_again_only_behind_what_consumers_had_queued(make):
         assert np.array_equal(values, expected(blobs, rows))
     assert len(seen) == 10
     assert device.calls["alloc"] < 2 * 14
+
+
+def test_a_consumers_stream_waits_for_the_batch_and_the_host_does_not(make):
+    device, _, out, bits = first_batch(make)
+    consumer, seen = device.new_stream(), []
+    before = [entry for entry in device.log if entry[0] == "host wait"]
+    taken = np.from_dlpack(Exported(out, consumer.ptr))
+    assert [entry for entry in device.log if entry[0] == "host wait"] == before
+    assert not np.array_equal(np.asarray(taken), bits)
+    consumer.work.append(lambda: seen.append(np.array(taken)))
+    consumer.run(len(consumer.work))
+    assert np.array_equal(seen[0], bits)
+
+
+def test_a_consumer_that_names_no_stream_gets_a_complete_batch_and_keeps_it(make):
+    """By `__cuda_array_interface__`: read at once, then again after the batch was dropped."""
+    device, backend, out, bits = first_batch(make, keep=2)
+    taken = Addressed(np.asarray(out))
+    assert out.__cuda_array_interface__["data"][0] == taken.address
+    assert np.array_equal(taken.read(), bits)
+    stranger, seen = device.new_stream(), []
+    stranger.work.append(lambda: seen.append(taken.read()))
+    del out
+    gc.collect()
+    make_others(backend)
+    stranger.run(len(stranger.work))
+    assert np.array_equal(seen[0], bits)
+
+
+def test_memory_whose_consumers_stream_is_gone_is_used_again_after_the_whole_device(
+    make, monkeypatch
+):
+    def gone(handles):
+        raise RuntimeError("cudaErrorInvalidResourceHandle")
+
+    device, backend, out, bits = first_batch(make, keep=2)
+    out.wait_to_read()
+    stranger, seen, taken = device.new_stream(), [], Addressed(np.asarray(out))
+    stranger.work.append(lambda: seen.append(taken.read()))
+    with monkeypatch.context() as patched:
+        patched.setattr(device, "record_here", gone)
+        del out
+        gc.collect()
+    make_others(backend)
+    stranger.run(len(stranger.work))
+    assert np.array_equal(seen[0], bits)
 
 
 class Exported:
@@ -335,6 +427,7 @@ def test_writing_into_a_batch_waits_for_it_first(make):
     rows = rows_of(blobs)
     out, _ = batch(backend, blobs, rows)
     moved = out[np.array([1, 0])]
+    out, _ = batch(backend, blobs, rows)
     out[0] = 5
     values = out.asnumpy()
     assert np.array_equal(np.asarray(moved), expected(blobs, rows)[::-1])
@@ -354,6 +447,20 @@ def test_a_full_device_makes_the_batch_in_two_halves(opener):
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
     assert ("trim",) in device.log
     backend.close()
+
+
+def test_what_idle_slots_hold_makes_room_for_a_larger_batch(make):
+    device = FakeDevice()
+    backend = make(device)
+    blobs = [jpeg(picture(400, 600, seed=k), progressive=True) for k in range(4)]
+    rows = rows_of(blobs)
+    small = [batch(backend, blobs[k : k + 1], rows[k : k + 1])[0] for k in range(2)]
+    assert len(backend._ring._free) == 2
+    out = backend.allocate(OUTPUT.shape(4), OUTPUT.dtype)
+    device.limit = device.used
+    assert backend.augment(backend.decode(blobs, rows, 3), rows, OUTPUT, out) == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    assert np.array_equal(small[1].asnumpy(), expected(blobs[1:2], rows[1:2]))
 
 
 def test_a_device_too_small_for_half_a_batch_is_an_error_with_sizes(make):
@@ -418,15 +525,33 @@ class Stubborn:
         pass
 
 
-def test_an_engine_that_refuses_a_batch_costs_time_not_data(make):
+def test_an_engine_that_refuses_a_batch_costs_time_not_data_and_is_logged_once(make, caplog):
     engine = Stubborn(DecodeError("nvImageCodec failure: '#4'"))
     backend = make(open_engine=lambda: engine)
     blobs = blobs_of(3)
     rows = rows_of(blobs)
+    batch(backend, blobs, rows)
     out, faults = batch(backend, blobs, rows)
     assert faults == []
-    assert engine.calls == 1
+    assert engine.calls == 2
+    assert backend.refused == 6
+    assert [record.getMessage() for record in caplog.records] == [
+        "OpenCV decodes what stubborn did not, 3 at first: nvImageCodec failure: '#4'"
+    ]
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+class Counting:
+    """Stands before an engine and writes down what it is given."""
+
+    def __init__(self, engine):
+        self.engine, self.given = engine, []
+        self.name, self.uses_arena = engine.name, engine.uses_arena
+        self.warm_up, self.close = engine.warm_up, engine.close
+
+    def decode(self, blobs, *args):
+        self.given.append(list(blobs))
+        return self.engine.decode(blobs, *args)
 
 
 def test_an_image_with_a_status_error_is_decoded_by_opencv_and_the_others_are_not(
@@ -457,26 +582,56 @@ def test_an_image_with_a_status_error_is_decoded_by_opencv_and_the_others_are_no
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
 
 
-def test_what_engines_differ_over_never_reaches_one(opener, make, monkeypatch):
+def test_what_engines_differ_over_never_reaches_one(opener, make):
     """JPEGs cut short, completed ones, and those of several scans: OpenCV's word counts."""
-    engine, given = opener(), []
-    real = engine.decode
-
-    def watched(blobs, *arguments, **keywords):
-        given.extend(blobs)
-        return real(blobs, *arguments, **keywords)
-
-    monkeypatch.setattr(engine, "decode", watched)
+    engine = Counting(opener())
     backend = make(open_engine=lambda: engine)
     whole = blobs_of(1)[0]
     scans = (Path(__file__).parents[1] / "data/decode/three_scans.jpg").read_bytes()
     blobs = [whole, whole[:-2], completed(whole[:-2]), scans, whole + bytes(30)]
     rows = rows_of(blobs)
     out, faults = batch(backend, blobs, rows)
-    assert given == [blobs[0], blobs[4]]
+    assert engine.given == [[blobs[0], blobs[4]]]
     assert [fault.row for fault in faults] == [1]
     blobs[1] = None
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+def test_what_is_cut_short_never_reaches_the_engine_whose_batch_it_would_fail(opener, make):
+    engine = Counting(opener())
+    backend = make(open_engine=lambda: engine)
+    good = blobs_of(4)
+    rows = rows_of(good)
+    blobs = [good[0], good[1][:-2], good[2][: len(good[2]) // 2], good[3] + b"behind the end"]
+    out, faults = batch(backend, blobs, rows)
+    assert engine.given == [[blobs[0], blobs[3]]]
+    assert [fault.row for fault in faults] == [1, 2]
+    usable = [good[0], None, None, good[3]]
+    assert np.array_equal(out.asnumpy(), expected(usable, rows))
+
+
+def test_damage_that_only_a_decoder_sees_costs_its_own_row(opener, make):
+    engine = Counting(opener())
+    backend = make(open_engine=lambda: engine)
+    good = blobs_of(4)
+    rows = rows_of(good)
+    damaged = good[2][:400] + bytes(60) + good[2][460:]
+    out, faults = batch(backend, [*good[:2], damaged, good[3]], rows)
+    assert len(engine.given[0]) == 4
+    assert backend.refused == (4 if engine.name == "dali" else 1)
+    assert [fault.row for fault in faults] == [2]
+    assert np.array_equal(out.asnumpy(), expected([*good[:2], None, good[3]], rows))
+
+
+def test_an_engine_that_is_lent_at_the_close_is_closed_when_it_comes_back():
+    closed = []
+    engine = Stubborn(None)
+    engine.close = lambda: closed.append(engine)
+    pool = EnginePool(lambda: engine, 1)
+    with pool.lend():
+        pool.close()
+        assert closed == []
+    assert closed == [engine]
 
 
 def test_an_engine_out_of_memory_gets_half_batches_then_the_error_is_clear(make):
@@ -550,6 +705,17 @@ def test_closing_gives_all_memory_back(make):
     backend.close()
     gc.collect()
     assert device.used == 0
+
+
+def test_free_memory_is_let_go_only_behind_what_consumers_had_queued(make):
+    device, backend, out, bits = first_batch(make)
+    consumer, seen = device.new_stream(), []
+    taken = Addressed(np.from_dlpack(Exported(out, consumer.ptr)))
+    consumer.work.append(lambda: seen.append(taken.read()))
+    del out
+    gc.collect()
+    backend.close()
+    assert np.array_equal(seen[0], bits)
 
 
 def test_memory_use_stays_flat(make):

@@ -113,6 +113,21 @@ def test_an_unknown_engine_is_refused_with_the_known_ones():
         choose_engine("turbo", WHOLE)
 
 
+def test_the_backend_logs_the_decoder_it_takes_and_why(monkeypatch, caplog):
+    monkeypatch.setattr("gpuio.backend.gpu.survey", lambda: WHOLE)
+    monkeypatch.setattr("gpuio.backend.cuda.CudaDevice", lambda number: None)
+
+    class Engine:
+        name, uses_arena = "one", True
+
+        def close(self):
+            pass
+
+    with caplog.at_level("INFO", logger="gpuio"):
+        GpuBackend(0, open_engine=Engine).close()
+    assert "GPU 0 decodes with dali: DALI 2.4.0 is installed" in caplog.text
+
+
 def test_the_backend_says_the_same_gaps():
     found = gaps(survey(), 0)
     if not found:

@@ -101,3 +101,20 @@ def test_regions_are_refused_by_name(engine):
     blob = jpeg(picture(8, 8))
     with pytest.raises(BackendError, match="use nvimgcodec"):
         engine.decode([blob], sizes_of([blob]), 3, regions=[(0, 0, 4, 4)])
+
+
+@pytest.mark.parametrize(
+    ("says", "kind", "match"),
+    [
+        ("no kernel image is available", BackendError, "DALI made no pipeline: no kernel image"),
+        ("CUDA_ERROR_OUT_OF_MEMORY", OutOfDeviceMemoryError, "OUT_OF_MEMORY"),
+    ],
+)
+def test_a_pipeline_that_cannot_be_built_is_no_fault_of_the_images(monkeypatch, says, kind, match):
+    def build(engine, channels):
+        raise RuntimeError(says)
+
+    monkeypatch.setattr(DaliEngine, "_build", build)
+    blob = jpeg(picture(8, 8))
+    with pytest.raises(kind, match=match):
+        DaliEngine(None, 1).decode([blob], sizes_of([blob]), 3)

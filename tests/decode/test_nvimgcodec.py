@@ -147,3 +147,14 @@ def test_a_gpu_is_warmed_up_with_a_full_batch_and_the_host_is_not(engine, monkey
     monkeypatch.setattr(engine, "_hardware", True)
     engine.warm_up(jpeg(picture(8, 8)), 32)
     assert calls == [32]
+
+
+def test_room_for_the_jpeg_engines_reaches_the_decoder(monkeypatch):
+    from nvidia import nvimgcodec
+
+    seen = {}
+    monkeypatch.setattr(nvimgcodec, "Decoder", lambda **settings: seen.update(settings))
+    NvImageCodecEngine(None, 1, preallocate=(480, 640))
+    assert "preallocate_height_hint=480" in seen["options"]
+    assert "preallocate_width_hint=640" in seen["options"]
+    assert ":fancy_upsampling=1" in seen["options"]

@@ -33,7 +33,7 @@ def test_an_opencv_without_rgb_decoding_gives_the_same(monkeypatch):
 def test_an_arrays_raw_memory_is_taken():
     padded = PNG + b"\0" * (-len(PNG) % 8)
     assert np.array_equal(imdecode(np.frombuffer(padded, np.int64)), PIXELS)
-    assert np.array_equal(imdecode(nd.array(np.frombuffer(PNG, np.uint8))), PIXELS)
+    assert np.array_equal(imdecode(nd.array(bytearray(PNG), dtype="uint8")), PIXELS)
 
 
 @pytest.mark.parametrize("buf", ["text", memoryview(PNG), list(PNG), None])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,18 +9,26 @@ from gpuio import nd
 from gpuio.errors import MXNetError, OptionError
 from gpuio.image import ops
 from gpuio.image.geometry import Crop, Resize
+from gpuio.kernels.layout import CUBIC
+from gpuio.kernels.reference import resize
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 
 
-def test_cubic_resizing_leaves_opencvs_switch_as_it_was():
-    for state in (True, False):
-        cv2.ipp.setUseIPP(state)
-        ops.imresize(IMAGE, 17, 11, 2)
-        with pytest.raises(OptionError):
-            ops.imresize(IMAGE, 17, 11, 99)
-        assert cv2.ipp.useIPP() is state
-    cv2.ipp.setUseIPP(True)
+def test_a_cubic_resize_of_bytes_is_the_kernels_reference():
+    for channels in (1, 3, 4):
+        source = np.ascontiguousarray(np.dstack([IMAGE, IMAGE[:, :, :1]])[:, :, :channels])
+        for h, w in ((11, 17), (60, 50), (30, 17)):
+            made = ops.imresize(source, w, h, 2)
+            expected = resize(source, h, w, CUBIC)
+            assert np.array_equal(np.asarray(made), expected)
+
+
+def test_a_cubic_resize_to_the_same_size_is_a_copy():
+    made = ops.imresize(IMAGE, 40, 30, 2)
+    assert np.array_equal(made, IMAGE)
+    made[0, 0] = 0
+    assert IMAGE[0, 0].any()
 
 
 def test_resizing_keeps_any_number_of_channels():
@@ -113,7 +120,9 @@ def test_a_border_that_cannot_be_is_an_mxnet_error(keywords):
 def test_a_window_of_a_cubic_resize_is_the_resize_cropped(data):
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
     height, width, new_h, new_w = (draw(2, 90) for _ in range(4))
-    source = np.random.default_rng(draw(0, 9)).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    channels = data.draw(st.sampled_from([1, 2, 3, 4]))  # 2: not by the kernel
+    shape = height, width, channels
+    source = np.random.default_rng(draw(0, 9)).integers(0, 256, shape, dtype=np.uint8)
     w, h = draw(1, new_w), draw(1, new_h)
     x, y = draw(0, new_w - w), draw(0, new_h - h)
     window = ops.resize_window(source, Resize(new_w, new_h, 2), Crop(x, y, w, h, None))

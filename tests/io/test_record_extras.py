@@ -136,7 +136,9 @@ def test_an_exif_orientation_may_be_ignored(tmp_path, photos):
 
 
 @pytest.mark.parametrize(
-    "given", [{"decoder": "dali"}, {"decoders": 1}, {"hw_decoder_load": 0.9}], ids=str
+    "given",
+    [{"decoder": "dali"}, {"decoders": 1}, {"hw_decoder_load": 0.9}, {"decoder_room": 512}],
+    ids=str,
 )
 def test_settings_of_a_gpu_are_refused_on_the_cpu_and_dropped_by_auto(photos, given, monkeypatch):
     (name,) = given
@@ -159,8 +161,9 @@ def test_settings_of_a_gpu_reach_its_backend(photos, monkeypatch):
 
     monkeypatch.setattr("gpuio.pipeline.opening.open_backend", opened)
     with pytest.raises(OptionError, match="enough"):
-        reader(photos, ctx="gpu", decoder="dali", decoders=3, hw_decoder_load=0.5)
-    assert (seen["decoder"], seen["decoders"], seen["hw_decoder_load"]) == ("dali", 3, 0.5)
+        reader(photos, ctx="gpu", decoder="dali", decoders=3, hw_decoder_load=0.5, decoder_room=9)
+    given = ("decoder", "decoders", "hw_decoder_load", "decoder_room")
+    assert [seen[name] for name in given] == ["dali", 3, 0.5, 9]
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])

@@ -7,6 +7,12 @@
 #define __device__
 #define __global__
 #define __noinline__
+#define __launch_bounds__(threads)
+
+// the parts of a block's work, each by all of its threads before the next part begins
+#define EACH_THREAD(t) if (threadIdx.x == 0) for (int t = 0; t < (int)blockDim.x; t++)
+#define TOGETHER()
+#define BLOCK_MEMORY static thread_local
 
 struct Three {
   unsigned x, y, z;

@@ -47,7 +47,7 @@ def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
 def random_case(rng, steps, inters):
     """Draw an output, pictures and plans for them."""
     channels = int(rng.choice([1, 3, 4]))
-    height, width = map(int, rng.integers(1, 40, 2))
+    height, width = map(int, rng.integers(1, 40 if rng.random() < 0.9 else 100, 2))
     if rng.random() < 0.4:
         width = 16 * int(rng.integers(1, 3))
     shapes = [tuple(map(int, rng.integers(1, 70, 2))) for _ in range(4)]
@@ -145,7 +145,7 @@ def test_a_common_plan_is_one_launch_and_a_contrast_change_three():
 @pytest.mark.parametrize("shift_bytes", [0, 4])
 def test_aligned_and_unaligned_outputs_hold_the_same_values(dtype, layout, shift_bytes):
     rng = np.random.default_rng(2)
-    picture = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    picture = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
     how = {
         "dtype": dtype,
         "layout": layout,
@@ -153,10 +153,10 @@ def test_aligned_and_unaligned_outputs_hold_the_same_values(dtype, layout, shift
         "std": np.array([4, 5, 6], np.float32),
         "scale": 1.0,
     }
-    for side in (32, 31):
-        row = plain(32, 32)
-        row["crop_h"], row["crop_w"] = side, side
-        ours, _, _ = execute(row, [picture], side, side, 3, shift_bytes, **how)
+    for height, width in ((32, 32), (31, 31), (70, 96), (33, 65)):  # parts of tiles, and several
+        row = plain(96, 96)
+        row["crop_h"], row["crop_w"] = height, width
+        ours, _, _ = execute(row, [picture], height, width, 3, shift_bytes, **how)
         assert ours.tobytes() == on_cpu(row, [picture], ours.shape, how).tobytes()
 
 
@@ -242,8 +242,12 @@ def test_products_and_sums_stay_two_roundings_and_results_leave_in_16_bytes():
     assert ".ftz" not in ptx
     assert "div.approx" not in ptx
     assert "mul.f32" in ptx or "mul.rn.f32" in ptx
-    # five types, two layouts, and a store for each channel of 1, 3 or 4
-    assert len(re.findall(r"\bst\.(?:global\.)?v4\.[bu]32", ptx)) == 5 * 2 * (1 + 3 + 4)
+    finishes = [part for part in ptx.split(".entry ") if part.startswith("finish_")]
+    assert len(finishes) == 5 * 2 * 3  # types, layouts, numbers of channels
+    for part in finishes:
+        assert re.search(r"\bst\.(?:global\.)?v4\.[bu]32", part), part[:40]
+        assert not re.search(r"\.local\b", part), part[:40]  # no array in memory
+        assert "ld.global.nc.u8" in part, part[:40]
 
 
 def test_what_nvrtc_refuses_is_an_error_with_its_log():
@@ -251,6 +255,17 @@ def test_what_nvrtc_refuses_is_an_error_with_its_log():
         pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
     with pytest.raises(CompileError, match=r"wrong\.cu"):
         compile_source("__global__ void f() { nothing; }", "wrong.cu", ["-arch=sm_90"])
+
+
+def test_libraries_of_wheels_are_found_where_a_package_hides_the_others(tmp_path, monkeypatch):
+    hiding, hidden = tmp_path / "carried", tmp_path / "site-packages"
+    (hiding / "nvidia").mkdir(parents=True)
+    (hiding / "nvidia" / "__init__.py").touch()
+    library = hidden / "nvidia" / "cu13" / "lib" / "libnvrtc.so.13"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    monkeypatch.setattr("sys.path", [str(hiding), str(hidden)])
+    assert locate() == str(library)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("Plan", PLAN), ("View", VIEW), ("Job", JOB)])

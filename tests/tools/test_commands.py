@@ -1,6 +1,7 @@
 """rec2idx, info, show, options, demo and the contact sheet."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -70,12 +71,20 @@ def test_a_contact_sheet_holds_the_images_where_they_belong():
 
 
 def test_options_are_printed_from_their_declaration(capsys):
-    assert cli.main(["options", "--json"]) == 0
+    assert cli.main(["options", "ImageRecordIter", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["rand_mirror"]["default"] is False
+    assert rows["rand_mirror"]["type"] == "bool"
     assert rows["last_batch"]["ours"]
     assert cli.main(["options"]) == 0
     assert "rand_mirror" in capsys.readouterr().out
+
+
+def test_the_page_of_options_is_the_printed_one(capsys):
+    assert cli.main(["options", "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    page = Path(__file__).parents[2] / "docs" / "options.md"
+    assert page.read_text() == printed, "gpuio options --markdown > docs/options.md"
 
 
 def test_the_demo_packs_reads_and_draws(tmp_path, capsys):
