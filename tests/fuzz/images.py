@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "decode"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import kinds
+from image_mutants import generator, mutate
+from image_reader import SIDE, at_work
 from making import jpeg, photo, png
-from mutants import generator, mutate
-from reader import SIDE, at_work
 
 from gpuio import recordio
 
@@ -69,7 +69,7 @@ class Child:
     def __init__(self, folder, way, address_space_mib):
         self.watched, self.noise = folder / "watched", folder / "stderr"
         self._arguments = [
-            str(TESTS / "fuzz" / "reader.py"),
+            str(TESTS / "fuzz" / "image_reader.py"),
             str(self.watched),
             way,
             str(address_space_mib),
