@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 IMAGES ?=
 TORCH  ?= torch
 
-.PHONY: demo test lint check parity frameworks bench clean
+.PHONY: demo test lint check parity frameworks bench soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,13 @@ frameworks: .venv-frameworks/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
+
+# What is too long for every day: hours of mutants are FUZZ_HOURS=n.
+FUZZ_HOURS ?= 0.5
+soak: $(VENV)/.ready
+	$(BIN)/python bench/run.py --only soak $(if $(IMAGES),--images "$(IMAGES)",)
+	$(BIN)/python tests/fuzz/images.py --hours $(FUZZ_HOURS)
+	GPUIO_LONG=1 $(BIN)/python -m pytest tests/tools/test_im2rec.py
 
 clean:
 	rm -rf $(VENV) .venv-mxnet .venv-frameworks build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
