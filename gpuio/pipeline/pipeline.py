@@ -232,7 +232,9 @@ class Pipeline:
             pass_index, start, first = pass_index + 1, shape.next_start, 0
 
     def load(self, place: Place) -> _Loaded:
-        """Read one batch's records and draw its plan."""
+        """Read one batch's records and draw its plan; an epoch begins with the files as opened."""
+        if place.number == 0:
+            self.reader.check_unchanged()
         order = self.order.batch(place.pass_index, place.start, place.number)
         return self._load_rows(place, order)
 

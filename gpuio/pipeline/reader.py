@@ -15,6 +15,7 @@ from gpuio.backend.protocol import Blob
 from gpuio.decode.imageinfo import ImageInfo, check_size, probe
 from gpuio.decode.opencv import decode
 from gpuio.errors import DecodeError, GpuioError, RecordError
+from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
@@ -61,6 +62,8 @@ class RecordReader:
     options : ImageRecordOptions
     labels : dict of id to float32[label_width], optional
                                     labels of path_imglist, which replace the records' own
+    checksums : list of Checksums, optional
+                                    one a path of the table, that records are checked against
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class RecordReader:
         files: list[LocalFile],
         options: ImageRecordOptions,
         labels: LabelList | None = None,
+        checksums: list[Checksums] | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
+        self._checksums = checksums
         self._label_width = options.label_width
         self._max_pixels = options.max_pixels
         self._channels = options.data_shape[0]
@@ -81,7 +86,7 @@ class RecordReader:
 
         Raises
         ------
-        StorageError        a file could not be read
+        StorageError        a file could not be read, or is no longer what was opened
         """
         rows = len(positions)
         made = Records(
@@ -104,11 +109,20 @@ class RecordReader:
                 present[chosen].tolist(), at.tolist(), framed, strict=True
             ):
                 try:
+                    if self._checksums is not None:
+                        offset = int(self._table.offset[position])
+                        self._checksums[number].check(offset, buffer)
                     self._take(made, row, buffer)
                 except GpuioError as error:
+                    self._files[number].check_unchanged()  # a bad record, or another file by now?
                     made.faults.append(Fault(row, self._placed(error, position)))
         made.faults.sort(key=lambda fault: fault.row)
         return made
+
+    def check_unchanged(self) -> None:
+        """Raise StorageError if one of the files is no longer what was opened."""
+        for file in self._files:
+            file.check_unchanged()
 
     def place(self, position: int) -> dict[str, str | int]:
         """Return path, key and offset of the record at a position, as errors name them."""

@@ -16,13 +16,16 @@ __all__ = ["COMMANDS", "main"]
 
 # name: (module, what it does)
 COMMANDS = {
+    "checksum": ("gpuio.tools.checksum", "write checksums of a record file's records"),
     "demo": ("gpuio.tools.demo", "pack photos, read them back, show a batch"),
     "doctor": ("gpuio.tools.doctor", "say what is installed and what is missing for the GPU"),
     "im2rec": ("gpuio.tools.im2rec", "make image lists and pack record files"),
     "info": ("gpuio.tools.info", "say what a record file holds"),
     "options": ("gpuio.tools.options", "print the options of the record iterators"),
     "rec2idx": ("gpuio.tools.rec2idx", "make a record file's index"),
+    "repair": ("gpuio.tools.repair", "copy what is sound in a damaged record file"),
     "show": ("gpuio.tools.show", "draw a contact sheet of a record file"),
+    "verify": ("gpuio.tools.verify", "look for damage in record files"),
 }
 
 

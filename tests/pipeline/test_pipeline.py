@@ -58,7 +58,7 @@ class FakeReader:
     """Record i holds the byte i; `broken` positions fail as storage does."""
 
     def __init__(self, bad=(), broken=()):
-        self.bad, self.broken = set(bad), set(broken)
+        self.bad, self.broken, self.looked = set(bad), set(broken), 0
 
     def read(self, positions):
         if self.broken & set(positions.tolist()):
@@ -75,6 +75,9 @@ class FakeReader:
             np.ones((rows, 2), np.int32),
             ones,
         )
+
+    def check_unchanged(self):
+        self.looked += 1
 
     def place(self, position):
         return {"path": "data.rec", "key": position, "offset": 100 * position}
