@@ -45,7 +45,8 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 # scanning: below this many bytes a record reading everything beats hopping from header to header
 _HOP_FROM = 32 << 10
 _WINDOW = 8 << 20  # most bytes a scan reads at once
-_FIRST_WINDOW = 1 << 20  # a scan that starts again behind damage may not come far
+_FIRST_WINDOW = 128 << 10  # a scan that starts again behind damage may not come far
+_GROWTH = 8
 _JUNK_BELOW = 32  # bytes; the smallest image record: two headers, no label, no image
 _SMALL = 4 << 20  # files up to this size are scanned without loading the compiled walker
 
@@ -289,19 +290,20 @@ def _scan_windows(
     """Walk records in growing windows while they are small; return where hopping should go on."""
     size = _FIRST_WINDOW
     while at < file.size:
+        end_of_record(file, at)  # a larger window does not help where a fault is
         window = np.frombuffer(file.read(at, min(size, file.size - at)), np.uint8)
         starts, lengths = split(window)
         if len(starts) == 0:
             if size >= _WINDOW:
                 return at
-            size = _WINDOW
+            size *= _GROWTH
             continue
         pieces.append((starts + at, lengths))
         step = int(starts[-1] + lengths[-1])
         if step > _HOP_FROM * len(starts):
             return at + step
         at += step
-        size = min(2 * size, _WINDOW)
+        size = min(_GROWTH * size, _WINDOW)
     return at
 
 

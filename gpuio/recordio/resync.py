@@ -19,11 +19,12 @@ from gpuio.errors import FormatError, GpuioWarning
 from gpuio.recordio.framing import HEADER_BYTES, MAGIC, end_of_record, head_at, is_junk, walk
 from gpuio.storage.local import LocalFile
 
-__all__ = ["SkippedRange", "foreign_magic", "resync", "warn_of_skipped"]
+__all__ = ["SkippedRange", "resync", "warn_of_skipped"]
 
 Int64 = npt.NDArray[np.int64]
 
-_WINDOW = 1 << 20  # bytes searched at once; a multiple of four
+_WINDOW = 1 << 20  # most bytes searched at once
+_FIRST_WINDOW = 4 << 10  # the next head is mostly near; a multiple of four
 _NAMED = 5  # ranges that a warning lists
 _SWALLOWER = "the record holds the head of another: its length is damaged"
 
@@ -67,9 +68,8 @@ def resync(
     Behind damage, a head is believed if it stands at a multiple of four from the record before it,
     its flags and lengths make a record that lies in the file and holds no magic but its parts', and
     another head, or the end of the file, follows. A record between two damaged ones, which nothing
-    follows, is believed too, as long as no bytes were lost or added around it. If no such head is
-    left, bytes may be missing or too many: heads at the distance that the file's end suggests are
-    looked for.
+    follows, is believed too. Where the size of the file says that bytes are missing or too many,
+    heads at the distance from its end are looked for as well, and the first one of all is taken.
     """
     offsets: list[Int64] = []
     lengths: list[Int64] = []
@@ -80,7 +80,7 @@ def resync(
         kept = _before_a_swallower(file, found, sizes) if thorough else len(found)
         at = int(found[-1] + sizes[-1]) if len(found) else at
         if kept == len(found) and kept and error is not None:
-            kept -= foreign_magic(file, int(found[-1]), at) is not None
+            kept -= _holds_foreign_magic(file, int(found[-1]), at)
         if kept < len(found):
             at, reason = int(found[kept]), _SWALLOWER
         elif error is not None:
@@ -111,9 +111,9 @@ def resync(
 def _before_a_swallower(file: LocalFile, found: Int64, sizes: Int64) -> int:
     """Return how many records come before the first that holds another one."""
     for number, (start, size) in enumerate(zip(found.tolist(), sizes.tolist(), strict=True)):
-        inside = foreign_magic(file, start, start + size)
+        inside = _foreign_magics(file, start, start + size)
         # a writer that cuts nothing may leave a magic in a payload: only a record counts
-        if inside is not None and _record_at(file, inside) is not None:
+        if any(_record_at(file, at) is not None for at in inside):
             return number
     return len(found)
 
@@ -135,29 +135,63 @@ def _behind(file: LocalFile, bad: int, last: int) -> tuple[list[tuple[int, int]]
                                         bytes are missing, reaches into it
     """
     alone: list[tuple[int, int]] = []
+    following = file.size
     for start in _magics(file, bad + 4, file.size):
         end = _record_at(file, start)
         if end is None:
             continue
         if _starts_or_ends(file, end):
-            return alone, start
+            following = start
+            break
         alone.append((start, end))
-    for residue in {0, file.size % 4} - {bad % 4}:
-        for start in _magics(file, last + 1 + (residue - last - 1) % 4, file.size):
-            end = _record_at(file, start)
-            # a record all inside the last one's payload may belong there
-            if end is not None and end > bad and _starts_or_ends(file, end):
-                return [], start
-    return alone, file.size
+    others = [
+        _shifted(file, last + 1 + (residue - last - 1) % 4, bad, alone, following)
+        for residue in {0, file.size % 4} - {bad % 4}
+    ]
+    shifted = min(others, default=file.size)
+    if shifted < file.size:
+        return [(begin, end) for begin, end in alone if end <= shifted], shifted
+    return alone, following
+
+
+def _shifted(
+    file: LocalFile, begin: int, bad: int, alone: list[tuple[int, int]], following: int
+) -> int:
+    """Return where records go on if bytes were lost or added; the file's size if they do not.
+
+    Parameters
+    ----------
+    file : LocalFile
+    begin : int         heads are looked for there and every four bytes on
+    bad : int           a record that ends before this may be part of the last one's payload
+    alone, following    what is believed if no bytes were lost or added, as `_behind` has it
+
+    Notes
+    -----
+    A payload may hold a record file. So what lies in one of `alone` is no record, nor is what is
+    believed if it lies in a record that is found here: that begins before it, and is taken.
+    """
+    begins = np.array([start for start, _ in alone], np.int64)
+    for start in _magics(file, begin, following):
+        nearest = int(np.searchsorted(begins, start)) - 1
+        if nearest >= 0 and start < alone[nearest][1]:
+            continue
+        end = _record_at(file, start)
+        if end is not None and end > bad and _starts_or_ends(file, end):
+            return start
+    return file.size
 
 
 def _magics(file: LocalFile, begin: int, end: int) -> Iterator[int]:
     """Yield where the magic stands in [begin, end), every fourth byte from `begin` looked at."""
-    for at in range(begin, end, _WINDOW):
-        data = file.read(at, min(_WINDOW, end - at))
+    at, size = begin, _FIRST_WINDOW
+    while at < end:
+        data = file.read(at, min(size, end - at))
         words = np.frombuffer(data, "<u4", len(data) // 4)
         for found in np.flatnonzero(words == MAGIC).tolist():
             yield at + 4 * found
+        at += size
+        size = min(8 * size, _WINDOW)
 
 
 def _record_at(file: LocalFile, start: int) -> int | None:
@@ -166,23 +200,23 @@ def _record_at(file: LocalFile, start: int) -> int | None:
         end = end_of_record(file, start)
     except FormatError:
         return None
-    return end if foreign_magic(file, start, end) is None else None
+    return None if _holds_foreign_magic(file, start, end) else end
 
 
-def foreign_magic(file: LocalFile, start: int, end: int) -> int | None:
-    """Return where, in the record [start, end), a magic stands that is no head of its parts.
+def _holds_foreign_magic(file: LocalFile, start: int, end: int) -> bool:
+    """Say whether the record [start, end) holds a magic that is no head of its parts."""
+    return next(_foreign_magics(file, start, end), None) is not None
 
-    Returns
-    -------
-    int or None         byte offset; at a multiple of four from `start`
-    """
+
+def _foreign_magics(file: LocalFile, start: int, end: int) -> Iterator[int]:
+    """Yield where, in the record [start, end), magics stand that are no heads of its parts."""
     head = start
     for found in _magics(file, start, end):
-        if found != head:
-            return found
-        _, length = head_at(file.read(head, HEADER_BYTES), 0)
-        head += HEADER_BYTES + length + -length % 4
-    return None
+        if found == head:
+            _, length = head_at(file.read(head, HEADER_BYTES), 0)
+            head += HEADER_BYTES + length + -length % 4
+        else:
+            yield found
 
 
 def _starts_or_ends(file: LocalFile, at: int) -> bool:
@@ -190,10 +224,9 @@ def _starts_or_ends(file: LocalFile, at: int) -> bool:
     if at + HEADER_BYTES > file.size:
         return at == file.size
     try:
-        flag, length = head_at(file.read(at, HEADER_BYTES), 0)
+        return head_at(file.read(at, HEADER_BYTES), 0)[0] in (0, 1)
     except FormatError:
         return False
-    return flag in (0, 1) and at + HEADER_BYTES + length <= file.size
 
 
 def _fault_at(file: LocalFile, at: int) -> str:

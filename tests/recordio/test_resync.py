@@ -68,6 +68,16 @@ CASES = {
     "the end, in a header": (BASE[: AT[9] + 5], [9], "5 of 8 bytes"),
     "two with one between": (changed((AT[3], b"\0"), (AT[5], b"\0")), [3, 5], "bad magic"),
     "two with two between": (changed((AT[3], b"\0"), (AT[6], b"\0")), [3, 6], "bad magic"),
+    "a bad magic, and behind it a length that ends in another record": (
+        changed((AT[3], b"\0"), (AT[5] + 4, word(AT[7] - AT[5]))),
+        [3, 5],
+        "bad magic",
+    ),
+    "two heads, the second with a length that ends in another record": (
+        changed((AT[3], b"\0"), (AT[4] + 4, word(AT[6] - AT[4]))),
+        [3, 4],
+        "bad magic",
+    ),
     "all but the third": (
         changed(*((AT[i], b"\0") for i in range(10) if i != 2)),
         [0, 1, 3, 4, 5, 6, 7, 8, 9],
