@@ -4,8 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 IMAGES ?=
 TORCH  ?= torch
+CASES  ?= 100000
+HOURS  ?= 0
 
-.PHONY: demo test lint check parity frameworks bench clean
+.PHONY: demo test lint check parity frameworks bench fuzz clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +47,10 @@ frameworks: .venv-frameworks/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
+
+# Damaged record files, read in every way: CASES of them, or as many as HOURS take.
+fuzz: $(VENV)/.ready
+	$(BIN)/python tests/fuzz/framing.py --cases $(CASES) --hours $(HOURS)
 
 clean:
 	rm -rf $(VENV) .venv-mxnet .venv-frameworks build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
