@@ -76,8 +76,12 @@ class Made:
 
     def move_up(self, keep: npt.NDArray[np.int64]) -> None:
         """Move the rows `keep` (ascending) to the front and zero the rest."""
-        for array in (self.data, self.label, self.index, self.plan):
+        for row, source in enumerate(keep.tolist()):
+            if row != source:  # one row at a time: a copy of the batch would be as dear as a tenth
+                self.data[row] = self.data[source]
+        for array in (self.label, self.index, self.plan):
             array[: len(keep)] = array[keep]
+        for array in (self.data, self.label, self.index, self.plan):
             array[len(keep) :] = np.zeros((), array.dtype) if array is self.plan else 0
 
 

@@ -279,6 +279,16 @@ def test_storage_that_fails_raises_at_its_batch_and_is_tried_again():
     machine.stop()
 
 
+def test_every_epoch_begins_with_a_look_at_the_files():
+    machine = pipeline(prefetch=1)
+    machine.next(Place(0, 0, 1))
+    machine.stop()
+    before = machine.reader.looked
+    machine.next(Place(1, 0, 0))
+    machine.stop()
+    assert machine.reader.looked > before
+
+
 def test_counts_are_of_batches_handed_out():
     machine = pipeline()
     walk(machine, 3)
