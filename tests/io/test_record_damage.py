@@ -202,6 +202,21 @@ def test_a_file_that_changes_is_noticed_at_the_next_epoch(ten):
     assert not [t for t in threading.enumerate() if t.name.startswith("gpuio")]
 
 
+def test_a_file_that_changes_while_it_is_opened_is_noticed(ten, monkeypatch):
+    from gpuio.pipeline import opening
+
+    def open_table(*args, **options):
+        table = real(*args, **options)
+        with open(ten[0], "ab") as file:
+            file.write(bytes(8))
+        return table
+
+    real = opening.open_table
+    monkeypatch.setattr(opening, "open_table", open_table)
+    with pytest.raises(StorageError, match="changed while it was opened"):
+        reader(ten)
+
+
 def test_bytes_that_are_no_record_any_more_are_a_changed_file(ten):
     with reader(ten, batch_size=1, on_error="skip", prefetch_buffer=1) as it:
         assert next(it).label[0].asnumpy().tolist() == [0]

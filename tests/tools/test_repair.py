@@ -79,6 +79,15 @@ def test_damaged_records_are_left_out_and_keys_kept(six, target, capsys):
     capsys.readouterr()
 
 
+def test_records_that_another_hides_are_found(six, target, capsys):
+    at, whole = offsets(six[1]), pieces(six[0])
+    Path(six[1]).unlink()
+    put(six[0], at[1] + 4, (at[4] - at[1] - 8).to_bytes(4, "little"))
+    assert repair(six[0], target) == 1
+    assert pieces(target) == [whole[0], *whole[2:]]
+    capsys.readouterr()
+
+
 def test_images_are_left_out_only_if_asked_to(tmp_path, target, capsys):
     rec, _ = write_rec(tmp_path, [flat(0), b"no image", flat(2)])
     assert repair(rec, target) == 0
