@@ -144,7 +144,7 @@ def _checksums_of(options: ImageRecordOptions, table: RecordTable) -> list[Check
         return None
     paths = (
         [checksum_path(path) for path in table.paths]
-        if options.checksum is True
+        if isinstance(options.checksum, bool)
         else divide(options.checksum)
     )
     if len(paths) != len(table.paths):

@@ -50,7 +50,7 @@ class ExtraOptions:
         "on_error in any case, and this only admits a file that was cut.",
         ours=True,
     )
-    checksum: Any = option(
+    checksum: bool | str | tuple[str, ...] = option(
         "",
         convert.path_or_switch,
         "Check each record as it is read against the checksums that `gpuio checksum` wrote: True "
