@@ -286,7 +286,9 @@ class Pipeline:
         """Give a fault its row in the batch and its record's place in the file."""
         row = share.first + fault.row
         where = self.reader.place(int(share.loaded.order.position[row]))
-        return Fault(row, fault.error.at(**where))  # type: ignore[arg-type]
+        placed = fault.error.at(**where)  # type: ignore[arg-type]
+        fault.error.__traceback__ = None  # its frames hold it, and the batch: see `Policy`
+        return Fault(row, placed)
 
 
 class Stream:

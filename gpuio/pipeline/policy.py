@@ -79,6 +79,8 @@ class Policy:
             self._note(fault.error)
         if self.on_error == "raise":
             raise batch.faults[0].error
+        for fault in batch.faults:
+            _let_go(fault.error)
         with self._lock:
             bad = len(self._seen)
         if bad > self.max_bad:
@@ -165,3 +167,14 @@ class Policy:
             raise StorageError(
                 f"error_log cannot be written: {failed}", path=self._log_path
             ) from failed
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error that is not raised.
+
+    Their frames hold the batch, which holds the error: the batch's memory could not be used again
+    before the garbage collector came by.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

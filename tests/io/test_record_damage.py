@@ -1,8 +1,10 @@
 """Damaged files: what is lost is named, what is sound is delivered, nothing wrong gets through."""
 
+import gc
 import json
 import os
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +186,23 @@ def test_checksums_and_resync_together(damaged, tmp_path):
         it = reader(damaged, resync=True, checksum=tmp_path / "sums", on_error="skip")
     with it:
         assert taken(it) == [0, 1, 2, 4, 6, 7, 8]
+
+
+def test_a_batch_with_bad_records_is_let_go_as_soon_as_its_user_does(tmp_path):
+    """An error's traceback holds the frames it came through, and these the batch."""
+    blobs = [flat(10 * i) for i in range(10)]
+    blobs[1] = blobs[1][:60]  # fails in the decoder
+    files = write_rec(tmp_path, blobs)
+    put(files[0], offsets(files[1])[3], b"\0")  # fails in the reader
+    gc.collect()
+    gc.disable()
+    try:
+        with reader(files, path_imgidx=files[1], on_error="skip") as it:
+            held = [weakref.ref(batch.data[0]) for batch in it]
+            assert len(it.stats()["failed_records"]) == 2
+            assert held[0]() is None  # the iterator holds the last one
+    finally:
+        gc.enable()
 
 
 # files that change while they are open
