@@ -298,7 +298,7 @@ def _against_the_file(
 
     Raises
     ------
-    FormatError                 no record starts at an offset, nor was one damaged there
+    FormatError                 no record starts at an offset, and that is not the file's damage
     """
     every, lengths, damaged = resync(file)
     where = np.minimum(np.searchsorted(every, offset), max(len(every) - 1, 0))
@@ -312,6 +312,8 @@ def _against_the_file(
         try:  # another record's damaged length may reach over this one
             end_of_record(file, int(offset[at]))
         except FormatError as error:
+            if damaged and 2 * np.count_nonzero(known) >= len(known):
+                continue  # what was moved about is read as the damage it is
             raise FormatError(
                 f"{idx_path}: no record starts where key {key[at]} points: {error.message}; is it "
                 "another file's index? `gpuio rec2idx` makes a new one",
@@ -321,12 +323,11 @@ def _against_the_file(
             ) from None
     unlisted = int(np.count_nonzero(~np.isin(every, offset)))
     if unlisted:
+        said = f"lists {len(offset)} of {len(offset) + unlisted} records of {file.path}"
+        if damaged:  # a record that was moved must not be counted twice
+            said = f"does not list {unlisted} of the records found in {file.path}"
         warnings.warn(
-            GpuioWarning(
-                f"{idx_path} lists {len(offset)} of {len(offset) + unlisted} records of "
-                f"{file.path}; the others are not read"
-            ),
-            stacklevel=5,
+            GpuioWarning(f"{idx_path} {said}; what it leaves out is not read"), stacklevel=5
         )
     if damaged and is_junk(file, damaged[-1].begin):
         warn_of_skipped(damaged[-1:], "are not read")
