@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
-from gpuio.errors import FormatError, OptionError, StorageError
+from gpuio.errors import FormatError, OptionError
 from gpuio.pipeline.mean import mean_image
 from gpuio.pipeline.pipeline import Pipeline
 from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import LabelList, RecordReader
 from gpuio.pipeline.stats import Stats
-from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
+from gpuio.recordio.checksum import open_checksums
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.lists import read_label_list
 from gpuio.recordio.uri import divide, expand
@@ -73,7 +73,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     idx_paths = divide(options.path_imgidx)
     planner, mixer = Planner(options), Mixer(options)
     table = open_table(paths, idx_paths, past_damage=options.resync)
-    checksums = _checksums_of(options, table)
+    checksums = open_checksums(options.checksum, table, past_damage=options.resync)
     order = Order(table, options)
     if order.n_records == 0:
         raise OptionError(
@@ -84,7 +84,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     mean, made = mean_image(options, open_pipeline)
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(LocalFile(path)) for path in table.paths]
-        _check_sizes(files, table)
+        table.check_files(files)
         backend = open_backend(
             options.ctx,
             max(options.device_id, 0),
@@ -126,42 +126,6 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     return Opened(
         options, table, files, backend, pipeline, _fingerprint(options, table), first_pass=int(made)
     )
-
-
-def _check_sizes(files: list[LocalFile], table: RecordTable) -> None:
-    """Refuse a file that changed between the search for its records and its opening."""
-    for file, size in zip(files, table.sizes.tolist(), strict=True):
-        if file.size != size:
-            raise StorageError(
-                f"file changed while it was opened: {size} bytes then, {file.size} now",
-                path=file.path,
-            )
-
-
-def _checksums_of(options: ImageRecordOptions, table: RecordTable) -> list[Checksums] | None:
-    """Read the checksums that the option asks for, one file a record file."""
-    if not options.checksum:
-        return None
-    paths = (
-        [checksum_path(path) for path in table.paths]
-        if isinstance(options.checksum, bool)
-        else divide(options.checksum)
-    )
-    if len(paths) != len(table.paths):
-        raise OptionError(
-            f"checksum: {len(paths)} files of checksums for {len(table.paths)} record files: "
-            "expected one for each"
-        )
-    found = [read_checksums(path) for path in paths]
-    for sums, path, size in zip(found, table.paths, table.sizes.tolist(), strict=True):
-        if sums.source_bytes != size and not options.resync:
-            raise FormatError(
-                f"checksums of a file of {sums.source_bytes:,} bytes, but {path} has {size:,}: "
-                "`gpuio checksum` makes new ones; if that file was damaged, resync=True checks "
-                "the records that are left",
-                path=sums.path,
-            )
-    return found
 
 
 def _labels_of(options: ImageRecordOptions) -> LabelList | None:

@@ -18,12 +18,20 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, RecordError, StorageError
+from gpuio.errors import FormatError, OptionError, RecordError, StorageError
 from gpuio.recordio.framing import scan
+from gpuio.recordio.index import RecordTable
+from gpuio.recordio.uri import divide
 from gpuio.storage.atomic import writing
 from gpuio.storage.local import LocalFile
 
-__all__ = ["Checksums", "checksum_path", "read_checksums", "write_checksums"]
+__all__ = [
+    "Checksums",
+    "checksum_path",
+    "open_checksums",
+    "read_checksums",
+    "write_checksums",
+]
 
 _VERSION = 1
 _ALGORITHM = "crc32"
@@ -185,3 +193,46 @@ def read_checksums(path: str | os.PathLike[str]) -> Checksums:
         length=np.frombuffer(rest, "<u4", records, lengths_at).astype(np.int64),
         crc=np.frombuffer(rest, "<u4", records, crc_at).astype(np.uint32),
     )
+
+
+def open_checksums(
+    given: bool | str | tuple[str, ...], table: RecordTable, *, past_damage: bool = False
+) -> list[Checksums] | None:
+    """Read the checksums of a set of record files.
+
+    Parameters
+    ----------
+    given : bool, str or tuple of str   True: beside each record file; or their paths, divided as
+                                        those of record files are; False or "": none
+    table : RecordTable
+    past_damage : bool                  take those of a file that was longer or shorter
+
+    Returns
+    -------
+    list of Checksums or None           one a record file
+
+    Raises
+    ------
+    OptionError                         there are not as many as record files
+    StorageError, FormatError           one cannot be read, or belongs to a file of another size
+    """
+    if not given:
+        return None
+    paths = (
+        [checksum_path(path) for path in table.paths] if isinstance(given, bool) else divide(given)
+    )
+    if len(paths) != len(table.paths):
+        raise OptionError(
+            f"checksum: {len(paths)} files of checksums for {len(table.paths)} record files: "
+            "expected one for each"
+        )
+    found = [read_checksums(path) for path in paths]
+    for sums, path, size in zip(found, table.paths, table.sizes.tolist(), strict=True):
+        if sums.source_bytes != size and not past_damage:
+            raise FormatError(
+                f"checksums of a file of {sums.source_bytes:,} bytes, but {path} has {size:,}: "
+                "`gpuio checksum` makes new ones; if that file was damaged, resync=True checks "
+                "the records that are left",
+                path=sums.path,
+            )
+    return found

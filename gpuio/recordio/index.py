@@ -141,6 +141,15 @@ class RecordTable:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def check_files(self, files: Sequence[LocalFile]) -> None:
+        """Raise StorageError if a file is not as long as it was when its records were found."""
+        for file, size in zip(files, self.sizes.tolist(), strict=True):
+            if file.size != size:
+                raise StorageError(
+                    f"file changed while it was opened: {size} bytes then, {file.size} now",
+                    path=file.path,
+                )
+
 
 def open_table(
     paths: Sequence[str], idx_paths: Sequence[str] = (), *, past_damage: bool = False
