@@ -94,6 +94,7 @@ class DataBatch:
     ----------
     plan : PLAN[batch], optional    what an image iterator did to each row; host
     mix : Mix, optional             how it mixed the rows: `gpuio.sampling.mix`
+    label_count : int32[batch], optional    with label_width="ragged": labels of each row; host
 
     Raises
     ------
@@ -102,6 +103,7 @@ class DataBatch:
 
     plan: Any = None
     mix: Any = None
+    label_count: Any = None
 
     def __init__(
         self,

@@ -39,7 +39,8 @@ class ImageRecordIter(DataIter):
     the records' headers; and ``plan``, PLAN (batch_size,), what was done to each image (fields:
     `gpuio.kernels.layout`; again: `gpuio.sampling.replay`). With layout='NHWC' the data are
     (batch_size, height, width, channels); with num_classes the labels (batch_size, num_classes),
-    and ``mix`` says how mixup or cutmix made them. Arrays live until you let them go; they are
+    and ``mix`` says how mixup or cutmix made them; with label_width='ragged' ``label_count``, int32
+    (batch_size,), tells how many labels each row has. Arrays live until you let them go; they are
     never overwritten.
 
     Raises
@@ -88,12 +89,12 @@ class ImageRecordIter(DataIter):
                 output.layout,
             )
         ]
-        width = options.num_classes or options.label_width
-        wide = width > 1 or options.num_classes is not None
+        width = options.num_classes or self._opened.labels.width
+        self._wide = width > 1 or options.num_classes is not None or self._opened.labels.ragged
         self.provide_label = [
             DataDesc(
                 options.label_name,
-                (options.batch_size, width) if wide else (options.batch_size,),
+                (options.batch_size, width) if self._wide else (options.batch_size,),
                 np.float32,
                 "NCHW",
             )
@@ -111,6 +112,25 @@ class ImageRecordIter(DataIter):
     def epoch(self) -> int:
         """Passes over the records begun before this one."""
         return self._at.pass_index
+
+    @property
+    def identities(self) -> dict[int, tuple[int, int]] | None:
+        """The keys of each identity's images in an InsightFace data set; None for other files.
+
+        Identity 0, 1, ..., in the order of the identity records, to (first, stop): its images have
+        the keys first <= key < stop. Read from the file when asked for.
+
+        Raises
+        ------
+        FormatError             the identity records are damaged
+        OptionError             several files are InsightFace data sets
+        """
+        return self._machine().contents.identities()
+
+    @property
+    def num_classes(self) -> int | None:
+        """The option num_classes; else what the files state: see `Contents.num_classes`."""
+        return self.options.num_classes or self._machine().contents.num_classes()
 
     def _machine(self) -> Opened:
         if self._opened is None:
@@ -151,9 +171,10 @@ class ImageRecordIter(DataIter):
             return self._batch
 
     def _to_batch(self, made: Made) -> DataBatch:
-        wide = self.options.label_width > 1 or self.options.num_classes is not None
-        labels = made.label if wide else made.label[:, 0]
-        backend = self._machine().backend
+        machine = self._machine()
+        labels, count = machine.labels.split(made.label)
+        labels = labels if self._wide else labels[:, 0]
+        backend = machine.backend
         label = backend.put(host_array(np.ascontiguousarray(labels)))
         backend.fence([made.data, label])  # made ahead, so seldom a wait; then any stream may read
         batch = DataBatch(
@@ -164,6 +185,7 @@ class ImageRecordIter(DataIter):
             provide_data=None,
         )
         batch.plan, batch.mix = made.plan, made.mix
+        batch.label_count = None if count is None else host_array(count)
         return batch
 
     def reset(self) -> None:

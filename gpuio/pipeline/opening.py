@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import zlib
 from typing import Any
 
 import attrs
@@ -14,15 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
-from gpuio.errors import FormatError, OptionError
+from gpuio.errors import OptionError
+from gpuio.pipeline.labelling import open_labels
+from gpuio.pipeline.labels import RecordLabels
 from gpuio.pipeline.mean import mean_image
 from gpuio.pipeline.pipeline import Pipeline
 from gpuio.pipeline.policy import Policy
-from gpuio.pipeline.reader import LabelList, RecordReader
+from gpuio.pipeline.reader import RecordReader
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.checksum import open_checksums
 from gpuio.recordio.index import RecordTable, open_table
-from gpuio.recordio.lists import read_label_list
+from gpuio.recordio.layouts import Contents, recognise
+from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.uri import divide, expand
 from gpuio.sampling.extra_options import GPU_ONLY
 from gpuio.sampling.mix import Mixer
@@ -35,6 +39,8 @@ from gpuio.storage.local import LocalFile
 __all__ = ["Opened", "open_pipeline"]
 
 _log = logging.getLogger("gpuio")
+
+_DIGESTED, _DIGESTED_BYTES = 16, 256  # records, and bytes of each, that a state's source is told by
 
 
 @attrs.define(eq=False)
@@ -50,6 +56,8 @@ class Opened:
     backend: Backend
     pipeline: Pipeline
     fingerprint: dict[str, Any]
+    contents: Contents
+    labels: RecordLabels
     first_pass: int = 0
 
     def close(self) -> None:
@@ -72,7 +80,13 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     paths = expand(options.path_imgrec)
     idx_paths = divide(options.path_imgidx)
     planner, mixer = Planner(options), Mixer(options)
-    table = open_table(paths, idx_paths, past_damage=options.resync)
+    find = reindexed if options.reindex else open_table
+    contents = recognise(
+        find(paths, idx_paths, past_damage=options.resync),
+        options.record_layout,
+        options.payload,
+    )
+    table = contents.table
     checksums = open_checksums(options.checksum, table, past_damage=options.resync)
     order = Order(table, options)
     if order.n_records == 0:
@@ -80,7 +94,8 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             f"part_index: part {options.part_index} of {options.num_parts} holds no record "
             f"({len(table.offset)} records in all): use fewer parts"
         )
-    labels = _labels_of(options)
+    order.check()
+    labels = open_labels(options, contents)
     mean, made = mean_image(options, open_pipeline)
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(LocalFile(path)) for path in table.paths]
@@ -103,7 +118,14 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
         pipeline = Pipeline(
             order,
             planner,
-            RecordReader(table, files, options, labels, checksums),
+            RecordReader(
+                table,
+                files,
+                options,
+                labels,
+                contents.ids() if contents.payload == "raw" else None,
+                checksums,
+            ),
             backend,
             _output_of(options, mean),
             policy,
@@ -114,6 +136,8 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
         )
         opened.pop_all()
     if options.verbose:
+        for line in contents.described():
+            _log.info("%s", line)
         _log.info(
             "%d records in %s, part %d of %d: %d; backend %s",
             len(table.offset),
@@ -124,18 +148,16 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             backend.name,
         )
     return Opened(
-        options, table, files, backend, pipeline, _fingerprint(options, table), first_pass=int(made)
+        options,
+        table,
+        files,
+        backend,
+        pipeline,
+        _fingerprint(options, table, files),
+        contents,
+        labels,
+        first_pass=int(made),
     )
-
-
-def _labels_of(options: ImageRecordOptions) -> LabelList | None:
-    """Read path_imglist, if there is one."""
-    if not options.path_imglist:
-        return None
-    labels = read_label_list(options.path_imglist, options.label_width)
-    if not labels:
-        raise FormatError("list file holds no line", path=options.path_imglist)
-    return labels
 
 
 def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] | None) -> Output:
@@ -155,11 +177,14 @@ def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] 
     )
 
 
-def _fingerprint(options: ImageRecordOptions, table: RecordTable) -> dict[str, Any]:
+def _fingerprint(
+    options: ImageRecordOptions, table: RecordTable, files: list[LocalFile]
+) -> dict[str, Any]:
     """Return what a saved state must agree on: the source, and every option that moves a record."""
     return {
         "records": len(table.offset),
         "bytes": int(np.sum(table.sizes)),
+        "digest": _digest(table, files),
         "indexed": bool(table.indexed),
         "batch_size": options.batch_size,
         "num_parts": options.num_parts,
@@ -170,3 +195,14 @@ def _fingerprint(options: ImageRecordOptions, table: RecordTable) -> dict[str, A
         "shuffle_chunk_seed": options.shuffle_chunk_seed,
         "last_batch": options.ending,
     }
+
+
+def _digest(table: RecordTable, files: list[LocalFile]) -> str:
+    """Return a checksum of where all records lie and of the first bytes of some of them."""
+    made = 0
+    for array in (table.file, table.offset, table.length, table.key):
+        made = zlib.crc32(np.ascontiguousarray(array).data, made)
+    for row in np.linspace(0, len(table) - 1, _DIGESTED).astype(np.int64).tolist():
+        length = min(int(table.length[row]), _DIGESTED_BYTES)
+        made = zlib.crc32(files[table.file[row]].read(int(table.offset[row]), length), made)
+    return f"{made:08x}"

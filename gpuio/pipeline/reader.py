@@ -14,7 +14,8 @@ from gpuio.backend import Fault
 from gpuio.backend.protocol import Blob
 from gpuio.decode.imageinfo import ImageInfo, check_size, probe
 from gpuio.decode.opencv import decode
-from gpuio.errors import DecodeError, GpuioError, RecordError
+from gpuio.errors import DecodeError, GpuioError
+from gpuio.pipeline.labels import RecordLabels
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
 from gpuio.recordio.header import parse_image_record
@@ -22,9 +23,7 @@ from gpuio.recordio.index import RecordTable
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.storage.local import LocalFile
 
-__all__ = ["LabelList", "RecordReader", "Records"]
-
-LabelList = dict[int, npt.NDArray[np.float32]]
+__all__ = ["RecordReader", "Records"]
 
 
 @attrs.define(eq=False)
@@ -34,7 +33,7 @@ class Records:
     Attributes
     ----------
     blobs : list of bytes-like or None      encoded image of each row; None: no record, or a fault
-    labels : float32[B, label_width]        host; zeros where there is no record
+    labels : float32[B, columns]            host; zeros where there is no record; see RecordLabels
     index : uint64[B]                       ids of the records, host; 0 where there is no record
     heights, widths : int32[B]              pixels after orientation; 0 where there is no image
     stored : int32[B, 2]                    pixels as stored (height, width)
@@ -60,8 +59,8 @@ class RecordReader:
     table : RecordTable             where each record lies
     files : sequence of LocalFile   one a path of the table; the caller closes them
     options : ImageRecordOptions
-    labels : dict of id to float32[label_width], optional
-                                    labels of path_imglist, which replace the records' own
+    labels : RecordLabels
+    raw_ids : int64[N], optional    payloads are bare images with these ids, not image records
     checksums : list of Checksums, optional
                                     one a path of the table, that records are checked against
     """
@@ -71,12 +70,12 @@ class RecordReader:
         table: RecordTable,
         files: list[LocalFile],
         options: ImageRecordOptions,
-        labels: LabelList | None = None,
+        labels: RecordLabels,
+        raw_ids: npt.NDArray[np.int64] | None = None,
         checksums: list[Checksums] | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
-        self._checksums = checksums
-        self._label_width = options.label_width
+        self._raw_ids, self._checksums = raw_ids, checksums
         self._max_pixels = options.max_pixels
         self._channels = options.data_shape[0]
         self._upright = options.exif == "apply" and self._channels != 4
@@ -91,7 +90,7 @@ class RecordReader:
         rows = len(positions)
         made = Records(
             blobs=[None] * rows,
-            labels=np.zeros((rows, self._label_width), np.float32),
+            labels=np.zeros((rows, self._labels.columns), np.float32),
             index=np.zeros(rows, np.uint64),
             heights=np.zeros(rows, np.int32),
             widths=np.zeros(rows, np.int32),
@@ -112,7 +111,7 @@ class RecordReader:
                     if self._checksums is not None:
                         offset = int(self._table.offset[position])
                         self._checksums[number].check(offset, buffer)
-                    self._take(made, row, buffer)
+                    self._take(made, row, buffer, position)
                 except GpuioError as error:
                     self._files[number].check_unchanged()  # a bad record, or another file by now?
                     made.faults.append(Fault(row, self._placed(error, position)))
@@ -138,11 +137,17 @@ class RecordReader:
         error.path = error.offset = None  # the record's place in the file, not the buffer's
         return error.at(**where)  # type: ignore[arg-type]
 
-    def _take(self, made: Records, row: int, buffer: Blob) -> None:
+    def _take(self, made: Records, row: int, buffer: Blob, position: int) -> None:
         """Unframe and parse one record into its row."""
-        flag, label, identity, _, blob = parse_image_record(unframe(buffer))
-        made.index[row] = identity
-        self._take_label(made.labels[row], flag, label, identity)
+        payload = unframe(buffer)
+        if self._raw_ids is None:
+            flag, label, identity, _, blob = parse_image_record(payload)
+            made.index[row] = identity
+            self._labels.take(made.labels[row], flag, label, identity)
+        else:
+            blob, identity = payload, int(self._raw_ids[position])
+            made.index[row] = identity % (1 << 64)  # keys of an index may be negative
+            self._labels.take(made.labels[row], 0, None, identity)
         info = probe(blob)
         if info.format == "unknown":
             info = self._sized_by_decoding(blob)
@@ -154,31 +159,6 @@ class RecordReader:
         made.heights[row], made.widths[row] = (
             info.oriented if orientation != 1 else (info.height, info.width)
         )
-
-    def _take_label(
-        self,
-        out: npt.NDArray[np.float32],
-        flag: int,
-        label: float | npt.NDArray[np.float32],
-        identity: int,
-    ) -> None:
-        """Write a record's label, or the list's label for its id."""
-        if self._labels is not None:
-            found = self._labels.get(identity)
-            if found is None:
-                raise RecordError(
-                    f"path_imglist has no label for id {identity}: add a line for it, or leave "
-                    "path_imglist out to use the labels in the records"
-                )
-            out[:] = found
-            return
-        width = max(flag, 1)
-        if width != self._label_width:
-            raise RecordError(
-                f"record has {width} label{'s' if width > 1 else ''}, label_width asks for "
-                f"{self._label_width}"
-            )
-        out[:] = label
 
     def _sized_by_decoding(self, blob: Blob) -> ImageInfo:
         """Decode an image whose header this package does not know, to learn its size."""

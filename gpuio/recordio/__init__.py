@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpuio.recordio.header import IRHeader, pack, pack_img, unpack, unpack_img
+from gpuio.recordio.pairs import read_pairs
 
 __all__ = [
     "IRHeader",
@@ -11,6 +12,7 @@ __all__ = [
     "MXRecordIO",
     "pack",
     "pack_img",
+    "read_pairs",
     "unpack",
     "unpack_img",
 ]

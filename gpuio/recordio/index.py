@@ -150,6 +150,19 @@ class RecordTable:
                     path=file.path,
                 )
 
+    def take(self, rows: slice | Int64) -> RecordTable:
+        """Return the table of some of the records, by ascending row; the files stay as they are.
+
+        A slice copies nothing.
+        """
+        return attrs.evolve(
+            self,
+            file=self.file[rows],
+            offset=self.offset[rows],
+            length=self.length[rows],
+            key=self.key[rows],
+        )
+
 
 def open_table(
     paths: Sequence[str], idx_paths: Sequence[str] = (), *, past_damage: bool = False
@@ -232,14 +245,15 @@ def _indexed(
             ),
             stacklevel=4,
         )
-        key, offset = np.delete(key, double), np.delete(offset, double)
+        key, offset, order = (np.delete(array, double) for array in (key, offset, order))
     beyond = np.flatnonzero(offset > file.size - HEADER_BYTES)
     skipped: tuple[SkippedRange, ...] = ()
     if len(beyond):
         first = beyond[0]
         what = (
-            f"{idx_path}: key {key[first]} lies at byte {offset[first]:,}, beyond the end of the "
-            f"record file ({file.size:,} bytes)"
+            f"{idx_path}: key {key[first]} lies at byte {offset[first]:,} (line "
+            f"{order[first] + 1}), beyond the end of the record file ({file.size:,} bytes), and "
+            f"{len(beyond) - 1} more do"
         )
         if not past_damage:
             raise FormatError(
@@ -256,7 +270,24 @@ def _indexed(
     length = np.diff(np.append(offset, file.size))
     if _looks_wrong(file, offset, length):
         length = _against_the_file(file, idx_path, key, offset, length)
+    _warn_of_keys(idx_path, key)
     return offset, length, key, skipped
+
+
+def _warn_of_keys(idx_path: str, key: Int64) -> None:
+    """Warn of keys that stand at several records: all are read, the names in errors are not one."""
+    if (np.diff(key) > 0).all():
+        return
+    values, counts = np.unique(key, return_counts=True)
+    double = values[counts > 1]
+    if len(double):
+        warnings.warn(
+            GpuioWarning(
+                f"{idx_path}: {len(double)} keys stand at more than one record, the first is "
+                f"{double[0]}; all of the records are read"
+            ),
+            stacklevel=5,
+        )
 
 
 def _read_int_index(idx_path: str) -> tuple[Int64, Int64]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gpuio.sampling import convert
 from gpuio.sampling.declare import option
+from gpuio.sampling.file_options import FileOptions
 
 __all__ = ["GPU_ONLY", "ExtraOptions"]
 
@@ -37,7 +38,7 @@ def _colour(value: Any) -> str | float | tuple[float, ...]:
 
 
 @attrs.frozen(kw_only=True)
-class ExtraOptions:
+class ExtraOptions(FileOptions):
     """The part of `ImageRecordIter`'s options that is ours alone."""
 
     # damaged files

@@ -67,7 +67,7 @@ class Mixer:
                 raise OptionError(f"{name}: needs num_classes, for the soft labels")
             if options.dtype not in _FLOATS:
                 raise OptionError(f"{name}: needs a dtype of floats, not {options.dtype!r}")
-        if options.num_classes is not None and options.label_width != 1:
+        if options.num_classes is not None and options.label_width not in (1, "auto"):
             raise OptionError(
                 f"num_classes: needs one label a record, but label_width={options.label_width}"
             )

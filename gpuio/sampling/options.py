@@ -15,6 +15,7 @@ from gpuio.errors import OptionError
 from gpuio.sampling import convert
 from gpuio.sampling.declare import option
 from gpuio.sampling.extra_options import GPU_ONLY, ExtraOptions
+from gpuio.sampling.file_options import label_width
 
 __all__ = ["ImageRecordOptions"]
 
@@ -54,7 +55,7 @@ class ImageRecordOptions(ExtraOptions):
         convert.each_path,
         "The .idx file of each .rec. With it `shuffle` is a full permutation and parts hold equal "
         "numbers of records.",
-        differs="MXNet crashes on a missing or foreign index; here it is a FormatError.",
+        differs="MXNet crashes on a missing or foreign index; here it is an error, unless reindex.",
     )
     path_imglist: str = option(
         "",
@@ -68,7 +69,14 @@ class ImageRecordOptions(ExtraOptions):
         "already has the size of data_shape.",
         differs="With '' an image of another size is a RecordError; MXNet reads stray memory.",
     )
-    label_width: int = option(1, convert.positive, "Number of float labels a record has.")
+    label_width: int | str = option(
+        1,
+        label_width,
+        "Number of float labels a record has; or 'auto', the number that records looked at when "
+        "the files are opened agree on; or 'ragged', any: rows are filled up with -1 to the "
+        "largest number, and the batch's label_count holds each row's.",
+        differs="'auto' and 'ragged' are ours.",
+    )
     data_shape: tuple[int, int, int] = option(
         None,
         convert.optional(convert.shape),
@@ -346,10 +354,10 @@ class ImageRecordOptions(ExtraOptions):
         for name in ("std_r", "std_g", "std_b", "std_a"):
             if getattr(self, name) == 0:
                 raise OptionError(f"{name}: expected a number other than 0: it is a divisor")
-        if self.shuffle_chunk_size and self.path_imgidx:
+        if self.shuffle_chunk_size and (self.path_imgidx or self.reindex):
             raise OptionError(
-                "shuffle_chunk_size: works without path_imgidx only; with an index, shuffle=True "
-                "permutes all records"
+                "shuffle_chunk_size: works without path_imgidx and reindex only; with an index, "
+                "shuffle=True permutes all records"
             )
 
         if self.ctx in ("cpu", "cpu_pinned"):

@@ -102,6 +102,24 @@ class Order:
             return EpochShape(batches, missing, missing)
         return EpochShape(batches, missing if self._ending == "pad" else 0, 0)
 
+    def check(self) -> None:
+        """Make sure that batches of the asked-for size can be made, now and in later epochs.
+
+        Raises
+        ------
+        OptionError     naming the numbers of records and of rows in a batch
+        """
+        size, n = self.batch_size, self.n_records
+        if self._ending == "discard" and n < size:
+            raise OptionError(
+                f"batch_size: {n} records are fewer than one batch of {size}, and "
+                "last_batch='discard' drops short batches: choose 'pad' or 'partial', or a smaller "
+                "batch"
+            )
+        if self._ending == "borrow" and size > n:
+            self.epoch(0, 0)
+            self.start(n // (size - n) + 1)
+
     def start(self, epoch: int) -> int:
         """Return where epoch `epoch`, 0, 1, ..., starts in its pass if no epoch was cut short.
 

@@ -16,11 +16,14 @@ __all__ = ["COMMANDS", "main"]
 
 # name: (module, what it does)
 COMMANDS = {
+    "cat": ("gpuio.tools.cat", "write the image of one record, as it is stored"),
     "checksum": ("gpuio.tools.checksum", "write checksums of a record file's records"),
     "demo": ("gpuio.tools.demo", "pack photos, read them back, show a batch"),
     "doctor": ("gpuio.tools.doctor", "say what is installed and what is missing for the GPU"),
+    "extract": ("gpuio.tools.extract", "write the images of a record file into files"),
     "im2rec": ("gpuio.tools.im2rec", "make image lists and pack record files"),
     "info": ("gpuio.tools.info", "say what a record file holds"),
+    "ls": ("gpuio.tools.ls", "list the records of a file"),
     "options": ("gpuio.tools.options", "print the options of the record iterators"),
     "rec2idx": ("gpuio.tools.rec2idx", "make a record file's index"),
     "repair": ("gpuio.tools.repair", "copy what is sound in a damaged record file"),

@@ -8,11 +8,13 @@ appears under its name only when it is complete; `--resume` goes on after a cras
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 
 from gpuio.errors import GpuioError
+from gpuio.storage.atomic import writing
 from gpuio.tools.imagelist import find_images, make_lists
 from gpuio.tools.packing import PackOptions, pack_list
 from gpuio.tools.progress import progress
@@ -36,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lists.add_argument("--test-ratio", type=float, default=0, help="share of test images")
     lists.add_argument(
         "--recursive", action="store_true", help="walk sub-folders, each one a class of its own"
+    )
+    lists.add_argument(
+        "--classes", action="store_true", help="also write PREFIX.classes.json: folder to number"
     )
     lists.add_argument("--no-shuffle", dest="shuffle", action="store_false", help="keep the order")
     records = parser.add_argument_group("packing records")
@@ -90,6 +95,8 @@ def _misused(args: argparse.Namespace, root: str) -> str:
         return "--train-ratio and --test-ratio must lie in 0..1"
     if args.train_ratio < 1 and args.train_ratio + args.test_ratio > 1:
         return "--train-ratio and --test-ratio must not add up to more than 1"
+    if args.classes and not (args.list and args.recursive):
+        return "--classes needs --list and --recursive: only then is a folder a class"
     if args.resize < 0:
         return "--resize must not be negative"
     return ""
@@ -100,6 +107,9 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
     items, classes = find_images(root, args.exts, recursive=args.recursive)
     for folder, number in classes.items():
         print(folder, number)
+    if args.classes:
+        with writing(f"{prefix}.classes.json") as file:
+            file.write(json.dumps(classes, indent=1).encode())
     written = make_lists(
         prefix,
         items,

@@ -9,21 +9,22 @@ import sys
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from gpuio.decode.imageinfo import probe
 from gpuio.errors import GpuioError, StorageError
-from gpuio.recordio.framing import decode
-from gpuio.recordio.header import parse_image_record
-from gpuio.recordio.index import RecordTable, open_table
-from gpuio.storage.local import LocalFile
+from gpuio.recordio.index import RecordTable
+from gpuio.recordio.layouts import Contents, recognise
+from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
+from gpuio.tools.quality import jpeg_quality
 
 __all__ = ["add_arguments", "run", "survey"]
+
+_SHOWN = 12  # most common values of a count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("record", help="the .rec file")
-    parser.add_argument("--idx", help="its .idx file")
+    add_file_arguments(parser)
     parser.add_argument("--sample", type=int, default=10_000, help="records to look into, at most")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
@@ -37,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
                 could not be read
     """
     try:
-        table = open_table([args.record], [args.idx] if args.idx else [])
-        facts = survey(table, args.sample)
+        facts = survey(open_contents(args), args.sample)
     except GpuioError as error:
         print(f"info: {error}", file=sys.stderr)
         return 3 if isinstance(error, StorageError) else 1
@@ -46,70 +46,111 @@ def run(args: argparse.Namespace) -> int:
     return 1 if facts["unusable"] else 0
 
 
-def survey(table: RecordTable, sample: int = 10_000) -> dict[str, Any]:
+def survey(contents: Contents, sample: int = 10_000) -> dict[str, Any]:
     """Look into records, evenly spread over the file.
 
     Parameters
     ----------
-    table : RecordTable         of one file
+    contents : Contents         of one file, as plain
     sample : int                records to look into, at most
 
     Returns
     -------
-    dict of JSON types          counts by format, size, channels, subsampling, process, label width,
-                                orientation; records that are no image, with their reasons; record
-                                sizes in bytes
+    dict of JSON types          the file's layout; counts by format, size, channels, subsampling,
+                                process, quality, label width, orientation; labels; records that are
+                                no image, with their reasons; record sizes in bytes
     """
+    table = contents.table
     chosen = np.unique(np.linspace(0, len(table) - 1, min(sample, len(table))).astype(np.int64))
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     unusable: list[dict[str, Any]] = []
     pixels: list[int] = []
-    identities = 0
-    with LocalFile(table.paths[0]) as file:
-        for at in chosen.tolist():
-            data = file.read(int(table.offset[at]), int(table.length[at]))
-            try:
-                flag, _, _, _, blob = parse_image_record(decode(data))
-                if len(blob) == 0 and flag >= 2:
-                    identities += 1  # InsightFace's header and identity records hold no image
-                    continue
-                info = probe(blob)
-                if info.format == "unknown":
-                    raise GpuioError(f"no image signature: {bytes(blob[:8]).hex()}")
-            except GpuioError as error:
-                unusable.append(
-                    {
-                        "key": int(table.key[at]),
-                        "offset": int(table.offset[at]),
-                        "reason": error.message,
-                    }
-                )
-                continue
-            pixels.append(info.height * info.width)
-            counts["format"][info.format] += 1
-            counts["size"][f"{info.width}x{info.height}"] += 1
-            counts["channels"][str(info.channels)] += 1
-            counts["label width"][str(max(flag, 1))] += 1
-            counts["orientation"][str(info.orientation)] += 1
-            if info.format == "jpeg":
-                counts["subsampling"][info.subsampling] += 1
-                counts["process"][info.process] += 1
+    labels: list[npt.NDArray[np.float32]] = []
+    markers = 0
+    for entry in entries(contents, chosen):
+        if entry.error is not None:
+            unusable.append(
+                {"key": entry.key, "offset": entry.offset, "reason": entry.error.message}
+            )
+        elif entry.info is None:
+            markers += 1  # InsightFace's header and identity records hold no image
+        else:
+            pixels.append(entry.info.height * entry.info.width)
+            labels.append(entry.labels)
+            _count(counts, entry)
     lengths = table.length
     return {
         "path": table.paths[0],
         "bytes": int(table.sizes[0]),
         "records": len(table),
         "looked_at": len(chosen),
+        **_layout(table, contents.payload),
         "record_bytes": {
             "smallest": int(lengths.min()),
             "median": int(np.median(lengths)),
             "largest": int(lengths.max()),
         },
         "mean_pixels": round(float(np.mean(pixels))) if pixels else 0,
-        "identity_records": identities,
-        "counts": {name: dict(counter.most_common(12)) for name, counter in counts.items()},
+        "identity_records": markers,
+        "counts": {name: dict(counter.most_common(_SHOWN)) for name, counter in counts.items()},
+        "counted": {name: counter.total() for name, counter in counts.items()},
+        "labels": _labels(labels),
         "unusable": unusable[:100],
         "unusable_count": len(unusable),
+    }
+
+
+def _layout(table: RecordTable, payload: str) -> dict[str, Any]:
+    """Return how the records are arranged, with InsightFace's numbers."""
+    if payload == "raw":
+        return {"layout": "bare images"}
+    found = recognise(table, payload=payload)
+    (faces,) = found.faces
+    if faces is None:
+        return {"layout": "plain"}
+    return {
+        "layout": "insightface",
+        "images": faces.images,
+        "identities": faces.identities,
+        "num_classes": found.num_classes(),
+    }
+
+
+def _count(counts: dict[str, collections.Counter[str]], entry: Entry) -> None:
+    """Count what an image's header says."""
+    info = entry.info
+    assert info is not None
+    counts["format"][info.format] += 1
+    counts["size"][f"{info.width}x{info.height}"] += 1
+    counts["channels"][str(info.channels)] += 1
+    counts["label width"][str(len(entry.labels))] += 1
+    counts["orientation"][str(info.orientation)] += 1
+    if info.format == "jpeg":
+        counts["subsampling"][info.subsampling] += 1
+        counts["process"][info.process] += 1
+        quality = jpeg_quality(entry.blob)
+        if quality is not None:
+            counts["quality"][f"{'' if quality[1] else '~'}{quality[0]}"] += 1
+
+
+def _labels(each: list[npt.NDArray[np.float32]]) -> dict[str, Any]:
+    """Return a histogram of the records' first labels, and how many of all are no classes."""
+    values = np.concatenate(each) if each else np.empty(0, np.float32)
+    finite = values[np.isfinite(values)]
+    first = np.array([labels[0] for labels in each if len(labels)], np.float32)
+    distinct, counts = np.unique(first[np.isfinite(first)], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:_SHOWN]
+    return {
+        "values": len(values),
+        "distinct": len(distinct),
+        "smallest": float(distinct[0]) if len(distinct) else None,
+        "largest": float(distinct[-1]) if len(distinct) else None,
+        "rarest_count": int(counts.min()) if len(counts) else 0,
+        "nan": int(np.isnan(values).sum()),
+        "infinite": int(np.isinf(values).sum()),
+        "negative": int((finite < 0).sum()),
+        "fractional": int((finite != np.floor(finite)).sum()),
+        "most_common": {f"{distinct[at]:g}": int(counts[at]) for at in order},
     }
 
 
@@ -121,13 +162,22 @@ def _text(facts: dict[str, Any]) -> str:
         f"looked into {facts['looked_at']:,}; record bytes {size['smallest']:,} to "
         f"{size['largest']:,}, median {size['median']:,}; mean {facts['mean_pixels']:,} pixels"
     )
-    for name, counter in facts["counts"].items():
-        shown = ", ".join(f"{value} ({count})" for value, count in counter.items())
-        lines.append(f"{name}: {shown}")
-    if facts["identity_records"]:
+    if facts["layout"] == "insightface":
         lines.append(
-            f"identity records without an image: {facts['identity_records']} (InsightFace layout)"
+            f"layout: InsightFace, {facts['images']:,} images and {facts['identities']:,} "
+            f"identities; classes: {facts['num_classes']}"
         )
+    else:
+        lines.append(f"layout: {facts['layout']}")
+    for name, counter in facts["counts"].items():
+        total = facts["counted"][name]
+        shown = [f"{value} ({count}, {count / total:.1%})" for value, count in counter.items()]
+        others = total - sum(counter.values())
+        shown += [f"others ({others}, {others / total:.1%})"] if others else []
+        lines.append(f"{name}: {', '.join(shown)}")
+    lines += _label_text(facts["labels"])
+    if facts["identity_records"]:
+        lines.append(f"records with labels and no image: {facts['identity_records']}")
     lines += [
         f"unusable: key {bad['key']} at byte {bad['offset']}: {bad['reason']}"
         for bad in facts["unusable"][:20]
@@ -135,3 +185,22 @@ def _text(facts: dict[str, Any]) -> str:
     if facts["unusable_count"] > 20:
         lines.append(f"and {facts['unusable_count'] - 20} more unusable records")
     return "\n".join(lines)
+
+
+def _label_text(labels: dict[str, Any]) -> list[str]:
+    """Return the labels as lines."""
+    if not labels["values"]:
+        return []
+    lines = []
+    if labels["distinct"]:
+        common = ", ".join(f"{value} ({count})" for value, count in labels["most_common"].items())
+        lines.append(
+            f"first labels: {labels['distinct']:,} values from {labels['smallest']:g} to "
+            f"{labels['largest']:g}, the rarest {labels['rarest_count']} times; most common: "
+            f"{common}"
+        )
+    odd = ("nan", "infinite", "negative", "fractional")
+    if any(labels[name] for name in odd):
+        counted = ", ".join(f"{labels[name]} {name}" for name in odd if labels[name])
+        lines.append(f"labels that are no classes: {counted}")
+    return lines

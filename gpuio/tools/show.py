@@ -9,19 +9,15 @@ import numpy as np
 
 from gpuio.decode.opencv import decode
 from gpuio.errors import GpuioError, StorageError
-from gpuio.recordio.framing import decode as unframe
-from gpuio.recordio.header import parse_image_record
-from gpuio.recordio.index import open_table
-from gpuio.storage.local import LocalFile
 from gpuio.tools.contact import contact_sheet
+from gpuio.tools.entries import add_file_arguments, entries, open_contents
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("record", help="the .rec file")
-    parser.add_argument("--idx", help="its .idx file")
+    add_file_arguments(parser)
     parser.add_argument("--out", required=True, help="the picture to write; .png or .jpg")
     parser.add_argument("--count", type=int, default=48, help="records to show")
     parser.add_argument("--first", type=int, default=0, help="the first record shown")
@@ -39,24 +35,24 @@ def run(args: argparse.Namespace) -> int:
 
     pictures, titles, bad = [], [], 0
     try:
-        table = open_table([args.record], [args.idx] if args.idx else [])
-        with LocalFile(table.paths[0]) as file:
-            for at in range(args.first, min(args.first + args.count, len(table))):
-                data = file.read(int(table.offset[at]), int(table.length[at]))
-                title = f"{table.key[at]}"
-                try:
-                    _, label, _, _, blob = parse_image_record(unframe(data))
-                    image = decode(blob, 3)[:, :, ::-1]
-                    title += f": {np.ravel(label)[0]:g}"
-                except GpuioError as error:
-                    print(f"show: key {table.key[at]}: {error.message}", file=sys.stderr)
-                    image = np.full((args.edge, args.edge, 3), 128, np.uint8)
-                    title += " unusable"
-                    bad += 1
-                scale = args.edge / max(image.shape[:2])
-                size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
-                pictures.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-                titles.append(title)
+        contents = open_contents(args, "auto")
+        rows = np.arange(args.first, min(args.first + args.count, len(contents.table)))
+        for entry in entries(contents, rows):
+            title = f"{entry.key}"
+            try:
+                if entry.error is not None:
+                    raise entry.error
+                image = decode(entry.blob, 3)[:, :, ::-1]
+                title += f": {entry.labels[0]:g}" if len(entry.labels) else ""
+            except GpuioError as error:
+                print(f"show: key {entry.key}: {error.message}", file=sys.stderr)
+                image = np.full((args.edge, args.edge, 3), 128, np.uint8)
+                title += " unusable"
+                bad += 1
+            scale = args.edge / max(image.shape[:2])
+            size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
+            pictures.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+            titles.append(title)
     except GpuioError as error:
         print(f"show: {error}", file=sys.stderr)
         return 3 if isinstance(error, StorageError) else 1

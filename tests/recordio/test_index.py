@@ -106,6 +106,29 @@ def test_a_repeated_offset_warns_and_counts_once(six):
     assert len(table) == 6
 
 
+def test_a_repeated_key_warns_and_all_records_stay(six):
+    text = Path(six[1]).read_text().splitlines()
+    text[3] = text[3].replace("3\t", "1\t")
+    Path(six[1]).write_text("\n".join(text))
+    with pytest.warns(GpuioWarning, match="1 keys stand at more than one record, the first is 1"):
+        table = open_table([six[0]], [six[1]])
+    assert table.key.tolist() == [0, 1, 2, 1, 4, 5]
+
+
+def test_the_lines_beyond_the_file_are_named(six):
+    text = Path(six[1]).read_text()
+    Path(six[1]).write_text("9\t6000\n" + text + "8\t5000\n")
+    with pytest.raises(FormatError, match=r"key 8 lies at byte 5,000 \(line 8\), .*1 more do"):
+        open_table([six[0]], [six[1]])
+
+
+def test_a_table_of_some_records_keeps_all_files(six, tmp_path):
+    other = write_rec(tmp_path, [b"1", b"22"], name="other")
+    table = open_table([other[0], six[0]]).take(np.array([1, 4]))
+    assert (table.key.tolist(), table.file.tolist(), len(table)) == ([1, 2], [0, 1], 2)
+    assert (table.paths, len(table.sizes)) == ((other[0], six[0]), 2)
+
+
 @pytest.mark.parametrize("offset", [10**6, 2**63 - 1, 2**64 - 1])
 def test_an_offset_beyond_the_file_is_refused(six, offset):
     with Path(six[1]).open("a") as index:

@@ -1,0 +1,146 @@
+"""The label row of each record: its own labels or a list's; all, one of them, or as many as come.
+
+Invariant: a row holds exactly what was asked for, or the record is refused by name.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import RecordError
+
+__all__ = ["LabelList", "RecordLabels", "number_of_labels"]
+
+LabelList = dict[int, npt.NDArray[np.float32]]
+_Label = float | npt.NDArray[np.float32]
+
+_PAD = -1.0  # behind the labels of a ragged row
+
+
+class RecordLabels:
+    """Make label rows.
+
+    Parameters
+    ----------
+    width : int                 labels of a row; of a ragged one at most
+    listed : dict, optional     id to float32[width], labels of path_imglist, which replace the
+                                records' own
+    ragged : bool               rows of any number of labels up to `width`
+    column : int, optional      take this label alone; `width` is 1
+    classes : bool              refuse labels that are no whole numbers from 0
+    guess : str                 what led to `width`, where the user did not state it
+
+    Attributes
+    ----------
+    columns : int               of a row while it is being made: a ragged one begins with its count
+    """
+
+    def __init__(
+        self,
+        width: int,
+        listed: LabelList | None = None,
+        *,
+        ragged: bool = False,
+        column: int | None = None,
+        classes: bool = False,
+        guess: str = "",
+    ) -> None:
+        self.width, self.ragged = width, ragged
+        self.columns = width + ragged
+        self._listed, self._column, self._guess = listed, column, guess
+        self._classes = classes
+        self._odd = ragged or bool(column)
+
+    def take(
+        self, out: npt.NDArray[np.float32], flag: int, label: _Label | None, identity: int
+    ) -> None:
+        """Write a record's row.
+
+        Parameters
+        ----------
+        out : float32[columns]
+        flag, label, identity           as `parse_image_record` returns them; a label of None means
+                                        that the record can hold none
+
+        Raises
+        ------
+        RecordError         the record has another number of labels, the list has none for its id,
+                            or a label is no class
+        """
+        if self._listed is not None:
+            label = self._from_list(identity)
+        elif label is None:
+            label = 0.0
+        elif flag or self.width != 1 or self._odd:
+            label = self._fitted(label)
+        if self.ragged:
+            values = np.atleast_1d(label)
+            out[0] = len(values)
+            out[1 : 1 + len(values)] = values
+        else:
+            out[:] = label
+        if self._classes:
+            self._check(np.atleast_1d(label))
+
+    def _from_list(self, identity: int) -> npt.NDArray[np.float32]:
+        """Return the list's labels for an id."""
+        assert self._listed is not None
+        found = self._listed.get(identity)
+        if found is None:
+            raise RecordError(
+                f"path_imglist has no label for id {identity}: add a line for it, or leave "
+                "path_imglist out to use the labels in the records"
+            )
+        return found if len(found) == self.width else np.atleast_1d(self._fitted(found))
+
+    def _fitted(self, label: _Label) -> _Label:
+        """Return what is asked for of a record's labels."""
+        width = np.size(label)
+        if self._column is not None:
+            if self._column < width:
+                return np.atleast_1d(label)[self._column]  # type: ignore[no-any-return]
+            raise RecordError(
+                f"record has {number_of_labels(width)}, label_column asks for number "
+                f"{self._column}, counted from 0"
+            )
+        if width == self.width or (self.ragged and width < self.width):
+            return label
+        raise RecordError(
+            f"record has {number_of_labels(width)}, label_width asks for {self.width}"
+            + (f", as {self._guess}: label_width='ragged' takes all" if self._guess else "")
+        )
+
+    def _check(self, values: npt.NDArray[np.float32]) -> None:
+        """Refuse labels that are no classes."""
+        good = (values >= 0) & (values == np.floor(values)) & np.isfinite(values)
+        if not good.all():
+            raise RecordError(
+                f"label {values[~good][0]:g} is no class: label_type='class' asks for whole "
+                "numbers from 0"
+            )
+
+    def split(
+        self, rows: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32] | None]:
+        """Return finished rows as they are handed out, and how many labels each of them has.
+
+        Parameters
+        ----------
+        rows : float32[B, columns]
+
+        Returns
+        -------
+        label : float32[B, width]       ragged rows filled up with -1
+        count : int32[B] or None        None unless ragged; 0 for a row without a record
+        """
+        if not self.ragged:
+            return rows, None
+        count, made = rows[:, 0].astype(np.int32), rows[:, 1:].copy()
+        made[np.arange(self.width) >= count[:, None]] = _PAD
+        return made, count
+
+
+def number_of_labels(width: int) -> str:
+    """Say a number of labels."""
+    return f"{width} label{'' if width == 1 else 's'}"

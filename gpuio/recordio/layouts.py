@@ -1,0 +1,214 @@
+"""What the records of a file are, recognised from a few of them when it is opened.
+
+Most files hold image records and nothing else. InsightFace's data sets begin with a record that
+states how many images follow, and end with one record a person, neither with an image; SageMaker
+wraps bare images, or JSON, or protocol buffers, in the same framing.
+
+Invariant: a file is read as plain unless everything that was looked at says otherwise.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import FormatError, OptionError
+from gpuio.recordio.faces import FaceRows, find_faces, identity_ranges
+from gpuio.recordio.glance import Glance, glance
+from gpuio.recordio.index import RecordTable
+from gpuio.storage.local import LocalFile
+
+__all__ = ["Contents", "recognise"]
+
+_SAMPLED = 8  # records of a file that are looked at
+
+_PROTOBUF = (
+    "these are records of SageMaker's RecordIO-protobuf (application/x-recordio-protobuf), which "
+    "has the same framing and no image records: expected a header of 24 bytes and an image in each "
+    "record; pack the images with `gpuio im2rec`"
+)
+_MANIFEST = (
+    "records of JSON stand among the images: this is a SageMaker augmented manifest in RecordIO "
+    "wrapping, one record an attribute. Expected one image a record: write each image with the "
+    "label of its JSON record by gpuio.recordio.pack, or stream the image attribute alone"
+)
+
+
+@attrs.frozen(eq=False)
+class Contents:
+    """What a set of files holds.
+
+    Attributes
+    ----------
+    table : RecordTable         the records that hold images; the same object where all do
+    payload : str               "image_record", or "raw": the payload is the encoded image
+    faces : tuple               for each file its FaceRows, or None where it is no InsightFace file
+    """
+
+    table: RecordTable
+    payload: str
+    faces: tuple[FaceRows | None, ...]
+
+    @property
+    def insightface(self) -> bool:
+        """Whether all files are in InsightFace's layout."""
+        return all(self.faces)
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Return the ids of bare images, int64[N]: keys of the index, else places in the set."""
+        return self.table.key if self.table.indexed else np.arange(len(self.table))
+
+    def described(self) -> list[str]:
+        """Return a line for each thing that is not plain, for the log."""
+        lines = [
+            f"{path}: InsightFace layout: {faces.images:,} images; the header and "
+            f"{faces.identities:,} identity records are left out (record_layout='plain' keeps them)"
+            for path, faces in zip(self.table.paths, self.faces, strict=True)
+            if faces is not None
+        ]
+        if self.payload == "raw":
+            lines.append(
+                f"{', '.join(self.table.paths)}: bare images without a header, labels from "
+                "path_imglist or 0 (payload='image_record' refuses them)"
+            )
+        return lines
+
+    def identities(self) -> dict[int, tuple[int, int]] | None:
+        """Return each identity's keys.
+
+        Returns
+        -------
+        dict of int to (first, stop), or None
+            identity 0, 1, ..., in the order of the identity records, to the range of its images'
+            keys, first <= key < stop; None where the files hold no identity records
+
+        Raises
+        ------
+        OptionError             several files are InsightFace data sets: keys and identities of each
+                                begin anew
+        FormatError             ranges cannot be told
+        """
+        found = [
+            (path, faces)
+            for path, faces in zip(self.table.paths, self.faces, strict=True)
+            if faces is not None
+        ]
+        if len(found) > 1:
+            raise OptionError(
+                f"path_imgrec: {len(found)} of the files are InsightFace data sets, whose "
+                "identities and keys each begin anew: open the one whose identities you want"
+            )
+        if not found or not found[0][1].identities:
+            return None
+        with LocalFile(found[0][0]) as file:
+            return identity_ranges(file, found[0][1])
+
+    def num_classes(self) -> int | None:
+        """Return how many classes the set states: its `property` file, else its identities.
+
+        None where neither says so: labels are not searched for the largest one.
+
+        Raises
+        ------
+        OptionError             as `identities`
+        """
+        stated = _property(Path(self.table.paths[0]).with_name("property"))
+        if stated is not None:
+            return stated
+        if sum(faces is not None for faces in self.faces) > 1:
+            self.identities()  # says why there is no one number
+        counts = [faces.identities for faces in self.faces if faces is not None]
+        return counts[0] or None if counts else None
+
+
+def _property(path: Path) -> int | None:
+    """Return the number of classes of a `property` file ("classes,height,width")."""
+    try:
+        fields = path.read_text(encoding="ascii").strip().split(",")
+    except (OSError, ValueError):
+        return None
+    whole = len(fields) == 3 and all(field.strip().isdigit() for field in fields)
+    return int(fields[0]) if whole else None
+
+
+def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "auto") -> Contents:
+    """Look at a few records of each file and say what they are.
+
+    Parameters
+    ----------
+    table : RecordTable             every record of the files
+    record_layout : {"auto", "plain", "insightface"}
+        "auto" asks of each file whether it is InsightFace's; the others state it
+    payload : {"auto", "image_record", "raw"}
+
+    Raises
+    ------
+    FormatError         the records are no images that this package reads; or `record_layout` is
+                        "insightface" and a file does not begin with its header record
+    StorageError        a file cannot be read
+    """
+    bounds = np.searchsorted(table.file, np.arange(len(table.paths) + 1, dtype=np.int32))
+    found: list[FaceRows | None] = []
+    kinds: list[str] = []
+    for number, path in enumerate(table.paths):
+        low, high = int(bounds[number]), int(bounds[number + 1])
+        faces = None
+        if low < high and not (record_layout == "plain" and payload != "auto"):
+            with LocalFile(path) as file:
+                kind = payload if payload != "auto" else _payload(file, table, low, high)
+                if kind == "raw" and record_layout == "insightface":
+                    raise FormatError(
+                        "record_layout='insightface': expected image records, found bare images",
+                        path=path,
+                    )
+                if kind == "image_record" and record_layout != "plain":
+                    faces = find_faces(
+                        file,
+                        table.offset[low:high],
+                        table.length[low:high],
+                        table.key[low:high],
+                        asked=record_layout == "insightface",
+                    )
+        else:
+            kind = payload if payload != "auto" else "image_record"
+        found.append(faces)
+        kinds.append(kind)
+    if len(set(kinds)) > 1:
+        odd = kinds.index("raw")
+        raise FormatError(
+            "this file holds bare images and others hold image records: expected one kind in a "
+            "set; read them apart",
+            path=table.paths[odd],
+        )
+    kept = [
+        slice(low, high) if faces is None else slice(low + faces.first, low + faces.stop)
+        for faces, low, high in zip(found, bounds.tolist(), bounds[1:].tolist(), strict=False)
+    ]
+    if any(found) and len(kept) == 1:
+        table = table.take(kept[0])
+    elif any(found):
+        table = table.take(np.concatenate([np.arange(one.start, one.stop) for one in kept]))
+    return Contents(table, kinds[0], tuple(found))
+
+
+def _payload(file: LocalFile, table: RecordTable, low: int, high: int) -> str:
+    """Say what the payloads of one file are, by records spread over it."""
+    rows = np.unique(np.linspace(low, high - 1, _SAMPLED).astype(np.int64))
+    seen: dict[str, list[int]] = {}
+    for row in rows.tolist():
+        at: Glance = glance(file, int(table.offset[row]), int(table.length[row]))
+        if at.kind == "image":
+            return "image_record"
+        seen.setdefault(at.kind, []).append(row)
+    if "raw" in seen and "json" not in seen and len(seen["raw"]) > len(rows) // 2:
+        return "raw"
+    for kind, sentence in (("protobuf", _PROTOBUF), ("json", _MANIFEST)):
+        if kind in seen and set(seen) <= {kind, "raw", "damaged"}:
+            row = seen[kind][0]
+            raise FormatError(
+                sentence, path=file.path, key=int(table.key[row]), offset=int(table.offset[row])
+            )
+    return "image_record"

@@ -1,0 +1,80 @@
+"""Indexes made in memory, where a file has none of its own that can be used."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+
+from gpuio.errors import FormatError, GpuioWarning, StorageError
+from gpuio.recordio.index import RecordTable, open_table
+
+__all__ = ["reindexed"]
+
+
+def reindexed(
+    paths: Sequence[str], idx_paths: Sequence[str] = (), *, past_damage: bool = False
+) -> RecordTable:
+    """Find every record of a set of files as by an index, one made by a scan where there is none.
+
+    Parameters
+    ----------
+    paths : sequence of str         .rec files
+    idx_paths : sequence of str     one index a file, or none at all. One that is missing or does
+                                    not belong to its file is passed over with a warning
+    past_damage : bool              as `open_table` has it
+
+    Returns
+    -------
+    RecordTable                     `indexed` is true; a scanned file's keys are 0, 1, 2, ...
+
+    Raises
+    ------
+    StorageError, FormatError       as `open_table`; the indexes alone are no reason
+    """
+    if len(idx_paths) not in (0, len(paths)):
+        return open_table(paths, idx_paths, past_damage=past_damage)  # which says what is wrong
+    if not idx_paths:
+        return attrs.evolve(open_table(paths, past_damage=past_damage), indexed=True)
+    pairs = zip(paths, idx_paths, strict=True)
+    return _joined([_one(*pair, past_damage=past_damage) for pair in pairs])
+
+
+def _one(path: str, idx_path: str, *, past_damage: bool) -> RecordTable:
+    """Use a file's index; where that fails, scan the file."""
+    try:
+        return open_table([path], [idx_path], past_damage=past_damage)
+    except (FormatError, StorageError) as error:
+        made = open_table(
+            [path], past_damage=past_damage
+        )  # raises where the record file is what is damaged
+        warnings.warn(
+            GpuioWarning(
+                f"{idx_path} is not used ({error.message}): reindex=True, so {path} was scanned, "
+                f"keys are 0 to {len(made) - 1}; `gpuio rec2idx` makes a new index"
+            ),
+            stacklevel=4,
+        )
+        return made
+
+
+def _joined(tables: list[RecordTable]) -> RecordTable:
+    """Return one table of several, each of one file."""
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([getattr(table, name) for table in tables])
+
+    counts = [len(table) for table in tables]
+    return attrs.evolve(
+        tables[0],
+        paths=tuple(table.paths[0] for table in tables),
+        sizes=column("sizes"),
+        file=np.repeat(np.arange(len(tables), dtype=np.int32), counts),
+        offset=column("offset"),
+        length=column("length"),
+        key=column("key"),
+        indexed=True,
+        skipped=tuple(one for table in tables for one in table.skipped),
+    )

@@ -1,0 +1,103 @@
+"""extract: write the images of a record file into files, as they are stored, and a list of them.
+
+Invariant: no file is overwritten, and the list, which comes last, names only files that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import sys
+from pathlib import Path
+
+from gpuio.errors import GpuioError, StorageError
+from gpuio.recordio.lists import ListItem, write_list
+from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
+from gpuio.tools.progress import progress
+
+__all__ = ["add_arguments", "run"]
+
+_SUFFIX = {"jpeg": ".jpg", "tiff": ".tif", "pnm": ".ppm"}
+_MAX_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_file_arguments(parser)
+    parser.add_argument("folder", help="the folder to write to; made if it is not there")
+    parser.add_argument(
+        "--by-label", action="store_true", help="a sub-folder for each record's first label"
+    )
+    parser.add_argument(
+        "--progress", default="auto", choices=["auto", "plain", "none"], help="progress display"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write FOLDER/KEY.EXT for each image, and FOLDER/NAME.lst, in the order of the file.
+
+    Of InsightFace's files the images alone are written. ``gpuio im2rec --pass-through`` (with
+    --pack-label where there are several labels) makes a record file of them again.
+
+    Returns
+    -------
+    int         0 all done, 1 some records are no images (each is named), or the file is damaged,
+                3 a file could not be read or written
+    """
+    folder, items, problems = Path(args.folder), [], []
+    list_path = folder / f"{Path(args.record).stem}.lst"
+    seen: collections.Counter[int] = collections.Counter()
+    try:
+        contents = open_contents(args, "auto")
+        if list_path.exists():
+            raise StorageError(
+                "the list is there already: choose another folder", path=str(list_path)
+            )
+        total = len(contents.table)
+        with progress(f"extracting {Path(args.record).name}", args.progress) as advance:
+            for number, entry in enumerate(entries(contents), 1):
+                advance(number, total)
+                if entry.info is None:
+                    reason = "no image" if entry.error is None else entry.error.message
+                    problems.append(f"key {entry.key} at byte {entry.offset}: {reason}")
+                    continue
+                name = _name(entry, seen[entry.key], by_label=args.by_label)
+                seen[entry.key] += 1
+                _write(folder / name, entry)
+                labels = tuple(entry.labels.tolist()) or (0.0,)
+                items.append(ListItem(entry.key, str(name), labels))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_list(list_path, items)
+    except GpuioError as error:
+        print(f"extract: {error}", file=sys.stderr)
+        return 3 if isinstance(error, StorageError) else 1
+    print(f"{len(items)} images in {folder}, listed in {list_path.name}", file=sys.stderr)
+    for problem in problems[:_MAX_SHOWN]:
+        print(f"  left out: {problem}", file=sys.stderr)
+    if len(problems) > _MAX_SHOWN:
+        print(f"  and {len(problems) - _MAX_SHOWN} more", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _name(entry: Entry, repeat: int, *, by_label: bool) -> Path:
+    """Return an image's path in the folder."""
+    assert entry.info is not None
+    suffix = _SUFFIX.get(entry.info.format, f".{entry.info.format}")
+    name = f"{entry.key:08d}" + (f"_{repeat}" if repeat else "") + suffix
+    label = f"{entry.labels[0]:g}" if len(entry.labels) else "0"
+    return Path(label) / name if by_label else Path(name)
+
+
+def _write(path: Path, entry: Entry) -> None:
+    """Write an image into a new file.
+
+    Raises
+    ------
+    StorageError        it cannot be written, or is there already
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(entry.blob)
+    except OSError as error:
+        raise StorageError(f"cannot write: {error.strerror}", path=str(path)) from error

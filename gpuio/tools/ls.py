@@ -1,0 +1,81 @@
+"""ls: list the records of a file, a line each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import numpy as np
+
+from gpuio.errors import GpuioError, StorageError
+from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
+
+__all__ = ["add_arguments", "run"]
+
+_LABELS = 8  # shown in a line of text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_file_arguments(parser)
+    parser.add_argument("--first", type=int, default=0, help="the first record listed, from 0")
+    parser.add_argument("--count", type=int, help="records to list; all if not given")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each record")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print key, offset, framed bytes, id, format, size and labels of each record.
+
+    Returns
+    -------
+    int         0 all are images, or records that a layout has without one, 1 some are not, or the
+                file is damaged, 3 the file could not be read
+    """
+    bad = 0
+    try:
+        contents = open_contents(args)
+        last = len(contents.table) if args.count is None else args.first + args.count
+        rows = np.arange(args.first, min(last, len(contents.table)))
+        if not args.json:
+            print("key\toffset\tbytes\tid\tformat\tsize\tlabels")
+        for entry in entries(contents, rows):
+            bad += entry.error is not None
+            print(json.dumps(_facts(entry)) if args.json else _line(entry))
+        sys.stdout.flush()
+    except GpuioError as error:
+        print(f"ls: {error}", file=sys.stderr)
+        return 3 if isinstance(error, StorageError) else 1
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stdout = None
+    return 1 if bad else 0
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    """Return a record's facts as JSON types; NaN and inf, which JSON lacks, as text."""
+    info = entry.info
+    return {
+        "key": entry.key,
+        "offset": entry.offset,
+        "bytes": entry.length,
+        "id": entry.identity,
+        "format": None if info is None else info.format,
+        "height": None if info is None else info.height,
+        "width": None if info is None else info.width,
+        "image_bytes": len(entry.blob),
+        "labels": [label if np.isfinite(label) else str(label) for label in entry.labels.tolist()],
+        "error": None if entry.error is None else entry.error.message,
+    }
+
+
+def _line(entry: Entry) -> str:
+    """Return a record's line; width before height, as sizes are spoken of."""
+    info = entry.info
+    what = ("-", "-") if info is None else (info.format, f"{info.width}x{info.height}")
+    labels = " ".join(f"{label:g}" for label in entry.labels[:_LABELS])
+    if len(entry.labels) > _LABELS:
+        labels += f" ... ({len(entry.labels)})"
+    fields = (entry.key, entry.offset, entry.length, entry.identity, *what, labels)
+    line = "\t".join(map(str, fields))
+    return line if entry.error is None else f"{line}\t! {entry.error.message}"

@@ -1,0 +1,90 @@
+"""The quality a JPEG was saved with, told from its quantisation table."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.decode.imageinfo import BARE_MARKERS
+
+__all__ = ["jpeg_quality"]
+
+# the luminance table of the JPEG standard (Annex K, table K.1), rows of the block
+_STANDARD = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
+_ZIGZAG = sorted(
+    ((y, x) for y in range(8) for x in range(8)),
+    key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]),
+)
+
+
+def _tables() -> npt.NDArray[np.int64]:
+    """Return the table of every quality, 1 to 100, as libjpeg scales it: int64[100, 64], zigzag."""
+    quality = np.arange(1, 101)
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    flat = np.array([_STANDARD[at] for at in _ZIGZAG])
+    made: npt.NDArray[np.int64] = np.clip((flat * scale[:, None] + 50) // 100, 1, 255)
+    return made
+
+
+def jpeg_quality(blob: bytes | memoryview) -> tuple[int, bool] | None:
+    """Return the quality of a JPEG by libjpeg's scale.
+
+    Parameters
+    ----------
+    blob : bytes-like           the encoded image
+
+    Returns
+    -------
+    quality : int               1 to 100; the nearest one where another program's table was used
+    exact : bool                whether the table is libjpeg's
+    None                        there is no luminance table before the image's data
+    """
+    table = _luminance(bytes(blob[:65536]))
+    if table is None:
+        return None
+    distance = np.abs(_tables() - table).sum(1)
+    best = 100 - int(np.argmin(distance[::-1]))  # the highest of equals
+    return best, bool(distance[best - 1] == 0)
+
+
+def _luminance(head: bytes) -> npt.NDArray[np.int64] | None:
+    """Return quantisation table 0, int64[64], zigzag; None if none is found."""
+    at = 2
+    while at + 4 <= len(head):
+        marker = head[at + 1]
+        if head[at] != 0xFF or marker == 0xFF or marker in BARE_MARKERS:
+            at += 2 if head[at] == 0xFF and marker in BARE_MARKERS else 1
+            continue
+        if marker == 0xDA:
+            return None
+        length = int.from_bytes(head[at + 2 : at + 4], "big")
+        if marker == 0xDB:
+            found = _first_of(head[at + 4 : at + 2 + length])
+            if found is not None:
+                return found
+        at += 2 + max(length, 2)
+    return None
+
+
+def _first_of(segment: bytes) -> npt.NDArray[np.int64] | None:
+    """Return table 0 of a segment of tables."""
+    at = 0
+    while at < len(segment):
+        wide, number = segment[at] >> 4, segment[at] & 15
+        size = 128 if wide else 64
+        values = np.frombuffer(segment[at + 1 : at + 1 + size], ">u2" if wide else np.uint8)
+        if number == 0 and len(values) == 64:
+            return values.astype(np.int64)
+        at += 1 + size
+    return None

@@ -1,0 +1,69 @@
+"""Make small record files in InsightFace's layout, and records of SageMaker's formats."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from making import flat
+
+from gpuio import recordio
+from gpuio.recordio.index import write_index
+
+
+def write_payloads(folder, payloads, name="data", keys=None):
+    """Write payloads as they are into folder/name.rec and .idx; return both paths as text."""
+    rec, idx = str(Path(folder) / f"{name}.rec"), str(Path(folder) / f"{name}.idx")
+    writer = recordio.MXIndexedRecordIO(idx, rec, "w")
+    for number, payload in enumerate(payloads):
+        writer.write_idx(number if keys is None else keys[number], payload)
+    writer.close()
+    return rec, idx
+
+
+def record(label, blob=b"", identity=0):
+    """One image record."""
+    return recordio.pack(recordio.IRHeader(0, label, identity, 0), blob)
+
+
+def face_payloads(counts=(4, 5, 3), *, plain_count=False, array=False, shift=lambda key: key):
+    """The payloads of a set whose identity k has counts[k] images of value 10 k + its place.
+
+    plain_count: the header states the number of identities, not the key behind the last.
+    array: images have an array of two labels. shift: what float32 makes of a key.
+    """
+    images, ranges, key = [], [], 1
+    for person, count in enumerate(counts):
+        for place in range(count):
+            label = [float(person), 7.0] if array else float(person)
+            images.append(record(label, flat(10 * person + place), key + place))
+        ranges.append(record([shift(key), shift(key + count)]))
+        key += count
+    second = len(counts) if plain_count else shift(key) + len(counts)
+    return [record([shift(key), second]), *images, *ranges]
+
+
+def write_faces(folder, counts=(4, 5, 3), *, name="train", **how):
+    """Write such a set; return the paths of its .rec and .idx."""
+    return write_payloads(folder, face_payloads(counts, **how), name)
+
+
+def keep_lines(idx, keep):
+    """Keep only some lines of an index, given by number."""
+    lines = Path(idx).read_text().splitlines()
+    write_index(idx, *zip(*(lines[number].split("\t") for number in keep), strict=True))
+
+
+def sagemaker(values, label):
+    """One record of SageMaker's RecordIO-protobuf: a tensor named values, and a label."""
+
+    def field(number, inside):
+        assert len(inside) < 1 << 14
+        size = len(inside)
+        length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
+        return bytes([number << 3 | 2]) + length + inside
+
+    def entry(floats):
+        tensor = field(1, struct.pack(f"<{len(floats)}f", *floats))  # packed float32
+        return field(1, b"values") + field(2, field(2, tensor))
+
+    return field(1, entry(np.asarray(values, np.float32))) + field(2, entry([label]))

@@ -1,0 +1,131 @@
+"""What a set of files holds is recognised, stated when asked for, and wrong guesses refused."""
+
+import numpy as np
+import pytest
+from faceset import face_payloads, record, sagemaker, write_faces, write_payloads
+from making import flat, jpeg, photo, write_rec
+
+from gpuio.errors import FormatError, OptionError
+from gpuio.recordio.index import open_table
+from gpuio.recordio.layouts import recognise
+from gpuio.storage.local import LocalFile
+
+BARE = [jpeg(photo(20 + i, 30)) for i in range(9)]
+
+
+def contents(*paths, index=True, **how):
+    table = open_table([rec for rec, _ in paths], [idx for _, idx in paths] if index else [])
+    return recognise(table, **how)
+
+
+def test_a_plain_files_table_is_not_touched(tmp_path):
+    paths = write_rec(tmp_path, [flat(i) for i in range(5)])
+    table = open_table([paths[0]])
+    made = recognise(table)
+    assert made.table is table
+    assert (made.payload, made.faces, made.insightface) == ("image_record", (None,), False)
+    assert (made.described(), made.identities(), made.num_classes()) == ([], None, None)
+
+
+def test_a_plain_file_costs_one_look(tmp_path, monkeypatch):
+    table = open_table([write_rec(tmp_path, [flat(i % 256) for i in range(500)])[0]])
+    reads = []
+    real = LocalFile.read
+    monkeypatch.setattr(LocalFile, "read", lambda *args: reads.append(args) or real(*args))
+    recognise(table)
+    assert len(reads) <= 3  # of the payload, of the image's first bytes, of the first record
+
+
+def test_insightface_keeps_the_images_alone(tmp_path):
+    paths = write_faces(tmp_path)
+    made = contents(paths)
+    assert made.table.key.tolist() == list(range(1, 13))
+    assert made.insightface
+    assert made.identities() == {0: (1, 5), 1: (5, 10), 2: (10, 13)}
+    assert "12 images" in made.described()[0]
+    assert "3 identity records" in made.described()[0]
+    assert len(contents(paths, record_layout="plain").table) == 16
+
+
+def test_classes_are_those_of_property_then_of_the_identities(tmp_path):
+    paths = write_faces(tmp_path)
+    assert contents(paths).num_classes() == 3
+    for text, expected in (("93431,112,112\n", 93431), ("many\n", 3), ("1,2", 3), ("\xff", 3)):
+        (tmp_path / "property").write_text(text, encoding="latin-1")
+        assert contents(paths).num_classes() == expected
+    (tmp_path / "property").unlink()
+    tailless = write_payloads(tmp_path, face_payloads()[:13])
+    assert contents(tailless).num_classes() is None
+
+
+def test_files_are_asked_one_by_one(tmp_path):
+    faces, plain = write_faces(tmp_path), write_rec(tmp_path, [flat(i) for i in range(4)])
+    made = contents(plain, faces)
+    assert made.table.key.tolist() == [*range(4), *range(1, 13)]
+    assert made.table.file.tolist() == [0] * 4 + [1] * 12
+    assert not made.insightface
+    assert made.identities() == {0: (1, 5), 1: (5, 10), 2: (10, 13)}
+    both = contents(faces, write_faces(tmp_path, (2, 2), name="more"))
+    assert len(both.table) == 16
+    for ask in (both.identities, both.num_classes):
+        with pytest.raises(OptionError, match="2 of the files are InsightFace"):
+            ask()
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_bare_images_are_recognised(tmp_path, index):
+    made = contents(write_payloads(tmp_path, BARE, keys=range(100, 109)), index=index)
+    assert made.payload == "raw"
+    assert made.ids().tolist() == list(range(100, 109) if index else range(9))
+    assert "bare images" in made.described()[0]
+
+
+def test_places_go_on_from_file_to_file(tmp_path):
+    paths = [write_payloads(tmp_path, BARE[:2], name) for name in "ab"]
+    assert contents(*paths, index=False).ids().tolist() == [0, 1, 2, 3]
+
+
+def test_a_stated_payload_is_not_questioned(tmp_path):
+    paths = write_payloads(tmp_path, BARE)
+    assert contents(paths, payload="image_record").payload == "image_record"
+    odd = write_payloads(tmp_path, [sagemaker([1, 2], 0)] * 3)
+    assert contents(odd, payload="raw").payload == "raw"
+    assert contents(odd, payload="image_record", record_layout="plain").faces == (None,)
+
+
+@pytest.mark.parametrize(
+    ("payloads", "says"),
+    [
+        ([sagemaker(np.arange(30), 1)] * 5, "SageMaker's RecordIO-protobuf"),
+        ([BARE[0], b'{"label": 1}'] * 5, "augmented manifest"),
+        ([b'{"label": 1}'] * 3, "augmented manifest"),
+    ],
+)
+def test_other_formats_in_the_same_framing_are_named(tmp_path, payloads, says):
+    with pytest.raises(FormatError, match=says) as raised:
+        contents(write_payloads(tmp_path, payloads))
+    assert raised.value.offset is not None
+    assert "expected" in str(raised.value).lower()
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [record(1.0, flat(1)), *BARE],  # one image record is enough
+        [record(1.0, b"nobody's format")] * 4,
+        [b"{}", record(1.0, flat(1))],
+        [b"garbage", b"rubbish"],
+        [BARE[0], *[b"garbage"] * 5],
+        [sagemaker([1, 2], 0), b"garbage"],
+    ],
+)
+def test_in_doubt_records_are_image_records(tmp_path, payloads):
+    assert contents(write_payloads(tmp_path, payloads)).payload == "image_record"
+
+
+def test_bare_images_and_image_records_do_not_mix(tmp_path):
+    bare = write_payloads(tmp_path, BARE, "bare")
+    with pytest.raises(FormatError, match="bare images and others"):
+        contents(write_rec(tmp_path, [flat(1)]), bare)
+    with pytest.raises(FormatError, match="record_layout='insightface'"):
+        contents(write_rec(tmp_path, [flat(1)]), record_layout="insightface")
