@@ -7,7 +7,7 @@ TORCH  ?= torch
 CASES  ?= 100000
 HOURS  ?= 0
 
-.PHONY: demo test lint check parity frameworks bench fuzz clean
+.PHONY: demo test lint check parity frameworks bench fuzz soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,14 @@ bench: $(VENV)/.ready
 # Damaged record files, read in every way: CASES of them, or as many as HOURS take.
 fuzz: $(VENV)/.ready
 	$(BIN)/python tests/fuzz/framing.py --cases $(CASES) --hours $(HOURS)
+
+# What is too long for every day: hours of mutants are FUZZ_HOURS=n.
+FUZZ_HOURS ?= 0.5
+soak: $(VENV)/.ready
+	$(BIN)/python bench/run.py --only soak $(if $(IMAGES),--images "$(IMAGES)",)
+	$(BIN)/python tests/fuzz/images.py --hours $(FUZZ_HOURS)
+	$(BIN)/python tests/fuzz/framing.py --hours $(FUZZ_HOURS)
+	GPUIO_LONG=1 $(BIN)/python -m pytest tests/tools/test_im2rec.py
 
 clean:
 	rm -rf $(VENV) .venv-mxnet .venv-frameworks build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,7 +1,8 @@
-"""Does memory grow over many epochs, and is everything given back at the end?
+"""Does memory grow over many epochs and iterators, and is everything given back at the end?
 
-Thirty epochs in one process: resident memory after each; then the threads and files that are left
-after close(), after dropping the iterator, and after a damaged record's error.
+Fifty epochs in one process, resident memory after each; a thousand iterators made, asked for a
+batch and closed, resident memory after every twentieth. Then the threads and files that are left
+after close(), after dropping the iterator, after a damaged record's error, and after the thousand.
 """  # noqa: D400 -- a question ends as one
 
 from __future__ import annotations
@@ -51,6 +52,25 @@ def run_epochs(options: dict[str, Any], epochs: int) -> list[float]:
     return grown
 
 
+def run_cycles(options: dict[str, Any], cycles: int) -> list[float]:
+    """Make iterators one after the other; return the resident memory after every twentieth."""
+    import gpuio as mx
+
+    grown = []
+    for number in range(cycles):
+        with mx.io.ImageRecordIter(**options) as it:
+            it.next()
+        if number % 20 == 19:
+            grown.append(resident_mib())
+    return grown
+
+
+def slope(grown: list[float]) -> float:
+    """Return MiB a step over a row of measurements, the first ones left out if there are many."""
+    settled = grown[_SETTLED:] if len(grown) > 2 * _SETTLED else grown
+    return float(np.polyfit(range(len(settled)), settled, 1)[0]) if len(settled) > 1 else 0.0
+
+
 def drop(options: dict[str, Any]) -> None:
     """Take one batch of an iterator and let go of it without close()."""
     import gpuio as mx
@@ -80,10 +100,10 @@ def fail(options: dict[str, Any], folder: str) -> None:
 def main() -> None:
     """Measure and write."""
     args = parser(__doc__).parse_args()
-    epochs, count, batch = (3, 24, 8) if args.toy else (30, 200, 50)
+    epochs, cycles, count, batch = (3, 40, 24, 8) if args.toy else (50, 1000, 200, 50)
     with packed(args.images, count) as data, tempfile.TemporaryDirectory() as folder:
         options = main_job(args.threads, batch)
-        told = {**options, "epochs": epochs, "data": data.about}
+        told = {**options, "epochs": epochs, "cycles": cycles, "data": data.about}
         options |= {"path_imgrec": data.rec, "path_imgidx": data.idx, "ctx": "cpu"}
         run_epochs(options, 1)  # libraries are loaded, their pools of threads made
         left = {"before": held()}
@@ -93,11 +113,13 @@ def main() -> None:
         left["after dropping it"] = held()
         fail(options, folder)
         left["after an error"] = held()
-    settled = grown[_SETTLED:] if len(grown) > 2 * _SETTLED else grown
-    slope = float(np.polyfit(range(len(settled)), settled, 1)[0]) if len(settled) > 1 else 0.0
+        cycled = run_cycles(options | {"batch_size": min(batch, 8)}, cycles)
+        left["after the cycles"] = held()
     results = {
         "resident_mib": grown,
-        "mib_an_epoch_once_settled": round(slope, 4),
+        "mib_an_epoch_once_settled": round(slope(grown), 4),
+        "resident_mib_of_cycles": cycled,
+        "mib_a_cycle_once_settled": round(slope(cycled) / 20, 4),
         "left": left,
         "leaks": [when for when, found in left.items() if found != left["before"]],
     }

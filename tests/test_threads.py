@@ -1,7 +1,9 @@
 """Threads start late, stop early, and never keep a process alive."""
 
 import gc
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -167,3 +169,90 @@ def test_eight_threads_share_one_iterator_and_lose_no_record(tmp_path):
         worker.join(60)
     it.close()
     assert sorted(labels) == list(range(96))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("read", [0, 1, 3])
+def test_a_forked_child_goes_on_where_its_parent_stood_and_so_does_the_parent(paths, read):
+    """The child has no threads and starts its own; the file is read by position, not by offset."""
+    done = script(
+        paths,
+        f"it = reader()\nfor _ in range({read}): next(it)\n"
+        "pid = os.fork()\n"
+        "rest = [[int(x) for x in b.label[0]] for b in it]\n"
+        "it.reset()\n"
+        "again = [int(x) for b in it for x in b.label[0]]\n"
+        "it.close()\n"
+        "if pid == 0:\n"
+        "    print(rest, again == list(range(12)), threading.active_count(), flush=True)\n"
+        "    os._exit(0)\n"
+        "_, status = os.waitpid(pid, 0)\n"
+        "print(rest, again == list(range(12)), status)\n",
+    )
+    left = [[n, n + 1, n + 2] for n in range(3 * read, 12, 3)]
+    assert done.stdout == f"{left} True 1\n{left} True 0\n", done.stderr
+
+
+def test_four_forked_workers_read_their_own_parts_at_once(paths):
+    done = script(
+        paths,
+        "whole = reader()\nnext(whole)\nchildren = []\n"
+        "for part in range(4):\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        f"        with reader(path_imgidx={paths[1]!r}, num_parts=4, part_index=part) as it:\n"
+        "            seen = [int(x) for _ in range(5) for b in (it.reset() or it) "
+        "for x in b.label[0]]\n"
+        "        own = list(range(3 * part, 3 * part + 3))\n"
+        "        rest = [int(x) for b in whole for x in b.label[0]]\n"
+        "        os._exit(0 if seen == 5 * own and rest == list(range(3, 12)) else 1)\n"
+        "    children.append(pid)\n"
+        "print([os.waitpid(pid, 0)[1] for pid in children], len(list(whole)))\n",
+    )
+    assert done.stdout == "[0, 0, 0, 0] 3\n", done.stderr
+
+
+def test_another_process_goes_on_from_options_and_a_state(paths):
+    """What may be sent to a spawned worker: the options and the state, by pickle and as JSON."""
+    with reader(paths, shuffle=True, path_imgidx=paths[1], seed=5) as it:
+        next(it)
+        sent = pickle.dumps((it.options, json.dumps(it.state_dict()))).hex()
+        rest = [[int(x) for x in batch.label[0]] for batch in it]
+    done = script(
+        paths,
+        "import json, pickle\n"
+        f"options, state = pickle.loads(bytes.fromhex({sent!r}))\n"
+        "with mx.io.ImageRecordIter.from_options(options) as it:\n"
+        "    it.load_state_dict(json.loads(state))\n"
+        "    print([[int(x) for x in b.label[0]] for b in it])\n",
+    )
+    assert done.stdout == f"{rest}\n", done.stderr
+
+
+@pytest.mark.parametrize("kind", [MemoryError, KeyError])
+def test_what_a_worker_dies_of_reaches_next_at_once(paths, monkeypatch, kind):
+    begun = []
+
+    def decode(*_):
+        begun.append(time.monotonic())
+        raise kind("no room")
+
+    monkeypatch.setattr("gpuio.backend.cpu.decode", decode)
+    it = reader(paths)
+    with pytest.raises(kind, match="no room"):
+        next(it)
+    assert time.monotonic() - begun[0] < 1
+    assert ours() == []
+    with pytest.raises(kind):
+        next(it)
+    it.close()
+
+
+def test_close_in_the_middle_of_work_takes_less_than_a_second(tmp_path):
+    paths = write_rec(tmp_path, [jpeg(photo(900, 1200, i)) for i in range(24)])
+    it = reader(paths, data_shape=(3, 800, 800), prefetch_buffer=8)
+    next(it)
+    begun = time.monotonic()
+    it.close()
+    assert time.monotonic() - begun < 3  # 0.05 s on an idle machine; CI shares its cores
+    assert ours() == []

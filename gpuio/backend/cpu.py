@@ -94,19 +94,7 @@ class CpuBackend:
                 continue
             row = rows[number : number + 1]
             try:
-                height, width = int(row["src_h"][0]), int(row["src_w"][0])
-                shorter = shorten(blob, needed[number]) if needed[number] else None
-                if shorter is not None:
-                    blob, height = shorter  # noqa: PLW2901
-                    if row["resize_h"][0] == 0:  # the height means nothing else to such a plan
-                        row = row.copy()
-                        row["src_h"] = height
-                image = decode(blob, pixels.channels)
-                if image.shape[:2] != (height, width):
-                    raise DecodeError(
-                        f"header says {width}x{height} pixels, the decoded image has "
-                        f"{image.shape[1]}x{image.shape[0]}"
-                    )
+                image, row = _decoded(blob, row, needed[number], pixels.channels)
                 self._kernels.augment(image, row, normalisation, storage[number], scratch)
             except GpuioError as error:
                 storage[number] = 0
@@ -150,6 +138,40 @@ class CpuBackend:
         self._pool.close()
 
 
+def _decoded(
+    blob: Blob, row: npt.NDArray[np.void], needed: int, channels: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.void]]:
+    """Decode an image as far down as `needed` (0: all of it); return it and the row that fits it.
+
+    Raises
+    ------
+    DecodeError         it cannot be decoded, or has another size than its header said
+    """
+    height, width = int(row["src_h"][0]), int(row["src_w"][0])
+    shorter = shorten(blob, needed) if needed else None
+    if shorter is not None:
+        try:
+            image = _of_size(decode(shorter[0], channels), shorter[1], width)
+        except DecodeError:
+            pass  # damaged, which a decoder that sees the image's end may forgive
+        else:
+            if row["resize_h"][0] == 0:  # the height means nothing else to such a plan
+                row = row.copy()
+                row["src_h"] = shorter[1]
+            return image, row
+    return _of_size(decode(blob, channels), height, width), row
+
+
+def _of_size(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Return an image that has the size its header says; else DecodeError."""
+    if image.shape[:2] != (height, width):
+        raise DecodeError(
+            f"header says {width}x{height} pixels, the decoded image has "
+            f"{image.shape[1]}x{image.shape[0]}"
+        )
+    return image
+
+
 def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
     """Return how many rows of each decoded image its plan reads, from the top; 0 if it may be all.
 
@@ -164,7 +186,7 @@ def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
     halved = (src_h == 2 * resize_h) & (rows["src_w"] == 2 * rows["resize_w"])
     window = fits & (rows["resize_inter"] <= BILINEAR) & ~halved
     scale = src_h / np.maximum(resize_h, 1)
-    reach = np.where(resize_h == 0, stop, np.ceil(stop * scale).astype(np.int32) + 2)
+    reach = np.where(resize_h == 0, stop, np.ceil(stop * scale).astype(np.int64) + 2)
     use = plain & ((resize_h == 0) | window) & (rows["orient"] == 1) & (64 * reach < 63 * src_h)
     needed: list[int] = np.where(use, reach, 0).tolist()
     return needed

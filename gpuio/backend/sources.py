@@ -15,15 +15,16 @@ from gpuio.backend.device import Device
 from gpuio.backend.engines import EnginePool
 from gpuio.backend.protocol import Blob, Fault
 from gpuio.backend.slot import Slot
+from gpuio.decode.ending import Completed, has_end
 from gpuio.decode.engine import Place
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.opencv import decode
+from gpuio.decode.scans import count_scans
 from gpuio.errors import BackendError, DecodeError, GpuioError
 
 __all__ = ["Sources"]
 
 _ALIGN = 512  # bytes: between images in the arena
-_TAIL = 1024  # bytes at a JPEG's end among which its end marker is looked for
 
 
 class Sources:
@@ -111,9 +112,10 @@ class Sources:
             info = probe(blob)
         except DecodeError:
             return False  # OpenCV words the error
-        # what is cut short would fail DALI's whole batch, or pass on hardware, which checks less
-        whole = b"\xff\xd9" in bytes(blob[-_TAIL:])
-        return info.hardware and whole and (info.height, info.width) == tuple(self._sizes[row])
+        # engines differ over what becomes of a JPEG that was cut short: OpenCV's word counts
+        whole = has_end(blob) and not isinstance(blob, Completed)
+        fits = (info.height, info.width) == tuple(self._sizes[row])
+        return info.hardware and fits and whole and count_scans(blob, info) == 1
 
     def _places(self, rows: list[int]) -> dict[int, Place]:
         """Cut the slot's arena into one place for each of these rows."""

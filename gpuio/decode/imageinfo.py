@@ -8,12 +8,12 @@ that claims 100 megapixels costs nothing.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import NamedTuple
 
+from gpuio.decode.headers import foreign_name, read_header
 from gpuio.errors import DecodeError
 
-__all__ = ["BARE_MARKERS", "DEFAULT_MAX_PIXELS", "ImageInfo", "check_size", "probe"]
+__all__ = ["BARE_MARKERS", "DEFAULT_MAX_PIXELS", "ImageInfo", "check_format", "check_size", "probe"]
 
 DEFAULT_MAX_PIXELS = 64_000_000
 
@@ -48,6 +48,8 @@ _PROCESS = {
     0xCE: "hierarchical",
     0xCF: "hierarchical",
 }
+# what libjpeg-turbo decodes to three channels; it converts no colours of lossless images
+_DECODED = ("baseline", "extended", "progressive", "arithmetic", "arithmetic progressive")
 
 
 class ImageInfo(NamedTuple):
@@ -64,6 +66,7 @@ class ImageInfo(NamedTuple):
     subsampling : str       JPEG: "4:4:4", "4:2:0", "gray", ... or "other"; else ""
     hardware : bool         whether a GPU's JPEG engine takes it: baseline, 8 bits, 1 or 3 channels,
                             a common subsampling, one scan as far as the frame header tells
+    frame_at : int          JPEG: byte of the image at which the frame header starts; else 0
     """
 
     format: str
@@ -75,6 +78,7 @@ class ImageInfo(NamedTuple):
     process: str = ""
     subsampling: str = ""
     hardware: bool = False
+    frame_at: int = 0
 
     @property
     def oriented(self) -> tuple[int, int]:
@@ -91,27 +95,40 @@ def probe(blob: _Buffer) -> ImageInfo:
 
     Returns
     -------
-    ImageInfo               `format` is "unknown" when no known signature stands at the start; such
-                            a blob may still be an image that OpenCV reads
+    ImageInfo               `format` is "unknown" when no known signature stands at the start
 
     Raises
     ------
     DecodeError             the signature is known and the header behind it is damaged
     """
-    head = bytes(blob[:16])
-    if head[:2] == b"\xff\xd8":
+    if bytes(blob[:2]) == b"\xff\xd8":
         return _jpeg(blob)
-    for start, reader in _READERS:
-        if head.startswith(start):
-            try:
-                return reader(blob)
-            except (struct.error, IndexError, ValueError) as error:
-                if isinstance(error, DecodeError):
-                    raise
-                raise DecodeError(
-                    f"image header is cut short or damaged ({head[:8].hex()}..., {len(blob)} bytes)"
-                ) from error
-    return ImageInfo("unknown", 0, 0, 0, 0)
+    return ImageInfo(*read_header(blob))
+
+
+def check_format(info: ImageInfo, blob: _Buffer) -> None:
+    """Refuse bytes that are no image of a format this package reads.
+
+    Raises
+    ------
+    DecodeError             naming the format where it is known, and the first bytes; for a JPEG of
+                            12 bits, a lossless or a hierarchical one, naming its kind
+    """
+    if info.format == "jpeg" and (info.bits != 8 or info.process not in _DECODED):
+        raise DecodeError(
+            f"{info.process} JPEG of {info.bits} bits: a kind that is not decoded; expected 8 bits "
+            f"and {', '.join(_DECODED)}"
+        )
+    if info.format != "unknown":
+        return
+    if len(blob) == 0:
+        raise DecodeError("image is empty: the record holds a header and no image bytes")
+    foreign = foreign_name(blob)
+    raise DecodeError(
+        f"not a readable image: {len(blob)} bytes starting {bytes(blob[:8]).hex()}"
+        + (f", a file of format {foreign}, which is not read" if foreign else "")
+        + "; expected JPEG, PNG, WebP, GIF, BMP, TIFF, PNM or JPEG 2000"
+    )
 
 
 def check_size(info: ImageInfo, max_pixels: int) -> None:
@@ -141,7 +158,7 @@ def _jpeg(blob: _Buffer) -> ImageInfo:
             at += 1
             continue
         marker = blob[at + 1]
-        if marker == 0xFF:
+        if marker in (0x00, 0xFF):  # a stuffed byte and a fill byte are no markers, either
             at += 1
             continue
         if marker in BARE_MARKERS:
@@ -185,7 +202,7 @@ def _jpeg_frame(blob: _Buffer, at: int, marker: int, orientation: int) -> ImageI
         and subsampling in _HARDWARE_SUBSAMPLING
     )
     return ImageInfo(
-        "jpeg", height, width, channels, bits, orientation, process, subsampling, hardware
+        "jpeg", height, width, channels, bits, orientation, process, subsampling, hardware, at
     )
 
 
@@ -207,94 +224,3 @@ def _exif_orientation(segment: bytes) -> int:
             (value,) = struct.unpack_from(order + "H", tiff, entry + 8)
             return int(value) if kind == 3 and 1 <= value <= 8 else 1
     return 1
-
-
-def _png(blob: _Buffer) -> ImageInfo:
-    length, kind, width, height, bits, color = struct.unpack_from(">I4sIIBB", blob, 8)
-    if kind != b"IHDR" or length != 13:
-        raise DecodeError("PNG does not start with an IHDR chunk of 13 bytes")
-    channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(color, 0)
-    return ImageInfo("png", height, width, channels, bits)
-
-
-def _bmp(blob: _Buffer) -> ImageInfo:
-    (header,) = struct.unpack_from("<I", blob, 14)
-    if header == 12:
-        width, height, _, bits = struct.unpack_from("<HHHH", blob, 18)
-    else:
-        width, height, _, bits = struct.unpack_from("<iiHH", blob, 18)
-    return ImageInfo("bmp", abs(height), width, {32: 4}.get(bits, 3), 8)
-
-
-def _gif(blob: _Buffer) -> ImageInfo:
-    width, height = struct.unpack_from("<HH", blob, 6)
-    return ImageInfo("gif", height, width, 3, 8)
-
-
-def _riff(blob: _Buffer) -> ImageInfo:
-    if bytes(blob[8:12]) != b"WEBP":
-        return ImageInfo("unknown", 0, 0, 0, 0)
-    kind = bytes(blob[12:16])
-    if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", blob, 26)
-        return ImageInfo("webp", height & 0x3FFF, width & 0x3FFF, 3, 8)
-    if kind == b"VP8L":
-        (packed,) = struct.unpack_from("<I", blob, 21)
-        alpha = (packed >> 28) & 1
-        return ImageInfo("webp", ((packed >> 14) & 0x3FFF) + 1, (packed & 0x3FFF) + 1, 3 + alpha, 8)
-    flags = blob[20]
-    width = int.from_bytes(blob[24:27], "little") + 1
-    height = int.from_bytes(blob[27:30], "little") + 1
-    return ImageInfo("webp", height, width, 4 if flags & 0x10 else 3, 8)
-
-
-def _tiff(blob: _Buffer) -> ImageInfo:
-    order = "<" if bytes(blob[:2]) == b"II" else ">"
-    (first,) = struct.unpack_from(order + "I", blob, 4)
-    (count,) = struct.unpack_from(order + "H", blob, first)
-    tags: dict[int, int] = {}
-    for entry in range(first + 2, first + 2 + 12 * count, 12):
-        tag, kind, number = struct.unpack_from(order + "HHI", blob, entry)
-        code = {1: "B", 3: "H", 4: "I"}.get(kind)
-        if code is None or tag not in (256, 257, 258, 277):
-            continue
-        inline = number * struct.calcsize(code) <= 4
-        at = entry + 8 if inline else struct.unpack_from(order + "I", blob, entry + 8)[0]
-        tags[tag] = struct.unpack_from(order + code, blob, at)[0]
-    return ImageInfo(
-        "tiff", tags.get(257, 0), tags.get(256, 0), min(tags.get(277, 1), 4), tags.get(258, 8)
-    )
-
-
-def _pnm(blob: _Buffer) -> ImageInfo:
-    """Read the numbers of a PBM, PGM or PPM header; comments run from # to the end of a line."""
-    head = bytes(blob[:512])
-    kind = head[1:2]
-    if not kind.isdigit() or not b"1" <= kind <= b"6":
-        return ImageInfo("unknown", 0, 0, 0, 0)
-    text = b"\n".join(line.split(b"#")[0] for line in head[2:].split(b"\n"))
-    width, height = (int(word) for word in text.split()[:2])
-    return ImageInfo("pnm", height, width, 3 if kind in b"36" else 1, 8)
-
-
-def _jp2(blob: _Buffer) -> ImageInfo:
-    """Find the image header box, or read a bare codestream's SIZ segment."""
-    at = bytes(blob[:512]).find(b"ihdr")
-    if at >= 0:
-        height, width, channels, depth = struct.unpack_from(">IIHB", blob, at + 4)
-        return ImageInfo("jp2", height, width, min(channels, 4), (depth & 0x7F) + 1)
-    x1, y1, x0, y0 = struct.unpack_from(">IIII", blob, 8)
-    return ImageInfo("jp2", y1 - y0, x1 - x0, 3, 8)
-
-
-_READERS: tuple[tuple[bytes, Callable[[_Buffer], ImageInfo]], ...] = (
-    (b"\x89PNG\r\n\x1a\n", _png),
-    (b"BM", _bmp),
-    (b"GIF8", _gif),
-    (b"RIFF", _riff),
-    (b"II*\0", _tiff),
-    (b"MM\0*", _tiff),
-    (b"P", _pnm),
-    (b"\0\0\0\x0cjP  ", _jp2),
-    (b"\xff\x4f\xff\x51", _jp2),
-)

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.decode.ending import has_end
+from gpuio.decode.imageinfo import probe
 from gpuio.errors import DecodeError
 
 __all__ = ["decode"]
 
 # cv2's IMREAD codes: grayscale 0, color 1, ignore orientation 128, unchanged -1
 _FLAGS = {1: 0 | 128, 3: 1 | 128, 4: -1}
+_NO_MEMORY = -4  # cv2.Error.STS_NO_MEM
 
 
 def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
@@ -35,6 +38,7 @@ def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
     ------
     DecodeError     the bytes are no image OpenCV reads, are cut short, or, for 4 channels, hold
                     another number of them
+    MemoryError     OpenCV found no room for the pixels; no fault of the image
     """
     import cv2
 
@@ -44,12 +48,11 @@ def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
     try:
         pixels: Any = cv2.imdecode(encoded, _FLAGS[channels])
     except cv2.error as error:
+        if error.code == _NO_MEMORY:
+            raise MemoryError(f"OpenCV has no memory for an image's pixels: {error}") from error
         raise DecodeError(f"OpenCV refused the image of {encoded.size} bytes: {error}") from error
     if pixels is None:
-        raise DecodeError(
-            f"not a readable image: {encoded.size} bytes starting {encoded[:8].tobytes().hex()}, "
-            "unknown to OpenCV, damaged or cut short"
-        )
+        raise DecodeError(_refusal(blob))
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:
@@ -60,3 +63,17 @@ def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
             f"{channels} of uint8"
         )
     return np.ascontiguousarray(pixels)
+
+
+def _refusal(blob: bytes | memoryview) -> str:
+    """Say what OpenCV did not decode."""
+    start = f"not a readable image: {len(blob)} bytes starting {bytes(blob[:8]).hex()}"
+    info = probe(blob)
+    if info.format == "unknown":
+        return f"{start}, unknown to OpenCV, damaged or cut short"
+    if info.format != "jpeg":
+        return f"{start}, {info.format.upper()}: damaged, cut short or of a kind OpenCV lacks"
+    kind = f"{start}, {info.process} JPEG of {info.bits} bits"
+    if has_end(blob):
+        return f"{kind}: damaged, or of a kind OpenCV lacks"
+    return f"{kind}: cut short, it has no end marker; truncated='accept' takes what is there"

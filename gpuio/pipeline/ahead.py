@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import GeneratorType
 from typing import Any, Generic, Self, TypeVar
 
-from gpuio.errors import ClosedError, OptionError
+from gpuio.errors import BackendError, ClosedError, OptionError
 
 __all__ = ["Ahead"]
 
@@ -51,6 +51,7 @@ class Ahead(Iterator[R], Generic[T, R]):
     Raises
     ------
     OptionError                 at construction: depth or workers below 1
+    BackendError                at construction: the system starts no more threads
     ClosedError                 from ``next()`` after `close()`, or when closed while waiting
     Exception                   from ``next()``: what `fn` or `items` raised, at its place in the
                                 order and with its own traceback; the sequence ends there
@@ -151,7 +152,7 @@ class _Machine:
             for number in range(workers):
                 thread = _Worker(target=self._work, name=f"{name}-{number}", daemon=False)
                 self._threads.append(thread)
-                thread.start()
+                _start(thread)
         except BaseException:
             self.close()
             raise
@@ -272,6 +273,17 @@ class _Machine:
             _open.discard(self)
         else:
             self.close()
+
+
+def _start(thread: threading.Thread) -> None:
+    """Start a thread, or say that the system has no more."""
+    try:
+        thread.start()
+    except RuntimeError as error:  # what Python makes of the system's refusal
+        raise BackendError(
+            f"no thread can be started beside {threading.active_count()} others: {error}; use "
+            "fewer preprocess_threads, or raise the limits of this process (ulimit -u, memory)"
+        ) from error
 
 
 def _not_the_end(error: StopIteration) -> RuntimeError:

@@ -10,6 +10,8 @@ never what.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Fault, Output
+from gpuio.decode.ending import Completed
 from gpuio.errors import GpuioError
 from gpuio.pipeline.ahead import Ahead
 from gpuio.pipeline.policy import Policy
@@ -58,6 +61,7 @@ class Made:
     faults : list of Fault                      rows that could not be made, zero-filled
     mix : Mix or None                           how rows were mixed
     mixed : bool                                whether mix and soft labels are done
+    cut_short : int                             JPEGs without their end that were accepted
     """
 
     place: Place
@@ -70,18 +74,17 @@ class Made:
     faults: list[Fault]
     mix: Mix | None = None
     mixed: bool = False
+    cut_short: int = 0
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def move_up(self, keep: npt.NDArray[np.int64]) -> None:
         """Move the rows `keep` (ascending) to the front and zero the rest."""
-        for row, source in enumerate(keep.tolist()):
-            if row != source:  # one row at a time: a copy of the batch would be as dear as a tenth
-                self.data[row] = self.data[source]
-        for array in (self.label, self.index, self.plan):
-            array[: len(keep)] = array[keep]
         for array in (self.data, self.label, self.index, self.plan):
+            for row, source in enumerate(keep.tolist()):
+                if row != source:  # row by row: a gather copies the batch, a tenth of its work
+                    array[row] = array[source]
             array[len(keep) :] = np.zeros((), array.dtype) if array is self.plan else 0
 
 
@@ -147,7 +150,7 @@ class Pipeline:
         ------
         GpuioError          what happened while the batch was read or made; asking again tries again
         """
-        if self._stream is not None and self._stream.expected != place:
+        if self._stream is not None and not self._stream.is_at(place):
             self.stop()
         if self._stream is None:
             self._stream = Stream(self, place)
@@ -286,9 +289,7 @@ class Pipeline:
         """Give a fault its row in the batch and its record's place in the file."""
         row = share.first + fault.row
         where = self.reader.place(int(share.loaded.order.position[row]))
-        placed = fault.error.at(**where)  # type: ignore[arg-type]
-        fault.error.__traceback__ = None  # its frames hold it, and the batch: see `Policy`
-        return Fault(row, placed)
+        return fault.at(row, where)
 
 
 class Stream:
@@ -297,28 +298,46 @@ class Stream:
     expected: Place | None
 
     def __init__(self, pipeline: Pipeline, place: Place) -> None:
-        self._stats = pipeline.stats
+        self._stats, self._pid = pipeline.stats, os.getpid()
         self._places = pipeline.places(place)
         self.expected = next(self._places)
-        self._loads = Ahead(
-            pipeline.load, pipeline.places(place), depth=_READ_AHEAD, workers=1, name="gpuio-read"
-        )
         shares_a_batch = -(
             -pipeline.order.batch_size
             // pipeline.backend.share(pipeline.order.batch_size, pipeline.threads)
         )
-        self._shares = Ahead(
-            pipeline.make,
-            pipeline.shares(self._loads),
-            depth=shares_a_batch * pipeline.prefetch,
-            workers=pipeline.threads,
-            name="gpuio-make",
-        )
-        self._mixed: Ahead[Made, Made] | None = None
-        if pipeline.mixer is not None:
-            self._mixed = Ahead(
-                pipeline.mix_early, _gathered(self._shares), depth=1, workers=1, name="gpuio-mix"
+        with contextlib.ExitStack() as started:  # all stages or none
+            self._loads = started.enter_context(
+                Ahead(
+                    pipeline.load,
+                    pipeline.places(place),
+                    depth=_READ_AHEAD,
+                    workers=1,
+                    name="gpuio-read",
+                )
             )
+            self._shares = started.enter_context(
+                Ahead(
+                    pipeline.make,
+                    pipeline.shares(self._loads),
+                    depth=shares_a_batch * pipeline.prefetch,
+                    workers=pipeline.threads,
+                    name="gpuio-make",
+                )
+            )
+            self._mixed: Ahead[Made, Made] | None = None
+            if pipeline.mixer is not None:
+                self._mixed = Ahead(
+                    pipeline.mix_early,
+                    _gathered(self._shares),
+                    depth=1,
+                    workers=1,
+                    name="gpuio-mix",
+                )
+            started.pop_all()
+
+    def is_at(self, place: Place) -> bool:
+        """Say whether `next` gives that place; never in a forked child, which has no threads."""
+        return self.expected == place and self._pid == os.getpid()
 
     def next(self) -> Made:
         """Wait for the next batch.
@@ -331,6 +350,7 @@ class Stream:
         made = _gather(self._shares) if self._mixed is None else next(self._mixed)
         self.expected = _next_or_none(self._places)
         self._stats.add(batches=1, images=len(made) - made.pad, wait_s=time.perf_counter() - begun)
+        self._stats.add(cut_short=made.cut_short)
         return made
 
     def close(self) -> None:
@@ -359,6 +379,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> Made:
         pad=loaded.order.pad,
         plan=loaded.plan,
         faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
+        cut_short=sum(isinstance(blob, Completed) for blob in loaded.records.blobs),
     )
 
 

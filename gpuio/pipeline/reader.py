@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from gpuio.backend import Fault
 from gpuio.backend.protocol import Blob
-from gpuio.decode.imageinfo import ImageInfo, check_size, probe
-from gpuio.decode.opencv import decode
-from gpuio.errors import DecodeError, GpuioError
+from gpuio.decode.ending import completed
+from gpuio.decode.imageinfo import check_format, check_size, probe
+from gpuio.decode.scans import check_scans
+from gpuio.errors import GpuioError
 from gpuio.pipeline.labels import RecordLabels
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
@@ -76,9 +77,9 @@ class RecordReader:
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
         self._raw_ids, self._checksums = raw_ids, checksums
-        self._max_pixels = options.max_pixels
-        self._channels = options.data_shape[0]
-        self._upright = options.exif == "apply" and self._channels != 4
+        self._max_pixels, self._max_scans = options.max_pixels, options.max_scans
+        self._accepts_cut = options.truncated == "accept"
+        self._upright = options.exif == "apply" and options.data_shape[0] != 4
 
     def read(self, positions: npt.NDArray[np.int64]) -> Records:
         """Read the records at `positions` of the table; -1 is a row without a record.
@@ -149,20 +150,13 @@ class RecordReader:
             made.index[row] = identity % (1 << 64)  # keys of an index may be negative
             self._labels.take(made.labels[row], 0, None, identity)
         info = probe(blob)
-        if info.format == "unknown":
-            info = self._sized_by_decoding(blob)
+        check_format(info, blob)
         check_size(info, self._max_pixels)
+        check_scans(blob, info, self._max_scans, self._max_pixels)
         orientation = info.orientation if self._upright else 1
-        made.blobs[row] = blob
+        made.blobs[row] = completed(blob) if self._accepts_cut else blob
         made.stored[row] = info.height, info.width
         made.orientation[row] = orientation
         made.heights[row], made.widths[row] = (
             info.oriented if orientation != 1 else (info.height, info.width)
         )
-
-    def _sized_by_decoding(self, blob: Blob) -> ImageInfo:
-        """Decode an image whose header this package does not know, to learn its size."""
-        if len(blob) == 0:
-            raise DecodeError("image is empty: the record holds a header and no image bytes")
-        height, width, channels = decode(blob, self._channels).shape
-        return ImageInfo("unknown", height, width, channels, 8)

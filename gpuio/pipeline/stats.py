@@ -14,6 +14,7 @@ from gpuio.errors import GpuioError
 __all__ = ["Stats"]
 
 _MAX_NAMED_FAULTS = 1000
+_COUNTS = ("batches", "images", "encoded_bytes", "cut_short", "faults")
 
 
 class Stats:
@@ -21,7 +22,7 @@ class Stats:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = {"batches": 0, "images": 0, "encoded_bytes": 0, "faults": 0}
+        self._counts = dict.fromkeys(_COUNTS, 0)
         self._seconds = {"read_s": 0.0, "make_s": 0.0, "wait_s": 0.0}
         self._faults: list[dict[str, Any]] = []
         self._skipped: list[dict[str, Any]] = []

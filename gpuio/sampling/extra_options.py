@@ -75,6 +75,22 @@ class ExtraOptions(FileOptions):
         ours=True,
     )
 
+    truncated: str = option(
+        "raise",
+        convert.choice("raise", "accept"),
+        "What becomes of a JPEG that ends inside its scan data: 'raise' makes it a bad record, "
+        "dealt with as on_error says; 'accept' keeps the part that is there, the rest gray (of a "
+        "progressive one coarse), as MXNet does, and counts it in stats()['cut_short'].",
+        ours=True,
+    )
+    max_scans: int = option(
+        100,
+        convert.positive,
+        "Refuse a JPEG of more scans before it is decoded, and one whose scans, taken together, "
+        "visit more than 16 times max_pixels: a few bytes a scan keep a decoder busy for minutes.",
+        ours=True,
+    )
+
     # the GPU's decoder
     decoder: str = option(
         "auto",

@@ -13,9 +13,10 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.decode.imageinfo import check_size, probe
+from gpuio.decode.imageinfo import check_format, check_size, probe
 from gpuio.decode.opencv import decode
-from gpuio.errors import DecodeError, FormatError, GpuioError
+from gpuio.decode.scans import check_scans
+from gpuio.errors import FormatError, GpuioError
 from gpuio.pipeline.ahead import Ahead
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
@@ -30,6 +31,7 @@ Int64 = npt.NDArray[np.int64]
 
 _AT_ONCE = 64  # records a thread looks at in one go
 _BYTES_AT_ONCE = 8 << 20
+_MAX_SCANS = 100  # as ImageRecordIter's default
 _BEYOND = 1 << 62  # no file is as long
 
 
@@ -240,10 +242,9 @@ def _fault(framed: memoryview, offset: int, depth: Depth, key: int | str | None)
             return None  # InsightFace's header and identity records hold no image
         kind = "image"
         info = probe(blob)
-        if info.format != "unknown":
-            check_size(info, depth.max_pixels)
-        elif not depth.images:
-            raise DecodeError(f"no image signature: {bytes(blob[:8]).hex() or 'no bytes'}")
+        check_format(info, blob)
+        check_size(info, depth.max_pixels)
+        check_scans(blob, info, _MAX_SCANS, depth.max_pixels)
         if depth.images:
             decode(blob, 3)
     except GpuioError as error:

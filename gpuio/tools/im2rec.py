@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gpuio.errors import GpuioError
 from gpuio.storage.atomic import writing
-from gpuio.tools.imagelist import find_images, make_lists
+from gpuio.tools.imagelist import find_images, make_lists, unlistable
 from gpuio.tools.packing import PackOptions, pack_list
 from gpuio.tools.progress import progress
 
@@ -104,7 +104,8 @@ def _misused(args: argparse.Namespace, root: str) -> str:
 
 def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
     """Write list files."""
-    items, classes = find_images(root, args.exts, recursive=args.recursive)
+    found, classes = find_images(root, args.exts, recursive=args.recursive)
+    items = [item for item in found if not unlistable(item.path)]
     for folder, number in classes.items():
         print(folder, number)
     if args.classes:
@@ -122,7 +123,14 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
         print(f"im2rec: no file in {root} ends in {' '.join(args.exts)}", file=sys.stderr)
         return 1
     print(f"{len(items)} images listed in {', '.join(map(str, written))}", file=sys.stderr)
-    return 0
+    left_out = [item.path for item in found if unlistable(item.path)]
+    for path in left_out[:_MAX_SHOWN]:
+        print(
+            f"  left out: {path!r}: a list cannot hold this name, rename the file", file=sys.stderr
+        )
+    if len(left_out) > _MAX_SHOWN:
+        print(f"  and {len(left_out) - _MAX_SHOWN} more", file=sys.stderr)
+    return 1 if left_out else 0
 
 
 def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gpuio.recordio.lists import ListItem, write_list
 
-__all__ = ["find_images", "make_lists"]
+__all__ = ["find_images", "make_lists", "unlistable"]
 
 _SHUFFLE_SEED = 100  # im2rec's
 
@@ -50,6 +50,11 @@ def find_images(
                 label = classes.setdefault(os.path.relpath(folder, root), len(classes))
             items.append(ListItem(len(items), os.path.relpath(path, root), (float(label),)))
     return items, classes
+
+
+def unlistable(path: str) -> bool:
+    """Whether a list cannot hold a path: it divides lines by TAB and newline and strips blanks."""
+    return path != path.strip() or any(character in path for character in "\t\n\r")
 
 
 def _walk(root: str) -> Iterator[tuple[str, list[str]]]:

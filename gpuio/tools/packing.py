@@ -7,6 +7,7 @@ they are NAME.rec.part and a journal, from which a killed run can go on to the s
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import numpy as np
 
 from gpuio.errors import FormatError, GpuioError, StorageError
 from gpuio.pipeline.ahead import Ahead
-from gpuio.recordio.framing import encode, end_of_record
+from gpuio.recordio.framing import MAX_PAYLOAD, encode, end_of_record
 from gpuio.recordio.header import IRHeader, pack, pack_img
 from gpuio.recordio.index import write_index
 from gpuio.recordio.lists import ListItem, read_list
@@ -126,6 +127,9 @@ def _make(item: ListItem, root: str, options: PackOptions) -> tuple[bytes | None
     path = os.path.join(root, item.path)  # noqa: PTH118 -- paths may hold any bytes
     try:
         try:
+            size = Path(path).stat().st_size
+            if options.pass_through and size > MAX_PAYLOAD:  # not to be read first
+                return None, f"{item.path}: {size:,} bytes, a record holds {MAX_PAYLOAD:,}"
             data = Path(path).read_bytes()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -268,9 +272,13 @@ class _Journal:
         self.finished = True
 
     def publish(self) -> int:
-        """Give the files their names, the index last; return the number of records."""
+        """Give the files their names, the index last; return the number of records.
+
+        An older index goes first, so that it never stands beside the new records.
+        """
         try:
             if self._rec_part.exists():
+                self._idx.unlink(missing_ok=True)
                 self._rec_part.replace(self._rec)
             write_index(
                 self._idx,
@@ -278,6 +286,8 @@ class _Journal:
                 (offset for _, offset in self._entries),
             )
             self._log_part.unlink()
+            for stale in self._idx.parent.glob(f".{glob.escape(self._idx.name)}.*"):
+                stale.unlink(missing_ok=True)  # of a run that was killed while it wrote the index
         except OSError as error:
             if isinstance(error, GpuioError):
                 raise

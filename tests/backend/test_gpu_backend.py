@@ -3,6 +3,7 @@
 import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from gpuio.backend.gpu import GpuBackend
 from gpuio.backend.protocol import Output
 from gpuio.backend.slot import Ring
 from gpuio.decode.dali import DaliEngine
+from gpuio.decode.ending import completed
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
@@ -550,6 +552,49 @@ class Counting:
     def decode(self, blobs, *args):
         self.given.append(list(blobs))
         return self.engine.decode(blobs, *args)
+
+
+def test_an_image_with_a_status_error_is_decoded_by_opencv_and_the_others_are_not(
+    opener, make, monkeypatch
+):
+    """A GPU's decoder may fail on an image that is good: it gets a second chance on the CPU."""
+    engine, decoded = opener(), []
+    real = engine.decode
+
+    def failing(*arguments, **keywords):
+        made = real(*arguments, **keywords)
+        made.addresses[1] = 0
+        made.errors[1] = DecodeError("nvJPEG status 8")
+        return made
+
+    def on_the_host(blob, channels):
+        decoded.append(blob)
+        return decode(blob, channels)
+
+    monkeypatch.setattr(engine, "decode", failing)
+    monkeypatch.setattr("gpuio.backend.sources.decode", on_the_host)
+    backend = make(open_engine=lambda: engine)
+    blobs = blobs_of(4)
+    rows = rows_of(blobs)
+    out, faults = batch(backend, blobs, rows)
+    assert faults == []
+    assert decoded == [blobs[1]]
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+def test_what_engines_differ_over_never_reaches_one(opener, make):
+    """JPEGs cut short, completed ones, and those of several scans: OpenCV's word counts."""
+    engine = Counting(opener())
+    backend = make(open_engine=lambda: engine)
+    whole = blobs_of(1)[0]
+    scans = (Path(__file__).parents[1] / "data/decode/three_scans.jpg").read_bytes()
+    blobs = [whole, whole[:-2], completed(whole[:-2]), scans, whole + bytes(30)]
+    rows = rows_of(blobs)
+    out, faults = batch(backend, blobs, rows)
+    assert engine.given == [[blobs[0], blobs[4]]]
+    assert [fault.row for fault in faults] == [1]
+    blobs[1] = None
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
 
 
 def test_what_is_cut_short_never_reaches_the_engine_whose_batch_it_would_fail(opener, make):

@@ -51,6 +51,7 @@ def test_benchmark_runs_and_says_what_it_measured_and_where(out, name):
     if name == "soak":
         assert results["leaks"] == []
         assert len(results["resident_mib"]) == 3
+        assert len(results["resident_mib_of_cycles"]) == 2
     elif name == "start":
         assert results["peers"]["gpuio, compiled before"]["process_s"]["median"] > 0
     else:

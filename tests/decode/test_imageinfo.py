@@ -107,6 +107,11 @@ def test_bytes_that_are_no_image_are_unknown():
     assert probe(b"").format == "unknown"
 
 
+def test_a_tiffs_offset_beyond_any_file_is_damage():
+    with pytest.raises(DecodeError, match="cut short or damaged"):
+        probe(b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(20))
+
+
 def test_a_bomb_is_refused_by_its_header_alone():
     small = bytearray(encoded(".jpg"))
     at = small.index(b"\xff\xc0")
@@ -137,6 +142,8 @@ def test_an_image_without_pixels_is_refused():
             b"RIFF",
             b"II*\0",
             b"MM\0*",
+            b"II+\0\x08\0\0\0",
+            b"\0\0\0\x0cjP  ",
             b"P6",
             b"\xff\x4f\xff\x51",
         ]

@@ -56,7 +56,7 @@ def test_orientation_is_left_to_the_plan():
         (b"", "image is empty"),
         (b"not an image at all", "not a readable image: 19 bytes starting 6e6f7420616e2069"),
         (encoded(".jpg")[:600], "not a readable image"),
-        (encoded(".png")[:300], "not a readable image"),
+        (encoded(".png")[:300], "PNG is cut short"),
     ],
 )
 def test_what_is_no_whole_image_is_a_decode_error(blob, text, capfd):

@@ -1,4 +1,3 @@
-# ruff: noqa: T201 -- a command
 """Mutate record files, their indexes and lists, and read them in every way.
 
     python tests/fuzz/framing.py --cases 100000 --seed 1

@@ -22,6 +22,10 @@ from tree import LISTS, make_tree
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "data/im2rec/golden.json").read_text())
 
+LONG = pytest.mark.skipif(
+    not os.environ.get("GPUIO_LONG"), reason="minutes: `make soak` sets GPUIO_LONG"
+)
+
 
 @pytest.fixture
 def tree(tmp_path):
@@ -254,7 +258,7 @@ def kill_while_packing(folder, seconds):
     return False
 
 
-@pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [12, pytest.param(200, marks=LONG)])
 def test_a_packing_killed_at_any_time_resumes_to_the_same_bytes(tmp_path, kills):
     root = tmp_path / "photos"
     root.mkdir()

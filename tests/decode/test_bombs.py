@@ -1,0 +1,51 @@
+"""A file of a hundred bytes that claims a hundred megapixels costs a hundred bytes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from making import flat, write_rec
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bombs import bombs
+
+PROGRAM = Path(__file__).with_name("bombs.py")
+BOMBS = bombs()
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory):
+    """Read every bomb in a child with 300 MiB of address space to spare."""
+    folder = tmp_path_factory.mktemp("bombs")
+    rec, _ = write_rec(folder, [flat(1), *BOMBS.values(), flat(2)])
+    out = folder / "out.json"
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), rec, str(out)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text())
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_by_its_header(outcome, name):
+    number = 1 + list(BOMBS).index(name)
+    reason = outcome["failed"][str(number)]
+    assert reason.startswith("DecodeError: ")
+    assert ("ends beyond" if name == "png of a long chunk" else "more than") in reason, reason
+
+
+def test_all_of_them_cost_neither_memory_nor_time(outcome):
+    assert len(outcome["failed"]) == len(BOMBS)
+    assert outcome["grown"] < 4
+    assert outcome["seconds"] < 5
+
+
+def test_they_are_small():
+    assert max(map(len, BOMBS.values())) < 50_000
+    assert sorted(map(len, BOMBS.values()))[-2] < 300
