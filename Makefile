@@ -4,8 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 IMAGES ?=
 TORCH  ?= torch
+CASES  ?= 100000
+HOURS  ?= 0
 
-.PHONY: demo test lint check parity frameworks bench soak clean
+.PHONY: demo test lint check parity frameworks bench fuzz soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,11 +48,16 @@ frameworks: .venv-frameworks/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
 
+# Damaged record files, read in every way: CASES of them, or as many as HOURS take.
+fuzz: $(VENV)/.ready
+	$(BIN)/python tests/fuzz/framing.py --cases $(CASES) --hours $(HOURS)
+
 # What is too long for every day: hours of mutants are FUZZ_HOURS=n.
 FUZZ_HOURS ?= 0.5
 soak: $(VENV)/.ready
 	$(BIN)/python bench/run.py --only soak $(if $(IMAGES),--images "$(IMAGES)",)
 	$(BIN)/python tests/fuzz/images.py --hours $(FUZZ_HOURS)
+	$(BIN)/python tests/fuzz/framing.py --hours $(FUZZ_HOURS)
 	GPUIO_LONG=1 $(BIN)/python -m pytest tests/tools/test_im2rec.py
 
 clean:

@@ -21,6 +21,7 @@ ALL = {
     "augment": FOLDER,
     "decode": FOLDER,
     "framing": FOLDER,
+    "faults": FOLDER,
     "start": FOLDER,
     "soak": FOLDER,
     "kernels": ("--rounds",),

@@ -6,7 +6,7 @@ engine; the pipeline owns threads, order and files. Nothing else in gpuio knows 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -26,6 +26,15 @@ class Fault:
 
     row: int
     error: GpuioError
+
+    def at(self, row: int, where: Mapping[str, Any]) -> Fault:
+        """Return the fault of row `row` of a larger batch, whose record lies at `where`.
+
+        The traceback goes with the placed error: its frames hold this one, and would be held by it.
+        """
+        placed = self.error.at(**where)
+        self.error.__traceback__ = None
+        return Fault(row, placed)
 
 
 @attrs.frozen(eq=False)

@@ -193,7 +193,12 @@ class ImageRecordIter(DataIter):
 
         After a finished epoch that is the one after it (with `last_batch='borrow'` it starts after
         the borrowed records); in the middle of one it is the start of the next pass.
+
+        Raises
+        ------
+        StorageError                    a record file changed since it was opened
         """
+        self._machine().pipeline.reader.check_unchanged()
         shape = self._shape()
         finished = self._at.number >= shape.batches
         self._batch = None

@@ -23,6 +23,7 @@ from gpuio.pipeline.pipeline import Pipeline
 from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import RecordReader
 from gpuio.pipeline.stats import Stats
+from gpuio.recordio.checksum import open_checksums
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents, recognise
 from gpuio.recordio.reindex import reindexed
@@ -79,12 +80,14 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     paths = expand(options.path_imgrec)
     idx_paths = divide(options.path_imgidx)
     planner, mixer = Planner(options), Mixer(options)
+    find = reindexed if options.reindex else open_table
     contents = recognise(
-        (reindexed if options.reindex else open_table)(paths, idx_paths),
+        find(paths, idx_paths, past_damage=options.resync),
         options.record_layout,
         options.payload,
     )
     table = contents.table
+    checksums = open_checksums(options.checksum, table, past_damage=options.resync)
     order = Order(table, options)
     if order.n_records == 0:
         raise OptionError(
@@ -96,6 +99,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     mean, made = mean_image(options, open_pipeline)
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(LocalFile(path)) for path in table.paths]
+        table.check_files(files)
         backend = open_backend(
             options.ctx,
             max(options.device_id, 0),
@@ -109,6 +113,8 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
                 "ctx='cpu', or mix the batches yourself"
             )
         stats = Stats()
+        policy = Policy(options.on_error, options.max_bad, options.error_log, stats)
+        policy.note_skipped(table.skipped)
         pipeline = Pipeline(
             order,
             planner,
@@ -118,10 +124,11 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
                 options,
                 labels,
                 contents.ids() if contents.payload == "raw" else None,
+                checksums,
             ),
             backend,
             _output_of(options, mean),
-            Policy(options.on_error, options.max_bad, options.error_log, stats),
+            policy,
             stats,
             threads=options.preprocess_threads,
             prefetch=options.prefetch_buffer,

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Fault
-from gpuio.errors import GpuioError, StorageError
+from gpuio.errors import FormatError, GpuioError, StorageError
 from gpuio.pipeline.stats import Stats
+from gpuio.recordio.resync import SkippedRange
 
 __all__ = ["Policy", "Repairable"]
 
@@ -48,7 +49,7 @@ class Policy:
         the end are zeros and counted in `pad`. zero: the row's image is zeros, its label is kept if
         it could be read. replace: another record of the same part takes the row.
     max_bad : int               distinct bad records after which the run stops all the same
-    log_path : str              a file that gets one JSON line a bad record; "" for none
+    log_path : str              a file that gets one JSON line a bad record or range; "" for none
     stats : Stats
     """
 
@@ -78,6 +79,8 @@ class Policy:
             self._note(fault.error)
         if self.on_error == "raise":
             raise batch.faults[0].error
+        for fault in batch.faults:
+            _let_go(fault.error)
         with self._lock:
             bad = len(self._seen)
         if bad > self.max_bad:
@@ -116,20 +119,62 @@ class Policy:
                 return
             self._seen.add((error.path, error.offset))
         self._stats.add_fault(error)
-        if self._log_path:
-            line = {
-                "time": time.time(),
-                "path": error.path,
-                "key": error.key,
-                "offset": error.offset,
-                "error": type(error).__name__,
-                "reason": error.message,
-                "policy": self.on_error,
-            }
-            try:
-                with Path(self._log_path).open("a", encoding="utf-8") as log:
-                    log.write(json.dumps(line) + "\n")
-            except OSError as failed:
-                raise StorageError(
-                    f"error_log cannot be written: {failed}", path=self._log_path
-                ) from failed
+        self._log(
+            [
+                {
+                    "path": error.path,
+                    "key": error.key,
+                    "offset": error.offset,
+                    "error": type(error).__name__,
+                    "reason": error.message,
+                    "policy": self.on_error,
+                }
+            ]
+        )
+
+    def note_skipped(self, ranges: Sequence[SkippedRange]) -> None:
+        """Name the ranges of the files that hold no record to read.
+
+        Raises
+        ------
+        StorageError        the log cannot be written
+        """
+        self._stats.add_skipped(one.as_dict() for one in ranges)
+        self._log(
+            [
+                {
+                    "path": one.path,
+                    "key": None,
+                    "offset": one.begin,
+                    "end": one.end,
+                    "error": FormatError.__name__,
+                    "reason": one.reason,
+                    "policy": "resync",
+                }
+                for one in ranges
+            ]
+        )
+
+    def _log(self, entries: list[dict[str, Any]]) -> None:
+        """Append lines to the log."""
+        if not (self._log_path and entries):
+            return
+        now = time.time()
+        try:
+            with Path(self._log_path).open("a", encoding="utf-8") as log:
+                log.writelines(json.dumps({"time": now, **entry}) + "\n" for entry in entries)
+        except OSError as failed:
+            raise StorageError(
+                f"error_log cannot be written: {failed}", path=self._log_path
+            ) from failed
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error that is not raised.
+
+    Their frames hold the batch, which holds the error: the batch's memory could not be used again
+    before the garbage collector came by.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -17,6 +17,7 @@ from gpuio.decode.imageinfo import check_format, check_size, probe
 from gpuio.decode.scans import check_scans
 from gpuio.errors import GpuioError
 from gpuio.pipeline.labels import RecordLabels
+from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
@@ -61,6 +62,8 @@ class RecordReader:
     options : ImageRecordOptions
     labels : RecordLabels
     raw_ids : int64[N], optional    payloads are bare images with these ids, not image records
+    checksums : list of Checksums, optional
+                                    one a path of the table, that records are checked against
     """
 
     def __init__(
@@ -70,9 +73,10 @@ class RecordReader:
         options: ImageRecordOptions,
         labels: RecordLabels,
         raw_ids: npt.NDArray[np.int64] | None = None,
+        checksums: list[Checksums] | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
-        self._raw_ids = raw_ids
+        self._raw_ids, self._checksums = raw_ids, checksums
         self._max_pixels, self._max_scans = options.max_pixels, options.max_scans
         self._accepts_cut = options.truncated == "accept"
         self._upright = options.exif == "apply" and options.data_shape[0] != 4
@@ -82,7 +86,7 @@ class RecordReader:
 
         Raises
         ------
-        StorageError        a file could not be read
+        StorageError        a file could not be read, or is no longer what was opened
         """
         rows = len(positions)
         made = Records(
@@ -105,11 +109,20 @@ class RecordReader:
                 present[chosen].tolist(), at.tolist(), framed, strict=True
             ):
                 try:
+                    if self._checksums is not None:
+                        offset = int(self._table.offset[position])
+                        self._checksums[number].check(offset, buffer)
                     self._take(made, row, buffer, position)
                 except GpuioError as error:
+                    self._files[number].check_unchanged()  # a bad record, or another file by now?
                     made.faults.append(Fault(row, self._placed(error, position)))
         made.faults.sort(key=lambda fault: fault.row)
         return made
+
+    def check_unchanged(self) -> None:
+        """Raise StorageError if one of the files is no longer what was opened."""
+        for file in self._files:
+            file.check_unchanged()
 
     def place(self, position: int) -> dict[str, str | int]:
         """Return path, key and offset of the record at a position, as errors name them."""

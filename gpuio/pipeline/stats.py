@@ -6,6 +6,7 @@ Invariant: adding is safe from any thread and costs no more than a lock.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from gpuio.errors import GpuioError
@@ -24,6 +25,7 @@ class Stats:
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._seconds = {"read_s": 0.0, "make_s": 0.0, "wait_s": 0.0}
         self._faults: list[dict[str, Any]] = []
+        self._skipped: list[dict[str, Any]] = []
 
     def add(self, **amounts: float) -> None:
         """Add to counters or seconds by name."""
@@ -48,7 +50,17 @@ class Stats:
                     }
                 )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the counts, the seconds (summed over threads) and the failed records."""
+    def add_skipped(self, ranges: Iterable[dict[str, Any]]) -> None:
+        """Keep ranges of files (path, begin, end, reason) that hold no record to read."""
         with self._lock:
-            return {**self._counts, **self._seconds, "failed_records": list(self._faults)}
+            self._skipped += ranges
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts, the seconds (summed over threads) and what could not be read."""
+        with self._lock:
+            return {
+                **self._counts,
+                **self._seconds,
+                "failed_records": list(self._faults),
+                "skipped_ranges": list(self._skipped),
+            }

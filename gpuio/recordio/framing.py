@@ -25,8 +25,10 @@ __all__ = [
     "encode",
     "end_of_record",
     "head_at",
+    "is_junk",
     "scan",
     "split",
+    "walk",
     "whole_at",
 ]
 
@@ -42,7 +44,10 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
 # scanning: below this many bytes a record reading everything beats hopping from header to header
 _HOP_FROM = 32 << 10
-_WINDOW = 8 << 20  # bytes a scan reads at once
+_WINDOW = 8 << 20  # most bytes a scan reads at once
+_FIRST_WINDOW = 128 << 10  # a scan that starts again behind damage may not come far
+_GROWTH = 8
+_JUNK_BELOW = 32  # bytes; the smallest image record: two headers, no label, no image
 _SMALL = 4 << 20  # files up to this size are scanned without loading the compiled walker
 
 
@@ -191,15 +196,12 @@ def split(buffer: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], npt.NDA
     return starts[:count].copy(), lengths[:count].copy()
 
 
-def scan(
-    file: LocalFile, *, trailing: str = "error"
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def scan(file: LocalFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Find every record of a file by its headers.
 
     Parameters
     ----------
     file : LocalFile
-    trailing : {"error", "warn"}        what bytes after the last whole record are
 
     Returns
     -------
@@ -209,57 +211,114 @@ def scan(
     ------
     FormatError                         naming path and offset: bad magic, bad flags, or a record
                                         that goes beyond the end of the file
+
+    Notes
+    -----
+    Fewer than 32 bytes after the last record that cannot be the rest of a record are a warning.
+    """
+    offsets, lengths, error = walk(file)
+    if error is None:
+        return offsets, lengths
+    assert error.offset is not None
+    if not is_junk(file, error.offset):
+        raise FormatError(
+            f"{error.message}; `gpuio repair` makes a clean copy, and resync=True reads on behind "
+            "the damage",
+            path=file.path,
+            offset=error.offset,
+        )
+    warnings.warn(
+        GpuioWarning(
+            f"{file.path}: {file.size - error.offset} trailing bytes after the last record, from "
+            f"byte {error.offset} on, are not read"
+        ),
+        stacklevel=2,
+    )
+    return offsets, lengths
+
+
+def is_junk(file: LocalFile, at: int) -> bool:
+    """Say whether the bytes from a record's end to the file's are no rest of a record.
+
+    Few bytes count as junk: a lost record must not pass for some. A header that was cut is none,
+    nor are bytes of which only the magic is wrong.
+    """
+    left = file.size - at
+    if at == 0 or left >= _JUNK_BELOW:
+        return False
+    rest = file.read(at, left)
+    if rest.startswith(_MAGIC_BYTES[:left]):
+        return False
+    if left < HEADER_BYTES:
+        return True
+    word: int = _HEADER.unpack_from(rest)[1]
+    return word > _LENGTH or HEADER_BYTES + (word + 3 & ~3) != left
+
+
+def walk(
+    file: LocalFile, at: int = 0, until: int | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FormatError | None]:
+    """Find the records from byte `at` on, up to the end of the file or the first fault.
+
+    Parameters
+    ----------
+    file : LocalFile
+    at : int                            a record starts there
+    until : int, optional               stop at the first record that starts there or behind
+
+    Returns
+    -------
+    offsets, lengths : int64[N]         place and framed size of each record, in bytes
+    error : FormatError or None         the fault; `offset` is where the last record ends
     """
     pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
-    at = 0
+    fault = None
     try:
-        if file.size > _SMALL:
-            at = _scan_windows(file, pieces)
-        at = _scan_hops(file, at, pieces)
+        if until is None and file.size - at > _SMALL:
+            at = _scan_windows(file, at, pieces)
+        _scan_hops(file, at, file.size if until is None else min(until, file.size), pieces)
     except FormatError as error:
-        if trailing != "warn" or error.offset is None:
-            raise error.at(path=file.path) from None
-        warnings.warn(
-            GpuioWarning(
-                f"{file.path}: {file.size - error.offset} trailing bytes after the last whole "
-                f"record, from byte {error.offset} on: {error.message}"
-            ),
-            stacklevel=2,
-        )
+        fault = error
     offsets, lengths = zip(*pieces, strict=True) if pieces else ((), ())
     none = np.empty(0, np.int64)
-    return np.concatenate([none, *offsets]), np.concatenate([none, *lengths])
+    return np.concatenate([none, *offsets]), np.concatenate([none, *lengths]), fault
 
 
 def _scan_windows(
-    file: LocalFile, pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+    file: LocalFile, at: int, pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 ) -> int:
-    """Walk records in large windows while they are small; return where hopping should go on."""
-    at = 0
+    """Walk records in growing windows while they are small; return where hopping should go on."""
+    size = _FIRST_WINDOW
     while at < file.size:
-        window = np.frombuffer(file.read(at, min(_WINDOW, file.size - at)), np.uint8)
+        end_of_record(file, at)  # a larger window does not help where a fault is
+        window = np.frombuffer(file.read(at, min(size, file.size - at)), np.uint8)
         starts, lengths = split(window)
         if len(starts) == 0:
-            return at
+            if size >= _WINDOW:
+                return at
+            size *= _GROWTH
+            continue
         pieces.append((starts + at, lengths))
         step = int(starts[-1] + lengths[-1])
         if step > _HOP_FROM * len(starts):
             return at + step
         at += step
+        size = min(_GROWTH * size, _WINDOW)
     return at
 
 
 def _scan_hops(
     file: LocalFile,
     at: int,
+    until: int,
     pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
-) -> int:
+) -> None:
     """Read one header after the other."""
     offsets: list[int] = []
     lengths: list[int] = []
     read, size, unpack = file.read, file.size, _HEADER.unpack
     try:
-        while at < size:
+        while at < until:
             start = at
             if at + HEADER_BYTES <= size:
                 magic, word = unpack(read(at, HEADER_BYTES))
@@ -272,7 +331,6 @@ def _scan_hops(
             lengths.append(at - start)
     finally:
         pieces.append((np.array(offsets, np.int64), np.array(lengths, np.int64)))
-    return at
 
 
 def end_of_record(file: LocalFile, start: int) -> int:

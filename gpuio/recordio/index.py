@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
-from gpuio.recordio.framing import HEADER_BYTES, head_at, scan
+from gpuio.recordio.framing import HEADER_BYTES, end_of_record, head_at, is_junk, scan
+from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
 from gpuio.storage.atomic import writing
 from gpuio.storage.local import LocalFile
 
@@ -89,15 +90,25 @@ def write_index(path: str | os.PathLike[str], keys: Iterable[Any], offsets: Iter
         )
 
 
-def build_index(rec_path: str | os.PathLike[str], idx_path: str | os.PathLike[str]) -> int:
+def build_index(
+    rec_path: str | os.PathLike[str],
+    idx_path: str | os.PathLike[str],
+    *,
+    past_damage: bool = False,
+) -> int:
     """Scan a record file and write its index with keys 0, 1, 2, ...; return their number.
+
+    Parameters
+    ----------
+    rec_path, idx_path : path
+    past_damage : bool              go on behind damage, with a warning that says what was skipped
 
     Raises
     ------
     StorageError, FormatError       the record file is missing or damaged
     """
     with LocalFile(rec_path) as file:
-        offsets, _ = scan(file)
+        offsets, _, _ = _found(file, past_damage=past_damage)
     write_index(idx_path, range(len(offsets)), offsets.tolist())
     return len(offsets)
 
@@ -115,6 +126,7 @@ class RecordTable:
     length : int64[N]           bytes to read for the record, framing included
     key : int64[N]              from the index; without one 0, 1, 2, ... in each file
     indexed : bool              whether index files were given
+    skipped : tuple of SkippedRange     what is left out of the files because it is damaged
     """
 
     paths: tuple[str, ...]
@@ -124,9 +136,19 @@ class RecordTable:
     length: Int64
     key: Int64
     indexed: bool
+    skipped: tuple[SkippedRange, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def check_files(self, files: Sequence[LocalFile]) -> None:
+        """Raise StorageError if a file is not as long as it was when its records were found."""
+        for file, size in zip(files, self.sizes.tolist(), strict=True):
+            if file.size != size:
+                raise StorageError(
+                    f"file changed while it was opened: {size} bytes then, {file.size} now",
+                    path=file.path,
+                )
 
     def take(self, rows: slice | Int64) -> RecordTable:
         """Return the table of some of the records, by ascending row; the files stay as they are.
@@ -142,19 +164,28 @@ class RecordTable:
         )
 
 
-def open_table(paths: Sequence[str], idx_paths: Sequence[str] = ()) -> RecordTable:
+def open_table(
+    paths: Sequence[str], idx_paths: Sequence[str] = (), *, past_damage: bool = False
+) -> RecordTable:
     """Find every record of a set of files.
 
     Parameters
     ----------
     paths : sequence of str         .rec files
     idx_paths : sequence of str     one index a file, or none at all
+    past_damage : bool              go on behind damage, with a warning for each file and its ranges
+                                    in `skipped`. An index finds the records behind damage itself:
+                                    with one this only leaves out what lies beyond the file's end
 
     Raises
     ------
     StorageError            a file cannot be read
     FormatError             a record file is damaged, or an index does not belong to it
     EmptyDatasetError       no file holds a record
+
+    Notes
+    -----
+    With an index, a damaged record stays in the table: reading it fails, and it alone.
     """
     if idx_paths and len(idx_paths) != len(paths):
         raise FormatError(
@@ -162,11 +193,18 @@ def open_table(paths: Sequence[str], idx_paths: Sequence[str] = ()) -> RecordTab
             "each record file"
         )
     tables = []
+    skipped: list[SkippedRange] = []
     for number, path in enumerate(paths):
         with LocalFile(path) as file:
-            tables.append(
-                (file.size, *(_indexed(file, idx_paths[number]) if idx_paths else _scanned(file)))
-            )
+            if idx_paths:
+                offset, length, key, lost = _indexed(
+                    file, idx_paths[number], past_damage=past_damage
+                )
+            else:
+                offset, length, lost = _found(file, past_damage=past_damage)
+                key = np.arange(len(offset), dtype=np.int64)
+            tables.append((file.size, offset, length, key))
+            skipped += lost
     counts = [len(offset) for _, offset, _, _ in tables]
     if sum(counts) == 0:
         raise EmptyDatasetError("no record in any file", path=", ".join(paths))
@@ -178,16 +216,22 @@ def open_table(paths: Sequence[str], idx_paths: Sequence[str] = ()) -> RecordTab
         length=np.concatenate([length for _, _, length, _ in tables]),
         key=np.concatenate([key for _, _, _, key in tables]),
         indexed=bool(idx_paths),
+        skipped=tuple(skipped),
     )
 
 
-def _scanned(file: LocalFile) -> tuple[Int64, Int64, Int64]:
-    """Return offsets, lengths and keys of a file without an index."""
-    offset, length = scan(file)
-    return offset, length, np.arange(len(offset), dtype=np.int64)
+def _found(file: LocalFile, *, past_damage: bool) -> tuple[Int64, Int64, tuple[SkippedRange, ...]]:
+    """Return offsets and lengths of the records of a file, and what was skipped."""
+    if not past_damage:
+        return *scan(file), ()
+    offset, length, skipped = resync(file)
+    warn_of_skipped(skipped, "hold no record that can be read, and are skipped")
+    return offset, length, skipped
 
 
-def _indexed(file: LocalFile, idx_path: str) -> tuple[Int64, Int64, Int64]:
+def _indexed(
+    file: LocalFile, idx_path: str, *, past_damage: bool
+) -> tuple[Int64, Int64, Int64, tuple[SkippedRange, ...]]:
     """Return offsets, lengths and keys of a file with an index, checked by samples."""
     key, offset = _read_int_index(idx_path)
     order = np.argsort(offset, kind="stable")
@@ -203,21 +247,31 @@ def _indexed(file: LocalFile, idx_path: str) -> tuple[Int64, Int64, Int64]:
         )
         key, offset, order = (np.delete(array, double) for array in (key, offset, order))
     beyond = np.flatnonzero(offset > file.size - HEADER_BYTES)
+    skipped: tuple[SkippedRange, ...] = ()
     if len(beyond):
-        raise FormatError(
-            f"{idx_path}: key {key[beyond[0]]} lies at byte {offset[beyond[0]]:,} (line "
-            f"{order[beyond[0]] + 1}), beyond the end of the record file ({file.size:,} bytes), "
-            f"and {len(beyond) - 1} more do; is it another file's index? `gpuio rec2idx` makes a "
-            "new one",
-            path=file.path,
-            key=int(key[beyond[0]]),
-            offset=int(offset[beyond[0]]),
+        first = beyond[0]
+        what = (
+            f"{idx_path}: key {key[first]} lies at byte {offset[first]:,} (line "
+            f"{order[first] + 1}), beyond the end of the record file ({file.size:,} bytes), and "
+            f"{len(beyond) - 1} more do"
         )
+        if not past_damage:
+            raise FormatError(
+                f"{what}; is it another file's index? `gpuio rec2idx` makes a new one. If the "
+                "record file was cut, resync=True reads what is left",
+                path=file.path,
+                key=int(key[first]),
+                offset=int(offset[first]),
+            )
+        reason = f"{what}, with {len(beyond)} records"
+        skipped = (SkippedRange(file.path, file.size, int(offset[beyond[-1]]), reason),)
+        warn_of_skipped(skipped, "are missing")
+        key, offset = key[:first], offset[:first]
     length = np.diff(np.append(offset, file.size))
-    if _sampled_gap(file, idx_path, key, offset, length):
-        offset, length, key = _without_gaps(file, idx_path, key, offset)
+    if _looks_wrong(file, offset, length):
+        length = _against_the_file(file, idx_path, key, offset, length)
     _warn_of_keys(idx_path, key)
-    return offset, length, key
+    return offset, length, key, skipped
 
 
 def _warn_of_keys(idx_path: str, key: Int64) -> None:
@@ -255,57 +309,66 @@ def _read_int_index(idx_path: str) -> tuple[Int64, Int64]:
     return np.array(numbered, np.int64), np.array(offsets, np.int64)
 
 
-def _sampled_gap(file: LocalFile, idx_path: str, key: Int64, offset: Int64, length: Int64) -> bool:
-    """Look at some records; True if one ends before the next begins.
-
-    Raises
-    ------
-    FormatError         no record starts at an offset of the index
-    """
+def _looks_wrong(file: LocalFile, offset: Int64, length: Int64) -> bool:
+    """Look at some records; True if one has no head or ends before the next begins."""
     last = len(offset) - 1
     rng = np.random.default_rng(len(offset))
     sample = {0, last, *rng.integers(0, last + 1, _SAMPLED).tolist()} if last >= 0 else set()
-    gap = last >= 0 and int(offset[0]) != 0
+    if last >= 0 and int(offset[0]) != 0:
+        return True
     for at in sorted(sample):
-        start = int(offset[at])
         try:
-            flag, size = head_at(file.read(start, HEADER_BYTES), 0)
-            if flag not in (0, 1):
-                raise FormatError(f"a part flagged {flag} stands there, no record's start")
+            flag, size = head_at(file.read(int(offset[at]), HEADER_BYTES), 0)
+        except FormatError:
+            return True
+        if flag not in (0, 1) or (flag == 0 and HEADER_BYTES + size + -size % 4 < length[at]):
+            return True
+    return False
+
+
+def _against_the_file(
+    file: LocalFile, idx_path: str, key: Int64, offset: Int64, length: Int64
+) -> Int64:
+    """Scan the file and return the lengths of the records that the index lists.
+
+    Parameters
+    ----------
+    key, offset : int64[N]      the index, by offset
+    length : int64[N]           bytes to the next offset, or to the end of the file
+
+    Raises
+    ------
+    FormatError                 no record starts at an offset, and that is not the file's damage
+    """
+    every, lengths, damaged = resync(file)
+    where = np.minimum(np.searchsorted(every, offset), max(len(every) - 1, 0))
+    known = every[where] == offset if len(every) else np.zeros(len(offset), bool)
+    begins = np.array([one.begin for one in damaged], np.int64)
+    ends = np.array([one.end for one in damaged], np.int64)
+    inside = np.searchsorted(begins, offset, side="right") - 1
+    hit = inside >= 0
+    hit[hit] = offset[hit] < ends[inside[hit]]
+    for at in np.flatnonzero(~known if not known.any() else ~known & ~hit).tolist():
+        try:  # another record's damaged length may reach over this one
+            end_of_record(file, int(offset[at]))
         except FormatError as error:
+            if damaged and 2 * np.count_nonzero(known) >= len(known):
+                continue  # what was moved about is read as the damage it is
             raise FormatError(
                 f"{idx_path}: no record starts where key {key[at]} points: {error.message}; is it "
                 "another file's index? `gpuio rec2idx` makes a new one",
                 path=file.path,
                 key=int(key[at]),
-                offset=start,
+                offset=int(offset[at]),
             ) from None
-        gap = gap or (flag == 0 and HEADER_BYTES + size + -size % 4 < length[at])
-    return gap
-
-
-def _without_gaps(
-    file: LocalFile, idx_path: str, key: Int64, offset: Int64
-) -> tuple[Int64, Int64, Int64]:
-    """Scan the file and keep the records that the index lists, with their own lengths."""
-    every, lengths = scan(file, trailing="warn")
-    where = np.searchsorted(every, offset)
-    known = np.isin(offset, every)
-    if not known.all():
-        at = int(np.flatnonzero(~known)[0])
-        raise FormatError(
-            f"{idx_path}: no record starts where key {key[at]} points; `gpuio rec2idx` makes a new "
-            "index",
-            path=file.path,
-            key=int(key[at]),
-            offset=int(offset[at]),
-        )
-    if len(offset) < len(every):
+    unlisted = int(np.count_nonzero(~np.isin(every, offset)))
+    if unlisted:
+        said = f"lists {len(offset)} of {len(offset) + unlisted} records of {file.path}"
+        if damaged:  # a record that was moved must not be counted twice
+            said = f"does not list {unlisted} of the records found in {file.path}"
         warnings.warn(
-            GpuioWarning(
-                f"{idx_path} lists {len(offset)} of {len(every)} records of {file.path}; the "
-                "others are not read"
-            ),
-            stacklevel=5,
+            GpuioWarning(f"{idx_path} {said}; what it leaves out is not read"), stacklevel=5
         )
-    return offset, lengths[where], key
+    if damaged and is_junk(file, damaged[-1].begin):
+        warn_of_skipped(damaged[-1:], "are not read")
+    return np.where(known, np.minimum(lengths[where], length), length) if len(every) else length

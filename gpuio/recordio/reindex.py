@@ -14,7 +14,9 @@ from gpuio.recordio.index import RecordTable, open_table
 __all__ = ["reindexed"]
 
 
-def reindexed(paths: Sequence[str], idx_paths: Sequence[str] = ()) -> RecordTable:
+def reindexed(
+    paths: Sequence[str], idx_paths: Sequence[str] = (), *, past_damage: bool = False
+) -> RecordTable:
     """Find every record of a set of files as by an index, one made by a scan where there is none.
 
     Parameters
@@ -22,6 +24,7 @@ def reindexed(paths: Sequence[str], idx_paths: Sequence[str] = ()) -> RecordTabl
     paths : sequence of str         .rec files
     idx_paths : sequence of str     one index a file, or none at all. One that is missing or does
                                     not belong to its file is passed over with a warning
+    past_damage : bool              as `open_table` has it
 
     Returns
     -------
@@ -32,18 +35,21 @@ def reindexed(paths: Sequence[str], idx_paths: Sequence[str] = ()) -> RecordTabl
     StorageError, FormatError       as `open_table`; the indexes alone are no reason
     """
     if len(idx_paths) not in (0, len(paths)):
-        return open_table(paths, idx_paths)  # which says what is wrong
+        return open_table(paths, idx_paths, past_damage=past_damage)  # which says what is wrong
     if not idx_paths:
-        return attrs.evolve(open_table(paths), indexed=True)
-    return _joined([_one(*pair) for pair in zip(paths, idx_paths, strict=True)])
+        return attrs.evolve(open_table(paths, past_damage=past_damage), indexed=True)
+    pairs = zip(paths, idx_paths, strict=True)
+    return _joined([_one(*pair, past_damage=past_damage) for pair in pairs])
 
 
-def _one(path: str, idx_path: str) -> RecordTable:
+def _one(path: str, idx_path: str, *, past_damage: bool) -> RecordTable:
     """Use a file's index; where that fails, scan the file."""
     try:
-        return open_table([path], [idx_path])
+        return open_table([path], [idx_path], past_damage=past_damage)
     except (FormatError, StorageError) as error:
-        made = open_table([path])  # raises where the record file is what is damaged
+        made = open_table(
+            [path], past_damage=past_damage
+        )  # raises where the record file is what is damaged
         warnings.warn(
             GpuioWarning(
                 f"{idx_path} is not used ({error.message}): reindex=True, so {path} was scanned, "
@@ -70,4 +76,5 @@ def _joined(tables: list[RecordTable]) -> RecordTable:
         length=column("length"),
         key=column("key"),
         indexed=True,
+        skipped=tuple(one for table in tables for one in table.skipped),
     )

@@ -25,6 +25,7 @@ __all__ = [
     "number",
     "optional",
     "pair",
+    "path_or_switch",
     "positive",
     "shape",
     "switch",
@@ -138,6 +139,13 @@ def each_path(value: Any) -> str | tuple[str, ...]:
     if isinstance(value, (list, tuple)):
         return tuple(str(part) for part in value)
     return text(value)
+
+
+def path_or_switch(value: Any) -> bool | str | tuple[str, ...]:
+    """Return True, or paths as `each_path` does; "" where it is off."""
+    if value is None or str(value) in ("", "None", "False", "false", "0"):
+        return ""
+    return True if str(value) in ("True", "true", "1") else each_path(value)
 
 
 def choice(*allowed: str) -> Callable[[Any], str]:

@@ -41,6 +41,25 @@ def _colour(value: Any) -> str | float | tuple[float, ...]:
 class ExtraOptions(FileOptions):
     """The part of `ImageRecordIter`'s options that is ours alone."""
 
+    # damaged files
+    resync: bool = option(
+        False,
+        convert.switch,
+        "Go on behind damaged framing (a bad magic, length or flag, a file that was cut) at the "
+        "next record, instead of a FormatError at construction; what is skipped stands in a "
+        "warning, in stats() and in error_log. With path_imgidx a damaged record is left to "
+        "on_error in any case, and this only admits a file that was cut.",
+        ours=True,
+    )
+    checksum: bool | str | tuple[str, ...] = option(
+        "",
+        convert.path_or_switch,
+        "Check each record as it is read against the checksums that `gpuio checksum` wrote: True "
+        "for the files beside the record files, or their paths. What differs is a RecordError, "
+        "left to on_error.",
+        ours=True,
+    )
+
     # the batch's form
     layout: str = option(
         "NCHW",

@@ -1,12 +1,16 @@
 """Local files, read by position.
 
 Invariant: reads use `os.pread` alone, so that threads and forked children share a file without
-sharing a place in it. A short read is an error, never a short result.
+sharing a place in it. A short read is an error, never a short result. What may pass (a server that
+stumbles, a stale handle) is tried again a few times before it is an error.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +26,11 @@ __all__ = ["LocalFile"]
 _MERGE_GAP = 64 << 10
 # and no merged read is larger, so that a batch's memory is let go record by record
 _MERGE_CAP = 4 << 20
+# seconds before each further try of a read that failed; a worker thread sleeps them
+_WAITS_S = (0.05, 0.2, 0.8)
+_PASSING = {errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.ENOMEM}
+
+_log = logging.getLogger("gpuio")
 
 
 class LocalFile:
@@ -63,34 +72,55 @@ class LocalFile:
 
         Raises
         ------
-        StorageError        the file ends before, or the system reports an error
+        StorageError        the file ends before, or the system reports an error three times more
         ClosedError         after `close()`
         """
-        data = self._pread(length, offset)
+        data = self._pread(length, offset, offset)
         if len(data) == length:
             return data
         parts, got = [data], len(data)
-        while got < length and parts[-1]:  # one call reads at most 2 GiB, and signals cut it short
-            parts.append(self._pread(length - got, offset + got))
+        while got < length:  # one call reads at most 2 GiB, and signals cut it short
+            parts.append(self._pread(length - got, offset + got, offset))
             got += len(parts[-1])
-        if got < length:
-            raise StorageError(
-                f"file ends at byte {offset + got}, expected {length} bytes: it was cut after it "
-                "was opened",
-                path=self.path,
-                offset=offset,
-            )
         return b"".join(parts)
 
-    def _pread(self, length: int, offset: int) -> bytes:
-        if self._fd < 0:
-            raise ClosedError("file was closed", path=self.path)
+    def _pread(self, length: int, at: int, offset: int) -> bytes:
+        """Return 1 to `length` bytes, or none where none are asked for; errors name `offset`."""
+        for wait_s in (*_WAITS_S, None):
+            fd = self._fd
+            if fd < 0:
+                raise ClosedError("file was closed", path=self.path)
+            try:
+                data = os.pread(fd, length, at)
+                if data or length == 0:
+                    return data
+                what = f"file ends at byte {at:,}, expected {length:,} bytes more"
+                # where its size says that there is more, a server may not have it yet
+                cause, passing = None, os.fstat(fd).st_size > at
+            except OSError as error:
+                what = f"cannot read {length:,} bytes: {error.strerror}"
+                cause, passing = error, error.errno in _PASSING
+            if wait_s is None or not passing:
+                if cause is None:
+                    what += ": it was cut after it was opened"
+                raise StorageError(what, path=self.path, offset=offset) from cause
+            _log.warning("%s: %s [offset=%d]; again in %g s", self.path, what, offset, wait_s)
+            time.sleep(wait_s)
+            if cause is not None and cause.errno == errno.ESTALE:
+                self._reopen(fd)
+        raise AssertionError  # the last try returns or raises
+
+    def _reopen(self, fd: int) -> None:
+        """Open the path anew under the same number, so that other threads go on reading."""
         try:
-            return os.pread(self._fd, length, offset)
-        except OSError as error:
-            raise StorageError(
-                f"cannot read {length} bytes: {error.strerror}", path=self.path, offset=offset
-            ) from error
+            new = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return  # the next try reports what is wrong
+        try:
+            self._compare(os.fstat(new))
+            os.dup2(new, fd, inheritable=False)
+        finally:
+            os.close(new)
 
     def read_ranges(self, offsets: npt.ArrayLike, lengths: npt.ArrayLike) -> list[memoryview]:
         """Return the bytes of several ranges, in the order asked for; near ranges share a read.
@@ -137,6 +167,10 @@ class LocalFile:
             now = Path(self.path).stat()
         except OSError as error:
             raise StorageError(f"file is gone: {error.strerror}", path=self.path) from error
+        self._compare(now)
+
+    def _compare(self, now: os.stat_result) -> None:
+        """Raise StorageError if a status is not that of the file that was opened."""
         if (now.st_size, now.st_mtime_ns) != (self.size, self.mtime_ns):
             raise StorageError(
                 f"file changed while it was open: {self.size} bytes then, {now.st_size} now; "

@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "main"]
 # name: (module, what it does)
 COMMANDS = {
     "cat": ("gpuio.tools.cat", "write the image of one record, as it is stored"),
+    "checksum": ("gpuio.tools.checksum", "write checksums of a record file's records"),
     "demo": ("gpuio.tools.demo", "pack photos, read them back, show a batch"),
     "doctor": ("gpuio.tools.doctor", "say what is installed and what is missing for the GPU"),
     "extract": ("gpuio.tools.extract", "write the images of a record file into files"),
@@ -25,7 +26,9 @@ COMMANDS = {
     "ls": ("gpuio.tools.ls", "list the records of a file"),
     "options": ("gpuio.tools.options", "print the options of the record iterators"),
     "rec2idx": ("gpuio.tools.rec2idx", "make a record file's index"),
+    "repair": ("gpuio.tools.repair", "copy what is sound in a damaged record file"),
     "show": ("gpuio.tools.show", "draw a contact sheet of a record file"),
+    "verify": ("gpuio.tools.verify", "look for damage in record files"),
 }
 
 

@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("record", help="the .rec file")
     parser.add_argument("index", help="the .idx file to write; an old one is replaced")
+    parser.add_argument(
+        "--resync", action="store_true", help="go on behind damage; a warning names what is skipped"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     int         0 done, 1 the record file is damaged, 3 a file could not be read or written
     """
     try:
-        count = build_index(args.record, args.index)
+        count = build_index(args.record, args.index, past_damage=args.resync)
     except GpuioError as error:
         print(f"rec2idx: {error}", file=sys.stderr)
         return 3 if isinstance(error, StorageError) else 1

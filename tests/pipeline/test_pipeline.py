@@ -58,7 +58,7 @@ class FakeReader:
     """Record i holds the byte i; `broken` positions fail as storage does."""
 
     def __init__(self, bad=(), broken=()):
-        self.bad, self.broken = set(bad), set(broken)
+        self.bad, self.broken, self.looked = set(bad), set(broken), 0
 
     def read(self, positions):
         if self.broken & set(positions.tolist()):
@@ -75,6 +75,9 @@ class FakeReader:
             np.ones((rows, 2), np.int32),
             ones,
         )
+
+    def check_unchanged(self):
+        self.looked += 1
 
     def place(self, position):
         return {"path": "data.rec", "key": position, "offset": 100 * position}
@@ -274,6 +277,16 @@ def test_storage_that_fails_raises_at_its_batch_and_is_tried_again():
     machine.reader.broken.clear()
     assert rows(machine.next(Place(0, 0, 1))) == [4, 5, 6, 7]
     machine.stop()
+
+
+def test_every_epoch_begins_with_a_look_at_the_files():
+    machine = pipeline(prefetch=1)
+    machine.next(Place(0, 0, 1))
+    machine.stop()
+    before = machine.reader.looked
+    machine.next(Place(1, 0, 0))
+    machine.stop()
+    assert machine.reader.looked > before
 
 
 def test_counts_are_of_batches_handed_out():

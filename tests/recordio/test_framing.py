@@ -161,15 +161,37 @@ def test_a_split_stops_before_a_fault(kind):
     assert starts.tolist() == [at for at in AT[:3] if at < offset]
 
 
-def test_trailing_bytes_are_an_error_or_a_warning(tmp_path):
+def test_junk_behind_the_last_record_is_a_warning(tmp_path):
     path = tmp_path / "junk.rec"
     path.write_bytes(b"".join(GOOD) + b"123456789")
-    with LocalFile(path) as file:
-        with pytest.raises(FormatError, match="bad magic"):
-            scan(file)
-        with pytest.warns(GpuioWarning, match="9 trailing bytes"):
-            offsets, _ = scan(file, trailing="warn")
+    with LocalFile(path) as file, pytest.warns(GpuioWarning, match="9 trailing .* from byte 60 on"):
+        offsets, lengths = scan(file)
     assert offsets.tolist() == AT[:3]
+    assert lengths.tolist() == np.diff(AT).tolist()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        MAGIC[:3],  # a header that was cut
+        MAGIC + b"\x05\0\0",
+        bytes(32),  # as long as a record may be
+        b"\x0a\x23\xd7\xcf" + b"\x05\0\0\0" + b"third\0\0\0",  # only the magic is damaged
+    ],
+)
+def test_what_may_be_a_records_rest_is_no_junk(tmp_path, rest):
+    path = tmp_path / "cut.rec"
+    path.write_bytes(b"".join(GOOD) + rest)
+    with LocalFile(path) as file, pytest.raises(FormatError, match="resync=True") as raised:
+        scan(file)
+    assert raised.value.offset == AT[3]
+
+
+def test_a_file_of_few_bytes_that_is_no_record_file_is_refused(tmp_path):
+    path = tmp_path / "text.rec"
+    path.write_bytes(b"123456789")
+    with LocalFile(path) as file, pytest.raises(FormatError, match="bad magic"):
+        scan(file)
 
 
 def test_decode_names_the_place_in_its_buffer():

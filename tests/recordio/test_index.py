@@ -1,5 +1,6 @@
 """Index files in every state are read, or refused by line; tables hold every record once."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from making import write_rec
 
 from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
 from gpuio.recordio import MXRecordIO
-from gpuio.recordio.framing import encode
+from gpuio.recordio.framing import decode, encode
 from gpuio.recordio.index import build_index, open_table, read_index, write_index
 
 
@@ -154,6 +155,91 @@ def test_a_partial_index_warns_and_keeps_its_records(six, keep):
         table = open_table([six[0]], [six[1]])
     assert table.key.tolist() == keep
     assert table.length.tolist() == whole.length[keep].tolist()
+
+
+@pytest.mark.parametrize("hit", [[0], [3], [5], [1, 2], [0, 1, 3, 4, 5]])
+@pytest.mark.parametrize("edit", [(0, b"\0" * 12), (0, b"\x0b"), (7, b"\x20"), (4, b"\xff" * 3)])
+def test_with_an_index_damage_costs_the_records_that_were_hit(six, hit, edit):
+    whole = open_table([six[0]], [six[1]])
+    data = bytearray(Path(six[0]).read_bytes())
+    for number in hit:
+        at = int(whole.offset[number]) + edit[0]
+        data[at : at + len(edit[1])] = edit[1]
+    Path(six[0]).write_bytes(data)
+    table = open_table([six[0]], [six[1]])
+    assert table.key.tolist() == [0, 1, 2, 3, 4, 5]
+    assert table.offset.tolist() == whole.offset.tolist()
+    for number in range(6):
+        framed = bytes(data[int(table.offset[number]) :][: int(table.length[number])])
+        if number in hit:
+            with pytest.raises(FormatError):
+                decode(framed)
+        else:
+            assert table.length[number] == whole.length[number]
+            assert bytes(decode(framed))[24:] == b"x" * (5 * number)
+
+
+def test_an_index_reaches_records_that_a_damaged_length_hides(six):
+    whole = open_table([six[0]], [six[1]])
+    data = bytearray(Path(six[0]).read_bytes())
+    at = int(whole.offset[1])
+    data[at + 4 : at + 8] = int(whole.offset[4] - at - 8).to_bytes(4, "little")
+    Path(six[0]).write_bytes(data)
+    table = open_table([six[0]], [six[1]])
+    assert table.length.tolist() == whole.length.tolist()
+    data[int(whole.offset[5])] ^= 1  # the heads of the file are looked at
+    Path(six[0]).write_bytes(data)
+    table = open_table([six[0]], [six[1]])
+    assert table.length.tolist() == whole.length.tolist()
+
+
+def test_records_that_moved_are_lost_to_the_index_and_no_others(tmp_path):
+    rec, idx = write_rec(tmp_path, [b"y" * 40 for _ in range(12)])
+    at = open_table([rec], [idx]).offset.tolist()
+    data = Path(rec).read_bytes()
+    # eight bytes too few in record 1, and too many in record 4
+    moved = data[: at[1] + 40] + data[at[1] + 48 : at[4] + 40] + bytes(8) + data[at[4] + 40 :]
+    Path(rec).write_bytes(moved)
+    with pytest.warns(GpuioWarning, match="does not list 3 of the records found"):
+        table = open_table([rec], [idx])
+    assert table.offset.tolist() == at
+    sound = []
+    for key, offset, length in zip(table.key, table.offset, table.length, strict=True):
+        with contextlib.suppress(FormatError):
+            payload = bytes(decode(moved[offset : offset + length]))
+            sound += [int(key)] * (payload[24:] == b"y" * 40)
+    assert sound == [0, 5, 6, 7, 8, 9, 10, 11]
+
+
+def test_an_index_of_a_file_that_was_cut(six):
+    whole = open_table([six[0]], [six[1]])
+    data = Path(six[0]).read_bytes()
+    Path(six[0]).write_bytes(data[: int(whole.offset[5]) + 20])
+    assert len(open_table([six[0]], [six[1]])) == 6  # reading the last one fails, it alone
+    Path(six[0]).write_bytes(data[: int(whole.offset[4]) + 3])
+    with pytest.raises(FormatError, match=r"key 4 lies .* resync=True reads what is left"):
+        open_table([six[0]], [six[1]])
+    with pytest.warns(GpuioWarning, match="with 2 records"):
+        table = open_table([six[0]], [six[1]], past_damage=True)
+    assert table.key.tolist() == [0, 1, 2, 3]
+    (lost,) = table.skipped
+    assert (lost.begin, lost.end) == (int(whole.offset[4]) + 3, int(whole.offset[5]))
+
+
+def test_junk_behind_the_last_indexed_record_is_a_warning(six):
+    whole = open_table([six[0]], [six[1]])
+    with Path(six[0]).open("ab") as file:
+        file.write(b"123456789")
+    for index in ([], [six[1]]):
+        with pytest.warns(GpuioWarning, match="9 trailing bytes"):
+            table = open_table([six[0]], index)
+        assert table.length.tolist() == whole.length.tolist()
+
+
+def test_an_index_none_of_whose_records_is_there_is_refused(six):
+    Path(six[0]).write_bytes(b"\x07" * 5000)
+    with pytest.raises(FormatError, match="no record starts where key 0 points"):
+        open_table([six[0]], [six[1]])
 
 
 def test_an_empty_file_holds_no_record(tmp_path):

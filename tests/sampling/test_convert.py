@@ -1,9 +1,11 @@
 """Numbers are understood as MXNet's parser understands their texts."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from gpuio.sampling.convert import mxnet_float32
+from gpuio.sampling.convert import mxnet_float32, path_or_switch
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,23 @@ def test_exponents_are_near(value):
 
 def test_infinity_stays():
     assert mxnet_float32(float("inf")) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("value", "held"),
+    [
+        (False, ""),
+        (None, ""),
+        ("", ""),
+        ("False", ""),
+        (True, True),
+        ("True", True),
+        ("1", True),
+        (Path("a/b"), "a/b"),
+        ("a;b", "a;b"),
+        (["a", Path("b")], ("a", "b")),
+    ],
+)
+def test_a_path_or_a_switch(value, held):
+    assert path_or_switch(value) == held
+    assert path_or_switch(str(path_or_switch(value)) if held is True else held) == held

@@ -3,6 +3,8 @@
 import errno
 import os
 import pickle
+import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -63,16 +65,97 @@ def test_short_reads_are_completed(path, monkeypatch):
         assert file.read(5, 100) == DATA[5:105]
 
 
-def test_a_system_error_is_a_storage_error_with_its_cause(path, monkeypatch):
-    def fail(*_):
-        raise OSError(errno.EIO, "Input/output error")
+@pytest.fixture
+def waits(monkeypatch):
+    """Let waiting take no time, and note how long it would have been."""
+    noted = []
+    monkeypatch.setattr(time, "sleep", noted.append)
+    return noted
 
+
+def failing(monkeypatch, number, times):
+    """Let the next calls of pread fail; return what is left of them."""
+    left = [number] * times
+    real = os.pread
+
+    def pread(*args):
+        if left:
+            code = left.pop()
+            raise OSError(code, os.strerror(code))
+        return real(*args)
+
+    monkeypatch.setattr(os, "pread", pread)
+    return left
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT])
+def test_a_read_that_fails_is_tried_three_times_more(path, monkeypatch, waits, number):
     with LocalFile(path) as file:
-        monkeypatch.setattr(os, "pread", fail)
-        with pytest.raises(StorageError, match="Input/output error") as raised:
+        left = failing(monkeypatch, number, 3)
+        assert file.read(64, 800) == DATA[64:864]
+        assert (left, waits) == ([], sorted(waits))
+        assert len(waits) == 3
+        left = failing(monkeypatch, number, 5)
+        with pytest.raises(StorageError, match=re.escape(os.strerror(number))) as raised:
+            file.read(64, 8)
+        assert len(left) == 1
+        left.clear()
+        assert file.read(64, 8) == DATA[64:72]  # the file is still open
+    assert (raised.value.path, raised.value.offset) == (path, 64)
+    assert isinstance(raised.value.__cause__, OSError)
+
+
+def test_an_error_that_will_not_pass_is_raised_at_once(path, monkeypatch, waits):
+    with LocalFile(path) as file:
+        failing(monkeypatch, errno.EBADF, 1)
+        with pytest.raises(StorageError, match="Bad file descriptor"):
+            file.read(64, 8)
+    assert waits == []
+
+
+def test_a_stale_handle_is_opened_anew_for_every_thread(tmp_path, monkeypatch, waits):
+    path = tmp_path / "a"
+    path.write_bytes(b"12345678")
+    with LocalFile(str(path)) as file:
+        other = tmp_path / "b"
+        other.write_bytes(b"abcdefgh")
+        os.utime(other, ns=(0, file.mtime_ns))
+        other.replace(path)  # of the same size and time: a server's handle of the same file
+        before = os.fstat(file._fd).st_ino
+        failing(monkeypatch, errno.ESTALE, 1)
+        assert file.read(0, 4) == b"abcd"
+        assert os.fstat(file._fd).st_ino == path.stat().st_ino != before
+        assert not os.get_inheritable(file._fd)
+        path.write_bytes(b"something else")
+        failing(monkeypatch, errno.ESTALE, 1)
+        with pytest.raises(StorageError, match="changed while it was open"):
+            file.read(0, 4)
+        path.unlink()
+        failing(monkeypatch, errno.ESTALE, 4)
+        with pytest.raises(StorageError, match=r"[Ss]tale"):
+            file.read(0, 4)
+
+
+def test_a_read_that_ends_early_is_tried_again_if_the_file_does_not(path, monkeypatch, waits):
+    real, answers = os.pread, [b"", b"", b""]
+    monkeypatch.setattr(os, "pread", lambda *args: answers.pop() if answers else real(*args))
+    with LocalFile(path) as file:
+        assert file.read(64, 800) == DATA[64:864]
+        assert len(waits) == 3
+        answers[:] = [b""] * 4
+        with pytest.raises(StorageError, match="file ends at byte 64") as raised:
             file.read(64, 8)
     assert raised.value.offset == 64
-    assert isinstance(raised.value.__cause__, OSError)
+
+
+def test_a_file_cut_while_it_is_open_is_an_error_at_once(tmp_path, waits):
+    path = tmp_path / "a"
+    path.write_bytes(DATA)
+    with LocalFile(str(path)) as file:
+        os.truncate(path, 1000)
+        with pytest.raises(StorageError, match="cut after it was opened") as raised:
+            file.read(900, 200)
+    assert (raised.value.offset, waits) == (900, [])
 
 
 def test_what_cannot_be_opened(tmp_path):

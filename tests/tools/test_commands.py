@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from making import jpeg, offsets, photo, png, write_rec
 
+from gpuio.errors import GpuioWarning
 from gpuio.tools import cli, demo, rec2idx
 from gpuio.tools.contact import contact_sheet
 
@@ -27,6 +28,19 @@ def test_rec2idx_writes_the_index_and_says_what_is_wrong(mixed, tmp_path, capsys
     assert cli.main(["rec2idx", str(tmp_path / "bad.rec"), str(out)]) == 1
     assert "bad magic" in capsys.readouterr().err
     assert offsets(out) == offsets(mixed[1])
+
+
+def test_rec2idx_goes_on_behind_damage_if_asked_to(mixed, tmp_path, capsys):
+    at = offsets(mixed[1])
+    with open(mixed[0], "r+b") as file:
+        file.seek(at[1])
+        file.write(bytes(8))
+    out = tmp_path / "again.idx"
+    assert rec2idx.main([mixed[0], str(out)]) == 1
+    with pytest.warns(GpuioWarning, match="1 ranges"):
+        assert rec2idx.main([mixed[0], str(out), "--resync"]) == 0
+    assert offsets(out) == [at[0], at[2], at[3]]
+    capsys.readouterr()
 
 
 def test_info_counts_what_is_there(mixed, capsys):

@@ -1,0 +1,252 @@
+"""What is wrong with a record file: framing, index, records, images, checksums.
+
+Invariant: looking changes nothing and stops at nothing but a file that cannot be read; every
+problem has a kind, a byte offset where there is one, and a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.decode.imageinfo import check_format, check_size, probe
+from gpuio.decode.opencv import decode
+from gpuio.decode.scans import check_scans
+from gpuio.errors import FormatError, GpuioError
+from gpuio.pipeline.ahead import Ahead
+from gpuio.recordio.checksum import Checksums
+from gpuio.recordio.framing import decode as unframe
+from gpuio.recordio.header import parse_image_record
+from gpuio.recordio.index import read_index
+from gpuio.recordio.resync import SkippedRange, resync
+from gpuio.storage.local import LocalFile
+
+__all__ = ["Depth", "Layout", "Problem", "audit_index", "audit_records", "lay_out"]
+
+Int64 = npt.NDArray[np.int64]
+
+_AT_ONCE = 64  # records a thread looks at in one go
+_BYTES_AT_ONCE = 8 << 20
+_MAX_SCANS = 100  # as ImageRecordIter's default
+_BEYOND = 1 << 62  # no file is as long
+
+
+@attrs.frozen
+class Problem:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    kind : {"framing", "index", "record", "image", "checksum"}
+    reason : str
+    key : int, str or None
+    offset, end : int or None       bytes [offset, end) of the record file
+    """
+
+    kind: str
+    reason: str
+    key: int | str | None = None
+    offset: int | None = None
+    end: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return attrs.asdict(self)
+
+    def __str__(self) -> str:
+        key = "" if self.key is None else f" key {self.key}"
+        where = "" if self.offset is None else f" at byte {self.offset}"
+        span = "" if self.end is None else f" to {self.end}"
+        return f"{self.kind}{key}{where}{span}: {self.reason}"
+
+
+@attrs.frozen
+class Depth:
+    """How closely records are looked at.
+
+    Attributes
+    ----------
+    headers : bool          image-record headers and image headers
+    images : bool           decode every image
+    sums : Checksums or None
+    max_pixels : int        a larger image is a problem
+    """
+
+    headers: bool = False
+    images: bool = False
+    sums: Checksums | None = None
+    max_pixels: int = 64_000_000
+
+    @property
+    def reads(self) -> bool:
+        """Whether records are read, not only their heads."""
+        return self.headers or self.images or self.sums is not None
+
+
+@attrs.frozen(eq=False)
+class Layout:
+    """The records of a file, and what is none.
+
+    Attributes
+    ----------
+    offset, length : int64[N]       place and framed size, bytes
+    skipped : tuple of SkippedRange
+    """
+
+    offset: Int64
+    length: Int64
+    skipped: tuple[SkippedRange, ...]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The skipped ranges as problems."""
+        return [
+            Problem("framing", one.reason, offset=one.begin, end=one.end) for one in self.skipped
+        ]
+
+
+def lay_out(file: LocalFile, *, thorough: bool) -> Layout:
+    """Find the records of a file; `thorough` reads every byte."""
+    return Layout(*resync(file, thorough=thorough))
+
+
+def audit_index(idx_path: str, layout: Layout, size: int) -> tuple[list[str | None], list[Problem]]:
+    """Compare an index with the records found.
+
+    Parameters
+    ----------
+    idx_path : str
+    layout : Layout
+    size : int              of the record file, bytes
+
+    Returns
+    -------
+    keys : list of str or None      of each record; None for one that is not listed
+    problems : list of Problem
+
+    Raises
+    ------
+    StorageError            the index cannot be read
+    """
+    keys: list[str | None] = [None] * len(layout.offset)
+    try:
+        listed, offsets = read_index(idx_path, str)
+    except FormatError as error:
+        return keys, [Problem("index", f"{idx_path}: {error.message}")]
+    at = np.array([min(offset, _BEYOND) for offset in offsets], np.int64)
+    row = np.searchsorted(layout.offset, at)
+    row[row == len(keys)] = 0
+    there = layout.offset[row] == at if len(keys) else np.zeros(len(at), bool)
+    repeated = len(set(listed)) < len(listed)
+    seen: set[str] = set()
+    problems = []
+    for number, (key, offset) in enumerate(zip(listed, offsets, strict=True)):
+        reason = ""
+        if repeated and key in seen:
+            reason = "the key stands there twice"
+        elif not there[number]:
+            beyond = f"beyond the end of the file ({size:,} bytes)"
+            reason = beyond if offset >= size else "no record starts there"
+        elif keys[row[number]] is not None:
+            reason = f"key {keys[row[number]]} has this offset, too"
+        else:
+            keys[row[number]] = key
+        if repeated:
+            seen.add(key)
+        if reason:
+            what = f"{idx_path}, entry {number + 1}: {reason}"
+            problems.append(Problem("index", what, key, offset))
+    problems += [
+        Problem("index", f"{idx_path} does not list this record", offset=int(layout.offset[number]))
+        for number, key in enumerate(keys)
+        if key is None
+    ]
+    return keys, problems
+
+
+def audit_records(
+    file: LocalFile,
+    layout: Layout,
+    depth: Depth,
+    keys: Sequence[int | str | None],
+    *,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Problem]:
+    """Look at every record.
+
+    Parameters
+    ----------
+    file : LocalFile
+    layout : Layout
+    depth : Depth                           how closely
+    keys : sequence of N keys or None       that problems name
+    threads : int
+    progress : callable(done, total)        of records
+
+    Returns
+    -------
+    list of Problem         at most one a record, in the order of the file
+
+    Raises
+    ------
+    StorageError            the file cannot be read
+    """
+    problems: list[Problem] = []
+
+    def look(rows: slice) -> tuple[int, list[Problem]]:
+        offset, length = layout.offset[rows], layout.length[rows]
+        return rows.stop, [
+            problem
+            for at, key, framed in zip(
+                offset.tolist(), keys[rows], file.read_ranges(offset, length), strict=True
+            )
+            if (problem := _fault(framed, at, depth, key)) is not None
+        ]
+
+    with Ahead(
+        look, _groups(layout.length), depth=2 * threads, workers=threads, name="gpuio-audit"
+    ) as ahead:
+        for done, found in ahead:
+            problems += found
+            if progress is not None:
+                progress(done, len(layout.offset))
+    return problems
+
+
+def _groups(length: Int64) -> Iterator[slice]:
+    """Cut the records into groups, fewer in a group where they are large."""
+    first = 0
+    while first < len(length):
+        sizes = np.cumsum(length[first : first + _AT_ONCE])
+        count = max(1, int(np.searchsorted(sizes, _BYTES_AT_ONCE)))
+        yield slice(first, first + count)
+        first += count
+
+
+def _fault(framed: memoryview, offset: int, depth: Depth, key: int | str | None) -> Problem | None:
+    """Return what is wrong with one record, if anything."""
+    kind = "checksum"
+    try:
+        if depth.sums is not None:
+            depth.sums.check(offset, framed)
+        if not (depth.headers or depth.images):
+            return None
+        kind = "record"
+        flag, _, _, _, blob = parse_image_record(unframe(framed))
+        if len(blob) == 0 and flag >= 2:
+            return None  # InsightFace's header and identity records hold no image
+        kind = "image"
+        info = probe(blob)
+        check_format(info, blob)
+        check_size(info, depth.max_pixels)
+        check_scans(blob, info, _MAX_SCANS, depth.max_pixels)
+        if depth.images:
+            decode(blob, 3)
+    except GpuioError as error:
+        return Problem(kind, error.message, key, offset)
+    return None

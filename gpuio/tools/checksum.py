@@ -1,0 +1,36 @@
+"""checksum: write the checksums of a record file's records beside it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gpuio.errors import GpuioError, StorageError
+from gpuio.recordio.checksum import write_checksums
+from gpuio.tools.progress import progress
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("record", help="the .rec file")
+    parser.add_argument("--out", help="the file to write; default: RECORD.crc32")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the checksums.
+
+    Returns
+    -------
+    int         0 done, 1 the record file is damaged, 3 a file could not be read or written
+    """
+    try:
+        with progress("checksum", "none" if args.quiet else "auto") as advance:
+            made = write_checksums(args.record, args.out, advance)
+    except GpuioError as error:
+        print(f"checksum: {error}", file=sys.stderr)
+        return 3 if isinstance(error, StorageError) else 1
+    print(f"{made.path}: {len(made)} records", file=sys.stderr)
+    return 0

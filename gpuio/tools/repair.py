@@ -1,0 +1,161 @@
+"""repair: copy what is sound in a damaged record file into a new one, with its index and a report.
+
+Invariant: the source is only read. The target appears under its name complete or not at all, its
+index last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import GpuioError, OptionError, StorageError
+from gpuio.recordio.index import write_index
+from gpuio.storage.atomic import writing
+from gpuio.storage.local import LocalFile
+from gpuio.tools.audit import Problem
+from gpuio.tools.progress import progress
+from gpuio.tools.verify import add_depth, examine, index_beside
+
+__all__ = ["add_arguments", "run"]
+
+Int64 = npt.NDArray[np.int64]
+
+_AT_ONCE = 8 << 20  # bytes copied at once
+_UNUSABLE = ("record", "image", "checksum")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("source", help="the damaged .rec file")
+    parser.add_argument("target", help="the .rec file to write, with .idx and .json beside it")
+    parser.add_argument(
+        "--idx", help="the index whose keys are kept; default: the .idx beside it, if there is one"
+    )
+    add_depth(parser)
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the copy; with --headers, --decode or --checksum leave out what fails there, too.
+
+    Returns
+    -------
+    int         0 nothing was left out, 1 something was, 2 the target may not be written, 3 a file
+                could not be read or written, or nothing is left to copy
+    """
+    try:
+        report = _repair(args)
+    except OptionError as error:
+        print(f"repair: {error}", file=sys.stderr)
+        return 2
+    except GpuioError as error:
+        print(f"repair: {error}", file=sys.stderr)
+        return 3
+    left_out = report["left_out"]
+    for one in left_out[:100]:
+        print(f"left out: {Problem(**one)}")
+    print(
+        f"{args.target}: {report['records']:,} records, {report['bytes']:,} of "
+        f"{report['source_bytes']:,} bytes; {len(left_out)} left out"
+    )
+    return 1 if left_out else 0
+
+
+def _targets(args: argparse.Namespace) -> tuple[Path, Path, Path]:
+    """Return where record file, index and report go.
+
+    Raises
+    ------
+    StorageError        the source is not there
+    OptionError         that would be the source, its index, or files that are there
+    """
+    if not Path(args.source).exists():
+        raise StorageError("no such file", path=args.source)
+    target = Path(args.target)
+    paths = (target, target.with_suffix(".idx"), target.with_suffix(".json"))
+    if len(set(paths)) < len(paths):
+        raise OptionError(f"target {target}: expected another name than an index or report has")
+    sources = [Path(args.source), Path(args.idx or Path(args.source).with_suffix(".idx"))]
+    for path in paths:
+        for source in sources:
+            if path.exists() and source.exists() and path.samefile(source):
+                raise OptionError(f"{path} is the source: name another target")
+        if path.exists() and not args.force:
+            raise OptionError(f"{path} exists: name another target, or replace it with --force")
+    return paths
+
+
+def _repair(args: argparse.Namespace) -> dict[str, Any]:
+    """Write the three files and return the report."""
+    target, idx_target, report_target = _targets(args)
+    idx = args.idx or index_beside(args.source)
+    how = "none" if args.quiet else "auto"
+    with LocalFile(args.source) as file:
+        with progress("repair: reading", how) as advance:
+            layout, listed, problems = examine(file, idx, args, advance, thorough=True)
+        there = set(layout.offset.tolist())
+        bad = {one.offset for one in problems if one.kind in _UNUSABLE} & there
+        rows = [row for row, at in enumerate(layout.offset.tolist()) if at not in bad]
+        lost = [one.kind == "framing" or one.offset in bad for one in problems]
+        if not rows:
+            raise StorageError("no record is sound: there is nothing to copy", path=args.source)
+        keys = _keys([listed[row] for row in rows])
+        length = layout.length[rows]
+        report = {
+            "source": args.source,
+            "source_bytes": file.size,
+            "target": args.target,
+            "bytes": int(length.sum()),
+            "records": len(rows),
+            "index": idx,
+            "left_out": [one.as_dict() for one in itertools.compress(problems, lost)],
+            "other_problems": [
+                one.as_dict() for one, out in zip(problems, lost, strict=True) if not out
+            ],
+        }
+        with writing(target) as out:
+            with progress("repair: writing", how) as advance:
+                _copy(file, layout.offset[rows], length, out, advance)
+            file.check_unchanged()
+            idx_target.unlink(missing_ok=True)  # an old target's must not outlive it
+    with writing(report_target) as out:
+        out.write(json.dumps(report, indent=1).encode())
+    write_index(idx_target, keys, np.cumsum([0, *length[:-1]]).tolist())
+    return report
+
+
+def _keys(listed: list[str | None]) -> list[str]:
+    """Return a key for each record: the index's, or a number behind the largest one."""
+    numbers = [int(key) for key in listed if key is not None and key.isdecimal()]
+    free = itertools.count(max(numbers, default=-1) + 1)
+    return [str(next(free)) if key is None else key for key in listed]
+
+
+def _copy(
+    file: LocalFile,
+    offset: Int64,
+    length: Int64,
+    out: BinaryIO,
+    advance: Callable[[int, int], None],
+) -> None:
+    """Copy records, those that touch each other at once."""
+    row = 0
+    while row < len(offset):
+        stop = row + 1
+        begin, end = int(offset[row]), int(offset[row] + length[row])
+        while stop < len(offset) and offset[stop] == end and end - begin < _AT_ONCE:
+            end += int(length[stop])
+            stop += 1
+        out.writelines(file.read(at, min(_AT_ONCE, end - at)) for at in range(begin, end, _AT_ONCE))
+        row = stop
+        advance(row, len(offset))

@@ -1,0 +1,184 @@
+"""verify: look for damage in record files and say what it is and where."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gpuio.errors import FormatError, StorageError
+from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
+from gpuio.storage.local import LocalFile
+from gpuio.tools.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
+from gpuio.tools.progress import progress
+
+__all__ = ["add_arguments", "add_depth", "examine", "index_beside", "run"]
+
+_SHOWN = 100  # problems of a file that are printed; --json holds all
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("records", nargs="+", metavar="FILE", help="the .rec files")
+    parser.add_argument(
+        "--idx",
+        nargs="+",
+        metavar="INDEX",
+        help="the index of each; default: the .idx beside it, if there is one",
+    )
+    add_depth(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def add_depth(parser: argparse.ArgumentParser) -> None:
+    """Declare how closely records are looked at."""
+    parser.add_argument(
+        "--headers", action="store_true", help="read every record; look at its and its image's head"
+    )
+    parser.add_argument("--decode", action="store_true", help="decode every image as well")
+    parser.add_argument(
+        "--checksum",
+        nargs="?",
+        const=True,
+        default=None,
+        metavar="SUMS",
+        help="compare with the checksums beside FILE, or in SUMS",
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--max-pixels", type=int, default=64_000_000, help="larger is a problem")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every problem and a summary.
+
+    Returns
+    -------
+    int         0 nothing is wrong, 1 problems, 2 the arguments do not fit each other, 3 a file
+                could not be read
+    """
+    if args.idx is not None and len(args.idx) != len(args.records):
+        print(f"verify: {len(args.records)} files, {len(args.idx)} indexes", file=sys.stderr)
+        return 2
+    if isinstance(args.checksum, str) and len(args.records) > 1:
+        print("verify: --checksum SUMS belongs to one file", file=sys.stderr)
+        return 2
+    found, code = [], 0
+    for number, path in enumerate(args.records):
+        idx = args.idx[number] if args.idx else index_beside(path)
+        try:
+            with progress(f"verify {path}", "none" if args.quiet else "auto") as advance:
+                facts = _facts(path, idx, args, advance)
+        except StorageError as error:
+            facts, code = {"path": path, "error": str(error)}, 3
+            print(f"verify: {error}", file=sys.stderr)
+        else:
+            code = max(code, int(bool(facts["problems"])))
+            if not args.json:
+                _print(facts)
+        found.append(facts)
+    if args.json:
+        print(json.dumps({"files": found, "sound": code == 0}, indent=1))
+    return code
+
+
+def index_beside(path: str) -> str | None:
+    """Return the path of the index beside a record file, if there is one."""
+    idx = Path(path).with_suffix(".idx")
+    return str(idx) if idx.is_file() else None
+
+
+def examine(
+    file: LocalFile,
+    idx: str | None,
+    args: argparse.Namespace,
+    advance: Callable[[int, int], None],
+    *,
+    thorough: bool = False,
+) -> tuple[Layout, list[str | None], list[Problem]]:
+    """Look at a file as closely as the arguments of `add_depth` say; `thorough` reads all of it.
+
+    Returns
+    -------
+    layout : Layout
+    keys : list of str or None      of each record, from the index
+    problems : list of Problem
+
+    Raises
+    ------
+    StorageError                    a file cannot be read
+    """
+    problems: list[Problem] = []
+    sums: Checksums | None = None
+    if args.checksum:
+        try:
+            sums = read_checksums(
+                checksum_path(file.path) if args.checksum is True else args.checksum
+            )
+            if sums.source_bytes != file.size:
+                reason = (
+                    f"{sums.path} was made of {sums.source_bytes:,} bytes, the file has "
+                    f"{file.size:,}"
+                )
+                problems.append(Problem("checksum", reason))
+        except FormatError as error:
+            problems.append(Problem("checksum", str(error)))
+    depth = Depth(headers=args.headers, images=args.decode, sums=sums, max_pixels=args.max_pixels)
+    layout = lay_out(file, thorough=thorough or depth.reads)
+    problems += layout.problems
+    keys: list[str | None] = [None] * len(layout.offset)
+    if idx is not None:
+        keys, wrong = audit_index(idx, layout, file.size)
+        problems += wrong
+    if sums is not None:
+        there = set(layout.offset.tolist())
+        problems += [
+            Problem("checksum", f"{sums.path} lists a record here that was not found", offset=at)
+            for at in sums.offset.tolist()
+            if at not in there
+        ]
+    if depth.reads:
+        problems += audit_records(
+            file, layout, depth, keys, threads=max(args.threads, 1), progress=advance
+        )
+    return layout, keys, problems
+
+
+def _facts(
+    path: str, idx: str | None, args: argparse.Namespace, advance: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Return what was found in one file, as JSON types."""
+    with LocalFile(path) as file:
+        layout, _, problems = examine(file, idx, args, advance)
+        if len(layout.offset) == 0 and not problems:
+            problems.append(Problem("framing", "the file is empty"))
+        return {
+            "path": path,
+            "bytes": file.size,
+            "records": len(layout.offset),
+            "index": idx,
+            "checked": ["framing"]
+            + ["index"] * (idx is not None)
+            + ["headers"] * (args.headers or args.decode)
+            + ["images"] * args.decode
+            + ["checksums"] * bool(args.checksum),
+            "problems": [problem.as_dict() for problem in problems],
+        }
+
+
+def _print(facts: dict[str, Any]) -> None:
+    """Print the problems and the summary of one file."""
+    problems = facts["problems"]
+    for one in problems[:_SHOWN]:
+        print(f"{facts['path']}: {Problem(**one)}")
+    if len(problems) > _SHOWN:
+        print(f"{facts['path']}: and {len(problems) - _SHOWN} more; --json prints all")
+    said = f"{len(problems)} problems" if problems else "nothing wrong"
+    print(
+        f"{facts['path']}: {facts['bytes']:,} bytes, {facts['records']:,} records, "
+        f"{', '.join(facts['checked'])}: {said}"
+    )

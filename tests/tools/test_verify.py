@@ -1,0 +1,176 @@
+"""verify names every problem with key, byte and reason; its exit codes tell them apart."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from making import flat, jpeg, offsets, photo, write_rec
+
+from gpuio.tools import cli
+
+
+@pytest.fixture
+def six(tmp_path):
+    """Six images; write_rec's index lies beside them."""
+    return write_rec(tmp_path, [flat(i) for i in range(6)])
+
+
+def verify(capsys, *words):
+    """Return the exit code and the files' facts."""
+    code = cli.main(["verify", *map(str, words), "--json", "--quiet"])
+    said = json.loads(capsys.readouterr().out)
+    assert said["sound"] == (code == 0)
+    return code, said["files"]
+
+
+def problems(capsys, *words):
+    code, (facts,) = verify(capsys, *words)
+    assert code == int(bool(facts["problems"]))
+    return facts["problems"]
+
+
+def put(path, at, new):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(new)
+
+
+@pytest.mark.parametrize("depth", [[], ["--headers"], ["--decode"], ["--decode", "--checksum"]])
+def test_a_sound_file_has_no_problem(six, capsys, depth):
+    cli.main(["checksum", six[0], "--quiet"])
+    code, (facts,) = verify(capsys, six[0], *depth)
+    assert (code, facts["records"], facts["index"], facts["problems"]) == (0, 6, six[1], [])
+    assert facts["checked"][:2] == ["framing", "index"]
+    assert facts["bytes"] == os.path.getsize(six[0])
+
+
+def test_damaged_framing_is_named_by_range(six, capsys):
+    at = offsets(six[1])
+    put(six[0], at[2], b"\0")
+    put(six[0], at[4] + 4, b"\xff\xff\xff")
+    framing = [one for one in problems(capsys, six[0]) if one["kind"] == "framing"]
+    assert [(one["offset"], one["end"]) for one in framing] == [(at[2], at[3]), (at[4], at[5])]
+    assert "bad magic" in framing[0]["reason"]
+    assert "cut short" in framing[1]["reason"]
+
+
+def test_a_hidden_record_is_found_when_records_are_read(six, capsys):
+    at = offsets(six[1])
+    Path(six[1]).unlink()
+    put(six[0], at[2] + 4, (at[4] - at[2] - 8).to_bytes(4, "little"))
+    assert problems(capsys, six[0]) == []
+    (one,) = problems(capsys, six[0], "--headers")
+    assert (one["kind"], one["offset"], one["end"]) == ("framing", at[2], at[3])
+    assert "its length is damaged" in one["reason"]
+
+
+def test_every_flaw_of_an_index_is_named(six, capsys):
+    at = offsets(six[1])
+    lines = [(0, at[0]), (1, at[1]), (2, at[2] + 4), (1, at[3]), (9, at[1]), (5, 10**6)]
+    Path(six[1]).write_text("".join(f"{key}\t{offset}\n" for key, offset in lines))
+    found = problems(capsys, six[0])
+    assert all(one["kind"] == "index" for one in found)
+    said = [(one["key"], one["offset"], one["reason"].split(": ", 1)[-1]) for one in found]
+    assert said[:4] == [
+        ("2", at[2] + 4, "no record starts there"),
+        ("1", at[3], "the key stands there twice"),
+        ("9", at[1], "key 1 has this offset, too"),
+        ("5", 10**6, f"beyond the end of the file ({os.path.getsize(six[0]):,} bytes)"),
+    ]
+    assert [one["offset"] for one in found[4:]] == [at[2], at[3], at[4], at[5]]
+    assert "does not list this record" in found[4]["reason"]
+
+
+def test_an_index_of_huge_offsets_or_nonsense(six, capsys):
+    Path(six[1]).write_text(f"0\t0\n1\t{2**70}\n")
+    assert "beyond the end" in problems(capsys, six[0])[0]["reason"]
+    Path(six[1]).write_text("0\tx\n")
+    assert "index line 1" in problems(capsys, six[0])[0]["reason"]
+
+
+def test_records_and_images_are_looked_into_as_deep_as_asked(tmp_path, capsys):
+    whole = jpeg(photo(40, 40))
+    rec, idx = write_rec(tmp_path, [whole, whole[: len(whole) // 2], b"no image", b"", flat(1)])
+    at = offsets(idx)
+    assert problems(capsys, rec) == []
+    heads = [(p["kind"], p["key"], p["offset"]) for p in problems(capsys, rec, "--headers")]
+    assert heads == [("image", "2", at[2]), ("image", "3", at[3])]
+    full = [(p["kind"], p["key"]) for p in problems(capsys, rec, "--decode", "--threads", "3")]
+    assert full == [("image", "1"), ("image", "2"), ("image", "3")]
+    few = problems(capsys, rec, "--headers", "--max-pixels", "100")
+    assert [p["key"] for p in few] == ["0", "1", "2", "3"]
+
+
+def test_a_record_that_is_no_image_record(tmp_path, capsys):
+    from gpuio.recordio import IRHeader, MXRecordIO, pack
+
+    rec = str(tmp_path / "a.rec")
+    with MXRecordIO(rec, "w") as writer:
+        writer.write(pack(IRHeader(0, [6.0, 9.0], 0, 0), b""))  # InsightFace's first record
+        writer.write(b"short")
+    (one,) = problems(capsys, rec, "--headers")
+    assert one["kind"] == "record"
+    assert "shorter than an image record's header" in one["reason"]
+
+
+def test_checksums_find_what_decoders_do_not(six, capsys):
+    cli.main(["checksum", six[0], "--quiet"])
+    at = offsets(six[1])
+    put(six[0], at[3] + 8 + 4, b"\x01")  # the label
+    assert problems(capsys, six[0], "--decode") == []
+    (one,) = problems(capsys, six[0], "--checksum")
+    assert (one["kind"], one["key"], one["offset"]) == ("checksum", "3", at[3])
+    with open(six[0], "ab") as file:
+        file.write(b"123456789")
+    kinds = [one["kind"] for one in problems(capsys, six[0], "--checksum")]
+    assert kinds == ["checksum", "framing", "checksum"]  # the size, the junk, the label
+    put(six[0], at[4], b"\0")
+    reasons = [one["reason"] for one in problems(capsys, six[0], "--checksum", six[0] + ".crc32")]
+    assert any("lists a record here that was not found" in reason for reason in reasons)
+    put(six[0] + ".crc32", 30, b"\0")
+    assert "file of checksums" in problems(capsys, six[0], "--checksum")[0]["reason"]
+
+
+def test_several_files_and_exit_codes(six, tmp_path, capsys):
+    other = str(tmp_path / "other.rec")
+    shutil.copy(six[0], other)
+    code, files = verify(capsys, six[0], other)
+    assert (code, [one["index"] for one in files]) == (0, [six[1], None])
+    code, files = verify(capsys, six[0], other, "--idx", six[1], six[1])
+    assert (code, [one["index"] for one in files]) == (0, [six[1], six[1]])
+    put(other, 0, b"\0")
+    code, files = verify(capsys, six[0], other)
+    assert (code, [bool(one["problems"]) for one in files]) == (1, [False, True])
+    code, files = verify(capsys, tmp_path / "no.rec", other)
+    assert code == 3
+    assert "error" in files[0]
+    assert cli.main(["verify", six[0], other, "--idx", six[1]]) == 2
+    assert cli.main(["verify", six[0], other, "--checksum", "x"]) == 2
+    assert cli.main(["verify", six[0], "--checksum", str(tmp_path / "no")]) == 3
+    capsys.readouterr()
+
+
+def test_an_empty_file_is_a_problem(tmp_path, capsys):
+    (tmp_path / "a.rec").touch()
+    assert [one["reason"] for one in problems(capsys, tmp_path / "a.rec")] == ["the file is empty"]
+
+
+def test_the_text_lists_problems_and_sums_up(six, capsys):
+    at = offsets(six[1])
+    put(six[0], at[2], b"\0")
+    assert cli.main(["verify", six[0], "--headers"]) == 1
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[0].startswith(f"{six[0]}: framing at byte {at[2]} to {at[3]}: bad magic")
+    assert lines[-1].endswith("5 records, framing, index, headers: 2 problems")
+    assert f"verify {six[0]}: 5 of 5" in said.err
+
+
+def test_more_problems_than_are_shown(tmp_path, capsys):
+    rec, _ = write_rec(tmp_path, [b"x"] * 120)
+    assert cli.main(["verify", rec, "--headers", "--quiet"]) == 1
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 102
+    assert "and 20 more" in said
