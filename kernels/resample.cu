@@ -7,7 +7,7 @@
 
 // Kinds of a view: the six interpolations and what else a step may be.
 enum { NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4, TRIANGLE };
-enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN };
+enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN, TINT, FRAME, PLACE };
 
 typedef unsigned char byte;
 typedef unsigned long long u64;
@@ -302,5 +302,27 @@ __device__ inline Pixel<C> border(const View& v, const Plan& plan, int y, int x)
   Pixel<C> made;
 #pragma unroll
   for (int c = 0; c < C; c++) made.c[c] = c < 3 ? plan.fill : 0;
+  return made;
+}
+
+// A canvas of `fill` with the image laid on it; alpha is 0 there.
+template <int C>
+__device__ inline Pixel<C> frame(const View& v, const Plan& plan, int y, int x) {
+  y -= plan.frame_y;
+  x -= plan.frame_x;
+  if (y >= 0 && y < v.src_h && x >= 0 && x < v.src_w) return load<C>(v, y, x);
+  Pixel<C> made;
+#pragma unroll
+  for (int c = 0; c < C; c++) made.c[c] = c < 3 ? plan.fill : 0;
+  return made;
+}
+
+// The image in the upper left of nothing.
+template <int C>
+__device__ inline Pixel<C> place(const View& v, int y, int x) {
+  if (y < v.src_h && x < v.src_w) return load<C>(v, y, x);
+  Pixel<C> made;
+#pragma unroll
+  for (int c = 0; c < C; c++) made.c[c] = 0;
   return made;
 }
