@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
 from gpuio.errors import FormatError, OptionError
+from gpuio.pipeline.det_reader import DetRecordReader, measure_labels
 from gpuio.pipeline.mean import mean_image
 from gpuio.pipeline.pipeline import Pipeline
 from gpuio.pipeline.policy import Policy
@@ -23,11 +24,13 @@ from gpuio.pipeline.stats import Stats
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.lists import read_label_list
 from gpuio.recordio.uri import divide, expand
+from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.extra_options import GPU_ONLY
 from gpuio.sampling.mix import Mixer
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.order import Order
 from gpuio.sampling.plan import Planner
+from gpuio.sampling.plan_det import DetPlanner
 from gpuio.sampling.replay import normalisation
 from gpuio.storage.local import LocalFile
 
@@ -43,7 +46,7 @@ class Opened:
     `first_pass` is 1 when making the mean image has used up the first pass, as in MXNet; else 0.
     """
 
-    options: ImageRecordOptions
+    options: ImageRecordOptions | ImageDetRecordOptions
     table: RecordTable
     files: list[LocalFile]
     backend: Backend
@@ -59,7 +62,7 @@ class Opened:
         self.backend.close()
 
 
-def open_pipeline(options: ImageRecordOptions) -> Opened:
+def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened:
     """Open the files and the backend that the options name.
 
     Raises
@@ -70,7 +73,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     """
     paths = expand(options.path_imgrec)
     idx_paths = divide(options.path_imgidx)
-    planner, mixer = Planner(options), Mixer(options)
+    planner, mixer = _draws_of(options)
     table = open_table(paths, idx_paths)
     order = Order(table, options)
     if order.n_records == 0:
@@ -78,7 +81,6 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             f"part_index: part {options.part_index} of {options.num_parts} holds no record "
             f"({len(table.offset)} records in all): use fewer parts"
         )
-    labels = _labels_of(options)
     mean, made = mean_image(options, open_pipeline)
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(LocalFile(path)) for path in table.paths]
@@ -89,7 +91,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             **{name: getattr(options, name) for name in GPU_ONLY},
         )
         opened.callback(backend.close)
-        if mixer.mixes and not backend.can_mix:
+        if mixer is not None and mixer.mixes and not backend.can_mix:
             raise OptionError(
                 f"mixup_alpha, cutmix_alpha: not available on the {backend.name.upper()} yet: use "
                 "ctx='cpu', or mix the batches yourself"
@@ -98,14 +100,14 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
         pipeline = Pipeline(
             order,
             planner,
-            RecordReader(table, files, options, labels),
+            _reader_of(options, table, files, order, planner),
             backend,
             _output_of(options, mean),
             Policy(options.on_error, options.max_bad, options.error_log, stats),
             stats,
             threads=options.preprocess_threads,
             prefetch=options.prefetch_buffer,
-            mixer=mixer if options.num_classes is not None else None,
+            mixer=mixer,
         )
         opened.pop_all()
     if options.verbose:
@@ -123,6 +125,33 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     )
 
 
+def _draws_of(
+    options: ImageRecordOptions | ImageDetRecordOptions,
+) -> tuple[Planner | DetPlanner, Mixer | None]:
+    """Return what draws the plans, and what mixes images where soft labels are asked for."""
+    if isinstance(options, ImageDetRecordOptions):
+        return DetPlanner(options), None
+    planner, mixer = Planner(options), Mixer(options)
+    return planner, mixer if options.num_classes is not None else None
+
+
+def _reader_of(
+    options: ImageRecordOptions | ImageDetRecordOptions,
+    table: RecordTable,
+    files: list[LocalFile],
+    order: Order,
+    planner: Planner | DetPlanner,
+) -> RecordReader:
+    """Return the reader; let a planner that draws from one stream look through it."""
+    if not isinstance(options, ImageDetRecordOptions):
+        return RecordReader(table, files, options, _labels_of(options))
+    sizes, labels = measure_labels(table, files, order.rows(), options)
+    reader = DetRecordReader(table, files, options, sizes, labels)
+    if isinstance(planner, DetPlanner) and options.aug_stream == "mxnet":
+        planner.follow(order, reader.look)
+    return reader
+
+
 def _labels_of(options: ImageRecordOptions) -> LabelList | None:
     """Read path_imglist, if there is one."""
     if not options.path_imglist:
@@ -133,10 +162,14 @@ def _labels_of(options: ImageRecordOptions) -> LabelList | None:
     return labels
 
 
-def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] | None) -> Output:
+def _output_of(
+    options: ImageRecordOptions | ImageDetRecordOptions, mean_image: npt.NDArray[np.float32] | None
+) -> Output:
     """Return what an image is turned into."""
     channels, height, width = options.data_shape
     mean, std, scale = normalisation(options)
+    if options.ratio and mean.any():
+        mean_image = None
     return Output(
         channels=channels,
         height=height,
@@ -147,10 +180,13 @@ def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] 
         std=std,
         scale=scale,
         mean_image=mean_image,
+        ratio=options.ratio,
     )
 
 
-def _fingerprint(options: ImageRecordOptions, table: RecordTable) -> dict[str, Any]:
+def _fingerprint(
+    options: ImageRecordOptions | ImageDetRecordOptions, table: RecordTable
+) -> dict[str, Any]:
     """Return what a saved state must agree on: the source, and every option that moves a record."""
     return {
         "records": len(table.offset),

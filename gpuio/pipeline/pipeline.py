@@ -30,6 +30,7 @@ from gpuio.pipeline.stats import Stats
 from gpuio.sampling.mix import Mix, Mixer
 from gpuio.sampling.order import BatchOrder, Order
 from gpuio.sampling.plan import Planner
+from gpuio.sampling.plan_det import DetPlanner
 
 __all__ = ["Made", "Pipeline", "Place", "Stream"]
 
@@ -57,6 +58,7 @@ class Made:
     label : float32[B, label_width]             host
     index : uint64[B]                           host
     pad : int                                   rows at the end that are not this epoch's
+    no_label : float32[label_width]             of a row without a record
     plan : PLAN[B]                              host
     faults : list of Fault                      rows that could not be made, zero-filled
     mix : Mix or None                           how rows were mixed
@@ -70,6 +72,7 @@ class Made:
     label: npt.NDArray[np.float32]
     index: npt.NDArray[np.uint64]
     pad: int
+    no_label: npt.NDArray[np.float32]
     plan: npt.NDArray[np.void]
     faults: list[Fault]
     mix: Mix | None = None
@@ -84,6 +87,7 @@ class Made:
         for array in (self.data, self.label, self.index, self.plan):
             array[: len(keep)] = array[keep]
             array[len(keep) :] = np.zeros((), array.dtype) if array is self.plan else 0
+        self.label[len(keep) :] = self.no_label
 
 
 @attrs.define(eq=False)
@@ -110,7 +114,8 @@ class Pipeline:
     Parameters
     ----------
     order : Order               which record stands where
-    planner : Planner           every random number
+    planner : Planner or DetPlanner
+                                every random number; what moves with the images in their labels
     reader : RecordReader
     backend : Backend           not closed here
     output : Output             what an image is turned into
@@ -124,7 +129,7 @@ class Pipeline:
     def __init__(
         self,
         order: Order,
-        planner: Planner,
+        planner: Planner | DetPlanner,
         reader: RecordReader,
         backend: Backend,
         output: Output,
@@ -246,7 +251,12 @@ class Pipeline:
         begun = time.perf_counter()
         records = self.reader.read(order.position)
         plan = self.planner.draw(
-            records.heights, records.widths, order.pass_index, order.position, order.mx_index
+            records.heights,
+            records.widths,
+            order.pass_index,
+            order.position,
+            order.mx_index,
+            records.labels,
         )
         plan["src_h"], plan["src_w"] = records.stored[:, 0], records.stored[:, 1]
         plan["orient"] = records.orientation
@@ -373,6 +383,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> Made:
         label=loaded.records.labels,
         index=loaded.records.index,
         pad=loaded.order.pad,
+        no_label=loaded.records.no_label,
         plan=loaded.plan,
         faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
         cut_short=sum(isinstance(blob, Completed) for blob in loaded.records.blobs),

@@ -19,6 +19,7 @@ from gpuio.errors import GpuioError, RecordError
 from gpuio.recordio.framing import decode as unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
+from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.storage.local import LocalFile
 
@@ -39,6 +40,7 @@ class Records:
     heights, widths : int32[B]              pixels after orientation; 0 where there is no image
     stored : int32[B, 2]                    pixels as stored (height, width)
     orientation : int32[B]                  EXIF orientation still to apply
+    no_label : float32[label_width]         the label of a row without a record
     faults : list of Fault
     """
 
@@ -49,6 +51,7 @@ class Records:
     widths: npt.NDArray[np.int32]
     stored: npt.NDArray[np.int32]
     orientation: npt.NDArray[np.int32]
+    no_label: npt.NDArray[np.float32]
     faults: list[Fault] = attrs.field(factory=list)
 
 
@@ -68,11 +71,12 @@ class RecordReader:
         self,
         table: RecordTable,
         files: list[LocalFile],
-        options: ImageRecordOptions,
+        options: ImageRecordOptions | ImageDetRecordOptions,
         labels: LabelList | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
         self._label_width = options.label_width
+        self.no_label = np.zeros(max(options.label_width, 0), np.float32)
         self._max_pixels, self._max_scans = options.max_pixels, options.max_scans
         self._accepts_cut = options.truncated == "accept"
         self._upright = options.exif == "apply" and options.data_shape[0] != 4
@@ -87,12 +91,13 @@ class RecordReader:
         rows = len(positions)
         made = Records(
             blobs=[None] * rows,
-            labels=np.zeros((rows, self._label_width), np.float32),
+            labels=np.tile(self.no_label, (rows, 1)),
             index=np.zeros(rows, np.uint64),
             heights=np.zeros(rows, np.int32),
             widths=np.zeros(rows, np.int32),
             stored=np.ones((rows, 2), np.int32),
             orientation=np.ones(rows, np.int32),
+            no_label=self.no_label,
         )
         present = np.flatnonzero(positions >= 0)
         wanted = positions[present]
@@ -151,13 +156,7 @@ class RecordReader:
     ) -> None:
         """Write a record's label, or the list's label for its id."""
         if self._labels is not None:
-            found = self._labels.get(identity)
-            if found is None:
-                raise RecordError(
-                    f"path_imglist has no label for id {identity}: add a line for it, or leave "
-                    "path_imglist out to use the labels in the records"
-                )
-            out[:] = found
+            out[:] = self._listed(identity)
             return
         width = max(flag, 1)
         if width != self._label_width:
@@ -166,3 +165,14 @@ class RecordReader:
                 f"{self._label_width}"
             )
         out[:] = label
+
+    def _listed(self, identity: int) -> npt.NDArray[np.float32]:
+        """Return the list's label for an id."""
+        assert self._labels is not None
+        found = self._labels.get(identity)
+        if found is None:
+            raise RecordError(
+                f"path_imglist has no label for id {identity}: add a line for it, or leave "
+                "path_imglist out to use the labels in the records"
+            )
+        return found
