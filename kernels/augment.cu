@@ -30,7 +30,7 @@ __device__ Pixel<C> window(const View& v, const Plan& plan, int y, int x) {
     case TRIANGLE: return triangle<C>(v, row, column);
     case SHRINK: return shrink<C>(v, row, column);
     case SHRINK_WHOLE: return shrink_whole<C>(v, row, column);
-    case BORDER: return border<C>(v, plan, row, column);
+    case BORDER: return or_fill<C>(v, plan.fill, row - plan.pad, column - plan.pad);
     case WARP:
       switch (v.inter) {
         case NEAREST: return warp<C, 1>(v, plan, plan.warp, row, column);
@@ -40,8 +40,8 @@ __device__ Pixel<C> window(const View& v, const Plan& plan, int y, int x) {
       }
     case TURN: return warp<C, 2>(v, plan, plan.turn, row, column);
     case TINT: return tint(load<C>(v, row, column), plan);
-    case FRAME: return frame<C>(v, plan, row, column);
-    case PLACE: return place<C>(v, row, column);
+    case FRAME: return or_fill<C>(v, plan.fill, row - plan.frame_y, column - plan.frame_x);
+    case PLACE: return or_fill<C>(v, 0, row, column);
     default: return common<C>(v, y, x);
   }
 }

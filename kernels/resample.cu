@@ -294,35 +294,12 @@ __device__ Pixel<C> warp(const View& v, const Plan& plan, const double* m, int y
   return made;
 }
 
+// A pixel of the image, or `fill` beside it; alpha is 0 there.
 template <int C>
-__device__ inline Pixel<C> border(const View& v, const Plan& plan, int y, int x) {
-  y -= plan.pad;
-  x -= plan.pad;
+__device__ inline Pixel<C> or_fill(const View& v, int fill, int y, int x) {
   if (y >= 0 && y < v.src_h && x >= 0 && x < v.src_w) return load<C>(v, y, x);
   Pixel<C> made;
 #pragma unroll
-  for (int c = 0; c < C; c++) made.c[c] = c < 3 ? plan.fill : 0;
-  return made;
-}
-
-// A canvas of `fill` with the image laid on it; alpha is 0 there.
-template <int C>
-__device__ inline Pixel<C> frame(const View& v, const Plan& plan, int y, int x) {
-  y -= plan.frame_y;
-  x -= plan.frame_x;
-  if (y >= 0 && y < v.src_h && x >= 0 && x < v.src_w) return load<C>(v, y, x);
-  Pixel<C> made;
-#pragma unroll
-  for (int c = 0; c < C; c++) made.c[c] = c < 3 ? plan.fill : 0;
-  return made;
-}
-
-// The image in the upper left of nothing.
-template <int C>
-__device__ inline Pixel<C> place(const View& v, int y, int x) {
-  if (y < v.src_h && x < v.src_w) return load<C>(v, y, x);
-  Pixel<C> made;
-#pragma unroll
-  for (int c = 0; c < C; c++) made.c[c] = 0;
+  for (int c = 0; c < C; c++) made.c[c] = c < 3 ? fill : 0;
   return made;
 }

@@ -94,7 +94,7 @@ class DetPlanner:
         del mx_index
         if self._stream is not None:
             return self._stream.draw(pass_index, record, labels)
-        state = np.zeros(self._state_words, np.uint32)
+        state = np.zeros(self._state_words, np.uint32)  # seeded anew for each row
         return self._fill(state, heights, widths, pass_index, record, labels)
 
     def _fill(
