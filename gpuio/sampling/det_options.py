@@ -124,6 +124,7 @@ class ImageDetRecordOptions(RecordOptions):
     decoder: str = _shared("decoder")
     decoders: int = _shared("decoders")
     hw_decoder_load: float = _shared("hw_decoder_load")
+    decoder_room: int = _shared("decoder_room")
     on_error: str = _shared("on_error")
     max_bad: int = _shared("max_bad")
     error_log: str = _shared("error_log")

@@ -9,6 +9,7 @@ import pytest
 from gpuio.errors import OptionError
 from gpuio.sampling.declare import describe, parse_options
 from gpuio.sampling.det_options import SAMPLER_RANGES, ImageDetRecordOptions
+from gpuio.sampling.extra_options import GPU_ONLY
 from gpuio.sampling.options import ImageRecordOptions
 
 REQUIRED = {"data_shape": (3, 300, 300), "batch_size": 4}
@@ -68,6 +69,7 @@ def test_shared_options_are_those_of_the_other_iterator():
     ours = {one["name"]: one for one in describe(ImageDetRecordOptions)}
     for name in ("batch_size", "on_error", "prefetch_buffer", "inter_method"):
         assert ours[name] == theirs[name]
+    assert set(GPU_ONLY) <= set(ours)  # what every record iterator hands to its backend
 
 
 @pytest.mark.parametrize("text", ["(0.1, 0.2)", "[0.1,0.2]", "0.1,0.2", (0.1, 0.2), [0.1, 0.2]])
