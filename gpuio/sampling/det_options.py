@@ -121,6 +121,8 @@ class ImageDetRecordOptions(RecordOptions):
     verbose: bool = _shared("verbose")
     max_pixels: int = _shared("max_pixels")
     exif: str = _shared("exif")
+    truncated: str = _shared("truncated")
+    max_scans: int = _shared("max_scans")
     decoder: str = _shared("decoder")
     decoders: int = _shared("decoders")
     hw_decoder_load: float = _shared("hw_decoder_load")
