@@ -24,10 +24,11 @@ from gpuio.backend import Backend, Fault, Output
 from gpuio.decode.ending import Completed
 from gpuio.errors import GpuioError
 from gpuio.pipeline.ahead import Ahead
+from gpuio.pipeline.made import Made, Place
 from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
-from gpuio.sampling.mix import Mix, Mixer
+from gpuio.sampling.mix import Mixer
 from gpuio.sampling.order import BatchOrder, Order
 from gpuio.sampling.plan import Planner
 from gpuio.sampling.plan_det import DetPlanner
@@ -35,59 +36,6 @@ from gpuio.sampling.plan_det import DetPlanner
 __all__ = ["Made", "Pipeline", "Place", "Stream"]
 
 _READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
-
-
-@attrs.frozen
-class Place:
-    """A batch's place: which pass over the records, where in it the epoch starts, which batch."""
-
-    pass_index: int
-    start: int
-    number: int
-
-
-@attrs.define(eq=False)
-class Made:
-    """A finished batch.
-
-    Attributes
-    ----------
-    place : Place
-    order : BatchOrder                          as drawn; a replaced row keeps its old place here
-    data : array[B, C, H, W] or [B, H, W, C]    on the backend's device
-    label : float32[B, label_width]             host
-    index : uint64[B]                           host
-    pad : int                                   rows at the end that are not this epoch's
-    no_label : float32[label_width]             of a row without a record
-    plan : PLAN[B]                              host
-    faults : list of Fault                      rows that could not be made, zero-filled
-    mix : Mix or None                           how rows were mixed
-    mixed : bool                                whether mix and soft labels are done
-    cut_short : int                             JPEGs without their end that were accepted
-    """
-
-    place: Place
-    order: BatchOrder
-    data: Any
-    label: npt.NDArray[np.float32]
-    index: npt.NDArray[np.uint64]
-    pad: int
-    no_label: npt.NDArray[np.float32]
-    plan: npt.NDArray[np.void]
-    faults: list[Fault]
-    mix: Mix | None = None
-    mixed: bool = False
-    cut_short: int = 0
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def move_up(self, keep: npt.NDArray[np.int64]) -> None:
-        """Move the rows `keep` (ascending) to the front and zero the rest."""
-        for array in (self.data, self.label, self.index, self.plan):
-            array[: len(keep)] = array[keep]
-            array[len(keep) :] = np.zeros((), array.dtype) if array is self.plan else 0
-        self.label[len(keep) :] = self.no_label
 
 
 @attrs.define(eq=False)
