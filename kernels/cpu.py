@@ -29,9 +29,7 @@ class Normalisation:
                                     no matter to uint8 and int8
     """
 
-    def __init__(
-        self, dtype, mean, std, scale, layout="NCHW", mean_image=None, *, ratio=False
-    ):  # fmt: skip
+    def __init__(self, dtype, mean, std, scale, layout="NCHW", mean_image=None, *, ratio=False):
         if dtype not in tables.DTYPES:
             raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(tables.DTYPES)}")
         if layout not in ("NCHW", "NHWC"):

@@ -262,9 +262,7 @@ def _augment(state, s, samplers, turns, row, label, h, w):
             return h, w
     y, x = 0, 0
     if s.rand_crop_prob > _ZERO and between(state, _ZERO, _ONE) < s.rand_crop_prob:
-        y, x, h, w, count = _crop(
-            state, s, samplers, turns, objects, head, width, count, h, w
-        )  # fmt: skip
+        y, x, h, w, count = _crop(state, s, samplers, turns, objects, head, width, count, h, w)
     new_h, new_w = _final_size(s, h, w)
     if new_h < 0:
         return new_h, new_w

@@ -258,6 +258,21 @@ def test_a_bad_image_is_skipped_with_its_label(tmp_path):
 
 
 @pytest.mark.parametrize("stream", ["record", "mxnet"])
+@pytest.mark.parametrize("policy", ["replace", "zero", "skip"])
+def test_what_becomes_of_bad_records_is_the_same_for_any_threads(tmp_path, stream, policy):
+    scenes = [boxes.objects_of(i) for i in range(9)]
+    blobs = [making.png(boxes.scene(60, 80, one)) for one in scenes]
+    labels = [boxes.label(one) for one in scenes]
+    blobs[1], labels[5] = b"no image at all", 3.0
+    files = making.write_rec(tmp_path, blobs, labels)
+    options = {"aug_stream": stream, "on_error": policy, "shuffle": True, **MOVES}
+    one = everything(files, 3, preprocess_threads=1, **options)
+    assert same(one, everything(files, 3, preprocess_threads=3, **options))
+    empty = sum(int((label[: 4 - pad, 3] == 0).sum()) for _, label, pad, _ in one)
+    assert (empty > 0) == (policy == "zero")  # the record without a label keeps its row there
+
+
+@pytest.mark.parametrize("stream", ["record", "mxnet"])
 def test_threads_change_nothing(files, stream):
     options = {"aug_stream": stream, **MOVES}
     one = everything(files, 3, preprocess_threads=1, prefetch_buffer=1, **options)
