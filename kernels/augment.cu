@@ -30,7 +30,7 @@ __device__ Pixel<C> window(const View& v, const Plan& plan, int y, int x) {
     case TRIANGLE: return triangle<C>(v, row, column);
     case SHRINK: return shrink<C>(v, row, column);
     case SHRINK_WHOLE: return shrink_whole<C>(v, row, column);
-    case BORDER: return border<C>(v, plan, row, column);
+    case BORDER: return or_fill<C>(v, plan.fill, row - plan.pad, column - plan.pad);
     case WARP:
       switch (v.inter) {
         case NEAREST: return warp<C, 1>(v, plan, plan.warp, row, column);
@@ -39,6 +39,9 @@ __device__ Pixel<C> window(const View& v, const Plan& plan, int y, int x) {
         default: return warp<C, 2>(v, plan, plan.warp, row, column);
       }
     case TURN: return warp<C, 2>(v, plan, plan.turn, row, column);
+    case TINT: return tint(load<C>(v, row, column), plan);
+    case FRAME: return or_fill<C>(v, plan.fill, row - plan.frame_y, column - plan.frame_x);
+    case PLACE: return or_fill<C>(v, 0, row, column);
     default: return common<C>(v, y, x);
   }
 }
@@ -114,6 +117,25 @@ struct bfloat16 {
   unsigned short v;
   __device__ static bfloat16 from(int p, float mean, float factor, float shift) {
     return {bfloat16_bits(((float)p - mean) * factor + shift)};
+  }
+};
+// Their ratios, for detection: the second term is the std, the third the scale.
+struct float32_ratio {
+  float v;
+  __device__ static float32_ratio from(int p, float mean, float std, float scale) {
+    return {((float)p - mean) / std * scale};
+  }
+};
+struct float16_ratio {
+  unsigned short v;
+  __device__ static float16_ratio from(int p, float mean, float std, float scale) {
+    return {half_bits(((float)p - mean) / std * scale)};
+  }
+};
+struct bfloat16_ratio {
+  unsigned short v;
+  __device__ static bfloat16_ratio from(int p, float mean, float std, float scale) {
+    return {bfloat16_bits(((float)p - mean) / std * scale)};
   }
 };
 struct uint8 {
@@ -339,3 +361,6 @@ FINISH_ALL(float16)
 FINISH_ALL(bfloat16)
 FINISH_ALL(uint8)
 FINISH_ALL(int8)
+FINISH_ALL(float32_ratio)
+FINISH_ALL(float16_ratio)
+FINISH_ALL(bfloat16_ratio)

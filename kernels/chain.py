@@ -11,7 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from gpuio.kernels import window
-from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, PLAN, TRIANGLE
+from gpuio.kernels.layout import (
+    AREA,
+    BILINEAR,
+    CUBIC,
+    LANCZOS4,
+    NEAREST,
+    PLAN,
+    TINT_GAIN,
+    TINT_HLS,
+    TRIANGLE,
+)
 
 __all__ = ["PlanError", "execute", "resize_window"]
 
@@ -44,6 +54,9 @@ def execute(pixels, row, channels, height, width, out, scratch):
     ------
     PlanError                   if a size or a crop does not fit
     """
+    if row["place_h"] > 0:
+        _place(pixels, row, channels, height, width, out, scratch)
+        return
     h, w = int(row["src_h"]), int(row["src_w"])
     if h < 1 or w < 1 or h * w * channels != pixels.size:
         raise PlanError(f"{h} x {w} x {channels} is not {pixels.size} bytes")
@@ -53,11 +66,11 @@ def execute(pixels, row, channels, height, width, out, scratch):
     crop = tuple(int(row[name]) for name in ("crop_y", "crop_x", "crop_h", "crop_w"))
     plain = crop[2:] == (height, width)
     mirror = bool(row["mirror"])
-    steps = [name for name in ("resize", "warp", "pad", "fit1", "fit2") if _present(row, name)]
+    steps = [name for name in _STEPS if _present(row, name)]
     for number, name in enumerate(steps):
         cut = None
         if number == len(steps) - 1 and name != "pad":
-            _inside(crop, int(row[f"{name}_h"]), int(row[f"{name}_w"]))
+            _inside(crop, *_size(image, row, name))
             flat = out if plain else scratch.take_image(4 * crop[2] * crop[3], image.pixels)
             cut = (*crop, mirror and plain, flat)
         made = _STEPS[name](image, row, name, cut, scratch)
@@ -102,7 +115,30 @@ def resize_window(source, height, width, inter, y, x, h, w):
     return out.reshape(h, w, 4)[:, :, :channels].copy()
 
 
+def _place(pixels, row, channels, height, width, out, scratch):
+    """Execute a row for a smaller output, and lay that in the upper left of nothing."""
+    h, w = int(row["place_h"]), int(row["place_w"])
+    if w < 1 or h > height or w > width:
+        raise PlanError(f"an image of {h} x {w} has no place in {height} x {width}")
+    inner = row.copy()
+    inner["place_h"] = inner["mirror"] = 0
+    made = scratch.take_spare("place", 4 * h * w)
+    execute(pixels, inner, channels, h, w, made, scratch)
+    canvas = out.view(np.uint32).reshape(height, width)[:, :: -1 if row["mirror"] else 1]
+    canvas[:] = 0
+    canvas[:h, :w] = made.view(np.uint32).reshape(h, w)
+
+
+def _size(image, row, name):
+    """Return the size of an image after a step other than pad."""
+    if name == "frame" and row["frame_h"] <= 0:
+        return image.height, image.width
+    return int(row[f"{name}_h"]), int(row[f"{name}_w"])
+
+
 def _present(row, name):
+    if name == "frame":
+        return bool(row["tint"] != 0 or row["flip"] != 0 or row["frame_h"] > 0)
     return int(row[name if name == "pad" else f"{name}_h"]) > 0
 
 
@@ -135,7 +171,7 @@ def _whole(image, height, width, scratch):
 
 def _resize(image, row, name, cut, scratch):
     """Resize as the fields `name` say; make `cut` of it, or the image that is returned."""
-    height, width = int(row[f"{name}_h"]), int(row[f"{name}_w"])
+    height, width = _size(image, row, name)
     if width < 1:
         raise PlanError(f"{name} to {height} x {width}")
     made = None
@@ -145,6 +181,56 @@ def _resize(image, row, name, cut, scratch):
     region = 0, 0, image.height, image.width
     _resample(image, region, height, width, int(row[f"{name}_inter"]), cut, scratch)
     return made
+
+
+def _frame(image, row, name, cut, scratch):
+    """Tint, flip and frame; make `cut` of it, or the image that is returned."""
+    height, width = _size(image, row, name)
+    framed = row["frame_h"] > 0
+    top, left = (int(row["frame_y"]), int(row["frame_x"])) if framed else (0, 0)
+    if top < 0 or left < 0 or top + image.height > height or left + image.width > width:
+        raise PlanError(
+            f"{image.height} x {image.width} at y={top} x={left} is not inside {height} x {width}"
+        )
+    made = None
+    if cut is None:
+        cut, made = _whole(image, height, width, scratch)
+    y, x, h, w, mirror, out = cut
+    y0, y1 = max(y, top), min(y + h, top + image.height)  # what the cut shows of the image
+    x0, x1 = max(x, left), min(x + w, left + image.width)
+    canvas = out.view(np.uint32).reshape(h, w)[:, :: -1 if mirror else 1]
+    bordered = (y0, y1, x0, x1) != (y, y + h, x, x + w)
+    if bordered:
+        canvas[:] = int(row["fill"]) * (0x010101 if image.channels > 1 else 1)
+    if y0 >= y1 or x0 >= x1:
+        return made
+    h, w = y1 - y0, x1 - x0
+    part = scratch.take_spare("frame", 4 * h * w) if bordered else out
+    flip, column = bool(row["flip"]), x0 - left
+    if flip:
+        column = image.width - column - w
+    whole = 0, 0, image.height, image.width
+    kept = (y0 - top, column, h, w, flip != (mirror and not bordered), part)
+    _resample(image, whole, *whole[2:], NEAREST, kept, scratch)
+    _tint(row, image.channels, part.view(np.uint32))
+    if bordered:
+        canvas[y0 - y : y1 - y, x0 - x : x1 - x] = part.view(np.uint32).reshape(h, w)
+    return made
+
+
+def _tint(row, channels, window):
+    """Change the colours of uint32[n] before the geometry, in place."""
+    if row["tint"] == 0:
+        return
+    from gpuio.kernels import colour
+
+    if row["tint"] & TINT_HLS:
+        if channels == 1:
+            raise PlanError("a shift of hue, lightness and saturation of 1 channel")
+        colour.shift_hls(window, row["tint_hls"].copy())
+    if row["tint"] & TINT_GAIN:
+        gain = np.full(3, row["tint_gain"], np.float32)
+        colour.jitter(window, max(channels, 3), np.zeros(1, np.int32), gain)
 
 
 def _warp(image, row, _name, cut, scratch):
@@ -182,7 +268,14 @@ def _pad(image, row, _name, _cut, scratch):
     return made
 
 
-_STEPS = {"resize": _resize, "warp": _warp, "pad": _pad, "fit1": _resize, "fit2": _resize}
+_STEPS = {
+    "resize": _resize,
+    "frame": _frame,
+    "warp": _warp,
+    "pad": _pad,
+    "fit1": _resize,
+    "fit2": _resize,
+}
 
 
 def _resample(image, region, height, width, inter, cut, scratch):

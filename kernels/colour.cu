@@ -98,13 +98,13 @@ __device__ inline void from_hls(float hue, float l, float s, float* b, float* g,
 }
 
 template <int C>
-__device__ void shift_hls(Pixel<C>& p, const Plan& plan) {
+__device__ void shift_hls(Pixel<C>& p, const int* shift) {
   const float unit = 1.0f / 255.0f;
   float h, l, s, b, g, r;
   to_hls((float)p.c[0] * unit, (float)p.c[1] * unit, (float)p.c[2] * unit, &h, &l, &s);
-  int hue = clamp(round_byte(h) + plan.hls[0], 0, 180);
-  int light = clamp(round_byte(l * 255.0f) + plan.hls[1], 0, 255);
-  int satur = clamp(round_byte(s * 255.0f) + plan.hls[2], 0, 255);
+  int hue = clamp(round_byte(h) + shift[0], 0, 180);
+  int light = clamp(round_byte(l * 255.0f) + shift[1], 0, 255);
+  int satur = clamp(round_byte(s * 255.0f) + shift[2], 0, 255);
   from_hls((float)hue, (float)light * unit, (float)satur * unit, &b, &g, &r);
   p.c[0] = round_byte(b * 255.0f);
   p.c[1] = round_byte(g * 255.0f);
@@ -126,9 +126,24 @@ __device__ __noinline__ Pixel<C> colour(Pixel<C> p, const Plan& plan, const u64*
                                         int tones) {
   if constexpr (C >= 3) {
     if (plan.jitter) jitter(p, plan, sums[0], size, 3);
-    if (plan.hls_on) shift_hls(p, plan);
+    if (plan.hls_on) shift_hls(p, plan.hls);
     if (plan.pca_on) shift_pca(p, plan);
     for (int k = 0; k < tones; k++) tone(p, plan.tone_op[k], plan.tone_arg[k], sums[1 + k], size);
+  }
+  return p;
+}
+
+// The change of colour that comes before all geometry but the first resize.
+enum { TINT_HLS = 1, TINT_GAIN = 2 };
+
+template <int C>
+__device__ Pixel<C> tint(Pixel<C> p, const Plan& plan) {
+  if constexpr (C >= 3) {
+    if (plan.tint & TINT_HLS) shift_hls(p, plan.tint_hls);
+  }
+  if (plan.tint & TINT_GAIN) {
+#pragma unroll
+    for (int c = 0; c < C; c++) p.c[c] = round_byte((float)p.c[c] * plan.tint_gain);
   }
   return p;
 }

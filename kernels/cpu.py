@@ -25,14 +25,16 @@ class Normalisation:
     mean_image : float32[C, H, W], optional
                                     subtracted at the place before the flip, instead of `mean`;
                                     uint8 ignores it, int8 subtracts it rounded
+    ratio : bool                    ``(p - mean) / std * scale``, without a row's gain and shift;
+                                    no matter to uint8 and int8
     """
 
-    def __init__(self, dtype, mean, std, scale, layout="NCHW", mean_image=None):
+    def __init__(self, dtype, mean, std, scale, layout="NCHW", mean_image=None, *, ratio=False):
         if dtype not in tables.DTYPES:
             raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(tables.DTYPES)}")
         if layout not in ("NCHW", "NHWC"):
             raise ValueError(f"layout {layout!r}: expected 'NCHW' or 'NHWC'")
-        self.dtype, self.layout = dtype, layout
+        self.dtype, self.layout, self.ratio = dtype, layout, ratio
         self.storage = tables.storage(dtype)
         self._given = np.asarray(mean, np.float32), np.asarray(std, np.float32), scale
         self.mean_image = None
@@ -71,6 +73,9 @@ class Normalisation:
             flat = flat.view(np.uint8)
             finish.finish_8(pixels, self._whole, low, high, flat, *shape, *strides)
             return
+        if self.ratio and self.storage.itemsize > 1:
+            self._write_ratios(pixels, row, flat, shape, strides)
+            return
         gain, shift = float(row["gain"][0]), float(row["shift"][0])
         if self.mean_image is not None:
             self._write_centred(pixels, row, flat, shape, strides)
@@ -92,6 +97,23 @@ class Normalisation:
         mirror = bool(row["mirror"][0])
         values = flat if self.dtype == "float32" else np.empty(flat.size, np.float32)
         finish.finish_centred(pixels, self.mean_image, terms, mirror, values, *shape, *strides)
+        self._narrow(values, flat)
+
+    def _write_ratios(self, pixels, row, flat, shape, strides):
+        """Write with divisions, with a mean image or without one."""
+        from gpuio.kernels.ratio import finish_ratio  # noqa: PLC0415 -- compiles
+
+        mean, std, scale = self._given
+        wide = self.mean_image is not None
+        centre = self.mean_image if wide else mean.reshape(-1, 1, 1)
+        terms = np.stack([std, np.full_like(std, scale)])
+        mirror = bool(row["mirror"][0])
+        values = flat if self.dtype == "float32" else np.empty(flat.size, np.float32)
+        finish_ratio(pixels, centre, wide, terms, mirror, values, *shape, *strides)
+        self._narrow(values, flat)
+
+    def _narrow(self, values, flat):
+        """Write float32 values as the output's type; float32 itself is written already."""
         if self.dtype == "bfloat16":
             flat.view(np.uint16)[:] = tables.bfloat16(values)
         elif self.dtype == "int8":
@@ -107,6 +129,7 @@ class Scratch:
     def __init__(self):
         self.window = np.empty(0, np.uint8)
         self._images = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
+        self._spare = {}
         self.grow(512)
 
     def take_window(self, size):
@@ -121,6 +144,12 @@ class Scratch:
         if self._images[number].size < size:
             self._images[number] = np.empty(size, np.uint8)
         return self._images[number][:size]
+
+    def take_spare(self, name, size):
+        """Return uint8[size] that nothing else takes but this name."""
+        if name not in self._spare or self._spare[name].size < size:
+            self._spare[name] = np.empty(size, np.uint8)
+        return self._spare[name][:size]
 
     def grow(self, n):
         """Make `work` what `make_window` wants for `n`."""

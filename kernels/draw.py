@@ -15,17 +15,17 @@ import numpy as np
 from numba import from_dtype, njit, types
 
 from gpuio.kernels.jit import kernel
-from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, PLAN, TRIANGLE
+from gpuio.kernels.layout import AREA, BILINEAR, PLAN, TRIANGLE
 from gpuio.kernels.settings import (
     CROP_RESIZED,
     CROP_SQUARE,
     EMPTY,
     NO_IMAGE,
     SETTINGS,
-    TOO_LARGE,
     TOO_SMALL,
     WRONG_SIZE,
 )
+from gpuio.kernels.steps import grown, interpolation, shorter_edge, window
 from gpuio.kernels.words import (
     STATE_WORDS,
     between,
@@ -41,50 +41,6 @@ __all__ = ["draw"]
 _MERSENNE_SEED = 111  # MXNet's constant, added to seed_aug
 _TRIES = 10  # of random_resized_crop
 _ZERO, _ONE, _TWO, _FIVE = np.float32(0), np.float32(1), np.float32(2), np.float32(5)
-
-
-@njit(nogil=True)
-def _interpolation(state, s, h, w, new_h, new_w):
-    """Choose the interpolation from one size to another."""
-    inter = _opencv(state, s.inter_method, h, w, new_h, new_w)
-    return TRIANGLE if s.antialias and inter == BILINEAR else inter
-
-
-@njit(nogil=True)
-def _opencv(state, method, h, w, new_h, new_w):
-    """Choose one of OpenCV's interpolations; method 10 takes a word."""
-    if method == 9:
-        if new_w > w and new_h > h:
-            return CUBIC
-        if new_w < w and new_h < h:
-            return AREA
-        return BILINEAR
-    if method == 10:
-        return whole(state, 0, 4)
-    return method
-
-
-@njit(nogil=True)
-def _grown(s, h, w):
-    """Return (h, w), or a fault if the image of a step is empty or larger than is allowed."""
-    if h < 1 or w < 1:
-        return -EMPTY, 0
-    if h > 0x7FFFFFFF or w > 0x7FFFFFFF or h * w > s.max_pixels:
-        return -TOO_LARGE, 0
-    return h, w
-
-
-@njit(nogil=True)
-def _resize(state, s, row, h, w):
-    """Scale the shorter edge."""
-    if h > w:
-        new_h, new_w = s.resize * h // w, np.int64(s.resize)
-    else:
-        new_h, new_w = np.int64(s.resize), s.resize * w // h
-    row.resize_inter = _interpolation(state, s, h, w, new_h, new_w)
-    h, w = _grown(s, new_h, new_w)
-    row.resize_h, row.resize_w = max(h, 0), w
-    return h, w
 
 
 @njit(nogil=True)
@@ -112,7 +68,7 @@ def _affine(state, s, row, angles, h, w):
     m2 = np.float32((new_w - (m0 * np.float32(w) + m1 * np.float32(h))) / _TWO)
     m5 = np.float32((new_h - (m3 * np.float32(w) + m4 * np.float32(h))) / _TWO)
     out_h, out_w = np.int64(min(new_h, np.float32(1e9))), np.int64(min(new_w, np.float32(1e9)))
-    inter = _interpolation(state, s, h, w, out_h, out_w)
+    inter = interpolation(state, s, h, w, out_h, out_w)
     row.warp_inter = BILINEAR if inter in (AREA, TRIANGLE) else inter  # as warpAffine takes it
     d0, d1, d2 = np.float64(m0), np.float64(m1), np.float64(m2)  # float() stays float32 here
     d3, d4, d5 = np.float64(m3), np.float64(m4), np.float64(m5)
@@ -121,16 +77,9 @@ def _affine(state, s, row, angles, h, w):
     i0, i1, i3, i4 = d4 * det, d1 * -det, d3 * -det, d0 * det
     row.warp[0], row.warp[1], row.warp[2] = i0, i1, -i0 * d2 - i1 * d5
     row.warp[3], row.warp[4], row.warp[5] = i3, i4, -i3 * d2 - i4 * d5
-    h, w = _grown(s, out_h, out_w)
+    h, w = grown(s, out_h, out_w)
     row.warp_h, row.warp_w = max(h, 0), w
     return h, w
-
-
-@njit(nogil=True)
-def _window(row, inter, y, x, h, w):
-    """Store the window."""
-    row.crop_inter = inter
-    row.crop_y, row.crop_x, row.crop_h, row.crop_w = y, x, h, w
 
 
 @njit(nogil=True)
@@ -156,10 +105,10 @@ def _crop_resized(state, s, row, h, w):
         if crop_h <= h and crop_w <= w:
             y = whole(state, 0, h - crop_h)
             x = whole(state, 0, w - crop_w)
-            inter = _interpolation(state, s, crop_h, crop_w, s.height, s.width)
+            inter = interpolation(state, s, crop_h, crop_w, s.height, s.width)
             if crop_h < 1 or crop_w < 1:
                 return -EMPTY, 0
-            _window(row, inter, y, x, crop_h, crop_w)
+            window(row, inter, y, x, crop_h, crop_w)
             return crop_h, crop_w
     if s.log_aspect:
         return _crop_largest(state, s, row, h, w)
@@ -187,8 +136,8 @@ def _crop_largest(state, s, row, h, w):
         crop_w = min(_round_half_up(np.float32(np.float32(h) * s.max_aspect_ratio)), w)
     if crop_h < 1 or crop_w < 1:
         return -EMPTY, 0
-    inter = _interpolation(state, s, crop_h, crop_w, s.height, s.width)
-    _window(row, inter, (h - crop_h) // 2, (w - crop_w) // 2, crop_h, crop_w)
+    inter = interpolation(state, s, crop_h, crop_w, s.height, s.width)
+    window(row, inter, (h - crop_h) // 2, (w - crop_w) // 2, crop_h, crop_w)
     return crop_h, crop_w
 
 
@@ -204,26 +153,26 @@ def _crop_square(state, s, row, h, w):
         x = whole(state, 0, x)
     else:
         y, x = y // 2, x // 2
-    inter = _interpolation(state, s, side, side, s.height, s.width)
-    _window(row, inter, y, x, side, side)
+    inter = interpolation(state, s, side, side, s.height, s.width)
+    window(row, inter, y, x, side, side)
     return side, side
 
 
 @njit(nogil=True)
 def _crop_fixed(state, s, row, h, w):
     """Take a window of the output's size, after enlarging an image that is smaller than it."""
-    inter = _interpolation(state, s, h, w, s.height, s.width)
+    inter = interpolation(state, s, h, w, s.height, s.width)
     if h < s.height:
         stretch = np.float32(np.float32(s.height) / np.float32(h))
         new_w = np.int64(min(np.float32(stretch * np.float32(w)), np.float32(1e9)))
-        h, w = _grown(s, np.int64(s.height), new_w)
+        h, w = grown(s, np.int64(s.height), new_w)
         if h < 0:
             return h, w
         row.fit1_inter, row.fit1_h, row.fit1_w = inter, h, w
     if w < s.width:
         stretch = np.float32(np.float32(s.width) / np.float32(w))
         new_h = np.int64(min(np.float32(stretch * np.float32(h)), np.float32(1e9)))
-        h, w = _grown(s, new_h, np.int64(s.width))
+        h, w = grown(s, new_h, np.int64(s.width))
         if h < 0:
             return h, w
         if row.fit1_h == 0:
@@ -236,7 +185,7 @@ def _crop_fixed(state, s, row, h, w):
         x = whole(state, 0, x)
     else:
         y, x = y // 2, x // 2
-    _window(row, inter, y, x, s.height, s.width)
+    window(row, inter, y, x, s.height, s.width)
     return h, w
 
 
@@ -244,7 +193,7 @@ def _crop_fixed(state, s, row, h, w):
 def _geometry(state, s, row, angles, h, w):
     """Plan everything up to the window."""
     if s.resize_on:
-        h, w = _resize(state, s, row, h, w)
+        h, w = shorter_edge(state, s, row, h, w)
         if h < 0:
             return h, w
     if s.affine_on:
@@ -252,7 +201,7 @@ def _geometry(state, s, row, angles, h, w):
         if h < 0:
             return h, w
     row.pad, row.fill = s.pad, s.fill_value
-    h, w = _grown(s, h + 2 * s.pad, w + 2 * s.pad)
+    h, w = grown(s, h + 2 * s.pad, w + 2 * s.pad)
     if h < 0:
         return h, w
     if s.crop == CROP_SQUARE:
@@ -337,6 +286,7 @@ def _finish(state, s, row):
         from_dtype(PLAN)[::1],
     ),
     "words",
+    "steps",
     "settings",
     "layout",
 )
@@ -369,12 +319,12 @@ def draw(settings, angles, axes, heights, widths, pass_index, record, mx_index, 
             found = -NO_IMAGE
         elif s.crop == 0:
             found = np.int64(1 if h == s.height and w == s.width else -WRONG_SIZE)
-            _window(row, BILINEAR, 0, 0, h, w)
+            window(row, BILINEAR, 0, 0, h, w)
         else:
             found = _geometry(state, s, row, angles, h, w)[0]
         if found < 0:
             row.resize_h = row.warp_h = row.pad = row.fit1_h = row.fit2_h = 0
-            _window(row, BILINEAR, h, w, found, 0)
+            window(row, BILINEAR, h, w, found, 0)
             continue
         if s.crop != 0:
             _colour(state, s, row, axes)

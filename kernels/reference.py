@@ -9,7 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from gpuio.kernels import tables
-from gpuio.kernels.layout import AREA, BILINEAR, NEAREST, POSTERIZE, SATURATION, TRIANGLE
+from gpuio.kernels.layout import (
+    AREA,
+    BILINEAR,
+    NEAREST,
+    POSTERIZE,
+    SATURATION,
+    TINT_GAIN,
+    TINT_HLS,
+    TRIANGLE,
+)
 from gpuio.kernels.taps import area_taps, rounded_values, taps, triangle_taps
 from gpuio.kernels.warp import warp_weights
 
@@ -143,6 +152,30 @@ def _pad(image, pad, fill):
     return made
 
 
+def _frame(image, row):
+    """Tint, flip and frame an image."""
+    if row["tint"] & TINT_HLS:
+        image = hls(image, row["tint_hls"])
+    if row["tint"] & TINT_GAIN:
+        image = _bytes(image.astype(np.float32) * np.float32(row["tint_gain"]))
+    if row["flip"]:
+        image = image[:, ::-1]
+    if row["frame_h"] > 0:
+        (h, w, C), y, x, fill = image.shape, row["frame_y"], row["frame_x"], row["fill"]
+        made = np.empty((row["frame_h"], row["frame_w"], C), np.uint8)
+        made[:] = np.array([fill, fill, fill, 0][:C], np.uint8)
+        made[y : y + h, x : x + w] = image
+        return made
+    return image
+
+
+def _place(image, height, width):
+    """Lay an image in the upper left of nothing."""
+    made = np.zeros((height, width, image.shape[2]), np.uint8)
+    made[: image.shape[0], : image.shape[1]] = image
+    return made
+
+
 def _bytes(values):
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
@@ -237,8 +270,10 @@ def window(image, row, height, width):
     uint8[height, width, C]     B, G, R (, A) or gray
     """
     image = orient(image, row["orient"])
-    for name in ("resize", "warp", "pad", "fit1", "fit2"):
-        if name == "pad":
+    for name in ("resize", "frame", "warp", "pad", "fit1", "fit2"):
+        if name == "frame":
+            image = _frame(image, row)
+        elif name == "pad":
             image = _pad(image, row["pad"], row["fill"]) if row["pad"] > 0 else image
         elif row[f"{name}_h"] > 0:
             h, w, method = (row[f"{name}_{part}"] for part in ("h", "w", "inter"))
@@ -247,7 +282,12 @@ def window(image, row, height, width):
             else:
                 image = resize(image, h, w, method)
     y, x, h, w = (row[f"crop_{part}"] for part in "yxhw")
-    image = resize(image[y : y + h, x : x + w], height, width, row["crop_inter"])
+    image = image[y : y + h, x : x + w]
+    if row["place_h"] > 0:
+        image = resize(image, row["place_h"], row["place_w"], row["crop_inter"])
+        image = _place(image, height, width)
+    else:
+        image = resize(image, height, width, row["crop_inter"])
     if row["turn_on"]:
         image = warp(image, row["turn"], height, width, BILINEAR, row["fill"])
     if row["jitter"]:
@@ -268,13 +308,13 @@ def window(image, row, height, width):
     return image
 
 
-def augment(image, row, height, width, dtype, mean, std, scale, mean_image=None):
+def augment(image, row, height, width, dtype, mean, std, scale, mean_image=None, ratio=False):
     """Execute a plan's row.
 
     Parameters
     ----------
     image, row, height, width : as in `window`
-    dtype, mean, std, scale, mean_image : as in `gpuio.kernels.cpu.Normalisation`
+    dtype, mean, std, scale, mean_image, ratio : as in `gpuio.kernels.cpu.Normalisation`
 
     Returns
     -------
@@ -289,10 +329,14 @@ def augment(image, row, height, width, dtype, mean, std, scale, mean_image=None)
         whole = pixels.transpose(2, 0, 1) - tables.round_half_away(less)
         return np.clip(whole, -128, 127).astype(np.int8)
     if mean_image is None or dtype == "uint8":
-        table = tables.normalisation(dtype, mean, std, scale, gain, shift)
+        table = tables.normalisation(dtype, mean, std, scale, gain, shift, ratio=ratio)
         return np.stack([table[c][pixels[..., c]] for c in range(C)])
     _, factor, plus = tables.terms(mean, std, scale, gain, shift)[:, :, None, None]
-    value = (pixels.transpose(2, 0, 1).astype(np.float32) - less) * factor + plus
+    value = pixels.transpose(2, 0, 1).astype(np.float32) - less
+    if ratio:
+        value = value / np.asarray(std, np.float32)[:, None, None] * np.float32(scale)
+    else:
+        value = value * factor + plus
     if dtype == "bfloat16":
         return tables.bfloat16(value)
     return value.astype(np.float16).view(np.uint16) if dtype == "float16" else value

@@ -7,7 +7,7 @@
 
 // Kinds of a view: the six interpolations and what else a step may be.
 enum { NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4, TRIANGLE };
-enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN };
+enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN, TINT, FRAME, PLACE };
 
 typedef unsigned char byte;
 typedef unsigned long long u64;
@@ -294,13 +294,12 @@ __device__ Pixel<C> warp(const View& v, const Plan& plan, const double* m, int y
   return made;
 }
 
+// A pixel of the image, or `fill` beside it; alpha is 0 there.
 template <int C>
-__device__ inline Pixel<C> border(const View& v, const Plan& plan, int y, int x) {
-  y -= plan.pad;
-  x -= plan.pad;
+__device__ inline Pixel<C> or_fill(const View& v, int fill, int y, int x) {
   if (y >= 0 && y < v.src_h && x >= 0 && x < v.src_w) return load<C>(v, y, x);
   Pixel<C> made;
 #pragma unroll
-  for (int c = 0; c < C; c++) made.c[c] = c < 3 ? plan.fill : 0;
+  for (int c = 0; c < C; c++) made.c[c] = c < 3 ? fill : 0;
   return made;
 }

@@ -1,4 +1,6 @@
-"""SETTINGS: what the drawing kernel reads of the options, in one row; and the codes it answers.
+"""What the drawing kernels read of the options, in one row; and the codes they answer.
+
+SETTINGS is that of classification; detection has DET_SETTINGS, and SAMPLERS, a row a crop sampler.
 
 Whole numbers are int64, so that sizes multiply without overflow; real ones float32, as MXNet
 stores its options.
@@ -13,9 +15,15 @@ __all__ = [
     "CROP_NONE",
     "CROP_RESIZED",
     "CROP_SQUARE",
+    "DET_SETTINGS",
     "EMPTY",
+    "FIT",
+    "FORCE",
+    "LARGER",
     "NO_IMAGE",
+    "SAMPLERS",
     "SETTINGS",
+    "SHRINK",
     "TOO_LARGE",
     "TOO_SMALL",
     "WRONG_SIZE",
@@ -23,11 +31,14 @@ __all__ = [
 
 CROP_NONE, CROP_FIXED, CROP_SQUARE, CROP_RESIZED = range(4)
 
+FORCE, SHRINK, FIT = range(3)  # detection's resize_mode
+
 NO_IMAGE = 1  # the row has no image, or one without pixels
 EMPTY = 2  # a step would leave no pixel
 TOO_LARGE = 3  # a step would make more than max_pixels
 TOO_SMALL = 4  # smaller than max_crop_size
 WRONG_SIZE = 5  # without an augmenter, not of the output's size
+LARGER = 6  # without an augmenter, larger than the output
 
 SETTINGS = np.dtype(
     [
@@ -74,6 +85,58 @@ SETTINGS = np.dtype(
         ("pca_noise", np.float32),
         ("max_random_contrast", np.float32),
         ("max_random_illumination", np.float32),
+    ],
+    align=True,
+)
+
+DET_SETTINGS = np.dtype(
+    [
+        ("continuing", np.int64),  # 1: the generator runs on from row to row; 0: philox, keyed
+        ("seed", np.int64),
+        ("channels", np.int64),  # of the output
+        ("height", np.int64),
+        ("width", np.int64),
+        ("max_pixels", np.int64),
+        ("augment", np.int64),  # 0: no augmenter at all
+        ("inter_method", np.int64),
+        ("antialias", np.int64),
+        ("resize_on", np.int64),
+        ("resize", np.int64),
+        ("colour_on", np.int64),
+        ("max_random_hue", np.int64),
+        ("max_random_saturation", np.int64),
+        ("max_random_illumination", np.int64),
+        ("fill_value", np.int64),
+        ("resize_mode", np.int64),
+        ("emit_overlap", np.int64),  # 1: keep boxes by overlap, 0: by their centres
+        ("max_random_contrast", np.float32),
+        ("random_hue_prob", np.float32),
+        ("random_saturation_prob", np.float32),
+        ("random_illumination_prob", np.float32),
+        ("random_contrast_prob", np.float32),
+        ("rand_mirror_prob", np.float32),
+        ("rand_pad_prob", np.float32),
+        ("max_pad_scale", np.float32),
+        ("rand_crop_prob", np.float32),
+        ("emit_overlap_thresh", np.float32),
+        ("label_pad_value", np.float32),
+    ],
+    align=True,
+)
+
+SAMPLERS = np.dtype(
+    [
+        ("trials", np.int64),
+        ("min_scale", np.float32),
+        ("max_scale", np.float32),
+        ("min_ratio", np.float32),
+        ("max_ratio", np.float32),
+        ("min_overlap", np.float32),  # intersection over union of crop and box
+        ("max_overlap", np.float32),
+        ("min_sample", np.float32),  # intersection over the crop's area
+        ("max_sample", np.float32),
+        ("min_object", np.float32),  # intersection over the box's area
+        ("max_object", np.float32),
     ],
     align=True,
 )

@@ -50,13 +50,14 @@ def bfloat16(values):
     return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & np.uint32(1))) >> 16).astype(np.uint16)
 
 
-def normalisation(dtype, mean, std, scale, gain=1.0, shift=0.0):
+def normalisation(dtype, mean, std, scale, gain=1.0, shift=0.0, ratio=False):
     """Return the output value of each byte of each channel.
 
     Parameters
     ----------
     dtype : {"float32", "float16", "bfloat16", "uint8", "int8"}
     mean, std, scale, gain, shift : as in `terms`
+    ratio : bool                ``(p - mean) / std * scale``, without gain and shift
 
     Returns
     -------
@@ -74,7 +75,11 @@ def normalisation(dtype, mean, std, scale, gain=1.0, shift=0.0):
     if dtype == "int8":
         return np.clip(p - round_half_away(mean)[:, None], -128, 127).astype(np.int8)
     less, factor, plus = terms(mean, std, scale, gain, shift)[:, :, None]
-    value = (p.astype(np.float32) - less) * factor + plus
+    value = p.astype(np.float32) - less
+    if ratio:
+        value = value / np.asarray(std, np.float32)[:, None] * np.float32(scale)
+    else:
+        value = value * factor + plus
     if dtype == "bfloat16":
         return bfloat16(value)
     if dtype == "float16":

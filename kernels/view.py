@@ -15,7 +15,10 @@ __all__ = [
     "BORDER",
     "COMMON",
     "COPY",
+    "FRAME",
     "OPEN",
+    "PLACE",
+    "TINT",
     "TURN",
     "VIEW",
     "WARP",
@@ -26,7 +29,7 @@ __all__ = [
 ]
 
 # kinds of a view beside the five interpolations
-COPY, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN = range(10, 17)
+COPY, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN, TINT, FRAME, PLACE = range(10, 20)
 
 COMMON = (COPY, NEAREST, BILINEAR, HALVE)  # what the last step can make
 OPEN = 1 << 63  # marks an offset where an address is to stand

@@ -14,7 +14,16 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["STATE_WORDS", "between", "coin", "normal3", "seed_mersenne", "seed_philox", "whole"]
+__all__ = [
+    "STATE_WORDS",
+    "between",
+    "coin",
+    "mersenne_state",
+    "normal3",
+    "seed_mersenne",
+    "seed_philox",
+    "whole",
+]
 
 _MERSENNE = 624  # state words 0..623: those of mt19937
 _AT = 624  # mt19937: the next word's index; philox: words used of the block in _OUT
@@ -26,6 +35,13 @@ STATE_WORDS = 636
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+
+
+def mersenne_state(seed):
+    """Return the state of mt19937 before its first word, uint32[STATE_WORDS]."""
+    state = np.zeros(STATE_WORDS, np.uint32)
+    state[0], state[_SEEDED] = seed % (1 << 32), 1
+    return state
 
 
 @njit(nogil=True)

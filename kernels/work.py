@@ -16,17 +16,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuio.kernels import tables
-from gpuio.kernels.layout import BILINEAR, CONTRAST, LANCZOS4, SOLARIZE, TONES, TRIANGLE, c_struct
+from gpuio.kernels.layout import BILINEAR, CONTRAST, TONES, c_struct
+from gpuio.kernels.misfits import goal, misfits
 from gpuio.kernels.view import (
     BORDER,
     COMMON,
     COPY,
+    FRAME,
     OPEN,
+    PLACE,
+    TINT,
     TURN,
     VIEW,
     WARP,
     Taps,
-    known,
     oriented,
     settle,
 )
@@ -52,7 +55,7 @@ _BLOCK = 256  # threads
 _TILE, _TILE_THREADS = 32, 128  # the last step's: pixels a side and threads, a block
 _SUM_BLOCKS = 8  # of gray_sum, an image
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
-_STEPS = ("resize", "warp", "pad", "fit1", "fit2")
+_STEPS = ("resize", "frame", "warp", "pad", "fit1", "fit2")
 
 
 class Launch(NamedTuple):
@@ -83,6 +86,7 @@ class Work:
     mean, std : float32[C]
     scale : float
     mean_image : float32[C, H, W], optional
+    ratio : bool                    values of floats are ``(p - mean) / std * scale``
 
     Attributes
     ----------
@@ -109,11 +113,13 @@ class Work:
         std: Any,
         scale: float,
         mean_image: Any = None,
+        ratio: bool = False,
     ) -> None:
         self._rows = np.ascontiguousarray(rows)
         self._channels, self._height, self._width = channels, height, width
-        self._kernel = f"{dtype}_{layout.lower()}_{channels}"
-        self._terms = _terms(self._rows, dtype, mean, std, scale)
+        ratio = ratio and dtype not in ("uint8", "int8")
+        self._kernel = f"{dtype}{'_ratio' * ratio}_{layout.lower()}_{channels}"
+        self._terms = _terms(self._rows, dtype, mean, std, scale, ratio)
         self._mean_image = self._centre(mean_image, dtype)
         self.scratch_bytes = 0
         self._stages = []
@@ -201,28 +207,9 @@ class Work:
 
     def _refuse(self):
         """Take out the rows that ask for what is not there, and return them."""
-        rows, now = self._rows, self._now
-        height, width = now["dst_h"].astype(np.int64), now["dst_w"].astype(np.int64)
-        bad = (rows["src_h"] < 1) | (rows["src_w"] < 1)
-        bad |= (rows["orient"] < 0) | (rows["orient"] > 8)
-        for name in _STEPS:
-            if name == "pad":
-                height, width = height + 2 * rows["pad"], width + 2 * rows["pad"]
-                continue
-            on = rows[f"{name}_h"] > 0
-            bad |= on & (
-                (rows[f"{name}_w"] < 1)
-                | ~known(rows[f"{name}_inter"], LANCZOS4 if name == "warp" else TRIANGLE)
-            )
-            height = np.where(on, rows[f"{name}_h"], height)
-            width = np.where(on, rows[f"{name}_w"], width)
-        y, x, h, w = (rows[f"crop_{name}"].astype(np.int64) for name in "yxhw")
-        bad |= (h < 1) | (w < 1) | (y < 0) | (x < 0) | (y + h > height) | (x + w > width)
-        bad |= ((h != self._height) | (w != self._width)) & ~known(rows["crop_inter"])
-        bad |= _odd(rows, self._height, self._width)
-        if self._channels == 1:
-            bad |= (rows["jitter"] != 0) | (rows["hls_on"] != 0) | (rows["pca_on"] != 0)
-            bad |= rows["tone_count"] != 0
+        now = self._now
+        size = now["dst_h"].astype(np.int64), now["dst_w"].astype(np.int64)
+        bad = misfits(self._rows, *size, self._channels, self._height, self._width)
         bad &= now["source"] != 0
         now["source"][bad] = 0
         return np.flatnonzero(bad).tolist()
@@ -231,7 +218,10 @@ class Work:
         """Go through the steps: a stage for each that another reads, the last one in `_now`."""
         rows, now = self._rows, self._now
         has = np.stack([rows["pad" if name == "pad" else f"{name}_h"] > 0 for name in _STEPS])
-        fits = (rows["crop_h"] == self._height) & (rows["crop_w"] == self._width)
+        has[_STEPS.index("frame")] |= (rows["tint"] != 0) | (rows["flip"] != 0)
+        goal_h, goal_w = goal(self._rows, self._height, self._width)
+        fits = (rows["crop_h"] == goal_h) & (rows["crop_w"] == goal_w)
+        corner_y, corner_x = rows["crop_y"].copy(), rows["crop_x"].copy()
         order = np.arange(1, len(_STEPS) + 1)[:, None]
         last = np.where(fits, (has * order).max(axis=0), len(_STEPS) + 1)
         alive = now["source"] != 0
@@ -239,15 +229,56 @@ class Work:
             mine = has[step - 1] & alive
             if not mine.any():
                 continue
-            self._aim(name, mine)
+            if name == "frame":
+                cut = mine & ~fits & ~has[step:].any(axis=0)
+                self._frame(mine, cut)
+                mine &= rows["frame_h"] > 0
+                cut &= mine
+                corner_y[cut] = corner_x[cut] = 0
+            else:
+                self._aim(name, mine)
             self._store(mine & (last > step))
-        now["y"], now["x"] = rows["crop_y"], rows["crop_x"]
+        now["y"], now["x"] = corner_y, corner_x
         self._crop(~fits & alive)
+        self._place((rows["place_h"] > 0) & alive)
         now["h"], now["w"] = self._height, self._width
         self._turn((rows["turn_on"] != 0) & alive)
         # the last step knows the common kinds only, and reads a contrast's window twice
         twice = (rows["jitter"] != 0) | _contrasts(rows).any(1)
         self._store(alive & (twice | ~np.isin(now["kind"], COMMON)))
+
+    def _frame(self, mine, cut):
+        """Tint, flip and frame what some rows read; of those in `cut` their crop alone."""
+        tinted = mine & (self._rows["tint"] != 0)
+        now = self._now[tinted]
+        now["kind"], now["src_h"], now["src_w"] = TINT, now["dst_h"], now["dst_w"]
+        now["h"], now["w"], now["y"], now["x"] = now["dst_h"], now["dst_w"], 0, 0
+        self._now[tinted] = now
+        self._store(tinted)
+        flipped = mine & (self._rows["flip"] != 0)
+        now = self._now[flipped]
+        now["source"] += ((now["dst_w"] - 1) * now["step_x"]).astype(np.uint64)
+        now["step_x"] = -now["step_x"]
+        self._now[flipped] = now
+        framed = mine & (self._rows["frame_h"] > 0)
+        now, rows, cut = self._now[framed], self._rows[framed], cut[framed]
+        now["kind"], now["src_h"], now["src_w"] = FRAME, now["dst_h"], now["dst_w"]
+        now["dst_h"], now["dst_w"] = rows["frame_h"], rows["frame_w"]
+        for name, whole in (("h", "dst_h"), ("w", "dst_w"), ("y", None), ("x", None)):
+            now[name] = np.where(cut, rows[f"crop_{name}"], now[whole] if whole else 0)
+        self._now[framed] = now
+
+    def _place(self, mine):
+        """Let the view of some rows lay its window in the upper left of the output."""
+        if not mine.any():
+            return
+        goal_h, goal_w = goal(self._rows, self._height, self._width)
+        self._now["h"][mine], self._now["w"][mine] = goal_h[mine], goal_w[mine]
+        self._store(mine)
+        now = self._now[mine]
+        now["kind"], now["src_h"], now["src_w"] = PLACE, now["dst_h"], now["dst_w"]
+        now["dst_h"], now["dst_w"] = self._height, self._width
+        self._now[mine] = now
 
     def _aim(self, name, mine):
         """Let the view of some rows make step `name` of what it reads, all of it."""
@@ -274,7 +305,8 @@ class Work:
         now["source"] += (now["y"] * now["step_y"] + now["x"] * now["step_x"]).astype(np.uint64)
         now["y"], now["x"] = 0, 0
         now["src_h"], now["src_w"] = rows["crop_h"], rows["crop_w"]
-        now["dst_h"], now["dst_w"] = self._height, self._width
+        goal_h, goal_w = goal(self._rows, self._height, self._width)
+        now["dst_h"], now["dst_w"] = goal_h[mine], goal_w[mine]
         now["inter"] = rows["crop_inter"]
         self._taps.resize(now, self._channels)
         self._now[mine] = now
@@ -313,14 +345,17 @@ class Work:
         self._now[mine] = now
 
 
-def _terms(rows, dtype, mean, std, scale):
-    """Return mean, factor and shift of every row and channel, float32[n, 3, 4]."""
+def _terms(rows, dtype, mean, std, scale, ratio):
+    """Return mean, factor and shift, or mean, std and scale, of each row, float32[n, 3, 4]."""
     made = np.zeros((len(rows), 3, 4), np.float32)
     mean, std, scale = np.asarray(mean, np.float32), np.asarray(std, np.float32), np.float32(scale)
     if dtype == "int8":
         made[:, 0, : len(mean)] = tables.round_half_away(mean)
         return made
     made[:, 0, : len(mean)] = mean
+    if ratio:
+        made[:, 1, : len(mean)], made[:, 2, : len(mean)] = std, scale
+        return made
     made[:, 1, : len(mean)] = (rows["gain"] * scale)[:, None] / std
     made[:, 2, : len(mean)] = (rows["shift"] * scale)[:, None] / std
     return made
@@ -329,14 +364,3 @@ def _terms(rows, dtype, mean, std, scale):
 def _contrasts(rows):
     """Say which tone steps change contrast, bool[n, TONES]."""
     return (np.arange(TONES) < rows["tone_count"][:, None]) & (rows["tone_op"] == CONTRAST)
-
-
-def _odd(rows, height, width):
-    """Say which rows have a tone step or an erased rectangle that cannot be, bool[n]."""
-    count = rows["tone_count"]
-    unknown = (rows["tone_op"] < 0) | (rows["tone_op"] > SOLARIZE)
-    bad = (count < 0) | (count > TONES)
-    bad |= (unknown & (np.arange(TONES) < count[:, None])).any(1)
-    y, x, h, w = (rows[f"erase_{name}"].astype(np.int64) for name in "yxhw")
-    outside = (w < 1) | (y < 0) | (x < 0) | (y + h > height) | (x + w > width)
-    return bad | ((h > 0) & outside)

@@ -6,6 +6,7 @@ from gpuio.kernels.layout import PLAN
 
 STEPS = ("resize", "warp", "pad", "fit", "crop", "jitter", "hls", "pca", "mirror", "orient", "gain")
 EXTRAS = ("turn", "tone", "erase")
+FRAMES = ("tint", "flip", "frame", "place")
 
 
 def plain(height, width):
@@ -45,6 +46,16 @@ def random_plan(rng, height, width, out_h, out_w, steps, inters=(0, 1)):
             else map(int, rng.integers(1, 80, 2))
         )
         row["resize_h"], row["resize_w"], row["resize_inter"] = height, width, inter()
+    if wanted("tint"):
+        row["tint"] = rng.integers(1, 4)
+        row["tint_hls"], row["tint_gain"] = rng.integers(-60, 61, 3), rng.uniform(0.3, 1.7)
+    if wanted("flip"):
+        row["flip"] = 1
+    if wanted("frame"):
+        sides = rng.integers(0, 40, 4)
+        row["frame_y"], row["frame_x"], row["fill"] = sides[0], sides[1], rng.integers(0, 256)
+        height, width = height + int(sides[0] + sides[2]), width + int(sides[1] + sides[3])
+        row["frame_h"], row["frame_w"] = height, width
     if wanted("warp"):
         angle, scale = rng.uniform(-3, 3), rng.uniform(0.5, 2)
         cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
@@ -59,8 +70,12 @@ def random_plan(rng, height, width, out_h, out_w, steps, inters=(0, 1)):
         if wanted("fit"):
             height, width = map(int, rng.integers(1, 80, 2))
             row[f"{name}_h"], row[f"{name}_w"], row[f"{name}_inter"] = height, width, inter()
-    if height >= out_h and width >= out_w and not wanted("crop"):
-        crop_h, crop_w = out_h, out_w
+    goal_h, goal_w = out_h, out_w
+    if wanted("place"):
+        goal_h, goal_w = int(rng.integers(1, out_h + 1)), int(rng.integers(1, out_w + 1))
+        row["place_h"], row["place_w"] = goal_h, goal_w
+    if height >= goal_h and width >= goal_w and not wanted("crop"):
+        crop_h, crop_w = goal_h, goal_w
     else:
         crop_h, crop_w = int(rng.integers(1, height + 1)), int(rng.integers(1, width + 1))
     row["crop_h"], row["crop_w"], row["crop_inter"] = crop_h, crop_w, inter()

@@ -25,6 +25,7 @@ def test_all_is_sorted_and_every_name_is_there():
 def test_mxnet_names_are_found_under_mxnet_modules():
     mx = gpuio
     for name in (
+        "ImageDetRecordIter",
         "ImageRecordIter",
         "ImageRecordUInt8Iter",
         "ImageRecordInt8Iter",

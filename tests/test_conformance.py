@@ -97,6 +97,11 @@ def cases(path):
     def image_case(make, **more):
         return Case(make, **{"described": False, **more})
 
+    detection = {
+        "path_imgrec": str(path / "boxes.rec"),
+        "rand_mirror_prob": 0.5,
+        **{name: record[name] for name in ("data_shape", "batch_size", "ctx", "verbose")},
+    }
     sparse = CSRNDArray([1.0, 2, 3, 4, 5], [0, 1, 0, 1, 2], range(6), (5, 3))
     several = {"b": np.arange(10), "a": mx.nd.array(np.arange(10), dtype="int32")}
 
@@ -157,6 +162,21 @@ def cases(path):
         ),
         "image-hooks": image_case(lambda: Darker(**image)),
         "image-boxes": image_case(lambda: mx.image.ImageDetIter(**boxes)),
+        "detection": Case(
+            lambda: mx.io.ImageDetRecordIter(**detection), repeats=False, pickles=False
+        ),
+        "detection-boxes": Case(
+            lambda: mx.io.ImageDetRecordIter(
+                **detection, shuffle=True, round_batch=False, label_format="boxes"
+            ),
+            repeats=False,
+            pickles=False,
+        ),
+        "detection-mxnet": Case(
+            lambda: mx.io.ImageDetRecordIter(**detection, shuffle=True, aug_stream="mxnet"),
+            repeats=False,
+            pickles=False,
+        ),
         "resize": Case(lambda: mx.io.ResizeIter(arrays(last_batch_handle="discard"), 3)),
         "resize-longer": Case(lambda: mx.io.ResizeIter(arrays(), 7), pad="anywhere"),
         "resize-on": Case(

@@ -114,6 +114,7 @@ class CpuBackend:
                     output.scale,
                     output.layout,
                     output.mean_image,
+                    ratio=output.ratio,
                 ),
             )
             self._normalisation = known
@@ -182,6 +183,7 @@ def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
     src_h, resize_h = rows["src_h"], rows["resize_h"]
     stop = rows["crop_y"] + rows["crop_h"]
     plain = (rows["warp_h"] | rows["pad"] | rows["fit1_h"]) == 0
+    plain &= (rows["tint"] | rows["flip"] | rows["frame_h"] | rows["place_h"]) == 0
     fits = (rows["crop_h"] == output.height) & (rows["crop_w"] == output.width)
     halved = (src_h == 2 * resize_h) & (rows["src_w"] == 2 * rows["resize_w"])
     window = fits & (rows["resize_inter"] <= BILINEAR) & ~halved

@@ -236,6 +236,7 @@ class GpuBackend:
                 std=output.std,
                 scale=output.scale,
                 mean_image=output.mean_image,
+                ratio=output.ratio,
             )
             sources.refuse(work.misfits)
             tables = slot.memory("tables", work.table_bytes)

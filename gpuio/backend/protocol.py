@@ -50,6 +50,8 @@ class Output:
     scale : float
     mean_image : float32[C, H, W] or None
                                     subtracted pixel by pixel instead of `mean`
+    ratio : bool                    floats are ``(p - mean) / std * scale``, each rounded, not a
+                                    product with ``scale / std``
     """
 
     channels: int
@@ -61,6 +63,7 @@ class Output:
     std: npt.NDArray[np.float32]
     scale: float
     mean_image: npt.NDArray[np.float32] | None = None
+    ratio: bool = False
 
     def shape(self, rows: int) -> tuple[int, int, int, int]:
         """Return the shape of a batch of `rows` images."""

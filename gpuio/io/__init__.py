@@ -10,6 +10,7 @@ from gpuio.io.base import DataBatch, DataDesc, DataIter
 if TYPE_CHECKING:
     from gpuio.io.array import NDArrayIter
     from gpuio.io.csv import CSVIter
+    from gpuio.io.detection import ImageDetRecordIter
     from gpuio.io.libsvm import LibSVMIter
     from gpuio.io.mnist import MNISTIter
     from gpuio.io.record import ImageRecordInt8Iter, ImageRecordIter, ImageRecordUInt8Iter
@@ -20,6 +21,7 @@ __all__ = [
     "DataBatch",
     "DataDesc",
     "DataIter",
+    "ImageDetRecordIter",
     "ImageRecordInt8Iter",
     "ImageRecordIter",
     "ImageRecordUInt8Iter",
@@ -32,6 +34,7 @@ __all__ = [
 
 _HOMES = {
     "CSVIter": "csv",
+    "ImageDetRecordIter": "detection",
     "ImageRecordInt8Iter": "record",
     "ImageRecordIter": "record",
     "ImageRecordUInt8Iter": "record",

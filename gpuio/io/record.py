@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import threading
 import weakref
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.backend.pool import element_type
 from gpuio.errors import ClosedError, StateError
@@ -20,7 +21,7 @@ from gpuio.sampling.declare import describe, parse_options
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.order import EpochShape
 
-__all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter"]
+__all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
 
 _STATE_VERSION = 1
 
@@ -59,28 +60,34 @@ class ImageRecordIter(DataIter):
     An explicit `reset()` before the first batch starts the second pass, as in MXNet.
     """
 
+    _declared: type[Any] = ImageRecordOptions
     _fixed: dict[str, Any] = {}  # noqa: RUF012 -- read only; options a subclass fixes
 
     def __init__(self, **options: Any) -> None:
-        self._start_with(parse_options(ImageRecordOptions, {**options, **self._fixed}))
+        self._start_with(parse_options(self._declared, {**options, **self._fixed}))
 
     @classmethod
-    def from_options(cls, options: ImageRecordOptions) -> ImageRecordIter:
+    def from_options(cls, options: Any) -> Self:
         """Make the iterator from an options object."""
         made = cls.__new__(cls)
         made._start_with(attrs.evolve(options, **cls._fixed))  # noqa: SLF001 -- our own class
         return made
 
-    def _start_with(self, options: ImageRecordOptions) -> None:
+    def _start_with(self, options: Any) -> None:
         super().__init__(options.batch_size)
-        self.options = options
-        self._opened: Opened | None = open_pipeline(options)
-        self._closer = weakref.finalize(self, self._opened.close)
-        self._at = Place(self._opened.first_pass, 0, 0)
+        opened = open_pipeline(options)
+        self._at = Place(opened.first_pass, 0, 0)
         self._batch: DataBatch | None = None
         self._repeat = False
         self._turn = threading.RLock()  # several threads may share an iterator: one batch each
-        output = self._opened.pipeline.output
+        self._take(options, opened)
+
+    def _take(self, options: Any, opened: Opened) -> None:
+        """Work with these options and what was opened for them from now on."""
+        self.options = options
+        self._opened: Opened | None = opened
+        self._closer = weakref.finalize(self, opened.close)
+        output = opened.pipeline.output
         self.provide_data = [
             DataDesc(
                 options.data_name,
@@ -89,16 +96,26 @@ class ImageRecordIter(DataIter):
                 output.layout,
             )
         ]
-        width = options.num_classes or self._opened.labels.width
-        self._wide = width > 1 or options.num_classes is not None or self._opened.labels.ragged
-        self.provide_label = [
-            DataDesc(
-                options.label_name,
-                (options.batch_size, width) if self._wide else (options.batch_size,),
-                np.float32,
-                "NCHW",
-            )
-        ]
+        self.provide_label = self._label_descs()
+
+    def _label_descs(self) -> list[DataDesc]:
+        """Return what provide_label says."""
+        options, labels = self.options, self._machine().labels
+        assert labels is not None
+        width = options.num_classes or labels.width
+        self._wide = width > 1 or options.num_classes is not None or labels.ragged
+        shape = (options.batch_size, width) if self._wide else (options.batch_size,)
+        return [DataDesc(options.label_name, shape, np.float32, "NCHW")]
+
+    def _labels(self, made: Made) -> list[npt.NDArray[Any]]:
+        """Return the arrays of labels of a finished batch, host."""
+        labels, _ = self._split(made)
+        return [labels if self._wide else labels[:, 0]]
+
+    def _split(self, made: Made) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32] | None]:
+        """Return the labels of a finished batch, and their number where it differs by row."""
+        labels = self._machine().labels
+        return (made.label, None) if labels is None else labels.split(made.label)
 
     def __len__(self) -> int:
         """Return the exact number of batches of the current epoch."""
@@ -130,7 +147,8 @@ class ImageRecordIter(DataIter):
     @property
     def num_classes(self) -> int | None:
         """The option num_classes; else what the files state: see `Contents.num_classes`."""
-        return self.options.num_classes or self._machine().contents.num_classes()
+        asked: int | None = getattr(self.options, "num_classes", None)
+        return asked or self._machine().contents.num_classes()
 
     def _machine(self) -> Opened:
         if self._opened is None:
@@ -171,20 +189,18 @@ class ImageRecordIter(DataIter):
             return self._batch
 
     def _to_batch(self, made: Made) -> DataBatch:
-        machine = self._machine()
-        labels, count = machine.labels.split(made.label)
-        labels = labels if self._wide else labels[:, 0]
-        backend = machine.backend
-        label = backend.put(host_array(np.ascontiguousarray(labels)))
-        backend.fence([made.data, label])  # made ahead, so seldom a wait; then any stream may read
+        backend = self._machine().backend
+        label = [backend.put(host_array(np.ascontiguousarray(one))) for one in self._labels(made)]
+        backend.fence([made.data, *label])  # made ahead, so seldom a wait; then any stream may read
         batch = DataBatch(
             data=[made.data],
-            label=[label],
+            label=label,
             pad=made.pad,
             index=host_array(made.index),
             provide_data=None,
         )
         batch.plan, batch.mix = made.plan, made.mix
+        count = self._split(made)[1]
         batch.label_count = None if count is None else host_array(count)
         return batch
 
@@ -209,8 +225,10 @@ class ImageRecordIter(DataIter):
         return None if self._batch is None else self._batch.data[0]
 
     def getlabel(self) -> Any:
-        """Return the current batch's labels, one array."""
-        return None if self._batch is None else self._batch.label[0]
+        """Return the current batch's labels, one array; a list where there are several."""
+        if self._batch is None:
+            return None
+        return self._batch.label[0] if len(self._batch.label) == 1 else self._batch.label
 
     def getpad(self) -> Any:
         """Return how many rows at the current batch's end are not this epoch's."""
@@ -284,9 +302,12 @@ class ImageRecordInt8Iter(ImageRecordIter):
     _fixed = {"dtype": "int8"}  # noqa: RUF012
 
 
-def _document(cls: type[DataIter], options: type[Any]) -> None:
+def document(
+    cls: type[DataIter],
+    options: type[Any],
+    required: tuple[str, ...] = ("path_imgrec", "data_shape", "batch_size"),
+) -> None:
     """Give a class the signature and the parameter documentation of its options."""
-    required = ("path_imgrec", "data_shape", "batch_size")
     parameters = []
     lines = ["", "    Parameters", "    ----------"]
     for one in describe(options):
@@ -311,4 +332,4 @@ def _document(cls: type[DataIter], options: type[Any]) -> None:
 
 
 for _class in (ImageRecordIter, ImageRecordUInt8Iter, ImageRecordInt8Iter):
-    _document(_class, ImageRecordOptions)
+    document(_class, ImageRecordOptions)

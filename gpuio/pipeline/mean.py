@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -14,6 +14,7 @@ from gpuio.errors import FormatError
 from gpuio.nd import asnumpy
 from gpuio.pipeline.pipeline import Place
 from gpuio.recordio.ndfile import read_arrays, write_arrays
+from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.options import ImageRecordOptions
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _NAME = "mean_img"
 
 
 def mean_image(
-    options: ImageRecordOptions, open_pipeline: Callable[[ImageRecordOptions], Opened]
+    options: ImageRecordOptions | ImageDetRecordOptions, open_pipeline: Callable[[Any], Opened]
 ) -> tuple[npt.NDArray[np.float32] | None, bool]:
     """Return the mean image that the options name, and whether it was made now.
 
@@ -34,7 +35,7 @@ def mean_image(
 
     Parameters
     ----------
-    options : ImageRecordOptions
+    options : ImageRecordOptions or ImageDetRecordOptions
     open_pipeline : callable
 
     Returns
@@ -64,21 +65,14 @@ def mean_image(
 
 
 def _averaged(
-    options: ImageRecordOptions, open_pipeline: Callable[[ImageRecordOptions], Opened]
+    options: ImageRecordOptions | ImageDetRecordOptions, open_pipeline: Callable[[Any], Opened]
 ) -> npt.NDArray[np.float32]:
     """Average the part's images as the options make them."""
+    off: dict[str, Any] = {"verbose": False}
+    if isinstance(options, ImageRecordOptions):
+        off |= {"num_classes": None, "mixup_alpha": 0.0, "cutmix_alpha": 0.0}
     opened = open_pipeline(
-        attrs.evolve(
-            options,
-            mean_img="",
-            dtype="float32",
-            layout="NCHW",
-            num_classes=None,
-            mixup_alpha=0.0,
-            cutmix_alpha=0.0,
-            last_batch="pad",
-            verbose=False,
-        )
+        attrs.evolve(options, mean_img="", dtype="float32", layout="NCHW", last_batch="pad", **off)
     )
     total = np.zeros(options.data_shape, np.float32)
     count = 0

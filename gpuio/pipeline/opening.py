@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
 from gpuio.errors import OptionError
+from gpuio.pipeline.det_reader import DetRecordReader, measure_labels
 from gpuio.pipeline.labelling import open_labels
 from gpuio.pipeline.labels import RecordLabels
 from gpuio.pipeline.mean import mean_image
@@ -23,16 +24,18 @@ from gpuio.pipeline.pipeline import Pipeline
 from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import RecordReader
 from gpuio.pipeline.stats import Stats
-from gpuio.recordio.checksum import open_checksums
+from gpuio.recordio.checksum import Checksums, open_checksums
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents, recognise
 from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.uri import divide, expand
+from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.extra_options import GPU_ONLY
 from gpuio.sampling.mix import Mixer
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.order import Order
 from gpuio.sampling.plan import Planner
+from gpuio.sampling.plan_det import DetPlanner
 from gpuio.sampling.replay import normalisation
 from gpuio.storage.local import LocalFile
 
@@ -50,14 +53,14 @@ class Opened:
     `first_pass` is 1 when making the mean image has used up the first pass, as in MXNet; else 0.
     """
 
-    options: ImageRecordOptions
+    options: ImageRecordOptions | ImageDetRecordOptions
     table: RecordTable
     files: list[LocalFile]
     backend: Backend
     pipeline: Pipeline
     fingerprint: dict[str, Any]
     contents: Contents
-    labels: RecordLabels
+    labels: RecordLabels | None
     first_pass: int = 0
 
     def close(self) -> None:
@@ -68,7 +71,7 @@ class Opened:
         self.backend.close()
 
 
-def open_pipeline(options: ImageRecordOptions) -> Opened:
+def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened:
     """Open the files and the backend that the options name.
 
     Raises
@@ -79,13 +82,8 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     """
     paths = expand(options.path_imgrec)
     idx_paths = divide(options.path_imgidx)
-    planner, mixer = Planner(options), Mixer(options)
-    find = reindexed if options.reindex else open_table
-    contents = recognise(
-        find(paths, idx_paths, past_damage=options.resync),
-        options.record_layout,
-        options.payload,
-    )
+    planner, mixer = _draws_of(options)
+    contents = _contents_of(options, paths, idx_paths)
     table = contents.table
     checksums = open_checksums(options.checksum, table, past_damage=options.resync)
     order = Order(table, options)
@@ -95,7 +93,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             f"({len(table.offset)} records in all): use fewer parts"
         )
     order.check()
-    labels = open_labels(options, contents)
+    labels = None if isinstance(options, ImageDetRecordOptions) else open_labels(options, contents)
     mean, made = mean_image(options, open_pipeline)
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(LocalFile(path)) for path in table.paths]
@@ -107,7 +105,7 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
             **{name: getattr(options, name) for name in GPU_ONLY},
         )
         opened.callback(backend.close)
-        if mixer.mixes and not backend.can_mix:
+        if mixer is not None and mixer.mixes and not backend.can_mix:
             raise OptionError(
                 f"mixup_alpha, cutmix_alpha: not available on the {backend.name.upper()} yet: use "
                 "ctx='cpu', or mix the batches yourself"
@@ -118,21 +116,14 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
         pipeline = Pipeline(
             order,
             planner,
-            RecordReader(
-                table,
-                files,
-                options,
-                labels,
-                contents.ids() if contents.payload == "raw" else None,
-                checksums,
-            ),
+            _reader_of(options, contents, labels, files, checksums, order, planner),
             backend,
             _output_of(options, mean),
             policy,
             stats,
             threads=options.preprocess_threads,
             prefetch=options.prefetch_buffer,
-            mixer=mixer if options.num_classes is not None else None,
+            mixer=mixer,
         )
         opened.pop_all()
     if options.verbose:
@@ -160,10 +151,55 @@ def open_pipeline(options: ImageRecordOptions) -> Opened:
     )
 
 
-def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] | None) -> Output:
+def _contents_of(
+    options: ImageRecordOptions | ImageDetRecordOptions, paths: list[str], idx_paths: list[str]
+) -> Contents:
+    """Find the records, and say what they are."""
+    find = reindexed if options.reindex else open_table
+    table = find(paths, idx_paths, past_damage=options.resync)
+    if isinstance(options, ImageDetRecordOptions):
+        return recognise(table, "plain", "image_record")
+    return recognise(table, options.record_layout, options.payload)
+
+
+def _draws_of(
+    options: ImageRecordOptions | ImageDetRecordOptions,
+) -> tuple[Planner | DetPlanner, Mixer | None]:
+    """Return what draws the plans, and what mixes images where soft labels are asked for."""
+    if isinstance(options, ImageDetRecordOptions):
+        return DetPlanner(options), None
+    planner, mixer = Planner(options), Mixer(options)
+    return planner, mixer if options.num_classes is not None else None
+
+
+def _reader_of(
+    options: ImageRecordOptions | ImageDetRecordOptions,
+    contents: Contents,
+    labels: RecordLabels | None,
+    files: list[LocalFile],
+    checksums: list[Checksums] | None,
+    order: Order,
+    planner: Planner | DetPlanner,
+) -> RecordReader:
+    """Return the reader; let a planner that draws from one stream look through it."""
+    if not isinstance(options, ImageDetRecordOptions):
+        raw_ids = contents.ids() if contents.payload == "raw" else None
+        return RecordReader(contents.table, files, options, labels, raw_ids, checksums)
+    sizes, listed = measure_labels(contents.table, files, order.rows(), options)
+    reader = DetRecordReader(contents.table, files, options, sizes, listed, checksums)
+    if isinstance(planner, DetPlanner) and options.aug_stream == "mxnet":
+        planner.follow(order, reader.look)
+    return reader
+
+
+def _output_of(
+    options: ImageRecordOptions | ImageDetRecordOptions, mean_image: npt.NDArray[np.float32] | None
+) -> Output:
     """Return what an image is turned into."""
     channels, height, width = options.data_shape
     mean, std, scale = normalisation(options)
+    if options.ratio and mean.any():
+        mean_image = None
     return Output(
         channels=channels,
         height=height,
@@ -174,11 +210,12 @@ def _output_of(options: ImageRecordOptions, mean_image: npt.NDArray[np.float32] 
         std=std,
         scale=scale,
         mean_image=mean_image,
+        ratio=options.ratio,
     )
 
 
 def _fingerprint(
-    options: ImageRecordOptions, table: RecordTable, files: list[LocalFile]
+    options: ImageRecordOptions | ImageDetRecordOptions, table: RecordTable, files: list[LocalFile]
 ) -> dict[str, Any]:
     """Return what a saved state must agree on: the source, and every option that moves a record."""
     return {

@@ -24,68 +24,18 @@ from gpuio.backend import Backend, Fault, Output
 from gpuio.decode.ending import Completed
 from gpuio.errors import GpuioError
 from gpuio.pipeline.ahead import Ahead
+from gpuio.pipeline.made import Made, Place
 from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
-from gpuio.sampling.mix import Mix, Mixer
+from gpuio.sampling.mix import Mixer
 from gpuio.sampling.order import BatchOrder, Order
 from gpuio.sampling.plan import Planner
+from gpuio.sampling.plan_det import DetPlanner
 
 __all__ = ["Made", "Pipeline", "Place", "Stream"]
 
 _READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
-
-
-@attrs.frozen
-class Place:
-    """A batch's place: which pass over the records, where in it the epoch starts, which batch."""
-
-    pass_index: int
-    start: int
-    number: int
-
-
-@attrs.define(eq=False)
-class Made:
-    """A finished batch.
-
-    Attributes
-    ----------
-    place : Place
-    order : BatchOrder                          as drawn; a replaced row keeps its old place here
-    data : array[B, C, H, W] or [B, H, W, C]    on the backend's device
-    label : float32[B, label_width]             host
-    index : uint64[B]                           host
-    pad : int                                   rows at the end that are not this epoch's
-    plan : PLAN[B]                              host
-    faults : list of Fault                      rows that could not be made, zero-filled
-    mix : Mix or None                           how rows were mixed
-    mixed : bool                                whether mix and soft labels are done
-    cut_short : int                             JPEGs without their end that were accepted
-    """
-
-    place: Place
-    order: BatchOrder
-    data: Any
-    label: npt.NDArray[np.float32]
-    index: npt.NDArray[np.uint64]
-    pad: int
-    plan: npt.NDArray[np.void]
-    faults: list[Fault]
-    mix: Mix | None = None
-    mixed: bool = False
-    cut_short: int = 0
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def move_up(self, keep: npt.NDArray[np.int64]) -> None:
-        """Move the rows `keep` (ascending) to the front and zero the rest."""
-        for array in (self.data, self.label, self.index, self.plan):
-            for row, source in enumerate(keep.tolist()):
-                if row != source:  # row by row: a gather copies the batch, a tenth of its work
-                    array[row] = array[source]
-            array[len(keep) :] = np.zeros((), array.dtype) if array is self.plan else 0
 
 
 @attrs.define(eq=False)
@@ -112,7 +62,8 @@ class Pipeline:
     Parameters
     ----------
     order : Order               which record stands where
-    planner : Planner           every random number
+    planner : Planner or DetPlanner
+                                every random number; what moves with the images in their labels
     reader : RecordReader
     backend : Backend           not closed here
     output : Output             what an image is turned into
@@ -126,7 +77,7 @@ class Pipeline:
     def __init__(
         self,
         order: Order,
-        planner: Planner,
+        planner: Planner | DetPlanner,
         reader: RecordReader,
         backend: Backend,
         output: Output,
@@ -250,7 +201,12 @@ class Pipeline:
         begun = time.perf_counter()
         records = self.reader.read(order.position)
         plan = self.planner.draw(
-            records.heights, records.widths, order.pass_index, order.position, order.mx_index
+            records.heights,
+            records.widths,
+            order.pass_index,
+            order.position,
+            order.mx_index,
+            records.labels,
         )
         plan["src_h"], plan["src_w"] = records.stored[:, 0], records.stored[:, 1]
         plan["orient"] = records.orientation
@@ -377,6 +333,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> Made:
         label=loaded.records.labels,
         index=loaded.records.index,
         pad=loaded.order.pad,
+        no_label=loaded.records.no_label,
         plan=loaded.plan,
         faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
         cut_short=sum(isinstance(blob, Completed) for blob in loaded.records.blobs),

@@ -21,6 +21,7 @@ from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
+from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.storage.local import LocalFile
 
@@ -39,6 +40,7 @@ class Records:
     heights, widths : int32[B]              pixels after orientation; 0 where there is no image
     stored : int32[B, 2]                    pixels as stored (height, width)
     orientation : int32[B]                  EXIF orientation still to apply
+    no_label : float32[label_width]         the label of a row without a record
     faults : list of Fault
     """
 
@@ -49,6 +51,7 @@ class Records:
     widths: npt.NDArray[np.int32]
     stored: npt.NDArray[np.int32]
     orientation: npt.NDArray[np.int32]
+    no_label: npt.NDArray[np.float32]
     faults: list[Fault] = attrs.field(factory=list)
 
 
@@ -70,13 +73,14 @@ class RecordReader:
         self,
         table: RecordTable,
         files: list[LocalFile],
-        options: ImageRecordOptions,
-        labels: RecordLabels,
+        options: ImageRecordOptions | ImageDetRecordOptions,
+        labels: RecordLabels | None,
         raw_ids: npt.NDArray[np.int64] | None = None,
         checksums: list[Checksums] | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
         self._raw_ids, self._checksums = raw_ids, checksums
+        self.no_label = np.zeros(0 if labels is None else labels.columns, np.float32)
         self._max_pixels, self._max_scans = options.max_pixels, options.max_scans
         self._accepts_cut = options.truncated == "accept"
         self._upright = options.exif == "apply" and options.data_shape[0] != 4
@@ -91,12 +95,13 @@ class RecordReader:
         rows = len(positions)
         made = Records(
             blobs=[None] * rows,
-            labels=np.zeros((rows, self._labels.columns), np.float32),
+            labels=np.tile(self.no_label, (rows, 1)),
             index=np.zeros(rows, np.uint64),
             heights=np.zeros(rows, np.int32),
             widths=np.zeros(rows, np.int32),
             stored=np.ones((rows, 2), np.int32),
             orientation=np.ones(rows, np.int32),
+            no_label=self.no_label,
         )
         present = np.flatnonzero(positions >= 0)
         wanted = positions[present]
@@ -169,4 +174,5 @@ class RecordReader:
         identity: int,
     ) -> None:
         """Write a record's label row; a label of None means that the record can hold none."""
+        assert self._labels is not None
         self._labels.take(out, flag, label, identity)

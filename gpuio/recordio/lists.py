@@ -81,9 +81,14 @@ def read_list(
 
 
 def read_label_list(
-    path: str | os.PathLike[str], label_width: int
+    path: str | os.PathLike[str], label_width: int | None
 ) -> dict[int, npt.NDArray[np.float32]]:
     """Read a list by path_imglist's rule.
+
+    Parameters
+    ----------
+    path : str
+    label_width : int or None   None: a label is all columns between the id and the last one
 
     Returns
     -------
@@ -99,13 +104,14 @@ def read_label_list(
         fields = line.split()
         if not fields:
             continue
-        if len(fields) < 1 + label_width or not fields[0].isdigit():
+        width = len(fields) - 2 if label_width is None else label_width
+        if width < 1 or len(fields) < 1 + width or not fields[0].isdigit():
             raise FormatError(
                 f"Bad ImageList format: line {number} is {line[:80]!r}, expected a whole number "
-                f"and {label_width} label(s)",
+                f"and {label_width or 'some'} label(s)",
                 path=os.fspath(path),
             )
-        row = [_float_prefix(field) for field in fields[1 : 1 + label_width]]
+        row = [_float_prefix(field) for field in fields[1 : 1 + width]]
         labels[int(fields[0])] = np.array(row, np.float32)
     return labels
 

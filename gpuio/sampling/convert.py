@@ -23,6 +23,7 @@ __all__ = [
     "integer_list",
     "mxnet_float32",
     "number",
+    "numbers_of",
     "optional",
     "pair",
     "path_or_switch",
@@ -116,6 +117,23 @@ def pair(low: float, high: float) -> Callable[[Any], tuple[float, float]]:
         return first, last
 
     return convert
+
+
+def numbers_of(convert: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a converter to a tuple of at least one, from one value, several, or their text."""
+
+    def converted(value: Any) -> tuple[Any, ...]:
+        items: Any = value
+        if isinstance(value, str):
+            items = [item for item in value.strip("()[] ").split(",") if item.strip()]
+        elif not isinstance(value, (Sequence, np.ndarray)):
+            items = [value]
+        made = tuple(convert(item) for item in items)
+        if not made:
+            raise ValueError(f"expected one number or more, got {value!r}")
+        return made
+
+    return converted
 
 
 def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:

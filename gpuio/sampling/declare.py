@@ -14,7 +14,7 @@ import attrs
 
 from gpuio.errors import OptionError
 
-__all__ = ["describe", "option", "parse_options"]
+__all__ = ["describe", "option", "parse_options", "same"]
 
 
 def option(
@@ -42,6 +42,25 @@ def option(
         converter=attrs.Converter(_named(converter), takes_field=True),
         kw_only=True,
         metadata={"meaning": meaning, "differs": differs, "unit": unit, "ours": ours},
+    )
+
+
+def same(cls: type[Any], name: str, **changes: Any) -> Any:
+    """Declare an option that another iterator has as well, as it is declared there.
+
+    Parameters
+    ----------
+    cls : attrs class           the other iterator's options
+    name : str
+    changes : optional          default, meaning, differs, unit or ours, where they are others
+    """
+    field = getattr(attrs.fields(cls), name)
+    default = changes.pop("default", field.default)
+    return attrs.field(
+        default=default,
+        converter=field.converter,
+        kw_only=True,
+        metadata={**field.metadata, **changes},
     )
 
 

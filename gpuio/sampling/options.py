@@ -7,15 +7,16 @@ say so.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
 from gpuio.errors import OptionError
 from gpuio.sampling import convert
 from gpuio.sampling.declare import option
-from gpuio.sampling.extra_options import GPU_ONLY, ExtraOptions
+from gpuio.sampling.extra_options import ExtraOptions
 from gpuio.sampling.file_options import label_width
+from gpuio.sampling.record_options import RecordOptions
 
 __all__ = ["ImageRecordOptions"]
 
@@ -39,8 +40,11 @@ def _inherited_last(_: type, fields: list[Any]) -> list[Any]:
 
 
 @attrs.frozen(kw_only=True, field_transformer=_inherited_last)
-class ImageRecordOptions(ExtraOptions):
+class ImageRecordOptions(ExtraOptions, RecordOptions):
     """The options of `ImageRecordIter`; each field's metadata holds its documentation."""
+
+    order_seed: ClassVar[int] = 111  # MXNet's constant, added to `seed` for the order
+    ratio: ClassVar[bool] = False  # the normalisation multiplies
 
     # what is read
     path_imgrec: str | tuple[str, ...] = option(
@@ -339,41 +343,7 @@ class ImageRecordOptions(ExtraOptions):
     )
 
     def __attrs_post_init__(self) -> None:
-        if not self.path_imgrec:
-            raise OptionError("path_imgrec: required, the .rec file to read")
-        for name in ("data_shape", "batch_size"):
-            if getattr(self, name) is None:
-                raise OptionError(f"{name}: required")
-        if self.part_index >= self.num_parts:
-            raise OptionError(
-                f"part_index: expected 0 <= part_index < num_parts={self.num_parts}, "
-                f"got {self.part_index}"
-            )
-        if self.inter_method in (5, 6, 7, 8):
-            raise OptionError(f"inter_method: expected 0 to 4, 9 or 10, got {self.inter_method}")
+        self.check()
         for name in ("std_r", "std_g", "std_b", "std_a"):
             if getattr(self, name) == 0:
                 raise OptionError(f"{name}: expected a number other than 0: it is a divisor")
-        if self.shuffle_chunk_size and (self.path_imgidx or self.reindex):
-            raise OptionError(
-                "shuffle_chunk_size: works without path_imgidx and reindex only; with an index, "
-                "shuffle=True permutes all records"
-            )
-
-        if self.ctx in ("cpu", "cpu_pinned"):
-            for field in attrs.fields(type(self)):
-                if field.name in GPU_ONLY and getattr(self, field.name) != field.default:
-                    raise OptionError(f"{field.name}: a setting of the GPU, but ctx={self.ctx!r}")
-
-    @property
-    def ending(self) -> str:
-        """What becomes of the last batch: `last_batch`, or what round_batch means."""
-        return self.last_batch or ("borrow" if self.round_batch else "pad")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the options that differ from their defaults, and the required ones."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in attrs.fields(type(self))
-            if getattr(self, field.name) != field.default
-        }

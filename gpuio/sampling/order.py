@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
+from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.part import Table, part
 from gpuio.sampling.passes import open_passes
@@ -73,7 +74,7 @@ class Order:
     the next pass, start 0: it gives up the pass, and so the permutation, that was begun.
     """
 
-    def __init__(self, table: Table, options: ImageRecordOptions) -> None:
+    def __init__(self, table: Table, options: ImageRecordOptions | ImageDetRecordOptions) -> None:
         self.batch_size = options.batch_size
         self._ending = options.ending
         self._passes = open_passes(table, options)
@@ -138,6 +139,16 @@ class Order:
         if epoch * step > n:
             self.epoch(n // step, n // step * step)
         return epoch * step
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Return the rows of the record table that the part holds, in no certain order."""
+        starts, lengths = self.chunks(0)
+        spans = zip(starts.tolist(), lengths.tolist(), strict=True)
+        return np.concatenate([np.arange(s, s + n, dtype=np.int64) for s, n in spans])
+
+    def chunks(self, pass_index: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the chunks in which a pass visits the records: first row and number of each."""
+        return self._passes.chunks(pass_index)
 
     def record(self, pass_index: int, place: int) -> int:
         """Return the table's row at one place of a pass, 0 <= place < n_records."""

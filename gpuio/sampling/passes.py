@@ -17,14 +17,14 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.part import Table, chunk_starts, part, place
 from gpuio.sampling.rng import Mersenne, draw_below, run_sizes, shuffle
 
 __all__ = ["Passes", "open_passes"]
 
-_RECORD_SEED = 111  # MXNet's constants, added to `seed` and to shuffle_chunk_seed
-_CHUNK_SEED = 666
+_CHUNK_SEED = 666  # MXNet's constant, added to shuffle_chunk_seed
 _PASSES_KEPT = 3  # this one, the next one for borrowed rows, and the one just left
 _STATES_KEPT = 64  # 2.5 KB each
 
@@ -112,6 +112,16 @@ class Passes:
             return position, batch_size + position - starts
         return position, (offsets - start) % batch_size + places - offsets
 
+    def chunks(self, pass_index: int) -> tuple[_Rows, _Rows]:
+        """Return the chunks of a pass in the order in which it visits them.
+
+        Returns
+        -------
+        starts, lengths : int64[chunks]     the first row of the table of each, and its records
+        """
+        now = self._pass(pass_index)
+        return now.starts, np.diff(now.offsets, append=self.n_records)
+
     def _pass(self, pass_index: int) -> _Pass:
         """Return a pass, from those kept or by replay."""
         drawn = self._shuffle or len(self._groups) > 1
@@ -159,7 +169,7 @@ class Passes:
         return _Pass(offsets, starts, rows)
 
 
-def open_passes(table: Table, options: ImageRecordOptions) -> Passes:
+def open_passes(table: Table, options: ImageRecordOptions | ImageDetRecordOptions) -> Passes:
     """Return the passes over the part that the options name.
 
     Parameters
@@ -188,6 +198,6 @@ def open_passes(table: Table, options: ImageRecordOptions) -> Passes:
         groups,
         shuffle=options.shuffle,
         in_batch=table.indexed,
-        record_seed=_RECORD_SEED + options.seed,
+        record_seed=options.order_seed + options.seed,
         group_seed=_CHUNK_SEED + index + parts + group_count + options.shuffle_chunk_seed,
     )

@@ -20,7 +20,7 @@ from gpuio.kernels.layout import PLAN
 from gpuio.sampling.extras import Extras
 from gpuio.sampling.options import ImageRecordOptions
 
-__all__ = ["Planner", "check_conflicts"]
+__all__ = ["Planner", "check_conflicts", "plan_faults"]
 
 # MXNet's eigenvectors of ImageNet's colours, rows R, G, B, and the spread along each
 _PCA_VECTORS = (
@@ -137,6 +137,7 @@ class Planner:
         pass_index: npt.NDArray[np.int64],
         record: npt.NDArray[np.int64],
         mx_index: npt.NDArray[np.int64],
+        labels: npt.NDArray[np.float32] | None = None,
     ) -> npt.NDArray[np.void]:
         """Return the plan of a batch.
 
@@ -145,11 +146,13 @@ class Planner:
         heights, widths : int32[B]      of the decoded images, upright, pixels; 0 for a row without
         pass_index, record : int64[B]   pass and global position of each row's record
         mx_index : int64[B]             see `BatchOrder`
+        labels : optional               left alone: they are no places in the images
 
         Returns
         -------
         PLAN[B]     host; a row that cannot be planned holds no window: ask `faults`
         """
+        del labels
         plan = np.zeros(len(heights), PLAN)
         self._draw(
             self._settings,
@@ -166,42 +169,54 @@ class Planner:
         return plan
 
     def faults(self, plan: npt.NDArray[np.void]) -> list[tuple[int, RecordError]]:
-        """Return each row that could not be planned, and why.
+        """Return each row that could not be planned, and why: see `plan_faults`."""
+        return plan_faults(plan, self._options)
 
-        Parameters
-        ----------
-        plan : PLAN[B]      as `draw` returned it
 
-        Returns
-        -------
-        list of (row, RecordError)      the errors name neither file nor record: use their `at`
-        """
-        rows = np.flatnonzero(plan["crop_h"] < 0)
-        return [(int(row), RecordError(self._fault(plan[row]))) for row in rows]
+def plan_faults(plan: npt.NDArray[np.void], options: Any) -> list[tuple[int, RecordError]]:
+    """Return each row that could not be planned, and why.
 
-    def _fault(self, row: npt.NDArray[np.void]) -> str:
-        """Say why a row could not be planned."""
-        options, code = self._options, -int(row["crop_h"])
-        size = f"{row['crop_y']} x {row['crop_x']} pixels (height x width)"
-        _, height, width = options.data_shape
-        if code == codes.NO_IMAGE:
-            return "the record holds no image with pixels"
-        if code == codes.TOO_SMALL:
-            return (
-                f"the image of {size} reaches the crop smaller than max_crop_size="
-                f"{options.max_crop_size}: set resize, or lower max_crop_size"
-            )
-        if code == codes.WRONG_SIZE:
-            return (
-                f"the image has {size}, but without an augmenter (aug_seq='') it must have "
-                f"data_shape's {height} x {width}"
-            )
-        if code == codes.TOO_LARGE:
-            return (
-                f"the options would enlarge the image of {size} to more than max_pixels="
-                f"{options.max_pixels}"
-            )
-        return f"the options would leave no pixel of the image of {size}"
+    Parameters
+    ----------
+    plan : PLAN[B]      as `draw` returned it
+    options : ImageRecordOptions or ImageDetRecordOptions
+
+    Returns
+    -------
+    list of (row, RecordError)      the errors name neither file nor record: use their `at`
+    """
+    rows = np.flatnonzero(plan["crop_h"] < 0)
+    return [(int(row), RecordError(_fault(plan[row], options))) for row in rows]
+
+
+def _fault(row: npt.NDArray[np.void], options: Any) -> str:
+    """Say why a row could not be planned."""
+    code = -int(row["crop_h"])
+    size = f"{row['crop_y']} x {row['crop_x']} pixels (height x width)"
+    _, height, width = options.data_shape
+    if code == codes.NO_IMAGE:
+        return "the record holds no image with pixels"
+    if code == codes.TOO_SMALL:
+        return (
+            f"the image of {size} reaches the crop smaller than max_crop_size="
+            f"{options.max_crop_size}: set resize, or lower max_crop_size"
+        )
+    if code == codes.WRONG_SIZE:
+        return (
+            f"the image has {size}, but without an augmenter (aug_seq='') it must have "
+            f"data_shape's {height} x {width}"
+        )
+    if code == codes.LARGER:
+        return (
+            f"the image has {size}, but without an augmenter (aug_seq='') it must not be larger "
+            f"than data_shape's {height} x {width}"
+        )
+    if code == codes.TOO_LARGE:
+        return (
+            f"the options would enlarge the image of {size} to more than max_pixels="
+            f"{options.max_pixels}"
+        )
+    return f"the options would leave no pixel of the image of {size}"
 
 
 def _settings(options: ImageRecordOptions) -> npt.NDArray[np.void]:

@@ -7,11 +7,12 @@ import json
 from typing import Any
 
 from gpuio.sampling.declare import describe
+from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.options import ImageRecordOptions
 
 __all__ = ["add_arguments", "run"]
 
-_TABLES = {"ImageRecordIter": ImageRecordOptions}
+_TABLES = {"ImageRecordIter": ImageRecordOptions, "ImageDetRecordIter": ImageDetRecordOptions}
 _COLUMNS = ("option", "type", "default", "meaning", "gpuio differs")
 
 

@@ -1,5 +1,6 @@
-"""ImageRecordIter over the GPU backend on the fake device: the batches of the CPU, bit for bit."""
+"""The record iterators over the GPU backend on the fake device: the CPU's batches, bit for bit."""
 
+import boxes
 import pytest
 from fake_device import FakeDevice
 from pictures import jpeg, picture
@@ -8,21 +9,24 @@ from gpuio import recordio
 from gpuio.backend.gpu import GpuBackend
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.errors import BackendError, DecodeError, OptionError
-from gpuio.io import ImageRecordIter
+from gpuio.io import ImageDetRecordIter, ImageRecordIter
 
 pytest.importorskip("nvidia.nvimgcodec")
 
 COUNT, BAD = 23, 9
 
 
-def write(folder, bad=False):
+def write(folder, bad=False, boxed=False):
     rec, idx = str(folder / "some.rec"), str(folder / "some.idx")
     writer = recordio.MXIndexedRecordIO(idx, rec, "w")
     for key in range(COUNT):
         blob = jpeg(picture(50 + key, 70 - key, seed=key), progressive=key % 5 == 0)
         if bad and key == BAD:
             blob = blob[:100]
-        writer.write_idx(key, recordio.pack(recordio.IRHeader(0, float(key), key, 0), blob))
+        header = recordio.IRHeader(
+            0, boxes.label(boxes.objects_of(key)) if boxed else float(key), key, 0
+        )
+        writer.write_idx(key, recordio.pack(header, blob))
     writer.close()
     return {"path_imgrec": rec, "path_imgidx": idx}
 
@@ -160,3 +164,34 @@ def test_labels_of_classes_are_those_of_the_cpu(tmp_path, devices):
     assert ours[0][1].shape == (8, COUNT)
     for (_, label, _), (_, label_cpu, _) in zip(ours, theirs, strict=True):
         assert label.tobytes() == label_cpu.tobytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rand_pad_prob": 0.5, "max_pad_scale": 2.0, "rand_crop_prob": 0.7, "min_crop_scales": 0.3},
+        {"resize_mode": "fit", "mean_r": 99.0, "std_g": 58.0, "scale": 0.5, "resize": 40},
+        {
+            "max_random_hue": 20,
+            "random_hue_prob": 0.7,
+            "max_random_contrast": 0.5,
+            "random_contrast_prob": 0.7,
+            "label_format": "boxes",
+            "layout": "NHWC",
+            "dtype": "float16",
+        },
+    ],
+    ids=str,
+)
+def test_detection_is_the_cpus(devices, tmp_path, options):
+    files = write(tmp_path, boxed=True)
+    base = {"data_shape": (3, 32, 32), "batch_size": 8, "rand_mirror_prob": 0.5, "verbose": False}
+    made = []
+    for ctx in ("cpu", "gpu"):
+        with ImageDetRecordIter(**files, **base, **options, ctx=ctx) as it:
+            made.append([(b.data[0].asnumpy(), [a.asnumpy() for a in b.label]) for b in it])
+    assert len(made[0]) == 3
+    for (data, labels), (theirs, their_labels) in zip(*made, strict=True):
+        assert data.tobytes() == theirs.tobytes()
+        assert [a.tobytes() for a in labels] == [a.tobytes() for a in their_labels]
+    assert len(devices) == 1

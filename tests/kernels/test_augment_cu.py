@@ -7,7 +7,7 @@ import subprocess
 import host_kernels
 import numpy as np
 import pytest
-from plans import EXTRAS, STEPS, plain, random_plan
+from plans import EXTRAS, FRAMES, STEPS, plain, random_plan
 
 from gpuio.kernels import cpu, reference, tables
 from gpuio.kernels.gpu import compile_only, source
@@ -16,7 +16,7 @@ from gpuio.kernels.nvrtc import CompileError, compile_source, locate
 from gpuio.kernels.view import VIEW
 from gpuio.kernels.work import JOB, Work, structs
 
-COLOUR = {"jitter", "hls", "pca", "tone"}
+COLOUR = {"jitter", "hls", "pca", "tone", "tint"}
 
 
 def arena(nbytes):
@@ -63,13 +63,20 @@ def random_case(rng, steps, inters):
     }
     if rng.random() < 0.2:
         how["mean_image"] = rng.uniform(0, 255, (channels, height, width)).astype(np.float32)
+    how["ratio"] = bool(rng.random() < 0.3)
     return rows, pictures, (height, width, channels), how
 
 
 def on_cpu(rows, pictures, shape, how):
     """Make the same batch with the CPU kernels."""
     normalisation = cpu.Normalisation(
-        how["dtype"], how["mean"], how["std"], how["scale"], how["layout"], how.get("mean_image")
+        how["dtype"],
+        how["mean"],
+        how["std"],
+        how["scale"],
+        how["layout"],
+        how.get("mean_image"),
+        ratio=how.get("ratio", False),
     )
     out = np.zeros(shape, tables.storage(how["dtype"]))
     scratch = cpu.Scratch()
@@ -88,8 +95,20 @@ def on_cpu(rows, pictures, shape, how):
         ({"resize", "fit", "crop", "mirror", "orient", "pad"}, (5,), 150),
         ({"crop", "mirror", "jitter", *EXTRAS}, (1,), 200),
         ({*STEPS, *EXTRAS}, (0, 1, 2, 3, 4, 5), 200),
+        ({"resize", "crop", "orient", "mirror", *FRAMES}, (0, 1, 2, 3, 4), 250),
+        ({*STEPS, *EXTRAS, *FRAMES}, (0, 1, 2, 3, 4, 5), 200),
     ],
-    ids=["common", "colours", "geometry", "everything", "antialias", "extras", "all"],
+    ids=[
+        "common",
+        "colours",
+        "geometry",
+        "everything",
+        "antialias",
+        "extras",
+        "all",
+        "detection",
+        "all and detection",
+    ],
 )
 def test_random_plans_give_the_bits_of_the_cpu_kernels(steps, inters, count):
     rng = np.random.default_rng(count)
@@ -106,7 +125,7 @@ def test_random_plans_give_the_windows_of_the_reference():
     rng = np.random.default_rng(5)
     for _ in range(40):
         rows, pictures, (height, width, channels), _ = random_case(
-            rng, {*STEPS, *EXTRAS}, (0, 1, 2, 3, 4, 5)
+            rng, {*STEPS, *EXTRAS, *FRAMES}, (0, 1, 2, 3, 4, 5)
         )
         how = {
             "dtype": "uint8",
@@ -188,6 +207,10 @@ def test_rows_without_an_image_are_zero():
         ("tone_op", 9),
         ("erase_y", 20),
         ("erase_w", 0),
+        ("frame_y", 1),
+        ("frame_x", -1),
+        ("place_h", 21),
+        ("place_w", 0),
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused_and_reads_nothing(field, value):
@@ -198,6 +221,12 @@ def test_a_plan_that_does_not_fit_is_refused_and_reads_nothing(field, value):
     if field == "warp_inter":
         rows["warp_h"], rows["warp_w"] = 20, 20
         rows["warp"] = 1, 0, 0, 0, 1, 0
+    if field.startswith("frame"):
+        rows["frame_h"], rows["frame_w"] = 20, 20
+    if field == "place_w":
+        rows["place_h"], rows["place_w"] = 20, 20
+    if field == "place_h":
+        rows["place_w"] = 20
     if field == "tone_op":
         rows["tone_count"], rows["tone_arg"] = 1, 1
     rows[field][1] = value
@@ -243,7 +272,7 @@ def test_products_and_sums_stay_two_roundings_and_results_leave_in_16_bytes():
     assert "div.approx" not in ptx
     assert "mul.f32" in ptx or "mul.rn.f32" in ptx
     finishes = [part for part in ptx.split(".entry ") if part.startswith("finish_")]
-    assert len(finishes) == 5 * 2 * 3  # types, layouts, numbers of channels
+    assert len(finishes) == (5 + 3) * 2 * 3  # types and ratios, layouts, numbers of channels
     for part in finishes:
         assert re.search(r"\bst\.(?:global\.)?v4\.[bu]32", part), part[:40]
         assert not re.search(r"\.local\b", part), part[:40]  # no array in memory

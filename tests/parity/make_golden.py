@@ -1,8 +1,8 @@
 """Make tests/data/golden with a live MXNet 1.9.1: pictures, and what MXNet makes of them.
 
-Run from the repository: ``GPUIO_MXNET_PYTHON=... python tests/parity/make_golden.py``. The pictures
-are made only if they are missing. A golden file is never made anew to let a test pass; a change of
-it is a commit of its own that says why.
+Run from the repository: ``GPUIO_MXNET_PYTHON=... python tests/parity/make_golden.py SET``; SET is
+classification or detection. The pictures are made only if they are missing. A golden file is never
+made anew to let a test pass; a change of it is a commit of its own that says why.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from parity import det_cases
 from parity.cases import CASES, EXACT, U8, full_options
 from parity.conftest import pack
 from parity.oracle import Epochs, Oracle
@@ -52,36 +53,59 @@ def jobs(paths: tuple[str, str]) -> dict[str, dict[str, Any]]:
     return made
 
 
+def det_jobs(rec: str) -> dict[str, dict[str, Any]]:
+    """Return the options of every golden run of detection, as `jobs`."""
+    made = {}
+    for name, case in det_cases.CASES.items():
+        small = {} if case.bound == EXACT else {"data_shape": [3, 32, 32], "batches": 1}
+        made[name] = det_cases.full_options(case.options, rec, **{"batch_size": 4, **small})
+    for name, options in det_cases.ROUNDS.items():
+        made[name] = det_cases.full_options(options, rec)
+    return made
+
+
 def digest(found: Epochs) -> dict[str, Any]:
-    """Return shape, dtype, a CRC of the pixels of each batch, and the labels."""
+    """Return shape, dtype, a CRC of the pixels of each batch, and the labels (a CRC, if boxes)."""
+    boxed = found.label.ndim == 3
     return {
         "shape": list(found.data.shape),
         "dtype": str(found.data.dtype),
-        "crc": [zlib.crc32(np.ascontiguousarray(batch).tobytes()) for batch in found.data],
-        "label": found.label.tolist(),
+        "crc": [_crc(batch) for batch in found.data],
+        "label": [_crc(batch) for batch in found.label] if boxed else found.label.tolist(),
         "counts": found.counts.tolist(),
     }
 
 
+def _crc(batch: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(batch).tobytes())
+
+
 def main() -> None:
-    """Write golden.json and bounded.npz."""
+    """Write golden.json and bounded.npz, or detection.json and bounded_detection.npz."""
+    detection = {"classification": False, "detection": True}[sys.argv[1]]
     pictures = DATA / "pictures"
     if not pictures.exists():
         make_photos(pictures, COUNT, 2, seed=1, size=SIZE)
     answers, bounded = {}, {}
     with tempfile.TemporaryDirectory() as folder, Oracle(os.environ["GPUIO_MXNET_PYTHON"]) as mxnet:
-        paths = pack(Path(folder), sorted(pictures.rglob("*.jpg")))
-        for name, options in jobs(paths).items():
-            found = mxnet.iterate(**options)
+        files = sorted(pictures.rglob("*.jpg"))
+        if detection:
+            rec, _ = pack(Path(folder), files, label=det_cases.det_label)
+            iterator, todo, cases = "ImageDetRecordIter", det_jobs(rec), det_cases.CASES
+        else:
+            paths = pack(Path(folder), files)
+            iterator, todo, cases = "ImageRecordIter", jobs(paths), CASES
+        for name, options in todo.items():
+            found = mxnet.iterate(iterator, **options)
             answers[name] = digest(found)
-            if name in CASES and CASES[name].bound != EXACT:
+            if name in cases and cases[name].bound != EXACT:
                 bounded[name] = found.data
         header = {"made_by": mxnet.versions, "pictures": "gpuio.tools.photos, seed 1"}
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(answers[name])}" for name in answers)
-    (DATA / "golden.json").write_text(
+    (DATA / f"{'detection' if detection else 'golden'}.json").write_text(
         f'{{\n"header": {json.dumps(header)},\n"cases": {{\n{lines}\n}}\n}}\n'
     )
-    np.savez_compressed(DATA / "bounded.npz", **bounded)
+    np.savez_compressed(DATA / f"bounded{'_detection' * detection}.npz", **bounded)
 
 
 if __name__ == "__main__":

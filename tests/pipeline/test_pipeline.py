@@ -74,6 +74,7 @@ class FakeReader:
             ones,
             np.ones((rows, 2), np.int32),
             ones,
+            np.zeros(1, np.float32),
         )
 
     def check_unchanged(self):
@@ -109,7 +110,7 @@ class FakeOrder:
 
 
 class FakePlanner:
-    def draw(self, heights, widths, passes, records, mx_index):
+    def draw(self, heights, widths, passes, records, mx_index, labels):
         return np.zeros(len(heights), PLAN)
 
     def faults(self, plan):

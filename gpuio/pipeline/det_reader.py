@@ -1,0 +1,237 @@
+"""Batches of records of a detection set: their labels are boxes, of a different number each.
+
+A label row is ``[channels, height, width, n, label of n numbers, padding]``; what is read has
+zeros for the first three, which belong to the augmented image.
+
+Invariant: a label that leaves the reader is a header of A >= 2 numbers, A and B >= 5 first, and
+whole objects of B numbers.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import FormatError, GpuioError, OptionError, RecordError
+from gpuio.pipeline.labels import LabelList
+from gpuio.pipeline.reader import RecordReader
+from gpuio.recordio.checksum import Checksums
+from gpuio.recordio.framing import decode as unframe
+from gpuio.recordio.header import parse_image_record
+from gpuio.recordio.index import RecordTable
+from gpuio.recordio.lists import read_label_list
+from gpuio.sampling.det_options import ImageDetRecordOptions
+from gpuio.storage.local import LocalFile
+
+__all__ = ["DetRecordReader", "LabelSizes", "measure_labels"]
+
+_HEAD = 4  # numbers before the label in its row
+_SMALLEST = 7  # numbers of a label: a header of two and one object of five
+_LOOKED_AT = 40  # bytes of a record: framing, header and the first two numbers of its label
+_AT_ONCE = 1024  # records whose beginnings are read together
+
+
+@attrs.frozen
+class LabelSizes:
+    """The largest label of a set: numbers in all, numbers of an object."""
+
+    width: int
+    object_width: int
+
+
+class DetRecordReader(RecordReader):
+    """Read batches of records whose labels are boxes.
+
+    Parameters
+    ----------
+    table, files : as `RecordReader`
+    options : ImageDetRecordOptions
+    sizes : LabelSizes          of the set: see `measure_labels`
+    listed : dict of id to float32[n], optional
+                                labels of path_imglist, which replace the records' own
+    checksums : as `RecordReader`
+
+    Attributes
+    ----------
+    label_pad_width : int       numbers to which labels are padded
+    object_width : int          numbers of the widest object
+    """
+
+    def __init__(
+        self,
+        table: RecordTable,
+        files: list[LocalFile],
+        options: ImageDetRecordOptions,
+        sizes: LabelSizes,
+        listed: LabelList | None = None,
+        checksums: list[Checksums] | None = None,
+    ) -> None:
+        super().__init__(table, files, options, None, checksums=checksums)
+        self._list, self._label_width = listed, options.label_width
+        self.label_pad_width = max(options.label_pad_width, sizes.width)
+        self.object_width = sizes.object_width
+        self.no_label = np.zeros(_HEAD + self.label_pad_width, np.float32)
+        self.no_label[_HEAD:] = options.label_pad_value
+
+    def look(
+        self, positions: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return heights and widths (0 where there is no image) and label rows of some records."""
+        records = self.read(positions)
+        return records.heights, records.widths, records.labels
+
+    def _take_label(
+        self,
+        out: npt.NDArray[np.float32],
+        flag: int,
+        label: float | npt.NDArray[np.float32] | None,
+        identity: int,
+    ) -> None:
+        """Check a record's label, or the list's label for its id, and write it."""
+        if self._list is not None:
+            listed = self._listed(identity)
+        elif flag == 0 or label is None:
+            raise RecordError(
+                "record has no packed label: detection needs a header and boxes, as `gpuio im2rec "
+                "--pack-label` writes them, or path_imglist"
+            )
+        else:
+            listed = np.asarray(label, np.float32)
+        if self._label_width > 0 and len(listed) != self._label_width:
+            raise RecordError(
+                f"label has {len(listed)} numbers, label_width asks for {self._label_width}"
+            )
+        _check(listed)
+        if len(listed) > self.label_pad_width:
+            raise RecordError(
+                f"label has {len(listed)} numbers, label_pad_width={self.label_pad_width} holds no "
+                "more"
+            )
+        out[3] = len(listed)
+        out[_HEAD : _HEAD + len(listed)] = listed
+
+    def _listed(self, identity: int) -> npt.NDArray[np.float32]:
+        """Return the list's label for an id."""
+        assert self._list is not None
+        found = self._list.get(identity)
+        if found is None:
+            raise RecordError(
+                f"path_imglist has no label for id {identity}: add a line for it, or leave "
+                "path_imglist out to use the labels in the records"
+            )
+        return found
+
+
+def _check(label: npt.NDArray[np.float32]) -> None:
+    """Refuse a label that is not a header and whole objects."""
+    size = len(label)
+    if size < _SMALLEST:
+        raise RecordError(
+            f"label has {size} numbers, expected at least {_SMALLEST}: the header's length (2 or "
+            "more), the objects' (5 or more), and one object of id, left, top, right, bottom"
+        )
+    head, width = float(label[0]), float(label[1])
+    if not (2 <= head <= size and width >= 5):
+        raise RecordError(
+            f"label begins with {head:g}, {width:g}; expected the header's length, 2 to {size}, "
+            "and the objects', at least 5"
+        )
+    if (size - int(head)) % int(width):
+        raise RecordError(
+            f"label has {size} numbers, a header of {int(head)} and then objects of {int(width)}: "
+            f"{(size - int(head)) % int(width)} are left over"
+        )
+
+
+def measure_labels(
+    table: RecordTable,
+    files: list[LocalFile],
+    rows: npt.NDArray[np.int64],
+    options: ImageDetRecordOptions,
+) -> tuple[LabelSizes, LabelList | None]:
+    """Find the widest label of a part, or of path_imglist; read that list.
+
+    Parameters
+    ----------
+    table, files : as `RecordReader`
+    rows : int64[n]             the part's rows of the table
+    options : ImageDetRecordOptions
+
+    Returns
+    -------
+    LabelSizes
+    dict of id to float32[n], or None where there is no path_imglist
+
+    Raises
+    ------
+    OptionError                 label_pad_width is smaller than the widest label
+    FormatError, StorageError   a list that cannot be read or holds no line; a file that cannot be
+                                read
+    """
+    if options.path_imglist:
+        width = options.label_width if options.label_width > 0 else None
+        labels = read_label_list(options.path_imglist, width)
+        if not labels:
+            raise FormatError("list file holds no line", path=options.path_imglist)
+        found = [(len(label), label[1] if len(label) > 1 else 0) for label in labels.values()]
+        widest = f"of path_imglist {options.path_imglist}"
+        sizes = _largest(np.array(found, np.float64))
+    else:
+        labels = None
+        measured = _measure(table, files, rows)
+        sizes = _largest(measured)
+        row = int(rows[measured[:, 0].argmax()])
+        widest = (
+            f"[path={table.paths[table.file[row]]}, key={int(table.key[row])}, "
+            f"offset={int(table.offset[row])}]"
+        )
+    if 0 < options.label_pad_width < sizes.width:
+        raise OptionError(
+            f"label_pad_width: {options.label_pad_width} is smaller than {sizes.width}, the widest "
+            f"label {widest}; 0 takes the widest"
+        )
+    return sizes, labels
+
+
+def _largest(measured: npt.NDArray[np.float64]) -> LabelSizes:
+    """Return the largest sizes of float64[n, 2], at least those of a label of one object."""
+    usable = measured[:, 1][np.isfinite(measured[:, 1])]
+    widest = usable[usable < 1 << 16].max(initial=5)  # more is no object's width but damage
+    return LabelSizes(int(measured[:, 0].max(initial=_SMALLEST)), int(widest))
+
+
+def _measure(
+    table: RecordTable, files: list[LocalFile], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return the numbers of each label and of its objects, float64[n, 2]; 0 for damage."""
+    found = np.zeros((len(rows), 2))
+    for first in range(0, len(rows), _AT_ONCE):
+        some = rows[first : first + _AT_ONCE]
+        for number in np.unique(table.file[some]):
+            chosen = np.flatnonzero(table.file[some] == number)
+            offset, length = table.offset[some[chosen]], table.length[some[chosen]]
+            starts = files[number].read_ranges(offset, np.minimum(length, _LOOKED_AT))
+            for at, start, where, size in zip(chosen, starts, offset, length, strict=True):
+                whole = files[number].read(int(where), int(size)) if _in_parts(start) else start
+                found[first + at] = _sizes_of(whole, int(size))
+    return found
+
+
+def _in_parts(start: memoryview) -> bool:
+    """Say whether a record is stored in several parts: then its beginning may be too short."""
+    return len(start) >= 8 and int.from_bytes(start[4:8], "little") >> 29 != 0
+
+
+def _sizes_of(framed: bytes | memoryview, size: int) -> tuple[float, float]:
+    """Return the numbers of a label and of its objects; zeros where there is no label."""
+    try:
+        if _in_parts(memoryview(framed)):
+            flag, label, *_ = parse_image_record(unframe(framed))
+            return (flag, float(np.asarray(label)[1])) if flag > 1 else (flag, 0)
+    except GpuioError:
+        return 0, 0
+    flag = int.from_bytes(framed[8:12], "little")
+    if len(framed) < _LOOKED_AT or flag < 2 or 32 + 4 * flag > size:
+        return 0, 0
+    return flag, float(np.frombuffer(framed, "<f4", 2, 32)[1])

@@ -1,0 +1,78 @@
+"""Which rows of a plan ask for what is not there, found for all rows at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuio.kernels.layout import LANCZOS4, SOLARIZE, TINT_HLS, TONES, TRIANGLE
+from gpuio.kernels.view import known
+
+__all__ = ["goal", "misfits"]
+
+
+def goal(rows, height, width):
+    """Return the size to which each row's crop is resized for an output of (height, width).
+
+    Returns
+    -------
+    height, width : int[n]
+    """
+    placed = rows["place_h"] > 0
+    return np.where(placed, rows["place_h"], height), np.where(placed, rows["place_w"], width)
+
+
+def misfits(rows, height, width, channels, out_h, out_w):
+    """Say which rows do not fit their images or the output.
+
+    Parameters
+    ----------
+    rows : PLAN[n]
+    height, width : int64[n]            of the images, their EXIF orientation applied
+    channels, out_h, out_w : int        of the output
+
+    Returns
+    -------
+    bool[n]
+    """
+    bad = (rows["src_h"] < 1) | (rows["src_w"] < 1)
+    bad |= (rows["orient"] < 0) | (rows["orient"] > 8)
+    height, width = _resized(rows, "resize", height, width, bad)
+    y, x = rows["frame_y"], rows["frame_x"]
+    framed = rows["frame_h"] > 0
+    outside = (y + height > rows["frame_h"]) | (x + width > rows["frame_w"])
+    bad |= framed & ((y < 0) | (x < 0) | outside)
+    height = np.where(framed, rows["frame_h"], height)
+    width = np.where(framed, rows["frame_w"], width)
+    height, width = _resized(rows, "warp", height, width, bad)
+    height, width = height + 2 * rows["pad"], width + 2 * rows["pad"]
+    for name in ("fit1", "fit2"):
+        height, width = _resized(rows, name, height, width, bad)
+    y, x, h, w = (rows[f"crop_{name}"].astype(np.int64) for name in "yxhw")
+    bad |= (h < 1) | (w < 1) | (y < 0) | (x < 0) | (y + h > height) | (x + w > width)
+    goal_h, goal_w = goal(rows, out_h, out_w)
+    bad |= (goal_h > out_h) | (goal_w > out_w) | (goal_w < 1)
+    bad |= ((h != goal_h) | (w != goal_w)) & ~known(rows["crop_inter"])
+    bad |= _odd(rows, out_h, out_w)
+    if channels == 1:
+        bad |= (rows["jitter"] != 0) | (rows["hls_on"] != 0) | (rows["pca_on"] != 0)
+        bad |= (rows["tone_count"] != 0) | (rows["tint"] & TINT_HLS != 0)
+    return bad
+
+
+def _resized(rows, name, height, width, bad):
+    """Return the sizes after a step that sets them; mark rows where it cannot be."""
+    on = rows[f"{name}_h"] > 0
+    last = LANCZOS4 if name == "warp" else TRIANGLE
+    bad |= on & ((rows[f"{name}_w"] < 1) | ~known(rows[f"{name}_inter"], last))
+    return np.where(on, rows[f"{name}_h"], height), np.where(on, rows[f"{name}_w"], width)
+
+
+def _odd(rows, height, width):
+    """Say which rows have a tone step or an erased rectangle that cannot be, bool[n]."""
+    count = rows["tone_count"]
+    unknown = (rows["tone_op"] < 0) | (rows["tone_op"] > SOLARIZE)
+    bad = (count < 0) | (count > TONES)
+    bad |= (unknown & (np.arange(TONES) < count[:, None])).any(1)
+    y, x, h, w = (rows[f"erase_{name}"].astype(np.int64) for name in "yxhw")
+    outside = (w < 1) | (y < 0) | (x < 0) | (y + h > height) | (x + w > width)
+    return bad | ((h > 0) & outside)
