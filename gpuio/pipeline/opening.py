@@ -125,6 +125,7 @@ def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened
             prefetch=options.prefetch_buffer,
             mixer=mixer,
         )
+        fingerprint = _fingerprint(options, table, files)  # reads, so may fail: before pop_all
         opened.pop_all()
     if options.verbose:
         for line in contents.described():
@@ -144,7 +145,7 @@ def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened
         files,
         backend,
         pipeline,
-        _fingerprint(options, table, files),
+        fingerprint,
         contents,
         labels,
         first_pass=int(made),
