@@ -25,7 +25,7 @@ from gpuio.nd import NDArray, host_array
 
 __all__ = ["CpuBackend"]
 
-_ROWS_A_SHARE = 4  # enough to hide the hand-over (some 20 us), small enough to spread a batch
+_ROWS_A_SHARE = 8  # enough to hide the hand-over, small enough to spread a batch
 
 
 @attrs.frozen(eq=False)
