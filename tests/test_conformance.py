@@ -137,11 +137,10 @@ def cases(path):
         "libsvm": Case(lambda: mx.io.LibSVMIter(**svm), repeats=False),
         "mnist": Case(lambda: mx.io.MNISTIter(**mnist), pad="none"),
         "mnist-flat": Case(lambda: mx.io.MNISTIter(**mnist, flat=True, shuffle=False), pad="none"),
-        "record": Case(lambda: mx.io.ImageRecordIter(**record), repeats=False, pickles=False),
+        "record": Case(lambda: mx.io.ImageRecordIter(**record), repeats=False),
         "record-shuffled": Case(
             lambda: mx.io.ImageRecordIter(**record, shuffle=True, round_batch=False),
             repeats=False,
-            pickles=False,
         ),
         "image": image_case(lambda: mx.image.ImageIter(**image)),
         "image-from-start": image_case(
@@ -162,20 +161,16 @@ def cases(path):
         ),
         "image-hooks": image_case(lambda: Darker(**image)),
         "image-boxes": image_case(lambda: mx.image.ImageDetIter(**boxes)),
-        "detection": Case(
-            lambda: mx.io.ImageDetRecordIter(**detection), repeats=False, pickles=False
-        ),
+        "detection": Case(lambda: mx.io.ImageDetRecordIter(**detection), repeats=False),
         "detection-boxes": Case(
             lambda: mx.io.ImageDetRecordIter(
                 **detection, shuffle=True, round_batch=False, label_format="boxes"
             ),
             repeats=False,
-            pickles=False,
         ),
         "detection-mxnet": Case(
             lambda: mx.io.ImageDetRecordIter(**detection, shuffle=True, aug_stream="mxnet"),
             repeats=False,
-            pickles=False,
         ),
         "resize": Case(lambda: mx.io.ResizeIter(arrays(last_batch_handle="discard"), 3)),
         "resize-longer": Case(lambda: mx.io.ResizeIter(arrays(), 7), pad="anywhere"),
@@ -214,7 +209,6 @@ def cases(path):
             lambda: mx.io.ResizeIter(mx.io.ImageRecordIter(**record, shuffle=True), 4),
             pad="anywhere",
             repeats=False,
-            pickles=False,
         ),
         "prefetch-custom": Case(
             lambda: mx.io.PrefetchingIter(Countdown()),

@@ -24,6 +24,13 @@ from gpuio.sampling.order import EpochShape
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
 
 _STATE_VERSION = 1
+# attributes that are made anew where an iterator is unpickled
+_OWN = frozenset(
+    [
+        *("batch_size", "options", "provide_data", "provide_label"),
+        *("_at", "_batch", "_closer", "_opened", "_turn", "_wide"),
+    ]
+)
 
 
 def _numpy_dtype(name: str) -> Any:
@@ -283,6 +290,20 @@ class ImageRecordIter(DataIter):
         self._at = Place(
             int(state["epoch"]), int(state["start"]), int(state["samples"]) // self.batch_size
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickling keeps: options, place, and attributes that a subclass added.
+
+        The copy opens the files again, on whatever machine it is made, and goes on where this one
+        stands.
+        """
+        added = {name: value for name, value in self.__dict__.items() if name not in _OWN}
+        return {"options": self.options, "place": self.state_dict(), "added": added}
+
+    def __setstate__(self, frozen: dict[str, Any]) -> None:
+        self._start_with(frozen["options"])
+        self.__dict__.update(frozen["added"])
+        self.load_state_dict(frozen["place"])
 
     def close(self) -> None:
         """Stop the threads and close the files; may be called twice. Held batches stay valid."""

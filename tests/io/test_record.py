@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import threading
 
 import numpy as np
@@ -10,6 +11,12 @@ from making import flat, jpeg, photo, write_rec
 
 import gpuio as mx
 from gpuio.errors import ClosedError, OptionError, StateError
+
+
+class Counting(mx.io.ImageRecordIter):
+    """An iterator with an attribute of its own."""
+
+    seen = 0
 
 
 @pytest.fixture(scope="module")
@@ -317,3 +324,16 @@ def test_from_options_makes_the_same_iterator(ten):
     options = ImageRecordOptions(path_imgrec=ten[0], data_shape=(3, 8, 8), batch_size=3, ctx="cpu")
     with mx.io.ImageRecordIter.from_options(options) as it:
         assert next(it).label[0].tolist() == [0, 1, 2]
+
+
+def test_a_pickled_copy_keeps_what_a_subclass_added(ten):
+    with Counting(path_imgrec=ten[0], data_shape=(3, 8, 8), batch_size=2, verbose=False) as it:
+        next(it)
+        it.seen = 7
+        with pickle.loads(pickle.dumps(it)) as other:
+            assert type(other) is Counting
+            assert other.seen == 7
+            assert other.options == it.options
+            assert other.state_dict() == it.state_dict()
+    with pytest.raises(ClosedError):
+        pickle.dumps(it)
