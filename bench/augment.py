@@ -1,11 +1,13 @@
 """How many images a second are left with augmentation on, beside MXNet and beside the main job?
 
 The main job: shorter edge 256 by bilinear, centre crop 224, float32 normalised. The others keep
-size and type and turn augmentation on: geometry alone, colours with it, other interpolations. All
-jobs of all peers take turns within each round. Records are in page cache.
+size and type and turn augmentation on: crops of random size, rotation and shear before them,
+colours behind them, other interpolations. All jobs of all peers take turns within each round.
+Records are in page cache.
 
-Random numbers have one seed, so MXNet's images are gpuio's. MXNet runs with ctx="cpu" and
-OMP_NUM_THREADS, without which it would take half the cores.
+Random numbers have one seed, so MXNet's images are gpuio's. MXNet stands here twice: by default it
+takes at most half the machine's cores, whatever preprocess_threads says; with ctx="cpu" and
+OMP_NUM_THREADS it takes as many as the others.
 """  # noqa: D400 -- a question ends as one
 
 from __future__ import annotations
@@ -40,8 +42,14 @@ _COLOUR = {
     "contrast": 0.375,
     "saturation": 0.375,
 }
+LIBRARIES = ("gpuio", "mxnet", "mxnet on all threads")
 JOBS: dict[str, dict[str, Any]] = {
     MAIN: {},
+    "random resized crop": {
+        name: value
+        for name, value in _GEOMETRY.items()
+        if name not in ("max_rotate_angle", "max_shear_ratio")
+    },
     "geometry": _GEOMETRY,
     "geometry and colour": _GEOMETRY | _COLOUR,
     "resize by bicubic": {"inter_method": 2},
@@ -68,7 +76,7 @@ def by_job(measured: dict[str, list[Measured]]) -> dict[str, Any]:
     """Return what `conclude` concludes of each job, and every job's rate beside the main job's."""
     jobs, of_main_job = {}, {}
     for job in JOBS:
-        found = {lib: measured.get(f"{lib}, {job}") for lib in ("gpuio", "mxnet")}
+        found = {lib: measured.get(f"{lib}, {job}") for lib in LIBRARIES}
         mine = {lib: rounds for lib, rounds in found.items() if rounds}
         jobs[job] = conclude(mine)
         of_main_job[job] = {
@@ -93,8 +101,9 @@ def main() -> None:
             work = {"rec": data.rec, "idx": data.idx, "images": data.images}
             ours = work | {"options": base | options}
             wanted[f"gpuio, {job}"] = ("gpuio", ours)
+            wanted[f"mxnet, {job}"] = ("mxnet", ours)
             theirs = work | {"options": base | options | {"ctx": "cpu"}} | every_core
-            wanted[f"mxnet, {job}"] = ("mxnet", theirs)
+            wanted[f"mxnet on all threads, {job}"] = ("mxnet", theirs)
         peers, absent = open_peers(wanted)
         by_label = {peer.label: peer for peer in peers}
         checked = check(by_label, batch, base)
@@ -111,11 +120,12 @@ def check(peers: dict[str, Peer], batch: int, base: dict[str, Any]) -> dict[str,
     """Compare the first images of every job."""
     std = max(base[f"std_{c}"] for c in "rgb")
     return {
-        job: same_pictures(
-            peers[f"gpuio, {job}"].images(batch), peers[f"mxnet, {job}"].images(batch), job, std
+        f"{lib}, {job}": same_pictures(
+            peers[f"gpuio, {job}"].images(batch), peers[f"{lib}, {job}"].images(batch), job, std
         )
         for job in JOBS
-        if f"mxnet, {job}" in peers
+        for lib in LIBRARIES[1:]
+        if f"{lib}, {job}" in peers
     }
 
 

@@ -25,6 +25,7 @@ from gpuio.nd import NDArray, host_array
 
 __all__ = ["CpuBackend"]
 
+_WARP_TAPS = 6  # rows from the one above a place in an image to behind the last of Lanczos' taps
 _ROWS_A_SHARE = 8  # enough to hide the hand-over, small enough to spread a batch
 
 
@@ -177,13 +178,17 @@ def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
     """Return how many rows of each decoded image its plan reads, from the top; 0 if it may be all.
 
     Decoding may stop there and the result is the same to the bit. This holds for plans that crop
-    the decoded image itself, or that the kernels execute as one window of a nearest or bilinear
-    resize of it.
+    the decoded image itself or a warp of it, or that the kernels execute as one window of a nearest
+    or bilinear resize of it.
     """
     src_h, resize_h = rows["src_h"], rows["resize_h"]
     stop = rows["crop_y"] + rows["crop_h"]
-    plain = (rows["warp_h"] | rows["pad"] | rows["fit1_h"]) == 0
+    plain = (rows["pad"] | rows["fit1_h"]) == 0
     plain &= (rows["tint"] | rows["flip"] | rows["frame_h"] | rows["place_h"]) == 0
+    warped = rows["warp_h"] != 0
+    if warped.any():
+        plain &= ~warped | (resize_h == 0)
+        stop = np.where(warped, _warp_reach(rows), stop)
     fits = (rows["crop_h"] == output.height) & (rows["crop_w"] == output.width)
     halved = (src_h == 2 * resize_h) & (rows["src_w"] == 2 * rows["resize_w"])
     window = fits & (rows["resize_inter"] <= BILINEAR) & ~halved
@@ -191,4 +196,16 @@ def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
     reach = np.where(resize_h == 0, stop, np.ceil(stop * scale).astype(np.int64) + 2)
     use = plain & ((resize_h == 0) | window) & (rows["orient"] == 1) & (64 * reach < 63 * src_h)
     needed: list[int] = np.where(use, reach, 0).tolist()
+    return needed
+
+
+def _warp_reach(rows: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    """Return how many rows of each decoded image the crop of its warp reads, from the top."""
+    left, top = rows["crop_x"], rows["crop_y"]
+    right, bottom = left + rows["crop_w"] - 1, top + rows["crop_h"] - 1
+    matrix = rows["warp"]  # a source row grows or falls with x, and with y: the corners are extreme
+    lowest = np.maximum(matrix[:, 3] * left, matrix[:, 3] * right)
+    lowest += np.maximum(matrix[:, 4] * top, matrix[:, 4] * bottom) + matrix[:, 5]
+    reach = np.floor(np.clip(lowest, -1, 1e6)).astype(np.int64) + _WARP_TAPS
+    needed: npt.NDArray[np.int64] = np.maximum(reach, 1)
     return needed
