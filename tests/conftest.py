@@ -5,6 +5,21 @@ import signal
 
 import pytest
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # the tests that need a GPU run without it, too
+    pass
+else:
+    # machines are shared and slow: how long an example takes says nothing. The examples are the
+    # same in every run, so that what passes here passes there; GPUIO_LONG=1 draws new ones
+    settings.register_profile(
+        "gpuio",
+        deadline=None,
+        derandomize=os.environ.get("GPUIO_LONG") != "1",
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("gpuio")
+
 
 def pytest_collection_modifyitems(items):
     """Skip tests marked `gpu` where no GPU can be used; GPUIO_REQUIRE_GPU=1 lets them fail."""
