@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gpuio.kernels.layout import c_struct
+from gpuio.kernels.mix import MIX, Mixing
 from gpuio.kernels.nvrtc import compile_source
 from gpuio.kernels.work import Work, structs
 
-__all__ = ["OPTIONS", "Work", "compile_only", "load", "source"]
+__all__ = ["OPTIONS", "Mixing", "Work", "compile_only", "load", "source"]
 
-_FILES = ("resample.cu", "antialias.cu", "colour.cu", "augment.cu")
+_FILES = ("resample.cu", "antialias.cu", "colour.cu", "augment.cu", "mix.cu")
 # products and sums stay two roundings, as on the CPU
 OPTIONS = ("--std=c++17", "--fmad=false")
 
@@ -18,7 +20,9 @@ OPTIONS = ("--std=c++17", "--fmad=false")
 def source() -> str:
     """Return the whole translation unit: the generated declarations, then the files."""
     folder = Path(__file__).parent
-    return structs() + "\n".join((folder / name).read_text() for name in _FILES)
+    return (
+        structs() + c_struct("Mix", MIX) + "\n".join((folder / name).read_text() for name in _FILES)
+    )
 
 
 def load() -> Any:

@@ -34,7 +34,7 @@ from gpuio.kernels.view import (
     settle,
 )
 
-__all__ = ["JOB", "Launch", "Work", "structs"]
+__all__ = ["BLOCK", "JOB", "Launch", "Work", "structs"]
 
 JOB = np.dtype(
     [
@@ -51,7 +51,7 @@ JOB = np.dtype(
     align=True,
 )
 
-_BLOCK = 256  # threads
+BLOCK = 256  # threads
 _TILE, _TILE_THREADS = 32, 128  # the last step's: pixels a side and threads, a block
 _SUM_BLOCKS = 8  # of gray_sum, an image
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
@@ -69,7 +69,7 @@ class Launch(NamedTuple):
 
 def structs():
     """Return the C declarations that stand in front of `augment.cu`."""
-    sizes = f"const int BLOCK = {_BLOCK}, TILE = {_TILE}, TILE_THREADS = {_TILE_THREADS};\n"
+    sizes = f"const int BLOCK = {BLOCK}, TILE = {_TILE}, TILE_THREADS = {_TILE_THREADS};\n"
     return c_struct("Plan") + c_struct("View", VIEW) + c_struct("Job", JOB) + sizes
 
 
@@ -194,13 +194,13 @@ class Work:
         launches = []
         for views, arg in zip(self._stages, args, strict=False):
             largest = int((views["h"].astype(np.int64) * views["w"]).max())
-            blocks = min(max(-(-largest // _BLOCK), 1), 4096)
-            launches.append(Launch(f"stage_{self._channels}", (blocks, count), (_BLOCK,), arg))
+            blocks = min(max(-(-largest // BLOCK), 1), 4096)
+            launches.append(Launch(f"stage_{self._channels}", (blocks, count), (BLOCK,), arg))
         sums = [self._rows["jitter"].any(), *_contrasts(self._rows).any(0)]
         for slot in np.flatnonzero(sums).tolist():  # a sum needs those before it
             name = f"gray_sum_{self._channels}"
             arg = args[len(self._stages) + slot]
-            launches.append(Launch(name, (_SUM_BLOCKS, count), (_BLOCK,), arg))
+            launches.append(Launch(name, (_SUM_BLOCKS, count), (BLOCK,), arg))
         blocks = -(-self._height // _TILE) * -(-self._width // _TILE)
         launches.append(Launch(f"finish_{self._kernel}", (blocks, count), (_TILE_THREADS,), final))
         return launches

@@ -50,7 +50,6 @@ class CpuBackend:
 
     name = "cpu"
     device_id = 0
-    can_mix = True
 
     def __init__(self, keep: int = 6) -> None:
         # the compiled kernels are loaded here, at construction, not at the first batch

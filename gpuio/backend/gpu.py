@@ -28,7 +28,7 @@ from gpuio.backend.slot import Ring, Slot
 from gpuio.backend.sources import Sources
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
 from gpuio.errors import BackendError, ClosedError, GpuioError
-from gpuio.kernels.gpu import Work
+from gpuio.kernels.gpu import Mixing, Work
 
 __all__ = ["GpuBackend", "GpuPixels"]
 
@@ -68,7 +68,6 @@ class GpuBackend:
     """
 
     name = "gpu"
-    can_mix = False
 
     def __init__(
         self,
@@ -151,9 +150,15 @@ class GpuBackend:
                 return self._make_halves(pixels, rows, output, out, first)
 
     def mix(self, data: Any, partner: npt.NDArray[np.int64], share: float, box: Any) -> None:
-        """Refuse: a GPU batch cannot be mixed yet."""
-        del data, partner, share, box
-        raise BackendError("mixup and cutmix are made on the CPU only: use ctx='cpu'")
+        """Mix the rows of a batch in place; returns at once after queueing the kernel."""
+        kind = data.dtype.name  # an array that has no bfloat16 holds its bits
+        work = Mixing(data.shape, "bfloat16" if kind == "uint16" else kind, partner, share, box)
+        with self._boundary(), self._turn(data) as slot:
+            tables = slot.memory("tables", work.table_bytes)
+            host, launches = work.place(tables.address, _address(data))
+            self._upload(slot, tables.address, host)
+            for name, grid, block, args in launches:
+                self._device.launch(name, grid, block, args, slot.stream)
 
     def put(self, host: npt.ArrayLike) -> Any:
         """Copy a host array to the device; returns at once after queueing the copy."""
@@ -161,11 +166,16 @@ class GpuBackend:
         with self._boundary():
             made = self._allocate(values.shape, values.dtype.name)
             with self._turn(made) as slot:
-                staged = slot.staging(max(values.nbytes, 1))[: values.nbytes]
-                staged[:] = np.frombuffer(values.data.cast("B") if values.size else b"", np.uint8)
                 if values.size:
-                    self._device.upload(_address(made), staged, slot.stream)
+                    host = np.frombuffer(values.data.cast("B"), np.uint8)
+                    self._upload(slot, _address(made), host)
             return made
+
+    def _upload(self, slot: Slot, address: int, host: npt.NDArray[np.uint8]) -> None:
+        """Queue a copy of host memory, which is free again when this returns."""
+        staged = slot.staging(host.nbytes)[: host.nbytes]
+        staged[:] = host
+        self._device.upload(address, staged, slot.stream)
 
     def fence(self, batch: Any) -> None:
         """Wait, on the host, until a batch's arrays (or one array) are complete."""

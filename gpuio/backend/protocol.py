@@ -87,7 +87,6 @@ class Backend(Protocol):
 
     name: str
     device_id: int
-    can_mix: bool  # whether `mix` is there
 
     def share(self, batch_size: int, threads: int) -> int:
         """Return how many rows one `decode` + `augment` should take, 1 <= share <= batch_size."""

@@ -105,11 +105,6 @@ def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened
             **{name: getattr(options, name) for name in GPU_ONLY},
         )
         opened.callback(backend.close)
-        if mixer is not None and mixer.mixes and not backend.can_mix:
-            raise OptionError(
-                f"mixup_alpha, cutmix_alpha: not available on the {backend.name.upper()} yet: use "
-                "ctx='cpu', or mix the batches yourself"
-            )
         stats = Stats()
         policy = Policy(options.on_error, options.max_bad, options.error_log, stats)
         policy.note_skipped(table.skipped)

@@ -203,8 +203,7 @@ class ExtraOptions(FileOptions):
         0.0,
         convert.number(0.0),
         "Mix each image and its label with another's of the batch, by a share that is drawn for "
-        "the batch from Beta(v, v). Needs num_classes and a dtype of floats; made on the CPU only. "
-        "0 switches it off.",
+        "the batch from Beta(v, v). Needs num_classes and a dtype of floats. 0 switches it off.",
         ours=True,
     )
     cutmix_alpha: float = option(

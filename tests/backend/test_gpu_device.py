@@ -9,6 +9,7 @@ import pytest
 from pictures import jpeg, picture
 from plans import EXTRAS, STEPS, plain, random_plan
 
+from gpuio.backend import mixing
 from gpuio.backend.gpu import GpuBackend
 from gpuio.backend.protocol import Output
 from gpuio.decode.opencv import decode
@@ -80,6 +81,21 @@ def test_random_plans_give_the_cpus_bits_for_equal_pixels(backend, dtype, layout
     out, faults = batch(backend, blobs, rows, output)
     assert faults == []
     assert out.asnumpy().tobytes() == on_cpu(blobs, rows, output).tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("box", [None, (5, 3, 20, 17, "NCHW")])
+def test_mixes_give_the_cpus_bits(backend, dtype, box):
+    blobs = [cv2.imencode(".png", picture(60, 70, seed=k))[1].tobytes() for k in range(9)]
+    rows, output = centre_crops(blobs), output_of(dtype)
+    out, expected = batch(backend, blobs, rows, output)[0], on_cpu(blobs, rows, output)
+    partner = np.array([3, 0, 2, 5, 4, 1, 8, 7, 6])
+    backend.mix(out, partner, 0.3, box)
+    if box is None:
+        mixing.weigh(expected, partner, 0.3)
+    else:
+        mixing.paste(expected, partner, box[:4], box[4])
+    assert out.asnumpy().tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["4:4:4", "4:2:2", "4:2:0", "4:4:0"])

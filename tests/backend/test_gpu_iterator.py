@@ -8,7 +8,7 @@ from pictures import jpeg, picture
 from gpuio import recordio
 from gpuio.backend.gpu import GpuBackend
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
-from gpuio.errors import BackendError, DecodeError, OptionError
+from gpuio.errors import DecodeError
 from gpuio.io import ImageDetRecordIter, ImageRecordIter
 
 pytest.importorskip("nvidia.nvimgcodec")
@@ -147,14 +147,21 @@ def test_closing_the_iterator_gives_the_devices_memory_back(tmp_path, devices):
     assert devices[0].used == 0
 
 
-def test_mixing_is_refused_at_construction(tmp_path, devices):
-    mixup = {"num_classes": COUNT, "mixup_alpha": 0.2}
-    with pytest.raises(OptionError, match="mixup_alpha, cutmix_alpha: not available on the GPU"):
-        epochs(ctx="gpu", resize=40, **write(tmp_path), **mixup)
-    backend = GpuBackend(device=devices[0], open_engine=lambda: NvImageCodecEngine(None, 1))
-    with pytest.raises(BackendError, match="on the CPU only"):
-        backend.mix(None, None, 0.5, None)
-    backend.close()
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(
+    "mix", [{"mixup_alpha": 0.4}, {"cutmix_alpha": 1.0}, {"mixup_alpha": 0.4, "cutmix_alpha": 1.0}]
+)
+def test_mixed_batches_are_those_of_the_cpu(tmp_path, devices, mix, dtype, layout):
+    options = {"resize": 40, "num_classes": COUNT, "dtype": dtype, "layout": layout, **mix}
+    files = write(tmp_path)
+    ours = epochs(ctx="gpu", **options, **files)
+    theirs = epochs(ctx="cpu", **options, **files)
+    plain = epochs(ctx="cpu", **{**options, **dict.fromkeys(mix, 0)}, **files)
+    assert any(a[0].tobytes() != b[0].tobytes() for a, b in zip(theirs, plain, strict=True))
+    for mine, cpu in zip(ours, theirs, strict=True):
+        assert [part.tobytes() for part in mine[:2]] == [part.tobytes() for part in cpu[:2]]
+        assert mine[2] == cpu[2]
 
 
 def test_labels_of_classes_are_those_of_the_cpu(tmp_path, devices):

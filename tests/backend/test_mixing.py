@@ -51,7 +51,6 @@ def test_nobody_to_mix_with_changes_nothing():
 
 def test_the_cpu_mixes_by_a_box_or_by_a_share():
     backend = CpuBackend()
-    assert backend.can_mix
     for box in (None, (3, 2, 5, 19, "NCHW")):
         data, expected = batch(), batch()
         backend.mix(data, PARTNER, 0.3, box)

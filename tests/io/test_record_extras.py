@@ -304,12 +304,7 @@ def test_a_label_that_is_no_class_is_an_error_with_its_key(photos):
         assert raised.value.key == 6
 
 
-def test_mixing_is_refused_where_the_backend_cannot(photos, monkeypatch):
-    from gpuio.backend.cpu import CpuBackend
-
-    monkeypatch.setattr(CpuBackend, "can_mix", False)
-    with pytest.raises(OptionError, match=r"mixup_alpha, cutmix_alpha: not available on the CPU"):
-        reader(photos, **MIXUP)
+def test_classes_without_a_mix_are_weights(photos):
     assert epoch(photos, num_classes=10)[0][1].shape == (4, 10)
 
 

@@ -25,6 +25,20 @@ static inline unsigned __float_as_uint(float value) {
   return bits;
 }
 
+static inline float __uint_as_float(unsigned bits) {
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+static inline float host_half_value(unsigned short bits) {
+  int exponent = bits >> 10 & 31, mantissa = bits & 0x3FF;
+  float size = exponent == 31 ? (mantissa ? NAN : INFINITY)
+               : exponent     ? std::ldexp((float)(mantissa | 0x400), exponent - 25)
+                              : std::ldexp((float)mantissa, -24);
+  return bits & 0x8000 ? -size : size;
+}
+
 static inline unsigned short host_half_bits(float value) {
   unsigned bits = __float_as_uint(value), sign = bits >> 16 & 0x8000u;
   bits &= 0x7FFFFFFFu;
