@@ -25,7 +25,7 @@ __all__ = ["LocalFile"]
 # reads closer together than this are one read: 64 KiB cost about what a second call costs
 _MERGE_GAP = 64 << 10
 # and no merged read is larger, so that a batch's memory is let go record by record
-_MERGE_CAP = 4 << 20
+_MERGE_CAP = 1 << 20
 # seconds before each further try of a read that failed; a worker thread sleeps them
 _WAITS_S = (0.05, 0.2, 0.8)
 _PASSING = {errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.ENOMEM}
