@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from peers import mxnet_python
 
 OPTIONS = {"resize": 256}
 SHAPE = (3, 224, 224)
@@ -208,7 +209,8 @@ def machine():
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", help="folder of image files, searched recursively")
-    parser.add_argument("--mxnet", default=os.environ.get("GPUIO_MXNET_PYTHON"))
+    found = str(mxnet_python()) if mxnet_python().exists() else None
+    parser.add_argument("--mxnet", default=found, help="a Python with MXNet; '' for none")
     parser.add_argument("--toy", action="store_true", help="ten made images, one round")
     parser.add_argument("--batch", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)

@@ -7,7 +7,8 @@ from pathlib import Path
 BENCH = Path(__file__).parents[2] / "bench" / "image_iter.py"
 
 
-def test_the_toy_run_writes_rates_of_both(tmp_path, capsys):
+def test_the_toy_run_writes_rates_of_both(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH.parent))
     spec = importlib.util.spec_from_file_location("bench_image_iter", BENCH)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
