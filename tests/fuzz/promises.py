@@ -38,11 +38,14 @@ class Expected:
                 origin[place : place + size], np.arange(at, at + size)
             ):
                 self.intact[number] = place
-        self._find_hidden(base)
-        self._promise(base)
+        copied = self._find_hidden(base)
+        self._promise(base, sorted({*where.values(), *copied}))
 
     def _find_hidden(self, base):
-        """Note which intact records a damaged one hides, from hopping and from reading."""
+        """Note which intact records a damaged one hides, from hopping and from reading.
+
+        Return where other records than the intact ones begin that a head or the end follows.
+        """
         places = set(self.intact.values())
         spans = {place: place + base.size[number] for number, place in self.intact.items()}
         others = []
@@ -62,6 +65,7 @@ class Expected:
                         self.hidden.add(number)
                     elif self._lands(end):
                         self.hidden.add(number)
+        return [begin for begin, end in others if self._lands(end)]
 
     def _lands(self, end):
         if end + 8 > len(self.data):
@@ -70,10 +74,10 @@ class Expected:
         fits = end + 8 + (word & 0x1FFFFFFF) <= len(self.data)
         return magic == 0xCED7230A and word >> 29 in (0, 1) and fits
 
-    def _promise(self, base):
-        """Note which intact records shifts leave findable."""
+    def _promise(self, base, heads):
+        """Note which intact records shifts leave findable; `heads`: where records still begin."""
         places = sorted(self.intact.values())
-        residues = [place % 4 for place in places]
+        residues = [place % 4 for place in heads]
         self.findable = set(self.intact)
         if not any(residues) and not (base.nested and len(self.data) % 4):
             return
@@ -82,10 +86,12 @@ class Expected:
             return
         steady = {0, len(self.data) % 4}
         turns = sum(a != b for a, b in zip([0, *residues], residues))  # noqa: B905
+        first = next((place for place in heads if place % 4), len(self.data))
         for number, place in self.intact.items():
             end = place + base.size[number]
             chained = end == len(self.data) or end in places
-            if turns > 1 or place % 4 not in steady or not chained:
+            lost = turns > 1 and end > first
+            if lost or place % 4 not in steady or not chained:
                 self.findable.discard(number)
 
     def by_hopping(self):
