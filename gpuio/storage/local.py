@@ -61,7 +61,11 @@ class LocalFile:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise StorageError(f"cannot open: {error.strerror}", path=self.path) from error
-        status = os.fstat(fd)
+        try:
+            status = os.fstat(fd)
+        except OSError as error:
+            os.close(fd)
+            raise StorageError(f"cannot open: {error.strerror}", path=self.path) from error
         if not os.path.isfile(self.path):  # noqa: PTH113 -- on the hot path of opening many files
             os.close(fd)
             raise StorageError("cannot open: not a regular file", path=self.path)

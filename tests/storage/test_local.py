@@ -213,3 +213,17 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert raised.value.path == str(path)
     assert path.read_bytes() == b"old"
+
+
+def test_a_file_whose_size_cannot_be_had_is_not_left_open(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"abc")
+
+    def stale(_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", stale)
+        with pytest.raises(StorageError, match="cannot open: Stale file handle"):
+            LocalFile(tmp_path / "a")
+    assert len(os.listdir("/proc/self/fd")) == before
