@@ -79,9 +79,9 @@ class ImageDetRecordIter(ImageRecordIter):
             DataDesc(f"{options.label_name}_count", (rows,), np.int32, "NCHW"),
         ]
 
-    def _labels(self, made: Made) -> list[npt.NDArray[Any]]:
+    def _labels(self, made: Made) -> tuple[list[npt.NDArray[Any]], None]:
         if self.options.label_format == "mxnet":
-            return [made.label]
+            return [made.label], None
         shape = self.max_objects, self._reader().object_width
         boxes = np.full((len(made.label), *shape), self.options.label_pad_value, np.float32)
         count = np.zeros(len(made.label), np.int32)
@@ -91,7 +91,7 @@ class ImageDetRecordIter(ImageRecordIter):
                 objects = label[_HEAD + head : _HEAD + size].reshape(-1, width)
                 count[row] = len(objects)
                 boxes[row, : len(objects), :width] = objects
-        return [boxes, count]
+        return [boxes, count], None
 
     def sync_label_shape(self, it: ImageDetRecordIter, verbose: bool = False) -> ImageDetRecordIter:
         """Pad the labels of this iterator and of `it` to the same width, the larger one.

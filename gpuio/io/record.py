@@ -114,15 +114,15 @@ class ImageRecordIter(DataIter):
         shape = (options.batch_size, width) if self._wide else (options.batch_size,)
         return [DataDesc(options.label_name, shape, np.float32, "NCHW")]
 
-    def _labels(self, made: Made) -> list[npt.NDArray[Any]]:
-        """Return the arrays of labels of a finished batch, host."""
-        labels, _ = self._split(made)
-        return [labels if self._wide else labels[:, 0]]
+    def _labels(self, made: Made) -> tuple[list[npt.NDArray[Any]], npt.NDArray[np.int32] | None]:
+        """Return a finished batch's arrays of labels, host, and what `label_count` holds.
 
-    def _split(self, made: Made) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32] | None]:
-        """Return the labels of a finished batch, and their number where it differs by row."""
-        labels = self._machine().labels
-        return (made.label, None) if labels is None else labels.split(made.label)
+        That is int32[B], the number of each row's labels, where rows differ in it; else None.
+        """
+        kind = self._machine().labels
+        assert kind is not None
+        labels, count = kind.split(made.label)
+        return [labels if self._wide else labels[:, 0]], count
 
     def __len__(self) -> int:
         """Return the exact number of batches of the current epoch."""
@@ -197,7 +197,8 @@ class ImageRecordIter(DataIter):
 
     def _to_batch(self, made: Made) -> DataBatch:
         backend = self._machine().backend
-        label = [backend.put(host_array(np.ascontiguousarray(one))) for one in self._labels(made)]
+        labels, count = self._labels(made)
+        label = [backend.put(host_array(np.ascontiguousarray(one))) for one in labels]
         backend.fence([made.data, *label])  # made ahead, so seldom a wait; then any stream may read
         batch = DataBatch(
             data=[made.data],
@@ -207,7 +208,6 @@ class ImageRecordIter(DataIter):
             provide_data=None,
         )
         batch.plan, batch.mix = made.plan, made.mix
-        count = self._split(made)[1]
         batch.label_count = None if count is None else host_array(count)
         return batch
 

@@ -71,7 +71,7 @@ class Pipeline:
     stats : Stats
     threads : int               that decode and augment
     prefetch : int              batches made ahead
-    mixer : Mixer, optional     makes soft labels and mixes images; the backend must be able to
+    mixer : Mixer, optional     makes soft labels and mixes images
     """
 
     def __init__(
