@@ -238,11 +238,13 @@ def _compiled(k):
                 continue
             x32, y32, wide, deep = _I(X), _I(Y), _I(channels), _I(pitch)
             shift = _I(before * (channels + pitch))
-            for x in range(first, last):
-                px, py = _I(x32 + low_x[x]), _I(y32 + low_y[x])
-                at[x] = _I(_I(_I(py >> _I(10)) * deep) + _I(_I(px >> _I(10)) * wide)) - shift
+            column, line = low_x[first:last], low_y[first:last]
+            to_at, to_entry = at[first:last], entry[first:last]
+            for j in range(last - first):
+                px, py = _I(x32 + column[j]), _I(y32 + line[j])
+                to_at[j] = _I(_I(_I(py >> _I(10)) * deep) + _I(_I(px >> _I(10)) * wide)) - shift
                 fraction = _I(_I(py & _I(992)) | _I(_I(px >> _I(5)) & _I(31)))
-                entry[x] = _I(fraction * _I(k * k))
+                to_entry[j] = _I(fraction * _I(k * k))
             if channels == 3:
                 for x in range(first, last, 2):
                     warp_pair(k, 3, pixels, pitch, at, weight, entry, out, to, x)
