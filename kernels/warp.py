@@ -1,8 +1,9 @@
 """The affine warp, as OpenCV 3.4 makes it: coordinates in 1/32 pixel, weights in 15 bits.
 
-A row of the window falls into runs: pixels whose taps all lie in the image, made two at a time;
-pixels that see nothing of it, filled; and the few between, one by one. The arithmetic of the pairs
-is written in portable LLVM IR, as in `gpuio.kernels.window` and for its reasons.
+A row of the window falls into runs: pixels whose taps all lie in the image, made eight at a time by
+bilinear and two at a time by the others; pixels that see nothing of it, filled; and the few
+between, one by one. The arithmetic of the first is written in portable LLVM IR, as in
+`gpuio.kernels.window` and for its reasons.
 
 Compiled when a plan first asks for one. Source: OpenCV 3.4, modules/imgproc/src/imgwarp.cpp
 (WarpAffineInvoker, initInterTab2D, remapBilinear, remapBicubic, remapLanczos4).
@@ -20,6 +21,7 @@ from numba.extending import intrinsic
 
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.layout import AREA, CUBIC, LANCZOS4, NEAREST
+from gpuio.kernels.lerp import lerp_eight, place_eight
 from gpuio.kernels.taps import fraction_weights
 from gpuio.kernels.vector import lanes, load, pointer, two_taps
 
@@ -77,10 +79,9 @@ def warp_pair(typing, k, channels, pixels, pitch, at, weight, entry, out, to, x)
 
     Parameters
     ----------
-    k : {2, 4, 8}           a constant, as the next
+    k : {4, 8}              a constant, as the next
     channels : {1, 3, 4}
-    pixels : uint8[n]       k rows are read, 8 bytes each, with 4 taps 16, with 8 taps
-                            16 + 4 channels
+    pixels : uint8[n]       k rows are read, 16 bytes each, with 8 taps 16 + 4 channels
     pitch : int64           bytes from row to row
     at : int32[w]           first byte of each pixel's first row of taps
     weight : int16[n]
@@ -115,15 +116,15 @@ def _emit_pair(context, builder, k, channels, array_types, args):
         starts = [builder.add(t, i64(k * row)) for t in table]
         weights = [load(context, builder, weight_t, weight, t, lanes(16, k)) for t in starts]
         for segment in range(0, k, 4):
-            kind, start = lanes(8, 8 if k == 2 else 16), i64(segment * channels)
+            start = i64(segment * channels)
             starts = [builder.add(p, start) for p in place]
-            taps = [load(context, builder, pixels_t, pixels, p, kind) for p in starts]
-            for tap in range(0, min(k, 4), 2):
+            taps = [load(context, builder, pixels_t, pixels, p, lanes(8, 16)) for p in starts]
+            for tap in (0, 2):
                 part = two_taps(builder, taps, tap, channels, weights, segment + tap)
                 total = builder.add(total, part)
         place = [builder.add(p, pitch) for p in place]
     total = builder.ashr(total, ir.Constant(total.type, [15] * 8))
-    for sign, bound in ((">", 255), ("<", 0)) if k > 2 else ():
+    for sign, bound in ((">", 255), ("<", 0)):
         limit = ir.Constant(total.type, [bound] * 8)
         total = builder.select(builder.icmp_signed(sign, total, limit), limit, total)
     made = builder.trunc(total, lanes(8, 8))
@@ -190,6 +191,7 @@ def _compiled(k):
             types.boolean, _int, _int, _bytes,
         ),
         "vector",
+        "lerp",
     )  # fmt: skip
     def warp_kernel(
         pixels, channels, src_h, src_w, matrix, weight, fill, y0, x0, mirror, h, w, out
@@ -198,14 +200,16 @@ def _compiled(k):
         before = k // 2 - 1 if k > 1 else 0
         pitch = channels * src_w
         columns = np.empty((2, w), np.int64)
-        low_x, low_y = np.empty(w, np.int32), np.empty(w, np.int32)
+        # the last eight pixels of a row may end behind it
+        low_x, low_y = np.empty(w + 8, np.int32), np.empty(w + 8, np.int32)
         for x in range(w):
             dx = float(x0 + (w - 1 - x if mirror else x))
             columns[0, x] = np.int64(np.rint(matrix[0] * dx * 1024.0))
             columns[1, x] = np.int64(np.rint(matrix[3] * dx * 1024.0))
             low_x[x], low_y[x] = _I(columns[0, x]), _I(columns[1, x])
-        at, entry = np.empty(w, np.int32), np.empty(w, np.int32)
-        # the first tap, before `before` is taken away, of pixels made in pairs
+        at, entry = np.empty(w + 8, np.int32), np.empty(w, np.int32)
+        across, down = np.empty(w + 8, np.int16), np.empty(w + 8, np.int16)
+        # the first tap, before `before` is taken away, of pixels not made one by one
         last_x = min((pitch - reach - more * channels) // channels + before, 32767)
         last_y = min(src_h - k + before, 32767)
         if k == 1 or pixels.size > 0x7FFFFFFF:
@@ -220,7 +224,10 @@ def _compiled(k):
             stop = 1 + _run(w - 1, -1, start - 1, X, Y, columns, touch, x_edge, touch, y_edge)
             first = _run(start, 1, stop, X, Y, columns, before, last_x, before, last_y)
             last = 1 + _run(stop - 1, -1, first - 1, X, Y, columns, before, last_x, before, last_y)
-            last -= (last - first) % 2
+            if k > 2:
+                last -= (last - first) % 2
+            elif last - first < 8:
+                last = first
             to = 4 * w * y
             _fill(out, to, to + 4 * start, channels, fill, k)
             _fill(out, to + 4 * stop, to + 4 * w, channels, fill, k)
@@ -237,7 +244,24 @@ def _compiled(k):
             if k == 1 or first == last:
                 continue
             x32, y32, wide, deep = _I(X), _I(Y), _I(channels), _I(pitch)
+            if k == 2:
+                for x in range(first, last, 8):
+                    place_eight(low_x, low_y, x32, y32, wide, deep, at, across, down, x)
+                if channels == 3:
+                    for x in range(first, last, 8):
+                        j = min(x, last - 8)
+                        lerp_eight(3, pixels, pitch, at, across, down, out, to, j)
+                elif channels == 4:
+                    for x in range(first, last, 8):
+                        j = min(x, last - 8)
+                        lerp_eight(4, pixels, pitch, at, across, down, out, to, j)
+                else:
+                    for x in range(first, last, 8):
+                        j = min(x, last - 8)
+                        lerp_eight(1, pixels, pitch, at, across, down, out, to, j)
+                continue
             shift = _I(before * (channels + pitch))
+            # counted from 0: where Numba cannot tell an index from a negative one, LLVM scatters
             column, line = low_x[first:last], low_y[first:last]
             to_at, to_entry = at[first:last], entry[first:last]
             for j in range(last - first):

@@ -111,8 +111,8 @@ def test_kernels_name_the_modules_that_they_import_code_from(name):
     marks = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
     marks = [node for node in marks if getattr(node.func, "id", "") == "kernel"]
     named = [{part.value for part in node.args[1:]} for node in marks]
-    assert {"words", "vector"} & found
-    assert all({"words", "vector"} & found <= one for one in named)
+    assert {"words", "vector", "lerp"} & found
+    assert all({"words", "vector", "lerp"} & found <= one for one in named)
 
 
 @pytest.mark.parametrize("name", ["window", "finish", "place", "colour", "antialias"])
