@@ -1,7 +1,8 @@
 """Make batches on a GPU: JPEG engine, one pass of kernels, arrays that know when they are ready.
 
 What the engine refuses is decoded by OpenCV and uploaded, image by image, so that one bad record
-costs its own row and nothing else. All device work goes through `gpuio.backend.device.Device`.
+costs its own row and nothing else; an engine that refuses whole batches makes way for another.
+All device work goes through `gpuio.backend.device.Device`.
 
 Invariant: nothing is decoded into, copied over or freed before the host waited for its last reader
 (see `slot`), and no batch is written before its stream waits for the readers of what was there
@@ -61,6 +62,9 @@ class GpuBackend:
     device : Device, optional   another device than the GPU of that number, for tests
     open_engine : callable, optional
                                 another decode engine, for tests
+    open_rescue : callable, optional
+                                and another than nvImageCodec that takes over from an engine when
+                                it refuses a batch as a whole, as DALI does for one bad image
 
     Raises
     ------
@@ -80,6 +84,7 @@ class GpuBackend:
         decoder_room: int = 0,
         device: Device | None = None,
         open_engine: Callable[[], Engine] | None = None,
+        open_rescue: Callable[[], Engine] | None = None,
     ) -> None:
         self.device_id = device_id
         self._closed = False
@@ -94,17 +99,16 @@ class GpuBackend:
             _log.info("GPU %d decodes with %s: %s", device_id, decoder, why)
             device = CudaDevice(device_id)
         self._device: Device = device
-        self._engines = EnginePool(
-            open_engine
-            or engine_opener(
-                decoder,
-                device_id,
-                engines=decoders,
-                hw_decoder_load=hw_decoder_load,
-                preallocate=(decoder_room, decoder_room),
-            ),
-            decoders,
-        )
+        settings: dict[str, Any] = {
+            "engines": decoders,
+            "hw_decoder_load": hw_decoder_load,
+            "preallocate": (decoder_room, decoder_room),
+        }
+        if open_engine is None:
+            open_engine = engine_opener(decoder, device_id, **settings)
+            if decoder == "dali" and open_rescue is None:
+                open_rescue = engine_opener("nvimgcodec", device_id, **settings)
+        self._engines = EnginePool(open_engine, decoders, open_rescue)
         self._ring = Ring(device, _SLOTS)
         self._pool = BatchPool(device, keep)
 

@@ -87,7 +87,7 @@ class DaliEngine:
         if regions is not None and any(region is not None for region in regions):
             raise BackendError("decode regions: DALI's engine decodes whole images; use nvimgcodec")
         encoded = [np.frombuffer(blob, np.uint8) for blob in blobs]
-        pixels = self._run(encoded, channels, stream)
+        pipeline, pixels = self._run(encoded, channels, stream)
         addresses = np.zeros(len(blobs), np.uint64)
         errors: dict[int, DecodeError] = {}
         for row in range(len(blobs)):
@@ -99,14 +99,16 @@ class DaliEngine:
                 )
             else:
                 addresses[row] = image.data_ptr()
-        return Decoded(addresses, errors, keep=(pixels, encoded))
+        return Decoded(addresses, errors, keep=(pipeline, encoded, pixels))
 
     def close(self) -> None:
         """Drop the pipelines; may be called twice."""
         self._pipelines.clear()
 
-    def _run(self, encoded: list[npt.NDArray[np.uint8]], channels: int, stream: int) -> Any:
-        """Feed, run and take one batch; a refusal drops the pipeline."""
+    def _run(
+        self, encoded: list[npt.NDArray[np.uint8]], channels: int, stream: int
+    ) -> tuple[Any, Any]:
+        """Feed, run and take one batch with its pipeline; a refusal drops the pipeline."""
         if len(encoded) > self._batch_size:
             self._batch_size = len(encoded)
             self._pipelines.clear()
@@ -129,7 +131,7 @@ class DaliEngine:
             raise DecodeError(
                 f"DALI refused a batch of {len(encoded)} images: {_reason(error)}"
             ) from error
-        return pixels
+        return pipeline, pixels
 
     def _open(self, channels: int) -> Any:
         """Build a pipeline; that none can be had is no fault of the images."""

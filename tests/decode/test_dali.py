@@ -1,6 +1,8 @@
 """DALI's engine, on the host: the pipeline that runs on a GPU, with its "cpu" device."""
 
 import ctypes
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -65,6 +67,19 @@ def test_what_is_kept_is_not_overwritten_by_later_batches(engine):
     kept = [engine.decode([blob], sizes_of([blob]), 3) for blob in blobs]
     for k, blob in enumerate(blobs):
         assert np.array_equal(pixels_at(kept[k], 0, (30 + k, 40, 3)), decode(blob, 3))
+
+
+def test_a_pipeline_lives_as_long_as_what_it_decoded_is_kept():
+    engine, blob = DaliEngine(None, 1), jpeg(picture(30, 40))
+    made = engine.decode([blob], sizes_of([blob]), 3)
+    pipeline = weakref.ref(engine._pipelines[3])
+    engine.close()
+    gc.collect()
+    assert pipeline() is not None
+    assert np.array_equal(pixels_at(made, 0, (30, 40, 3)), decode(blob, 3))
+    del made
+    gc.collect()
+    assert pipeline() is None
 
 
 def test_smaller_and_larger_batches_than_before_decode(engine):
