@@ -41,6 +41,11 @@ class DaliEngine:
     hw_decoder_load : float         share of a batch that the JPEG engines take, 0 to 1
     preallocate : (int, int)        (height, width) that the decoder makes room for at its start,
                                     0 = none; saves allocations while it runs
+
+    Raises
+    ------
+    BackendError                    DALI is not installed, or makes no pipeline
+    OutOfDeviceMemoryError          the device has no room for one
     """
 
     name = "dali"
@@ -55,11 +60,12 @@ class DaliEngine:
         preallocate: tuple[int, int] = (0, 0),
     ) -> None:
         try:
-            import nvidia.dali  # noqa: F401 -- only whether it is there
+            from nvidia.dali import backend
         except ImportError as error:
             raise BackendError(
                 "DALI is not installed: pip install 'gpuio[cuda12]' (or cuda13)"
             ) from error
+        self._library: Any = backend
         self._device_id, self._threads = device_id, threads
         self._mixed: dict[str, Any] = {
             "hw_decoder_load": hw_decoder_load,
@@ -68,6 +74,7 @@ class DaliEngine:
         }
         self._batch_size = 1
         self._pipelines: dict[int, Any] = {}  # by channels
+        self._pipelines[3] = self._open(3)  # what cannot be had fails here, not at the first batch
 
     def warm_up(self, blob: Blob, rows: int) -> None:
         """Make room for batches of `rows` and decode one, so that the first real one is fast."""
@@ -102,8 +109,9 @@ class DaliEngine:
         return Decoded(addresses, errors, keep=(pipeline, encoded, pixels))
 
     def close(self) -> None:
-        """Drop the pipelines; may be called twice."""
+        """Drop the pipelines, and what DALI's memory pools hold for nobody; may be called twice."""
         self._pipelines.clear()
+        self._library.ReleaseUnusedMemory()
 
     def _run(
         self, encoded: list[npt.NDArray[np.uint8]], channels: int, stream: int

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pictures import cmyk_jpeg, every_jpeg, jpeg, picture
 
+from gpuio.backend.probe import gaps, survey
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.engine import OutOfDeviceMemoryError
 from gpuio.decode.imageinfo import probe
@@ -80,6 +81,26 @@ def test_a_pipeline_lives_as_long_as_what_it_decoded_is_kept():
     del made
     gc.collect()
     assert pipeline() is None
+
+
+def test_closing_gives_back_what_dalis_pools_hold_after_the_pipelines_are_gone(monkeypatch):
+    engine, left = DaliEngine(None, 1), []
+    pipeline = weakref.ref(engine._pipelines[3])
+
+    def release():
+        gc.collect()
+        left.append(pipeline())
+
+    monkeypatch.setattr("nvidia.dali.backend.ReleaseUnusedMemory", release)
+    engine.close()
+    assert left == [None]
+
+
+def test_a_gpu_that_is_not_there_is_an_error_at_the_opening():
+    if not gaps(survey(), 0):
+        pytest.skip("this machine has a usable GPU")
+    with pytest.raises(BackendError, match="DALI made no pipeline"):
+        DaliEngine(0, 1)
 
 
 def test_smaller_and_larger_batches_than_before_decode(engine):
