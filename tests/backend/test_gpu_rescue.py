@@ -11,7 +11,7 @@ import pytest
 from fake_device import POISON, FakeDevice
 from gpu_batches import OUTPUT, batch, blobs_of, expected, rows_of
 from making import write_rec
-from pictures import jpeg, picture
+from pictures import jpeg, picture, spoilt
 
 from gpuio.backend.gpu import GpuBackend
 from gpuio.backend.slot import Slot
@@ -364,15 +364,6 @@ def test_who_waits_for_an_engine_at_the_close_gets_one_and_it_is_closed(make):
             return engine
 
     assert on_a_waiting_thread(pool, work, pool.close) is pair.wholes[1]
-
-
-# ---- the engines themselves, in their CPU modes
-
-
-def spoilt(blob):
-    """Overwrite the lengths of a JPEG's first Huffman table: every decoder refuses it."""
-    at = blob.index(b"\xff\xc4") + 5
-    return blob[:at] + b"\xff" * 16 + blob[at + 16 :]
 
 
 @pytest.fixture
