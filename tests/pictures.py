@@ -58,3 +58,9 @@ def every_jpeg(height=61, width=83):
     files["one pixel"] = jpeg(picture(1, 1, seed=10))
     files["one row"] = jpeg(picture(1, 200, seed=11))
     return files
+
+
+def spoilt(blob):
+    """Overwrite the lengths of a JPEG's first Huffman table: every decoder refuses it."""
+    at = blob.index(b"\xff\xc4") + 5
+    return blob[:at] + b"\xff" * 16 + blob[at + 16 :]

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from gpuio.backend.protocol import Backend
-from gpuio.errors import OptionError
+from gpuio.errors import BackendError, OptionError
 
 __all__ = ["array_backend", "open_backend"]
 
@@ -22,16 +22,17 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
     Parameters
     ----------
     name : {"auto", "cpu", "cpu_pinned", "gpu"}
-        "auto" takes the GPU when a driver, CuPy and a decode engine are there, else the CPU, and
-        logs in one line which and why.
+        "auto" takes the GPU when a driver, CuPy and a decode engine are there, and the CPU when
+        one of them is not or the GPU does not open; it logs in one line which and why, the latter
+        as a warning.
     device_id : int         number of the GPU
     settings                given to the backend; decoder, decoders, hw_decoder_load, decoder_room
                             to a GPU only
 
     Raises
     ------
-    BackendError            "gpu" was asked for and something it needs is missing; the message names
-                            each gap and the command that mends it
+    BackendError            "gpu" was asked for and something it needs is missing, the message names
+                            each gap and the command that mends it; or the GPU does not open
     """
     from gpuio.backend.cpu import CpuBackend
 
@@ -44,12 +45,24 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
         if gaps:
             _log.info("ctx='auto' takes the CPU: %s", gaps[0].what)
             return CpuBackend(**_of_a_cpu(settings))
-        _log.info("ctx='auto' takes GPU %d", device_id)
     elif name != "gpu":
         raise OptionError(f"ctx: expected 'auto', 'cpu' or 'gpu', got {name!r}")
     from gpuio.backend.gpu import GpuBackend
 
-    return GpuBackend(device_id, **settings)
+    try:
+        backend = GpuBackend(device_id, **settings)
+    except BackendError as error:
+        if name == "gpu":
+            raise
+        _log.warning(
+            "ctx='auto' takes the CPU, GPU %d does not open: %s "
+            "(ctx='gpu' raises this; `gpuio doctor` shows the machine)",
+            device_id,
+            " ".join(str(error).split()),
+        )
+        return CpuBackend(**_of_a_cpu(settings))
+    _log.info("ctx=%r takes GPU %d", name, device_id)
+    return backend
 
 
 def _of_a_cpu(settings: dict[str, Any]) -> dict[str, Any]:

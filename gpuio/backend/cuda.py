@@ -83,11 +83,14 @@ class CudaDevice:
 
     Raises
     ------
-    BackendError            no such GPU, or `augment.cu` does not compile
+    BackendError            no such GPU, CuPy does not load, or `augment.cu` does not compile
     """
 
     def __init__(self, device_id: int) -> None:
-        import cupy
+        try:
+            import cupy
+        except ImportError as error:
+            raise BackendError(f"CuPy does not load: {error}; run `gpuio doctor`") from error
 
         self.id = device_id
         self._cupy: Any = cupy

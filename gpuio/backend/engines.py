@@ -1,6 +1,8 @@
 """The decode engines of one GPU: which library, how many, and who has one at the moment.
 
 An engine serialises its calls, so two of them let one batch's parsing overlap another's decoding.
+One kind of engine is at work at a time. A kind that refuses whole batches makes way, for good, for
+one that names its bad images: a file with one bad image has more of them.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from gpuio.backend.probe import Machine
-from gpuio.decode.engine import Engine
-from gpuio.errors import DecodeError, OptionError
+from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
+from gpuio.errors import DecodeError, GpuioError, OptionError
 
 __all__ = ["EnginePool", "choose_engine", "engine_opener"]
 
@@ -80,19 +82,32 @@ class EnginePool:
 
     Parameters
     ----------
-    opener : callable       opens an engine; called once at construction, so that a broken library
-                            is an error there
-    limit : int             engines at most, >= 1
+    opener : callable           opens an engine; called once at construction, so that a broken
+                                library is an error there
+    limit : int                 engines at most, >= 1
+    rescue : callable, optional opens an engine of the kind that `replace` changes to
+
+    Attributes
+    ----------
+    kind : int                  0, and 1 after `replace` changed to the engines of `rescue`
+    name : str                  of the kind's engines
+    uses_arena : bool           whether they decode into memory they are handed
+    refused : int               images that an engine was given and did not decode
     """
 
-    def __init__(self, opener: Callable[[], Engine], limit: int) -> None:
-        self._opener, self._limit = opener, limit
+    def __init__(
+        self,
+        opener: Callable[[], Engine],
+        limit: int,
+        rescue: Callable[[], Engine] | None = None,
+    ) -> None:
+        self._opener, self._limit, self._rescue = opener, limit, rescue
         self._changed = threading.Condition()
         self._rows = 1
         self._cold: list[Engine] = [opener()]  # opened, not warmed up
         self._free: list[Engine] = []
         self._made, self._closed = 1, False
-        self.refused = 0  # images that an engine did not decode
+        self.kind, self.refused = 0, 0
         self.name, self.uses_arena = self._cold[0].name, self._cold[0].uses_arena
 
     def expect(self, rows: int) -> None:
@@ -101,51 +116,110 @@ class EnginePool:
 
     def refuse(self, images: int, error: DecodeError) -> None:
         """Count images that OpenCV decodes because an engine did not; the first are logged."""
-        if images and not self.refused:
+        with self._changed:
+            first = images and not self.refused
+            self.refused += images
+        if first:
             _log.warning(
-                "OpenCV decodes what %s did not, %d at first: %s", self.name, images, error
+                # a log's records may be kept, and errors hold a batch by their traceback's frames
+                "OpenCV decodes what %s did not, %d at first: %s",
+                self.name,
+                images,
+                str(error),
             )
-        self.refused += images
+
+    def replace(self, kind: int, error: DecodeError) -> bool:
+        """Change to the engines of `rescue`, for good, and say whether to try the batch again.
+
+        Parameters
+        ----------
+        kind : int              the kind that was at work when an engine refused a batch as a whole
+        error : DecodeError     what it said
+
+        Returns
+        -------
+        bool                    False: that kind was the last one, or the next cannot be opened
+        """
+        with self._changed:
+            if kind != self.kind:
+                return True  # another thread was first
+            rescue, self._rescue = self._rescue, None
+            if rescue is None or self._closed:
+                return False
+            self._close_idle()  # their memory may be what the new ones need
+            try:
+                engine = self._warm(rescue())
+            except (GpuioError, OutOfDeviceMemoryError) as why:
+                _log.warning(
+                    "no other engine takes over from %s, OpenCV decodes every batch that it "
+                    "refuses: %s",
+                    self.name,
+                    str(why),
+                )
+                return False
+            finally:
+                self._changed.notify_all()
+            _log.warning("%s takes over from %s for good: %s", engine.name, self.name, str(error))
+            self._opener, self._free, self._made = rescue, [engine], 1
+            self.kind, self.name, self.uses_arena = kind + 1, engine.name, engine.uses_arena
+        return True
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Engine]:
         """Lend an engine that nobody else has; waits while all of them are lent."""
-        engine = self._take()
+        engine, kind = self._take()
         try:
             yield engine
         finally:
             with self._changed:
-                self._free.append(engine)
+                stale = self._closed or kind != self.kind
+                if not stale:
+                    self._free.append(engine)
+                elif kind == self.kind:
+                    self._made -= 1
                 self._changed.notify()
-                closed = self._closed
-            if closed:
-                self.close()
+            if stale:
+                engine.close()
 
     def close(self) -> None:
         """Close the engines, those that are lent when they come back; may be called twice."""
         with self._changed:
             self._closed = True
-            idle, self._free, self._cold = self._free + self._cold, [], []
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Close the engines that nobody has; the caller holds the lock."""
+        idle, self._free, self._cold = self._free + self._cold, [], []
+        self._made -= len(idle)
         for engine in idle:
             engine.close()
 
-    def _take(self) -> Engine:
+    def _take(self) -> tuple[Engine, int]:
+        """Return a warm engine and its kind."""
         with self._changed:
             while not self._free and not self._cold and self._made >= self._limit:
                 self._changed.wait()
+            kind, opener = self.kind, self._opener
             if self._free:
-                return self._free.pop()
+                return self._free.pop(), kind
             engine = self._cold.pop() if self._cold else None
             if engine is None:
                 self._made += 1
         try:
-            if engine is None:
-                engine = self._opener()
-            engine.warm_up(_warm_up_jpeg(), self._rows)
+            return self._warm(opener() if engine is None else engine), kind
         except BaseException:
             with self._changed:
-                self._made -= 1
+                if kind == self.kind:
+                    self._made -= 1
                 self._changed.notify()
+            raise
+
+    def _warm(self, engine: Engine) -> Engine:
+        """Warm an engine up; it is closed if that fails."""
+        try:
+            engine.warm_up(_warm_up_jpeg(), self._rows)
+        except BaseException:
+            engine.close()
             raise
         return engine
 

@@ -1,7 +1,8 @@
 """Make batches on a GPU: JPEG engine, one pass of kernels, arrays that know when they are ready.
 
 What the engine refuses is decoded by OpenCV and uploaded, image by image, so that one bad record
-costs its own row and nothing else. All device work goes through `gpuio.backend.device.Device`.
+costs its own row and nothing else; an engine that refuses whole batches makes way for another.
+All device work goes through `gpuio.backend.device.Device`.
 
 Invariant: nothing is decoded into, copied over or freed before the host waited for its last reader
 (see `slot`), and no batch is written before its stream waits for the readers of what was there
@@ -61,10 +62,14 @@ class GpuBackend:
     device : Device, optional   another device than the GPU of that number, for tests
     open_engine : callable, optional
                                 another decode engine, for tests
+    open_rescue : callable, optional
+                                and another than nvImageCodec that takes over from an engine when
+                                it refuses a batch as a whole, as DALI does for one bad image
 
     Raises
     ------
-    BackendError                something is missing; the message names each gap and what mends it
+    BackendError                something is missing: the message names each gap and what mends it;
+                                or CUDA or the decode engine does not open, or the GPU is full
     """
 
     name = "gpu"
@@ -80,33 +85,33 @@ class GpuBackend:
         decoder_room: int = 0,
         device: Device | None = None,
         open_engine: Callable[[], Engine] | None = None,
+        open_rescue: Callable[[], Engine] | None = None,
     ) -> None:
         self.device_id = device_id
         self._closed = False
-        if device is None:
-            machine = survey()
-            found = gaps(machine, device_id)
-            if found:
-                raise BackendError(_missing(device_id, found))
-            from gpuio.backend.cuda import CudaDevice
-
-            decoder, why = choose_engine(decoder, machine)
-            _log.info("GPU %d decodes with %s: %s", device_id, decoder, why)
-            device = CudaDevice(device_id)
-        self._device: Device = device
-        self._engines = EnginePool(
-            open_engine
-            or engine_opener(
-                decoder,
-                device_id,
-                engines=decoders,
-                hw_decoder_load=hw_decoder_load,
-                preallocate=(decoder_room, decoder_room),
-            ),
-            decoders,
-        )
-        self._ring = Ring(device, _SLOTS)
-        self._pool = BatchPool(device, keep)
+        try:
+            with self._boundary():
+                if device is None:
+                    device, decoder = _open_device(device_id, decoder)
+                settings: dict[str, Any] = {
+                    "engines": decoders,
+                    "hw_decoder_load": hw_decoder_load,
+                    "preallocate": (decoder_room, decoder_room),
+                }
+                if open_engine is None:
+                    open_engine = engine_opener(decoder, device_id, **settings)
+                    if decoder == "dali" and open_rescue is None:
+                        open_rescue = engine_opener("nvimgcodec", device_id, **settings)
+                self._device: Device = device
+                self._ring = Ring(device, _SLOTS)
+                self._pool = BatchPool(device, keep)
+                # last: it is what may fail, and nothing before it is open
+                self._engines = EnginePool(open_engine, decoders, open_rescue)
+        except MemoryError as error:
+            raise BackendError(
+                f"GPU {device_id} is out of memory at its opening: {error}; free what else is on "
+                "this GPU, or use another device_id"
+            ) from error
 
     @property
     def refused(self) -> int:
@@ -303,6 +308,20 @@ class GpuBackend:
             f"{total / 2**20:,.0f} MiB free ({error}); use a smaller batch_size, fewer "
             "preprocess_threads or a smaller prefetch_buffer, or free what else is on this GPU"
         )
+
+
+def _open_device(device_id: int, decoder: str) -> tuple[Device, str]:
+    """Open a GPU that lacks nothing; return it and the decoder to take."""
+    machine = survey()
+    found = gaps(machine, device_id)
+    if found:
+        raise BackendError(_missing(device_id, found))
+    from gpuio.backend.cuda import CudaDevice
+
+    decoder, why = choose_engine(decoder, machine)
+    device = CudaDevice(device_id)
+    _log.info("GPU %d decodes with %s: %s", device_id, decoder, why)
+    return device, decoder
 
 
 def _missing(device_id: int, found: list[Gap]) -> str:

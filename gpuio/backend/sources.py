@@ -1,7 +1,8 @@
 """The decoded images of one batch in flight: who decodes which, and where each comes to lie.
 
 Routes come from the headers alone. The JPEG engine gets what it takes; the rest, and whatever the
-engine then refuses, is decoded by OpenCV and uploaded.
+engine then refuses, is decoded by OpenCV and uploaded. An engine that refuses a batch as a whole
+makes way for one that names the bad images, which gets the batch again.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Sources:
         self.rows = rows
         self.addresses = np.zeros(len(blobs), np.uint64)
         self._failed: dict[int, GpuioError] = {}
+        self._places: dict[int, Place] = {}
         self._decoded: list[tuple[int, npt.NDArray[np.uint8]]] = []  # by OpenCV: address, pixels
         self._sizes = np.stack([rows["src_h"], rows["src_w"]], axis=1).astype(np.int32)
 
@@ -75,13 +77,12 @@ class Sources:
         present = [row for row, blob in enumerate(self._blobs) if blob is not None]
         fast = [row for row in present if self._takes(row)]
         host = sorted(set(present) - set(fast))
-        places = self._places(present) if engines.uses_arena and fast else {}
         if fast:
-            host = sorted(host + self._decode_fast(engines, fast, places))
-        if host and not places:
-            places = self._places(host)
+            host = sorted(host + self._decode_fast(engines, fast, present))
+        if host:
+            self._place(host)
         for row in host:
-            self._decode_on_host(row, places[row].address)
+            self._decode_on_host(row, self._places[row].address)
 
     def refuse(self, misfits: list[int]) -> None:
         """Add the rows whose plan does not fit its image to the faults."""
@@ -117,34 +118,44 @@ class Sources:
         fits = (info.height, info.width) == tuple(self._sizes[row])
         return info.hardware and fits and whole and count_scans(blob, info) == 1
 
-    def _places(self, rows: list[int]) -> dict[int, Place]:
-        """Cut the slot's arena into one place for each of these rows."""
+    def _place(self, rows: list[int]) -> None:
+        """Cut the slot's arena into one place for each of these rows, once a turn."""
+        if self._places:
+            return
         pixels = self._sizes[rows].astype(np.int64).prod(axis=1)
         nbytes = -(-pixels * self._channels // _ALIGN) * _ALIGN
         starts = np.concatenate([[0], np.cumsum(nbytes)])
         arena = self._slot.memory("pixels", int(starts[-1]))
-        return {
+        self._places = {
             row: Place(
                 arena.address + start, self._device.view(arena, start, count, self._channels)
             )
             for row, start, count in zip(rows, starts.tolist(), pixels.tolist(), strict=False)
         }
 
-    def _decode_fast(
-        self, engines: EnginePool, rows: list[int], places: dict[int, Place]
-    ) -> list[int]:
-        """Decode on the engine and return the rows that it refused."""
+    def _decode_fast(self, engines: EnginePool, rows: list[int], present: list[int]) -> list[int]:
+        """Decode on an engine and return the rows that it refused; all `present` rows get places.
+
+        Rows that are left to OpenCV get theirs in the same cut: the arena may grow once a turn.
+        """
         blobs = [blob for row in rows if (blob := self._blobs[row]) is not None]
+        kind = engines.kind
+        if engines.uses_arena:
+            self._place(present)
         try:
             with engines.lend() as engine:
+                if engine.uses_arena:  # its kind may have taken over just now
+                    self._place(present)
                 made = engine.decode(
                     blobs,
                     self._sizes[rows],
                     self._channels,
-                    [places[row] for row in rows] if places else [],
+                    [self._places[row] for row in rows] if engine.uses_arena else [],
                     self._slot.stream.ptr,
                 )
         except DecodeError as error:
+            if engines.replace(kind, error):
+                return self._decode_fast(engines, rows, present)
             engines.refuse(len(rows), error)
             return rows  # the batch as a whole: every image gets its own chance
         for refusal in made.errors.values():

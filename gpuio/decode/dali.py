@@ -41,6 +41,11 @@ class DaliEngine:
     hw_decoder_load : float         share of a batch that the JPEG engines take, 0 to 1
     preallocate : (int, int)        (height, width) that the decoder makes room for at its start,
                                     0 = none; saves allocations while it runs
+
+    Raises
+    ------
+    BackendError                    DALI is not installed, or makes no pipeline
+    OutOfDeviceMemoryError          the device has no room for one
     """
 
     name = "dali"
@@ -55,11 +60,12 @@ class DaliEngine:
         preallocate: tuple[int, int] = (0, 0),
     ) -> None:
         try:
-            import nvidia.dali  # noqa: F401 -- only whether it is there
+            from nvidia.dali import backend
         except ImportError as error:
             raise BackendError(
                 "DALI is not installed: pip install 'gpuio[cuda12]' (or cuda13)"
             ) from error
+        self._library: Any = backend
         self._device_id, self._threads = device_id, threads
         self._mixed: dict[str, Any] = {
             "hw_decoder_load": hw_decoder_load,
@@ -68,6 +74,7 @@ class DaliEngine:
         }
         self._batch_size = 1
         self._pipelines: dict[int, Any] = {}  # by channels
+        self._pipelines[3] = self._open(3)  # what cannot be had fails here, not at the first batch
 
     def warm_up(self, blob: Blob, rows: int) -> None:
         """Make room for batches of `rows` and decode one, so that the first real one is fast."""
@@ -87,7 +94,7 @@ class DaliEngine:
         if regions is not None and any(region is not None for region in regions):
             raise BackendError("decode regions: DALI's engine decodes whole images; use nvimgcodec")
         encoded = [np.frombuffer(blob, np.uint8) for blob in blobs]
-        pixels = self._run(encoded, channels, stream)
+        pipeline, pixels = self._run(encoded, channels, stream)
         addresses = np.zeros(len(blobs), np.uint64)
         errors: dict[int, DecodeError] = {}
         for row in range(len(blobs)):
@@ -99,14 +106,17 @@ class DaliEngine:
                 )
             else:
                 addresses[row] = image.data_ptr()
-        return Decoded(addresses, errors, keep=(pixels, encoded))
+        return Decoded(addresses, errors, keep=(pipeline, encoded, pixels))
 
     def close(self) -> None:
-        """Drop the pipelines; may be called twice."""
+        """Drop the pipelines, and what DALI's memory pools hold for nobody; may be called twice."""
         self._pipelines.clear()
+        self._library.ReleaseUnusedMemory()
 
-    def _run(self, encoded: list[npt.NDArray[np.uint8]], channels: int, stream: int) -> Any:
-        """Feed, run and take one batch; a refusal drops the pipeline."""
+    def _run(
+        self, encoded: list[npt.NDArray[np.uint8]], channels: int, stream: int
+    ) -> tuple[Any, Any]:
+        """Feed, run and take one batch with its pipeline; a refusal drops the pipeline."""
         if len(encoded) > self._batch_size:
             self._batch_size = len(encoded)
             self._pipelines.clear()
@@ -129,7 +139,7 @@ class DaliEngine:
             raise DecodeError(
                 f"DALI refused a batch of {len(encoded)} images: {_reason(error)}"
             ) from error
-        return pixels
+        return pipeline, pixels
 
     def _open(self, channels: int) -> Any:
         """Build a pipeline; that none can be had is no fault of the images."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_device import POISON, FakeDevice
+from gpu_batches import MEAN, OUTPUT, SIDE, STD, batch, blobs_of, expected, rows_of
 from pictures import cmyk_jpeg, jpeg, picture
-from plans import plain
 
 from gpuio.backend.engines import EnginePool
 from gpuio.backend.gpu import GpuBackend
@@ -22,15 +22,11 @@ from gpuio.decode.imageinfo import probe
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, ClosedError, DecodeError
-from gpuio.kernels import cpu
 
-SIDE = 24
-MEAN, STD = np.array([123, 117, 104], np.float32), np.array([58, 57, 57], np.float32)
 ENGINES = {
     "nvimgcodec": lambda: NvImageCodecEngine(None, 1),
     "dali": lambda: DaliEngine(None, 1),
 }
-OUTPUT = Output(3, SIDE, SIDE, "float32", "NCHW", MEAN, STD, 1.0)
 
 
 @pytest.fixture(params=sorted(ENGINES))
@@ -53,43 +49,6 @@ def make(opener):
     yield backend
     for each in made:
         each.close()
-
-
-def blobs_of(count, seed=0):
-    return [jpeg(picture(30 + k % 7, 40 + k % 5, seed=seed + k)) for k in range(count)]
-
-
-def rows_of(blobs):
-    """Plans: a resize to 32 x 32, a crop that differs from row to row, every other row flipped."""
-    rows = []
-    for k, blob in enumerate(blobs):
-        info = probe(blob) if blob else None
-        row = plain(info.height if info else 1, info.width if info else 1)
-        row["resize_h"], row["resize_w"], row["resize_inter"] = 32, 32, 1
-        row["crop_h"], row["crop_w"] = SIDE, SIDE
-        row["crop_y"], row["crop_x"], row["mirror"] = k % 8, (3 * k) % 8, k % 2
-        rows.append(row)
-    return np.concatenate(rows)
-
-
-def expected(blobs, rows, output=OUTPUT):
-    """Make the batch with OpenCV and the CPU kernels."""
-    out = np.zeros(output.shape(len(rows)), output.dtype)
-    how = cpu.Normalisation(
-        output.dtype, output.mean, output.std, output.scale, output.layout, output.mean_image
-    )
-    scratch = cpu.Scratch()
-    for k, blob in enumerate(blobs):
-        if blob is not None:
-            pixels = decode(blob, output.channels)
-            cpu.augment(pixels, rows[k : k + 1], how, out[k], scratch)
-    return out
-
-
-def batch(backend, blobs, rows, output=OUTPUT):
-    out = backend.allocate(output.shape(len(rows)), output.dtype)
-    faults = backend.augment(backend.decode(blobs, rows, output.channels), rows, output, out)
-    return out, faults
 
 
 def first_batch(make, **settings):

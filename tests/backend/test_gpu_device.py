@@ -6,7 +6,7 @@ import os
 import cv2
 import numpy as np
 import pytest
-from pictures import jpeg, picture
+from pictures import jpeg, picture, spoilt
 from plans import EXTRAS, STEPS, plain, random_plan
 
 from gpuio.backend import mixing
@@ -122,6 +122,24 @@ def test_bad_images_among_good_ones_fail_alone(backend):
     values = out.asnumpy()
     for k in range(8):
         assert values[k].any() == bool(k % 3)
+
+
+def test_the_engine_that_takes_over_from_dali_makes_the_same_pixels():
+    """Else a batch's bits would tell whether a batch before it was refused."""
+    if os.environ.get("GPUIO_REQUIRE_GPU") != "1":
+        pytest.importorskip("nvidia.dali")
+        pytest.importorskip("nvidia.nvimgcodec")
+    backend = GpuBackend(0, decoder="dali")
+    backend.share(32, 1)
+    blobs = [jpeg(picture(240 + k, 320 - k, seed=k)) for k in range(32)]
+    rows, output = centre_crops(blobs, 224), output_of("uint8", side=224)
+    before = batch(backend, blobs, rows, output)[0].asnumpy()
+    _, faults = batch(backend, [spoilt(blobs[0]), *blobs[1:]], rows, output)
+    assert [fault.row for fault in faults] == [0]
+    assert backend.refused == 1
+    after = batch(backend, blobs, rows, output)[0].asnumpy()
+    backend.close()
+    assert np.array_equal(before, after)
 
 
 def test_buffers_are_not_decoded_into_while_a_reader_is_queued(backend):

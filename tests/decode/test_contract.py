@@ -26,8 +26,17 @@ def read(folder, way, blobs, monkeypatch, **options):
     def opened(name, device_id=0, **settings):
         if way == "cpu":
             return open_backend("cpu", device_id, keep=settings["keep"])
-        opener = engine_opener(way, None, engines=1, hw_decoder_load=0.5)
-        return GpuBackend(0, device=FakeDevice(), open_engine=opener, keep=settings["keep"])
+        opener, rescue = (
+            engine_opener(engine, None, engines=1, hw_decoder_load=0.5)
+            for engine in (way, "nvimgcodec")
+        )
+        return GpuBackend(
+            0,
+            device=FakeDevice(),
+            open_engine=opener,
+            open_rescue=rescue,
+            keep=settings["keep"],
+        )
 
     monkeypatch.setattr("gpuio.pipeline.opening.open_backend", opened)
     rec, _ = write_rec(folder, blobs)

@@ -1,11 +1,14 @@
 """DALI's engine, on the host: the pipeline that runs on a GPU, with its "cpu" device."""
 
 import ctypes
+import gc
+import weakref
 
 import numpy as np
 import pytest
 from pictures import cmyk_jpeg, every_jpeg, jpeg, picture
 
+from gpuio.backend.probe import gaps, survey
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.engine import OutOfDeviceMemoryError
 from gpuio.decode.imageinfo import probe
@@ -65,6 +68,39 @@ def test_what_is_kept_is_not_overwritten_by_later_batches(engine):
     kept = [engine.decode([blob], sizes_of([blob]), 3) for blob in blobs]
     for k, blob in enumerate(blobs):
         assert np.array_equal(pixels_at(kept[k], 0, (30 + k, 40, 3)), decode(blob, 3))
+
+
+def test_a_pipeline_lives_as_long_as_what_it_decoded_is_kept():
+    engine, blob = DaliEngine(None, 1), jpeg(picture(30, 40))
+    made = engine.decode([blob], sizes_of([blob]), 3)
+    pipeline = weakref.ref(engine._pipelines[3])
+    engine.close()
+    gc.collect()
+    assert pipeline() is not None
+    assert np.array_equal(pixels_at(made, 0, (30, 40, 3)), decode(blob, 3))
+    del made
+    gc.collect()
+    assert pipeline() is None
+
+
+def test_closing_gives_back_what_dalis_pools_hold_after_the_pipelines_are_gone(monkeypatch):
+    engine, left = DaliEngine(None, 1), []
+    pipeline = weakref.ref(engine._pipelines[3])
+
+    def release():
+        gc.collect()
+        left.append(pipeline())
+
+    monkeypatch.setattr("nvidia.dali.backend.ReleaseUnusedMemory", release)
+    engine.close()
+    assert left == [None]
+
+
+def test_a_gpu_that_is_not_there_is_an_error_at_the_opening():
+    if not gaps(survey(), 0):
+        pytest.skip("this machine has a usable GPU")
+    with pytest.raises(BackendError, match="DALI made no pipeline"):
+        DaliEngine(0, 1)
 
 
 def test_smaller_and_larger_batches_than_before_decode(engine):

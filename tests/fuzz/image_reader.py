@@ -72,8 +72,17 @@ def open_way(way):
 
     def opened(name, device_id=0, **settings):
         del name
-        opener = engine_opener(way, None, engines=1, hw_decoder_load=0.5)
-        return GpuBackend(device_id, device=FakeDevice(), open_engine=opener, keep=settings["keep"])
+        opener, rescue = (
+            engine_opener(engine, None, engines=1, hw_decoder_load=0.5)
+            for engine in (way, "nvimgcodec")
+        )
+        return GpuBackend(
+            device_id,
+            device=FakeDevice(),
+            open_engine=opener,
+            open_rescue=rescue,
+            keep=settings["keep"],
+        )
 
     gpuio.pipeline.opening.open_backend = opened
 
