@@ -12,7 +12,9 @@ from gpuio.kernels.work import Work, structs
 
 __all__ = ["OPTIONS", "Mixing", "Work", "compile_only", "load", "source"]
 
-_FILES = ("resample.cu", "antialias.cu", "colour.cu", "augment.cu", "mix.cu")
+_FILES = (
+    "resample.cu", "antialias.cu", "colour.cu", "augment.cu", "values.cu", "finish.cu", "mix.cu",
+)  # fmt: skip
 # products and sums stay two roundings, as on the CPU
 OPTIONS = ("--std=c++17", "--fmad=false")
 

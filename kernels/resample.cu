@@ -1,5 +1,5 @@
 // Steps that move pixels: resizes, the warp, the border. Second part of the unit that
-// gpuio.kernels.gpu puts together: declarations, resample.cu, antialias.cu, colour.cu, augment.cu.
+// gpuio.kernels.gpu puts together, behind the declarations.
 //
 // A view says, for one image, what a step reads and how. A pixel is held as ints, one a channel, in
 // B, G, R (, A) order; bytes between steps. The arithmetic is that of the functions of the same
@@ -25,8 +25,9 @@ __device__ inline const byte* at(const View& v, int y, int x) {
   return (const byte*)v.source + y * v.step_y + x * v.step_x;
 }
 
-// A byte that no thread of the launch writes.
-__device__ inline int read(const byte* p) {
+// A byte or a word that no thread of the launch writes.
+template <typename N>
+__device__ inline N read(const N* p) {
 #ifdef __CUDA_ARCH__
   return __ldg(p);
 #else

@@ -56,6 +56,7 @@ VIEW = np.dtype(
         ("w", np.int32),
         ("inter", np.int32),  # interpolation of a warp
         ("rounded", np.int32),  # bicubic: values of a result's row that are summed in float32
+        ("plain", np.int32),  # of the last step: it reads neighbours and only normalises them
     ],
     align=True,
 )

@@ -52,7 +52,7 @@ JOB = np.dtype(
 )
 
 BLOCK = 256  # threads
-_TILE, _TILE_THREADS = 32, 128  # the last step's: pixels a side and threads, a block
+_TILE, _TILE_THREADS = 32, 64  # the last step's: pixels a side and threads, a block
 _SUM_BLOCKS = 8  # of gray_sum, an image
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
 _STEPS = ("resize", "frame", "warp", "pad", "fit1", "fit2")
@@ -62,7 +62,7 @@ class Launch(NamedTuple):
     """One kernel launch: name, grid and block as CUDA counts them (x first), arguments."""
 
     name: str
-    grid: tuple[int, int]
+    grid: tuple[int, ...]
     block: tuple[int]
     args: tuple[np.uint64]
 
@@ -201,8 +201,9 @@ class Work:
             name = f"gray_sum_{self._channels}"
             arg = args[len(self._stages) + slot]
             launches.append(Launch(name, (_SUM_BLOCKS, count), (BLOCK,), arg))
-        blocks = -(-self._height // _TILE) * -(-self._width // _TILE)
-        launches.append(Launch(f"finish_{self._kernel}", (blocks, count), (_TILE_THREADS,), final))
+        tiles = -(-self._width // _TILE), -(-self._height // _TILE)
+        grid = (*tiles, count)
+        launches.append(Launch(f"finish_{self._kernel}", grid, (_TILE_THREADS,), final))
         return launches
 
     def _refuse(self):
@@ -246,6 +247,17 @@ class Work:
         # the last step knows the common kinds only, and reads a contrast's window twice
         twice = (rows["jitter"] != 0) | _contrasts(rows).any(1)
         self._store(alive & (twice | ~np.isin(now["kind"], COMMON)))
+        now["plain"] = self._plain()
+
+    def _plain(self):
+        """Say of which rows the last step does no more than resample and normalise neighbours."""
+        rows, now = self._rows, self._now
+        wide = np.where(now["kind"] == COPY, now["dst_w"], now["src_w"]) > 1
+        neighbours = wide & (np.abs(now["step_x"]) == self._channels)
+        more = sum(
+            rows[name] != 0 for name in ("jitter", "hls_on", "pca_on", "tone_count", "erase_h")
+        )
+        return neighbours & (more == 0) & (self._mean_image is None)
 
     def _frame(self, mine, cut):
         """Tint, flip and frame what some rows read; of those in `cut` their crop alone."""

@@ -31,11 +31,12 @@ def library():
     )
     loaded = ctypes.CDLL(str(made))
     shutil.rmtree(folder)
-    loaded.host_launch.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 3
+    loaded.host_launch.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 4
     return loaded
 
 
 def launch(name, grid, block, args):
     """Run one launch to its end."""
     kernel = ctypes.cast(getattr(library(), name), ctypes.c_void_p)
-    library().host_launch(kernel, int(args[0]), grid[0], grid[1], block[0])
+    x, y, z = (*grid, 1)[:3]
+    library().host_launch(kernel, int(args[0]), x, y, z, block[0])

@@ -7,7 +7,7 @@
 #define __device__
 #define __global__
 #define __noinline__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 // the parts of a block's work, each by all of its threads before the next part begins
 #define EACH_THREAD(t) if (threadIdx.x == 0) for (int t = 0; t < (int)blockDim.x; t++)
@@ -30,6 +30,35 @@ static inline float __uint_as_float(unsigned bits) {
   std::memcpy(&value, &bits, 4);
   return value;
 }
+
+static inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned bits) {
+  return (unsigned)(((uint64_t)high << 32 | low) >> (bits & 31));
+}
+
+static inline unsigned __byte_perm(unsigned low, unsigned high, unsigned places) {
+  uint64_t bytes = (uint64_t)high << 32 | low;
+  unsigned made = 0;
+  for (int k = 0; k < 4; k++) made |= (bytes >> 8 * (places >> 4 * k & 7) & 0xFF) << 8 * k;
+  return made;
+}
+
+static inline unsigned __dp2a_lo(unsigned pair, unsigned bytes, unsigned sum) {
+  return sum + (pair & 0xFFFF) * (bytes & 0xFF) + (pair >> 16) * (bytes >> 8 & 0xFF);
+}
+
+static inline unsigned __dp2a_hi(unsigned pair, unsigned bytes, unsigned sum) {
+  return __dp2a_lo(pair, bytes >> 16, sum);
+}
+
+// sums rounded towards zero, where a double holds them exactly
+static inline float host_to_zero(double exact) {
+  float made = (float)exact;
+  return std::fabs((double)made) > std::fabs(exact) ? std::nextafterf(made, 0.0f) : made;
+}
+
+static inline float __fmaf_rz(float a, float b, float c) { return host_to_zero((double)a * b + c); }
+
+static inline float __fadd_rz(float a, float b) { return host_to_zero((double)a + b); }
 
 static inline float host_half_value(unsigned short bits) {
   int exponent = bits >> 10 & 31, mantissa = bits & 0x3FF;
@@ -62,14 +91,15 @@ static inline unsigned long long atomicAdd(unsigned long long* where, unsigned l
 
 struct Job;
 extern "C" void host_launch(void (*kernel)(const Job*), const Job* job, unsigned x, unsigned y,
-                            unsigned threads) {
-  gridDim = {x, y, 1};
+                            unsigned z, unsigned threads) {
+  gridDim = {x, y, z};
   blockDim = {threads, 1, 1};
-  for (unsigned j = 0; j < y; j++)
-    for (unsigned i = 0; i < x; i++)
-      for (unsigned t = 0; t < threads; t++) {
-        blockIdx = {i, j, 0};
-        threadIdx = {t, 0, 0};
-        kernel(job);
-      }
+  for (unsigned k = 0; k < z; k++)
+    for (unsigned j = 0; j < y; j++)
+      for (unsigned i = 0; i < x; i++)
+        for (unsigned t = 0; t < threads; t++) {
+          blockIdx = {i, j, k};
+          threadIdx = {t, 0, 0};
+          kernel(job);
+        }
 }

@@ -4,44 +4,20 @@ import re
 import shutil
 import subprocess
 
-import host_kernels
+import elf
 import numpy as np
 import pytest
+from host_batches import execute, on_cpu, placed
 from plans import EXTRAS, FRAMES, STEPS, plain, random_plan
 
-from gpuio.kernels import cpu, reference, tables
+from gpuio.kernels import reference, tables
 from gpuio.kernels.gpu import compile_only, source
 from gpuio.kernels.layout import PLAN
 from gpuio.kernels.nvrtc import CompileError, compile_source, locate
 from gpuio.kernels.view import VIEW
-from gpuio.kernels.work import JOB, Work, structs
+from gpuio.kernels.work import JOB, structs
 
 COLOUR = {"jitter", "hls", "pca", "tone", "tint"}
-
-
-def arena(nbytes):
-    """Return uint8[nbytes] aligned to 256 bytes, poisoned."""
-    memory = np.full(nbytes + 256, 0xA5, np.uint8)
-    start = -memory.ctypes.data % 256
-    return memory[start : start + nbytes]
-
-
-def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
-    """Run a batch on the host-compiled kernels; return the values and the refused rows."""
-    addresses = np.array([0 if p is None else p.ctypes.data for p in pictures], np.uint64)
-    work = Work(rows, addresses, channels=channels, height=height, width=width, **how)
-    storage = tables.storage(how["dtype"])
-    shape = (len(rows), channels, height, width)
-    if how["layout"] == "NHWC":
-        shape = (len(rows), height, width, channels)
-    size = int(np.prod(shape)) * storage.itemsize
-    table, scratch = arena(work.table_bytes), arena(work.scratch_bytes)
-    out = arena(size + 32)[shift_bytes : shift_bytes + size]
-    host, launches = work.place(table.ctypes.data, scratch.ctypes.data, out.ctypes.data)
-    table[:] = host
-    for launch in launches:
-        host_kernels.launch(*launch)
-    return out.view(storage).reshape(shape), work, launches
 
 
 def random_case(rng, steps, inters):
@@ -51,7 +27,7 @@ def random_case(rng, steps, inters):
     if rng.random() < 0.4:
         width = 16 * int(rng.integers(1, 3))
     shapes = [tuple(map(int, rng.integers(1, 70, 2))) for _ in range(4)]
-    pictures = [rng.integers(0, 256, (*s, channels), dtype=np.uint8) for s in shapes]
+    pictures = [placed(rng, rng.integers(0, 256, (*s, channels), dtype=np.uint8)) for s in shapes]
     allowed = set(steps) - (COLOUR if channels == 1 else set())
     rows = np.concatenate([random_plan(rng, *s, height, width, allowed, inters) for s in shapes])
     how = {
@@ -65,24 +41,6 @@ def random_case(rng, steps, inters):
         how["mean_image"] = rng.uniform(0, 255, (channels, height, width)).astype(np.float32)
     how["ratio"] = bool(rng.random() < 0.3)
     return rows, pictures, (height, width, channels), how
-
-
-def on_cpu(rows, pictures, shape, how):
-    """Make the same batch with the CPU kernels."""
-    normalisation = cpu.Normalisation(
-        how["dtype"],
-        how["mean"],
-        how["std"],
-        how["scale"],
-        how["layout"],
-        how.get("mean_image"),
-        ratio=how.get("ratio", False),
-    )
-    out = np.zeros(shape, tables.storage(how["dtype"]))
-    scratch = cpu.Scratch()
-    for k, picture in enumerate(pictures):
-        cpu.augment(picture, rows[k : k + 1], normalisation, out[k], scratch)
-    return out
 
 
 @pytest.mark.parametrize(
@@ -261,6 +219,11 @@ def test_it_compiles_for_a_gpu_that_is_not_here(arch):
     for dtype in tables.DTYPES:
         assert f"finish_{dtype}_nhwc_3".encode() in cubin
     assert b"gray_sum_4" in cubin
+    used = {name: use for name, use in elf.resources(cubin).items() if name.startswith("finish_")}
+    assert len(used) == (5 + 3) * 2 * 3  # types and ratios, layouts, numbers of channels
+    for name, (registers, stack_bytes) in used.items():
+        assert registers <= (64 if name.endswith("_4") else 48), name  # 20 blocks of 64 threads
+        assert stack_bytes == 0, name
 
 
 def test_products_and_sums_stay_two_roundings_and_results_leave_in_16_bytes():

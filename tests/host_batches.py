@@ -1,0 +1,60 @@
+"""Batches made by the host-compiled GPU kernels, and by the CPU's: the two that must agree."""
+
+import host_kernels
+import numpy as np
+
+from gpuio.kernels import cpu, tables
+from gpuio.kernels.work import Work
+
+
+def arena(nbytes):
+    """Return uint8[nbytes] aligned to 256 bytes, poisoned."""
+    memory = np.full(nbytes + 256, 0xA5, np.uint8)
+    start = -memory.ctypes.data % 256
+    return memory[start : start + nbytes]
+
+
+def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
+    """Run a batch on the host-compiled kernels; return the values and the refused rows."""
+    addresses = np.array([0 if p is None else p.ctypes.data for p in pictures], np.uint64)
+    work = Work(rows, addresses, channels=channels, height=height, width=width, **how)
+    storage = tables.storage(how["dtype"])
+    shape = (len(rows), channels, height, width)
+    if how["layout"] == "NHWC":
+        shape = (len(rows), height, width, channels)
+    size = int(np.prod(shape)) * storage.itemsize
+    table, scratch = arena(work.table_bytes), arena(work.scratch_bytes)
+    out = arena(size + 32)[shift_bytes : shift_bytes + size]
+    host, launches = work.place(table.ctypes.data, scratch.ctypes.data, out.ctypes.data)
+    table[:] = host
+    for launch in launches:
+        host_kernels.launch(*launch)
+    return out.view(storage).reshape(shape), work, launches
+
+
+def placed(rng, picture, around=None):
+    """Return a picture's copy at any address, odd ones too, among bytes of any or a given value."""
+    size, start = picture.size, int(rng.integers(16, 24))
+    memory = rng.integers(0, 256, size + 48, dtype=np.uint8)
+    if around is not None:
+        memory[:] = around
+    memory[start : start + size] = picture.reshape(-1)
+    return memory[start : start + size].reshape(picture.shape)
+
+
+def on_cpu(rows, pictures, shape, how):
+    """Make the same batch with the CPU kernels."""
+    normalisation = cpu.Normalisation(
+        how["dtype"],
+        how["mean"],
+        how["std"],
+        how["scale"],
+        how["layout"],
+        how.get("mean_image"),
+        ratio=how.get("ratio", False),
+    )
+    out = np.zeros(shape, tables.storage(how["dtype"]))
+    scratch = cpu.Scratch()
+    for k, picture in enumerate(pictures):
+        cpu.augment(picture, rows[k : k + 1], normalisation, out[k], scratch)
+    return out
