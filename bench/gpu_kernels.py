@@ -17,17 +17,39 @@ import time
 from pathlib import Path
 
 import numpy as np
-from gpu_data import MEAN, SIDE, STD, load_photos, machine, plans
+from augment import JOBS
+from gpu_data import MEAN, SIDE, STD, load_photos, machine, plans, write_rec
 
-DTYPES = ("float32", "float16")
+PLAIN = "random resized crop and flip"
+TIMED = (
+    (PLAIN, "float32"),
+    (PLAIN, "float16"),
+    ("geometry", "float16"),
+    ("geometry and colour", "float16"),
+)
 _LAUNCHES = 20  # timed together, so that the gap before the first one does not count
+_BLOCK_BITS = 29  # of the bytes that the copy moves
 
 
-def kernel_time(blobs, dtype, cpu, rounds):
-    """Time the kernels alone on decoded images, and the floor: their bytes over a copy's rate."""
+def drawn(blobs, job, folder):
+    """Return the plan that an iterator with the options of one of augment.py's jobs draws."""
+    from gpuio.io import ImageRecordIter
+
+    rec, idx = write_rec(blobs, folder)
+    with ImageRecordIter(
+        path_imgrec=rec, path_imgidx=idx, data_shape=(3, SIDE, SIDE), batch_size=len(blobs),
+        ctx="cpu", verbose=False, **JOBS[job],
+    ) as it:  # fmt: skip
+        return it.next().plan
+
+
+def kernel_time(blobs, rows, name, dtype, cpu, rounds):
+    """Time the kernels alone on decoded images, and the floor: their bytes over a copy's rate.
+
+    The bytes are those of the crops and of the result; what steps in between move is not counted.
+    """
     from gpuio.decode.opencv import decode
 
-    rows = plans(blobs, np.random.default_rng(1))
     pixels = [decode(blob, 3) for blob in blobs]
     values = {"float32": 4, "float16": 2}[dtype]
     moved = int((rows["crop_h"].astype("i8") * rows["crop_w"]).sum() * 3)
@@ -35,6 +57,7 @@ def kernel_time(blobs, dtype, cpu, rounds):
     timed = host_kernels if cpu else gpu_kernels
     took, rate = timed(rows, pixels, dtype, rounds)
     return {
+        "plans": name,
         "rows": len(rows),
         "dtype": dtype,
         "kernel_us": round(1e6 * took, 1),
@@ -89,10 +112,14 @@ def gpu_kernels(rows, pixels, dtype, rounds):
         for one in launches * _LAUNCHES:
             device.launch(*one, stream)
 
-    block = cupy.ones(1 << 29, "u1")
-    copy = cupy.empty_like(block)
+    block, copy = cupy.empty(1 << _BLOCK_BITS, "u1"), cupy.empty(1 << _BLOCK_BITS, "u1")
+    block.data.memset(1, block.nbytes)
+
+    def copied_block():
+        copy.data.copy_from_device_async(block.data, block.nbytes)
+
     took = benchmark(launch, n_repeat=5 * rounds, n_warmup=2).gpu_times / _LAUNCHES
-    copied = benchmark(lambda: cupy.copyto(copy, block), n_repeat=20, n_warmup=3).gpu_times
+    copied = benchmark(copied_block, n_repeat=20, n_warmup=3).gpu_times
     return float(np.median(took)), 2 * block.nbytes / float(np.median(copied))
 
 
@@ -109,11 +136,15 @@ def main(argv=None):
         args.batch, args.rounds = 8, 1
     with tempfile.TemporaryDirectory() as name:
         blobs = load_photos(args.images, Path(name), args.batch)
+        rows = {job: drawn(blobs, job, Path(name)) for job, _ in TIMED if job in JOBS}
+    rows[PLAIN] = plans(blobs, np.random.default_rng(1))
     result = {
         "question": __doc__.splitlines()[0],
         "machine": machine(),
         "options": {name: value for name, value in vars(args).items() if name != "out"},
-        "results": [kernel_time(blobs, kind, args.cpu, args.rounds) for kind in DTYPES],
+        "results": [
+            kernel_time(blobs, rows[job], job, dtype, args.cpu, args.rounds) for job, dtype in TIMED
+        ],
     }
     text = json.dumps(result, indent=2, default=str)
     if args.out:
