@@ -97,6 +97,7 @@ class Bare:
         largest, total, unequal, values = 0, 0, 0, 0
         for k, blob in enumerate(self.batches[0][:_COMPARED]):
             ours = slot.read(int(made.addresses[k]), (*self.sizes[0][k].tolist(), 3))
+            ours = ours[..., ::-1] if made.swapped else ours
             apart = np.abs(ours.astype("i2") - decode(blob, 3))
             largest, total = max(largest, int(apart.max())), total + int(apart.sum())
             unequal, values = unequal + int((apart > 0).sum()), values + apart.size

@@ -39,7 +39,7 @@ __device__ Pixel<C> window(const View& v, const Plan& plan, int y, int x) {
         default: return warp<C, 2>(v, plan, plan.warp, row, column);
       }
     case TURN: return warp<C, 2>(v, plan, plan.turn, row, column);
-    case TINT: return tint(load<C>(v, row, column), plan);
+    case TINT: return ordered(v, tint(ordered(v, load<C>(v, row, column)), plan));
     case FRAME: return or_fill<C>(v, plan.fill, row - plan.frame_y, column - plan.frame_x);
     case PLACE: return or_fill<C>(v, 0, row, column);
     default: return common<C>(v, y, x);
@@ -54,7 +54,7 @@ __device__ void stage(const Job* job) {
   const Plan& plan = ((const Plan*)job->plans)[blockIdx.y];
   int size = v.h * v.w;
   for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < size; i += gridDim.x * blockDim.x) {
-    Pixel<C> made = window<C>(v, plan, i / v.w, i % v.w);
+    Pixel<C> made = ordered(v, window<C>(v, plan, i / v.w, i % v.w));
     byte* to = (byte*)v.target + (long long)i * C;
 #pragma unroll
     for (int c = 0; c < C; c++) to[c] = (byte)made.c[c];

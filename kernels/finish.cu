@@ -187,17 +187,17 @@ struct alignas(16) Terms {
   float mean[4], factor[4], shift[4];
 };
 
-// Values of a pixel, lifted, in a tile.
-template <typename T, int C, bool NHWC>
+// Values of a pixel, lifted, in a tile. SWAP: its channels are in the order of the result.
+template <typename T, int C, bool NHWC, bool SWAP>
 __device__ inline void put(T* to, const Blend<C>& p, const Terms& terms) {
 #pragma unroll
   for (int c = 0; c < C; c++)
     to[place<C, NHWC>(c, 0, 0)] =
-        T::from(p.c[turned<C>(c)], terms.mean[c], terms.factor[c], terms.shift[c]);
+        T::from(p.c[SWAP ? c : turned<C>(c)], terms.mean[c], terms.factor[c], terms.shift[c]);
 }
 
 // Make one thread's pixels of a tile, from above to below: of plain images, which read neighbours.
-template <typename T, int C, bool NHWC>
+template <typename T, int C, bool NHWC, bool SWAP>
 __device__ inline void walk(const View& v, Terms terms, const Row* rows, Line column, int x, int y,
                             int stop, T* tile) {
   const byte* source = (const byte*)v.source + column.first * v.step_x;
@@ -214,7 +214,7 @@ __device__ inline void walk(const View& v, Terms terms, const Row* rows, Line co
       upper = beside<C>(source + row.first, weights);
       lower = beside<C>(source + row.second, weights);
     }
-    put<T, C, NHWC>(to, down(upper, lower, row), terms);
+    put<T, C, NHWC, SWAP>(to, down(upper, lower, row), terms);
   }
 }
 
@@ -224,6 +224,7 @@ __device__ inline void walk_bytes(const View& v, const Row* rows, Line column, i
                                   int stop, T* tile) {
   const byte* first = (const byte*)v.source + column.first * v.step_x;
   const byte* second = (const byte*)v.source + column.second * v.step_x;
+  const bool swap = C == 3 && v.swap;
 #pragma unroll 1
   for (; y < stop; y++) {
     const Row row = rows[y];
@@ -232,7 +233,8 @@ __device__ inline void walk_bytes(const View& v, const Row* rows, Line column, i
              across<C>(first + row.second, second + row.second, column.left, column.right), row);
 #pragma unroll
     for (int c = 0; c < C; c++)
-      *(byte*)(tile + place<C, NHWC>(c, y, x)) = (byte)__float_as_uint(made.c[turned<C>(c)]);
+      *(byte*)(tile + place<C, NHWC>(c, y, x)) =
+          (byte)__float_as_uint(swap ? made.c[c] : made.c[turned<C>(c)]);
   }
 }
 
@@ -261,7 +263,7 @@ __device__ inline void touch(const Job* job, const Plan& plan, Tile part, const 
       if (centre)
         own.mean[c] = centre[(c * H + part.y + y) * W + (plan.mirror ? W - 1 - to_x : to_x)];
     }
-    put<T, C, NHWC>(to, made, own);
+    put<T, C, NHWC, false>(to, made, own);
   }
 }
 
@@ -307,8 +309,10 @@ __device__ void finish(const Job* job) {
     if (present && x < part.width) {
       const Line column = lines[TILE + x];
       const Terms& terms = ((const Terms*)job->terms)[n];
-      if (v.plain) {
-        walk<T, C, NHWC>(v, terms, rows, column, x, y, stop, tile);
+      if (v.plain && C == 3 && v.swap) {
+        walk<T, C, NHWC, true>(v, terms, rows, column, x, y, stop, tile);
+      } else if (v.plain) {
+        walk<T, C, NHWC, false>(v, terms, rows, column, x, y, stop, tile);
       } else {
         walk_bytes<T, C, NHWC>(v, rows, column, x, y, stop, tile);
         touch<T, C, NHWC>(job, plan, part, terms, x, y, stop, tile);

@@ -48,6 +48,17 @@ __device__ inline Pixel<C> load(const View& v, int y, int x) {
   return load<C>(at(v, y, x));
 }
 
+// A pixel in B, G, R order, of an image that may have another; done twice it is undone.
+template <int C>
+__device__ inline Pixel<C> ordered(const View& v, Pixel<C> p) {
+  if (C == 3 && v.swap) {
+    const int blue = p.c[C - 1];
+    p.c[C - 1] = p.c[0];
+    p.c[0] = blue;
+  }
+  return p;
+}
+
 // The two taps of a bilinear resize at one place of an axis, weights in 11 bits.
 struct Taps {
   int first, left, right;
@@ -170,7 +181,7 @@ __device__ Pixel<C> filter_taps(const View& v, int y, int x) {
   }
   for (int c = 0; c < C; c++) {
     int value = (exact[c] + (1 << 21)) >> 22;
-    if (x * C + c < v.rounded) value = (int)rintf(rounded[c]);
+    if (x * C + (C == 3 && v.swap ? 2 - c : c) < v.rounded) value = (int)rintf(rounded[c]);
     made.c[c] = clamp(value, 0, 255);
   }
   return made;

@@ -56,15 +56,17 @@ VIEW = np.dtype(
         ("w", np.int32),
         ("inter", np.int32),  # interpolation of a warp
         ("rounded", np.int32),  # bicubic: values of a result's row that are summed in float32
+        ("swap", np.int32),  # what it reads has its channels in R, G, B order
         ("plain", np.int32),  # of the last step: it reads neighbours and only normalises them
     ],
     align=True,
 )
 
 
-def oriented(rows, addresses, channels):
+def oriented(rows, addresses, channels, swapped):
     """Return views of the decoded images, their EXIF orientation applied by the way of reading."""
     views = np.zeros(len(rows), VIEW)
+    views["swap"] = swapped
     height, width = rows["src_h"].astype(np.int64), rows["src_w"].astype(np.int64)
     orient = rows["orient"]
     up = np.isin(orient, (3, 4, 6, 7))

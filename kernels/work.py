@@ -81,6 +81,7 @@ class Work:
     rows : PLAN[n]
     addresses : uint64[n]           decoded uint8[src_h, src_w, C], packed; 0 = no image
     channels, height, width : int   of an output image
+    swapped : bool[n], optional     whose images have their 3 channels in R, G, B order, not B, G, R
     dtype : {"float32", "float16", "bfloat16", "uint8", "int8"}
     layout : {"NCHW", "NHWC"}
     mean, std : float32[C]
@@ -114,6 +115,7 @@ class Work:
         scale: float,
         mean_image: Any = None,
         ratio: bool = False,
+        swapped: Any = False,
     ) -> None:
         self._rows = np.ascontiguousarray(rows)
         self._channels, self._height, self._width = channels, height, width
@@ -124,7 +126,7 @@ class Work:
         self.scratch_bytes = 0
         self._stages = []
         self._taps = Taps()
-        self._now = oriented(self._rows, addresses, channels)
+        self._now = oriented(self._rows, addresses, channels, swapped)
         self.misfits = self._refuse()
         self._walk()
         parts = self._parts()
@@ -350,7 +352,7 @@ class Work:
         stage = np.zeros(len(self._rows), VIEW)
         stage[mine] = now
         self._stages.append(stage)
-        now["source"], now["target"] = now["target"], 0
+        now["source"], now["target"], now["swap"] = now["target"], 0, 0
         now["step_y"], now["step_x"] = now["w"].astype(np.int64) * self._channels, self._channels
         now["dst_h"], now["dst_w"] = now["h"], now["w"]
         now["kind"], now["y"], now["x"] = COPY, 0, 0

@@ -15,7 +15,7 @@ def arena(nbytes):
 
 
 def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
-    """Run a batch on the host-compiled kernels; return the values and the refused rows."""
+    """Run a batch on the host-compiled kernels; return the values, the work and its launches."""
     addresses = np.array([0 if p is None else p.ctypes.data for p in pictures], np.uint64)
     work = Work(rows, addresses, channels=channels, height=height, width=width, **how)
     storage = tables.storage(how["dtype"])

@@ -252,6 +252,7 @@ class GpuBackend:
                 scale=output.scale,
                 mean_image=output.mean_image,
                 ratio=output.ratio,
+                swapped=sources.swapped,
             )
             sources.refuse(work.misfits)
             tables = slot.memory("tables", work.table_bytes)

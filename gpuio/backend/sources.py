@@ -43,6 +43,7 @@ class Sources:
     ----------
     rows : PLAN[n]                  host
     addresses : uint64[n]           host; uint8[src_h, src_w, channels] on the device, 0 = no image
+    swapped : bool[n]               host; whose three channels are in R, G, B order
     faults : list of Fault          ordered by row
     """
 
@@ -57,6 +58,7 @@ class Sources:
         self._device, self._slot, self._blobs, self._channels = device, slot, blobs, channels
         self.rows = rows
         self.addresses = np.zeros(len(blobs), np.uint64)
+        self.swapped = np.zeros(len(blobs), np.bool_)
         self._failed: dict[int, GpuioError] = {}
         self._places: dict[int, Place] = {}
         self._decoded: list[tuple[int, npt.NDArray[np.uint8]]] = []  # by OpenCV: address, pixels
@@ -161,7 +163,7 @@ class Sources:
         for refusal in made.errors.values():
             engines.refuse(1, refusal)
         self._slot.keep = made.keep
-        self.addresses[rows] = made.addresses
+        self.addresses[rows], self.swapped[rows] = made.addresses, made.swapped
         return [rows[at] for at in made.errors]
 
     def _decode_on_host(self, row: int, address: int) -> None:
@@ -179,5 +181,5 @@ class Sources:
         except DecodeError as error:
             self._failed[row] = error
             return
-        self.addresses[row] = address
+        self.addresses[row], self.swapped[row] = address, False
         self._decoded.append((address, pixels))

@@ -1,8 +1,8 @@
 """What the GPU backend asks of a JPEG engine, whichever library is behind it.
 
-An engine decodes a batch to uint8 pixels, channels in B, G, R order or gray, as stored (no EXIF
-orientation), packed rows, one address an image. Both engines also run without a GPU, on host
-memory, through the same code.
+An engine decodes a batch to uint8 pixels, gray or with channels in B, G, R or R, G, B order (it
+says which), as stored (no EXIF orientation), packed rows, one address an image. Both engines also
+run without a GPU, on host memory, through the same code.
 
 Invariant: an engine may write its output at call time, ignoring every stream. Whoever hands it
 memory, or lets go of memory it handed out, has waited on the host for the last reader.
@@ -64,11 +64,13 @@ class Decoded:
     errors : dict of int to DecodeError
                             why a row failed
     keep : object           hold it until the last reader was waited for on the host
+    swapped : bool          whether three channels are in R, G, B order, not in B, G, R
     """
 
     addresses: npt.NDArray[np.uint64]
     errors: dict[int, DecodeError]
     keep: Any
+    swapped: bool = False
 
 
 class Engine(Protocol):
@@ -95,7 +97,7 @@ class Engine(Protocol):
         ----------
         blobs : sequence of bytes-like      JPEG
         sizes : int32[n, 2]                 (height, width) that the headers promise
-        channels : {1, 3}                   gray or B, G, R
+        channels : {1, 3}                   gray or colour
         places : sequence of Place          memory of each image; empty unless `uses_arena`
         stream : int                        handle of the stream that the pixels are ready on
         regions : sequence, optional        part of each image to decode, None = all of it

@@ -30,9 +30,10 @@ def sizes_of(blobs):
 
 
 def pixels_at(made, row, shape):
-    """Read an image where the engine says it is, as a kernel would."""
+    """Read an image where the engine says it is, as a kernel would, in B, G, R order."""
     kind = ctypes.c_uint8 * int(np.prod(shape))
-    return np.frombuffer(kind.from_address(int(made.addresses[row])), np.uint8).reshape(shape)
+    values = np.frombuffer(kind.from_address(int(made.addresses[row])), np.uint8).reshape(shape)
+    return values[..., ::-1] if made.swapped else values
 
 
 @pytest.mark.parametrize("channels", [1, 3])
