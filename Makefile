@@ -7,7 +7,7 @@ TORCH  ?= torch
 CASES  ?= 100000
 HOURS  ?= 0
 
-.PHONY: demo test lint check parity frameworks bench fuzz soak clean
+.PHONY: demo test lint check parity frameworks rehearsal bench fuzz soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,19 @@ parity: $(VENV)/.ready .venv-mxnet/.ready
 frameworks: .venv-frameworks/.ready
 	.venv-frameworks/bin/python -m pytest tests/adapters tests/examples
 
+# The GPU's tests, through CuPy, on a simulated GPU: needs no GPU, Linux on x86-64 and a C++ compiler.
+CUDA ?= cuda13
+.venv-rehearsal/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-rehearsal
+	.venv-rehearsal/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test,$(CUDA)]"
+	touch $@
+
+rehearsal: .venv-rehearsal/.ready
+	GPUIO_SIMULATED_CUDA=1 .venv-rehearsal/bin/python -m pytest -m "gpu or simulated" \
+		tests/backend tests/simulated_cuda
+	for script in gpu gpu_kernels gpu_soak; do .venv-rehearsal/bin/python \
+		tests/simulated_cuda/run.py bench/$$script.py --toy >/dev/null || exit 1; done
+
 bench: $(VENV)/.ready
 	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
 
@@ -61,4 +74,4 @@ soak: $(VENV)/.ready
 	GPUIO_LONG=1 $(BIN)/python -m pytest tests/tools/test_im2rec.py
 
 clean:
-	rm -rf $(VENV) .venv-mxnet .venv-frameworks build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .venv-mxnet .venv-frameworks .venv-rehearsal build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -21,6 +21,26 @@ else:
     settings.load_profile("gpuio")
 
 
+_SIMULATED = os.environ.get("GPUIO_SIMULATED_CUDA") == "1"
+
+
+def pytest_configure():
+    """Put the simulated CUDA under CuPy if the run asks for it."""
+    if _SIMULATED:
+        from simulated_cuda.install import install
+
+        install()
+
+
+@pytest.fixture(autouse=_SIMULATED)
+def _nothing_that_cuda_refuses():
+    """Fail a test that made a call which CUDA would have refused or crashed on."""
+    yield
+    from simulated_cuda.install import complaint
+
+    assert complaint() == ""
+
+
 def pytest_collection_modifyitems(items):
     """Skip tests marked `gpu` where no GPU can be used; GPUIO_REQUIRE_GPU=1 lets them fail."""
     marked = [item for item in items if item.get_closest_marker("gpu")]

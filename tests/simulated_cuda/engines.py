@@ -1,0 +1,78 @@
+"""Engines of the simulated GPU: their CPU modes, whose pixels are then written to the device.
+
+Like the JPEG hardware they write when they are called, whatever the stream is still doing.
+"""
+
+import ctypes
+import functools
+
+import attrs
+import numpy as np
+
+from gpuio.decode.engine import Place
+
+__all__ = ["OnDevice", "put_in_place"]
+
+
+class OnDevice:
+    """An engine of the host, its output in device memory."""
+
+    def __init__(self, engine):
+        self._engine = engine
+        self.name, self.uses_arena = engine.name, engine.uses_arena
+
+    def warm_up(self, blob, rows):
+        """Do nothing: the host needs no warming up."""
+
+    def decode(self, blobs, sizes, channels, places, stream, regions=None):
+        """Decode on the host, then write to the places or to device memory of its own."""
+        assert stream, "a stream of the backend's"
+        nbytes = [int(height) * int(width) * channels for height, width in sizes]
+        host = [np.empty((1, size // channels, channels), np.uint8) for size in nbytes]
+        own = [Place(each.ctypes.data, each) for each in host] if self.uses_arena else []
+        made = self._engine.decode(blobs, sizes, channels, own, 0, regions)
+        targets, keep = self._targets(nbytes, places)
+        addresses = np.where(made.addresses == 0, 0, targets).astype(np.uint64)
+        for target, source, size in zip(addresses, made.addresses, nbytes, strict=True):
+            if target:
+                ctypes.memmove(int(target), int(source), size)
+        return attrs.evolve(made, addresses=addresses, keep=keep)
+
+    def close(self):
+        """Close the engine of the host."""
+        self._engine.close()
+
+    def _targets(self, nbytes, places):
+        """Return the device addresses to write to, and what holds them."""
+        if self.uses_arena:
+            for size, place in zip(nbytes, places, strict=True):
+                assert place.memory.data.ptr == place.address
+                assert place.memory.nbytes == size
+            return [place.address for place in places], places
+        import cupy
+
+        starts = np.cumsum([0, *(-(-size // 256) * 256 for size in nbytes)])
+        with cupy.cuda.Stream.null:  # a pool that hands memory on at once, whoever reads it
+            memory = cupy.cuda.alloc(int(starts[-1]))
+        return [memory.ptr + int(start) for start in starts[:-1]], memory
+
+
+def put_in_place():
+    """Let the engines of device 0 be these; those of the host stay what they are."""
+    import gpuio.decode.dali
+    import gpuio.decode.nvimgcodec
+
+    for module, name in (
+        (gpuio.decode.dali, "DaliEngine"),
+        (gpuio.decode.nvimgcodec, "NvImageCodecEngine"),
+    ):
+        setattr(module, name, functools.partial(_opened, getattr(module, name)))
+
+
+def _opened(kind, device_id, threads, **settings):
+    """Open an engine as its class would."""
+    if device_id is None:
+        return kind(None, threads, **settings)
+    assert device_id == 0
+    assert 0 <= settings.get("hw_decoder_load", 0.65) <= 1
+    return OnDevice(kind(None, 1, **settings))

@@ -1,0 +1,168 @@
+"""ImageRecordIter through CuPy on the simulated GPU: late work, many threads, nothing left behind.
+
+GPUIO_SIMULATED_CUDA=1 python -m pytest -m "gpu or simulated" tests/backend tests/simulated_cuda
+"""
+
+import gc
+import os
+
+import numpy as np
+import pytest
+from pictures import jpeg, picture, spoilt
+from simulated_cuda import install
+
+from gpuio import recordio
+from gpuio.io import ImageRecordIter
+from gpuio.nd import asnumpy
+
+pytestmark = [
+    pytest.mark.simulated,
+    pytest.mark.skipif(
+        os.environ.get("GPUIO_SIMULATED_CUDA") != "1", reason="make rehearsal runs this"
+    ),
+]
+COUNT, ROWS = 40, 5
+BASE = {"data_shape": (3, 48, 56), "batch_size": ROWS, "seed_aug": 3, "verbose": False}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Forty records: baseline JPEGs, some that only OpenCV decodes, and three damaged ones."""
+    folder = tmp_path_factory.mktemp("rehearsal")
+    rec, idx = str(folder / "some.rec"), str(folder / "some.idx")
+    with recordio.MXIndexedRecordIO(idx, rec, "w") as writer:
+        for key in range(COUNT):
+            pixels = picture(70 + 3 * (key % 11), 90 - key % 9, seed=key)
+            blob = jpeg(pixels, "4:1:1" if key % 9 == 4 else "4:2:0")
+            if key % 13 == 7:
+                blob = spoilt(blob) if key % 2 else blob[:-300]
+            header = recordio.IRHeader(0, float(key % 4), key, 0)
+            writer.write_idx(key, recordio.pack(header, blob))
+    return {"path_imgrec": rec, "path_imgidx": idx, "on_error": "zero"}
+
+
+@pytest.fixture(autouse=True)
+def late():
+    yield
+    install.set_up(200)
+
+
+def epochs(files, **options):
+    made = []
+    with ImageRecordIter(**BASE, **files, **options) as it:
+        for _ in range(2):
+            made += [(asnumpy(b.data[0]), asnumpy(b.label[0]), b.pad) for b in it]
+            it.reset()
+    return made
+
+
+@pytest.mark.parametrize("decoder", ["dali", "nvimgcodec"])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resize": 60, "rand_crop": True, "rand_mirror": True, "shuffle": True},
+        {"random_resized_crop": True, "min_random_area": 0.3, "dtype": "float16"},
+        {"max_rotate_angle": 20, "pad": 2, "contrast": 0.4, "pca_noise": 5, "random_h": 9},
+        {"resize": 60, "num_classes": 4, "mixup_alpha": 0.4, "cutmix_alpha": 0.7},
+        {"resize": 60, "dtype": "uint8", "layout": "NHWC", "inter_method": 4},
+    ],
+    ids="-".join,
+)
+def test_batches_are_the_cpus_however_late_the_device_works(files, decoder, seed, options):
+    install.set_up(delay_us=(0, 300, 2000, 9000)[seed], seed=seed + 1)
+    settings = {"preprocess_threads": seed + 1, "prefetch_buffer": 1 + 2 * (seed % 3), **options}
+    ours = epochs(files, ctx="gpu", decoder=decoder, decoders=1 + seed % 2, **settings)
+    theirs = epochs(files, ctx="cpu", **settings)
+    assert len(ours) == len(theirs) == 2 * COUNT // ROWS
+    for got, wanted in zip(ours, theirs, strict=True):
+        assert got[0].dtype == wanted[0].dtype
+        assert got[0].tobytes() == wanted[0].tobytes()
+        assert got[1].tobytes() == wanted[1].tobytes()
+
+
+def test_a_consumer_on_a_stream_of_its_own_sees_each_batch_complete(files):
+    """It copies late, on its own stream, and lets go at once."""
+    import cupy
+
+    options = {**BASE, **files, "resize": 60, "ctx": "gpu", "decoder": "nvimgcodec"}
+    install.set_up(delay_us=4000)
+    consumer, taken = cupy.cuda.Stream(non_blocking=True), []
+    with ImageRecordIter(**options) as it:
+        for batch in it:
+            with consumer:
+                array = cupy.from_dlpack(batch.data[0])
+                taken.append(cupy.empty(array.shape, array.dtype))
+                taken[-1].data.copy_from_device_async(array.data, array.nbytes)
+                del array
+            del batch
+        consumer.synchronize()
+        it.reset()
+        expected = [asnumpy(batch.data[0]) for batch in it]
+    assert np.array_equal([each.get() for each in taken], expected)
+
+
+def test_iterators_left_anywhere_leave_no_memory_stream_or_event(files):
+    import cupy
+
+    def use(number):
+        it = ImageRecordIter(
+            **BASE, **files, resize=60, ctx="gpu", decoder=("dali", "nvimgcodec")[number % 2]
+        )
+        held = [it.next() for _ in range(number % 5)]
+        if number % 3 == 0:
+            it.close()
+        return held[-1:]
+
+    levels, held = [], None
+    for number in range(30):
+        held = use(number)
+        if number % 10 == 9:
+            gc.collect()
+            levels.append(install.counts())
+    assert levels[2].used <= levels[1].used
+    assert levels[2].pinned <= levels[1].pinned
+    del held
+    gc.collect()
+    cupy.get_default_memory_pool().free_all_blocks()
+    cupy.get_default_pinned_memory_pool().free_all_blocks()
+    left = install.counts()
+    assert (left.blocks, left.pinned, left.events) == (0, 0, 0)
+    assert left.streams == 1  # the default stream
+
+
+def test_any_amount_of_memory_gives_right_batches_or_an_error_with_sizes(files, monkeypatch):
+    import cupy
+
+    from gpuio.backend.gpu import GpuBackend
+    from gpuio.errors import BackendError
+
+    halves, whole = [], GpuBackend._make_halves
+
+    def counted(self, *args):
+        made = whole(self, *args)
+        halves.append(room)
+        return made
+
+    monkeypatch.setattr(GpuBackend, "_make_halves", counted)
+    wanted = [data for data, _, _ in epochs(files, resize=60, ctx="cpu")][: COUNT // ROWS]
+    options = {"resize": 60, "ctx": "gpu", "decoder": "nvimgcodec", "preprocess_threads": 1}
+    refused, made = [], []
+    for room in [*range(100_000, 700_000, 40_000), 2 << 20]:
+        gc.collect()
+        cupy.get_default_memory_pool().free_all_blocks()
+        install.set_up(delay_us=300, room=room)
+        try:
+            with ImageRecordIter(**BASE, **files, **options, prefetch_buffer=1) as it:
+                got = [asnumpy(batch.data[0]) for batch in it]
+        except BackendError as error:
+            refused.append((room, str(error)))
+        else:
+            assert np.array_equal(got, wanted)
+            made.append(room)
+    # how many batches are held at a time, and so what fits, depends on who is faster
+    assert refused[0][0] == 100_000
+    for room, message in refused:
+        assert f"of {room / 2**20:,.0f} MiB free" in message
+    assert made[-1] == 2 << 20
+    assert set(halves) & set(made)

@@ -1,0 +1,167 @@
+"""The simulated CUDA by itself: work runs late, in CUDA's order; what CUDA refuses is seen."""
+
+import ctypes
+import os
+
+import numpy as np
+import pytest
+from simulated_cuda import install
+
+TO_DEVICE, TO_HOST, ON_DEVICE = 1, 2, 3
+OK, NO_MEMORY, BAD_HANDLE, NOT_READY, ILLEGAL = 0, 2, 400, 600, 700
+NON_BLOCKING = 1
+LATE = 40_000_000  # cycles of `spin`: 20 ms
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("GPUIO_SIMULATED_CUDA") == "1", reason="the device is in use"
+)
+
+
+class Cuda:
+    """The calls, handles as integers."""
+
+    def __init__(self):
+        self.library = install.simulator()
+
+    def __call__(self, name, *args, expected=OK):
+        function = getattr(self.library, f"sim_cuda{name}")
+        function.argtypes = [
+            ctypes.c_size_t if isinstance(arg, int) else ctypes.c_void_p for arg in args
+        ]
+        assert function(*args) == expected
+
+    def made(self, name, *args, expected=OK):
+        """Call what makes something and return it."""
+        out = ctypes.c_size_t()
+        self(name, ctypes.addressof(out), *args, expected=expected)
+        return out.value
+
+    def spin(self, stream):
+        """Keep a stream busy for a while."""
+        spin, argument = self.library.sim_spin, ctypes.c_uint64(LATE)
+        assert spin(ctypes.c_void_p(stream), argument) == OK
+
+
+@pytest.fixture
+def cuda():
+    try:
+        made = Cuda()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    install.set_up()
+    made.library.sim_forgive()
+    yield made
+    made("DeviceSynchronize")
+    install.set_up()
+    made.library.sim_forgive()
+
+
+@pytest.fixture
+def stream(cuda):
+    handle = cuda.made("StreamCreateWithFlags", NON_BLOCKING)
+    yield handle
+    cuda("StreamDestroy", handle)
+
+
+@pytest.fixture
+def block(cuda):
+    address = cuda.made("Malloc", 64)
+    yield address
+    cuda("Free", address)
+
+
+def read(cuda, address, stream=0):
+    values = np.empty(64, np.uint8)
+    cuda("MemcpyAsync", values.ctypes.data, address, 64, TO_HOST, stream)
+    return values
+
+
+def test_queued_work_is_done_later_and_in_its_order(cuda, stream, block):
+    cuda.spin(stream)
+    cuda("MemsetAsync", block, 7, 64, stream)
+    cuda("StreamQuery", stream, expected=NOT_READY)
+    assert (read(cuda, block) == 0xA5).all()  # on another stream, not ordered behind it
+    assert (read(cuda, block, stream) == 7).all()
+    cuda("StreamQuery", stream)
+
+
+def test_a_stream_waits_for_an_event_as_it_was_recorded_last(cuda, stream, block):
+    other, event = cuda.made("StreamCreateWithFlags", NON_BLOCKING), cuda.made("EventCreate")
+    cuda("EventRecord", event, other)
+    cuda.spin(other)
+    cuda("MemsetAsync", block, 3, 64, other)
+    cuda("EventRecord", event, other)
+    cuda("EventQuery", event, expected=NOT_READY)
+    cuda("StreamWaitEvent", stream, event, 0)
+    cuda("EventDestroy", event)  # the order stands
+    assert (read(cuda, block, stream) == 3).all()
+    cuda("StreamDestroy", other)
+
+
+def test_the_default_stream_is_ordered_with_blocking_streams_only(cuda, stream, block):
+    blocking = cuda.made("StreamCreate")
+    cuda.spin(blocking)
+    cuda("MemsetAsync", block, 5, 64, blocking)
+    assert (read(cuda, block, 0) == 5).all()
+    cuda.spin(0)
+    cuda("MemsetAsync", block, 6, 64, 0)
+    assert (read(cuda, block, stream) == 5).all()
+    assert (read(cuda, block, blocking) == 6).all()
+    cuda("StreamDestroy", blocking)
+
+
+def test_page_locked_memory_is_read_when_the_copy_runs_other_memory_at_the_call(cuda, stream):
+    locked, plain = cuda.made("HostAlloc", 64, 0), np.zeros(64, np.uint8)
+    first, second = cuda.made("Malloc", 64), cuda.made("Malloc", 64)
+    ctypes.memset(locked, 0, 64)
+    cuda.spin(stream)
+    cuda("MemcpyAsync", first, locked, 64, TO_DEVICE, stream)
+    cuda("MemcpyAsync", second, plain.ctypes.data, 64, TO_DEVICE, stream)
+    ctypes.memset(locked, 9, 64)
+    plain[:] = 9
+    assert (read(cuda, first, stream) == 9).all()
+    assert (read(cuda, second, stream) == 0).all()
+    for address in (first, second):
+        cuda("Free", address)
+    cuda("FreeHost", locked)
+
+
+def test_freed_memory_is_spoilt_and_counted(cuda):
+    before = install.counts()
+    address = cuda.made("Malloc", 1 << 20)
+    assert install.counts().used == before.used + (1 << 20)
+    cuda("Free", address)
+    assert install.counts().used == before.used
+    cuda("Free", address, expected=17)
+    assert "frees" in install.complaint()
+
+
+def test_a_full_device_has_no_memory(cuda):
+    install.set_up(room=1 << 20)
+    assert cuda.made("Malloc", 2 << 20, expected=NO_MEMORY) == 0
+    assert install.complaint() == ""  # a program may well ask
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("MemcpyAsync", (8, 8, 64, ON_DEVICE, 0)),
+        ("MemsetAsync", (8, 0, 64, 0)),
+        ("StreamSynchronize", (8,)),
+        ("StreamDestroy", (8,)),
+        ("EventRecord", (8, 0)),
+        ("EventSynchronize", (8,)),
+        ("StreamWaitEvent", (0, 8, 0)),
+    ],
+)
+def test_what_does_not_exist_is_refused(cuda, name, args):
+    expected = ILLEGAL if name.startswith("Mem") else BAD_HANDLE
+    cuda(name, *args, expected=expected)
+    assert install.complaint()
+
+
+def test_a_copy_that_leaves_its_allocation_is_refused(cuda, block):
+    values = np.zeros(65, np.uint8)
+    cuda("MemcpyAsync", block, values.ctypes.data, 65, TO_DEVICE, 0, expected=ILLEGAL)
+    cuda("MemcpyAsync", values.ctypes.data, block, 65, TO_HOST, 0, expected=ILLEGAL)
+    cuda("MemcpyAsync", block + 1, values.ctypes.data, 63, TO_DEVICE, 0)
