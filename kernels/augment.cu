@@ -87,9 +87,9 @@ __device__ void gray_sum(const Job* job) {
 
 #define STAGE(C) \
   extern "C" __global__ void __launch_bounds__(BLOCK) stage_##C(const Job* job) { stage<C>(job); }
-STAGE(1)
-STAGE(3)
-STAGE(4)
-
-extern "C" __global__ void gray_sum_3(const Job* job) { gray_sum<3>(job); }
-extern "C" __global__ void gray_sum_4(const Job* job) { gray_sum<4>(job); }
+#define GRAY_SUM(C) \
+  extern "C" __global__ void gray_sum_##C(const Job* job) { gray_sum<C>(job); }
+#ifndef ONE_KERNEL
+STAGE(1) STAGE(3) STAGE(4)
+GRAY_SUM(3) GRAY_SUM(4)
+#endif

@@ -340,6 +340,7 @@ __device__ void finish(const Job* job) {
   finish_##T##_##LAYOUT##_##C(const Job* job) { finish<T, C, NHWC>(job); }
 #define FINISH(T, C) FINISH_KERNEL(T, nchw, C, false) FINISH_KERNEL(T, nhwc, C, true)
 #define FINISH_ALL(T) FINISH(T, 1) FINISH(T, 3) FINISH(T, 4)
+#ifndef ONE_KERNEL
 FINISH_ALL(float32)
 FINISH_ALL(float16)
 FINISH_ALL(bfloat16)
@@ -348,3 +349,4 @@ FINISH_ALL(int8)
 FINISH_ALL(float32_ratio)
 FINISH_ALL(float16_ratio)
 FINISH_ALL(bfloat16_ratio)
+#endif

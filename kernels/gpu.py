@@ -19,20 +19,47 @@ _FILES = (
 OPTIONS = ("--std=c++17", "--fmad=false")
 
 
-def source() -> str:
-    """Return the whole translation unit: the generated declarations, then the files."""
+def source(kernel: str = "") -> str:
+    """Return the whole translation unit: the generated declarations, then the files.
+
+    Parameters
+    ----------
+    kernel : str        the only kernel to be made of it; "" makes all of them, which takes a
+                        compiler ten times as long
+    """
     folder = Path(__file__).parent
-    return (
-        structs() + c_struct("Mix", MIX) + "\n".join((folder / name).read_text() for name in _FILES)
-    )
+    parts = [structs(), c_struct("Mix", MIX), *((folder / name).read_text() for name in _FILES)]
+    if kernel:
+        parts = ["#define ONE_KERNEL\n", *parts, _instance(kernel)]
+    return "\n".join(parts)
 
 
-def load() -> Any:
-    """Compile for the current device and load it.
+def _instance(kernel):
+    """Return the line that makes a kernel of its template."""
+    kind, *words = kernel.split("_")
+    match kind, *words:
+        case "stage", channels:
+            return f"STAGE({channels})\n"
+        case "gray", "sum", channels:
+            return f"GRAY_SUM({channels})\n"
+        case "rows", *what:
+            return f"MIX({'_'.join(what)})\n"
+        case "finish", *value, layout, channels:
+            last = str(layout == "nhwc").lower()
+            return f"FINISH_KERNEL({'_'.join(value)}, {layout}, {channels}, {last})\n"
+    raise ValueError(f"no kernel is called {kernel}")
+
+
+def load(kernel: str) -> Any:
+    """Compile one kernel for the current device and load it.
+
+    Parameters
+    ----------
+    kernel : str        its name, as in `Launch`
 
     Returns
     -------
-    cupy.RawModule
+    cupy.RawModule      of that kernel
 
     Raises
     ------
@@ -40,17 +67,18 @@ def load() -> Any:
     """
     import cupy  # noqa: PLC0415 -- CuPy is loaded only where there is a GPU
 
-    module = cupy.RawModule(code=source(), options=OPTIONS)
+    module = cupy.RawModule(code=source(kernel), options=OPTIONS)
     module.compile()
     return module
 
 
-def compile_only(arch: str) -> bytes:
+def compile_only(arch: str, kernel: str = "") -> bytes:
     """Compile for an architecture that need not be here; needs no driver.
 
     Parameters
     ----------
     arch : str          "sm_90" for machine code, "compute_90" for PTX
+    kernel : str        the only kernel to be compiled; "" compiles all
 
     Returns
     -------
@@ -60,4 +88,4 @@ def compile_only(arch: str) -> bytes:
     ------
     gpuio.kernels.nvrtc.CompileError
     """
-    return compile_source(source(), "augment.cu", (*OPTIONS, f"-arch={arch}"))
+    return compile_source(source(kernel), "augment.cu", (*OPTIONS, f"-arch={arch}"))

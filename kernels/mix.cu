@@ -80,8 +80,10 @@ __device__ void mix_rows(const Mix* job) {
 
 #define MIX(T) \
   extern "C" __global__ void __launch_bounds__(BLOCK) rows_##T(const Mix* job) { mix_rows<T>(job); }
+#ifndef ONE_KERNEL
 MIX(mix_float32)
 MIX(mix_float16)
 MIX(mix_bfloat16)
 MIX(paste_4)
 MIX(paste_2)
+#endif

@@ -1,16 +1,22 @@
-"""What NVIDIA's machine code says of itself: registers and stack of each kernel in a cubin."""
+"""What NVIDIA's machine code says of itself: code, registers and stack of a cubin's kernels."""
 
 import struct
 
 _REGISTERS, _STACK = 0x2F, 0x11  # attributes that hold a symbol's number and a value
 
 
+def code(cubin):
+    """Return {kernel: machine code} of an ELF file's bytes."""
+    return {
+        name.removeprefix(".text."): cubin[at : at + size]
+        for name, (at, size) in _sections(cubin).items()
+        if name.startswith(".text.")
+    }
+
+
 def resources(cubin):
     """Return {kernel: (registers a thread, bytes of stack a thread)} of an ELF file's bytes."""
-    (at,) = struct.unpack_from("<Q", cubin, 40)
-    count, names = struct.unpack_from("<HH", cubin, 60)
-    table = [struct.unpack_from("<IIQQQQIIQQ", cubin, at + 64 * k) for k in range(count)]
-    sections = {_text(cubin, table[names][4] + row[0]): (row[4], row[5]) for row in table}
+    sections = _sections(cubin)
     (symbols, size), (texts, _) = sections[".symtab"], sections[".strtab"]
     named = [
         _text(cubin, texts + struct.unpack_from("<I", cubin, symbols + 24 * k)[0])
@@ -32,6 +38,14 @@ def resources(cubin):
         for name, values in found.items()
         if _REGISTERS in values
     }
+
+
+def _sections(cubin):
+    """Return {section: (first byte, bytes)}."""
+    (at,) = struct.unpack_from("<Q", cubin, 40)
+    count, names = struct.unpack_from("<HH", cubin, 60)
+    table = [struct.unpack_from("<IIQQQQIIQQ", cubin, at + 64 * k) for k in range(count)]
+    return {_text(cubin, table[names][4] + row[0]): (row[4], row[5]) for row in table}
 
 
 def _text(cubin, start):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from gpuio.errors import BackendError
 __all__ = ["CudaDevice"]
 
 _PER_THREAD_STREAM = 2
+_USUAL = "finish_float32_nchw_3"  # the kernel that most batches need
 _DEFAULT_STREAM = 1  # cudaStreamLegacy, the handle that DLPack gives the default stream
 
 
@@ -37,19 +39,48 @@ def _array_type() -> type:
     return DeviceArray
 
 
-@functools.cache
-def _module(device_id: int) -> Any:
-    """Compile and load `augment.cu` for a device, once a process."""
+class _Kernels:
+    """The compiled kernels of all devices; each is compiled when it is first asked for.
+
+    One takes about a second to compile, all of them ten; CuPy keeps them on disk for the next
+    process.
+    """
+
+    def __init__(self) -> None:
+        self._compiling = threading.Lock()
+        self._made: dict[tuple[int, str], tuple[Any, Any]] = {}  # function, and its module
+
+    def get(self, device_id: int, name: str) -> Any:
+        """Return a kernel.
+
+        Raises
+        ------
+        BackendError        it does not compile or load
+        """
+        found = self._made.get((device_id, name))
+        if found is None:
+            with self._compiling:
+                found = self._made.get((device_id, name)) or _load(device_id, name)
+                self._made[device_id, name] = found
+        return found[0]
+
+
+_kernels = _Kernels()
+
+
+def _load(device_id: int, name: str) -> tuple[Any, Any]:
+    """Compile and load a kernel for a device."""
     import cupy
 
     from gpuio.kernels.gpu import load
 
     try:
         with cupy.cuda.Device(device_id):
-            return load()
+            module = load(name)
+            return module.get_function(name), module
     except (RuntimeError, OSError, cupy.cuda.compiler.CompileException) as error:
         raise BackendError(
-            f"GPU {device_id}: kernels do not compile or load: {error}; run `gpuio doctor`"
+            f"GPU {device_id}: kernel {name} does not compile or load: {error}; run `gpuio doctor`"
         ) from error
 
 
@@ -94,7 +125,7 @@ class CudaDevice:
 
         self.id = device_id
         self._cupy: Any = cupy
-        self._module: Any = _module(device_id)
+        _kernels.get(device_id, _USUAL)  # what does not compile fails here, not at the first batch
 
     @contextlib.contextmanager
     def current(self, stream: Any) -> Iterator[None]:
@@ -151,7 +182,7 @@ class CudaDevice:
     ) -> None:
         """Queue a kernel of `augment.cu`."""
         with stream:
-            self._module.get_function(name)(grid, block, args)
+            _kernels.get(self.id, name)(grid, block, args)
 
     def order(self, stream: Any, event: Any) -> None:
         """Make a stream wait for an event."""

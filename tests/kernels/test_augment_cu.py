@@ -1,5 +1,6 @@
 """augment.cu: compiles for GPUs that are not here, and as host C++ equals the CPU kernels' bits."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -215,11 +216,17 @@ def test_colour_steps_of_a_gray_image_are_refused():
     assert execute(row, [picture], 4, 4, 1, **how)[1].misfits == [0]
 
 
+@functools.cache
+def everything(arch):
+    """Compile all kernels, once."""
+    return compile_only(arch)
+
+
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
 def test_it_compiles_for_a_gpu_that_is_not_here(arch):
     if not locate():
         pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
-    cubin = compile_only(arch)
+    cubin = everything(arch)
     assert cubin[:4] == b"\x7fELF"
     for dtype in tables.DTYPES:
         assert f"finish_{dtype}_nhwc_3".encode() in cubin
@@ -245,6 +252,31 @@ def test_products_and_sums_stay_two_roundings_and_results_leave_in_16_bytes():
         assert re.search(r"\bst\.(?:global\.)?v4\.[bu]32", part), part[:40]
         assert not re.search(r"\.local\b", part), part[:40]  # no array in memory
         assert "ld.global.nc.u8" in part, part[:40]
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "stage_3",
+        "gray_sum_4",
+        "finish_float32_nchw_3",
+        "finish_bfloat16_ratio_nhwc_1",
+        "finish_int8_nhwc_4",
+        "rows_mix_float16",
+        "rows_paste_2",
+    ],
+)
+def test_a_kernel_is_compiled_alone_to_what_it_is_among_all(kernel):
+    if not locate():
+        pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
+    assert elf.code(compile_only("sm_90", kernel)) == {
+        kernel: elf.code(everything("sm_90"))[kernel]
+    }
+
+
+def test_there_are_no_other_kernels():
+    with pytest.raises(ValueError, match="no kernel is called window_3"):
+        source("window_3")
 
 
 def test_what_nvrtc_refuses_is_an_error_with_its_log():
