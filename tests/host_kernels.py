@@ -16,7 +16,7 @@ SHIM = Path(__file__).parent / "kernels" / "host_cuda.h"
 
 
 @functools.cache
-def library():
+def compiled():
     """Compile once a process and load; skip the test where there is no C++ compiler."""
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
@@ -37,6 +37,6 @@ def library():
 
 def launch(name, grid, block, args):
     """Run one launch to its end."""
-    kernel = ctypes.cast(getattr(library(), name), ctypes.c_void_p)
+    kernel = ctypes.cast(getattr(compiled(), name), ctypes.c_void_p)
     x, y, z = (*grid, 1)[:3]
-    library().host_launch(kernel, int(args[0]), x, y, z, block[0])
+    compiled().host_launch(kernel, int(args[0]), x, y, z, block[0])

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gpuio import recordio
+from gpuio import io, recordio
 
 
 def photo(height, width, seed=0, channels=3):
@@ -47,3 +47,11 @@ def write_rec(folder, blobs, labels=None, name="data", ids=None):
 def offsets(idx):
     """The byte offsets an index file lists, in its order."""
     return [int(line.split("\t")[1]) for line in Path(idx).read_text().splitlines()]
+
+
+def reader(paths, *, index=True, **options):
+    """Open a record file of `write_rec`: batches of four images of 8 x 8, on the CPU."""
+    options = {"data_shape": (3, 8, 8), "batch_size": 4, "verbose": False, "ctx": "cpu", **options}
+    if index:
+        options["path_imgidx"] = paths[1]
+    return io.ImageRecordIter(path_imgrec=paths[0], **options)

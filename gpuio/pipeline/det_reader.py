@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioError, OptionError, RecordError
-from gpuio.pipeline.labels import LabelList
+from gpuio.pipeline.labels import LabelList, listed_label
 from gpuio.pipeline.reader import RecordReader
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
@@ -90,7 +90,7 @@ class DetRecordReader(RecordReader):
     ) -> None:
         """Check a record's label, or the list's label for its id, and write it."""
         if self._list is not None:
-            listed = self._listed(identity)
+            listed = listed_label(self._list, identity)
         elif flag == 0 or label is None:
             raise RecordError(
                 "record has no packed label: detection needs a header and boxes, as `gpuio im2rec "
@@ -110,17 +110,6 @@ class DetRecordReader(RecordReader):
             )
         out[3] = len(listed)
         out[_HEAD : _HEAD + len(listed)] = listed
-
-    def _listed(self, identity: int) -> npt.NDArray[np.float32]:
-        """Return the list's label for an id."""
-        assert self._list is not None
-        found = self._list.get(identity)
-        if found is None:
-            raise RecordError(
-                f"path_imglist has no label for id {identity}: add a line for it, or leave "
-                "path_imglist out to use the labels in the records"
-            )
-        return found
 
 
 def _check(label: npt.NDArray[np.float32]) -> None:

@@ -10,12 +10,23 @@ import numpy.typing as npt
 
 from gpuio.errors import RecordError
 
-__all__ = ["LabelList", "RecordLabels", "number_of_labels"]
+__all__ = ["LabelList", "RecordLabels", "listed_label", "number_of_labels"]
 
 LabelList = dict[int, npt.NDArray[np.float32]]
 _Label = float | npt.NDArray[np.float32]
 
 _PAD = -1.0  # behind the labels of a ragged row
+
+
+def listed_label(listed: LabelList, identity: int) -> npt.NDArray[np.float32]:
+    """Return the label, float32[n], that a list has for an id; RecordError if it has none."""
+    found = listed.get(identity)
+    if found is None:
+        raise RecordError(
+            f"path_imglist has no label for id {identity}: add a line for it, or leave "
+            "path_imglist out to use the labels in the records"
+        )
+    return found
 
 
 class RecordLabels:
@@ -86,12 +97,7 @@ class RecordLabels:
     def _from_list(self, identity: int) -> npt.NDArray[np.float32]:
         """Return the list's labels for an id."""
         assert self._listed is not None
-        found = self._listed.get(identity)
-        if found is None:
-            raise RecordError(
-                f"path_imglist has no label for id {identity}: add a line for it, or leave "
-                "path_imglist out to use the labels in the records"
-            )
+        found = listed_label(self._listed, identity)
         return found if len(found) == self.width else np.atleast_1d(self._fitted(found))
 
     def _fitted(self, label: _Label) -> _Label:

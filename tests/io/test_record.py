@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from making import flat, jpeg, photo, write_rec
+from making import flat, jpeg, photo, reader, write_rec
 
 import gpuio as mx
 from gpuio.errors import ClosedError, OptionError, StateError
@@ -23,13 +23,6 @@ class Counting(mx.io.ImageRecordIter):
 def ten(tmp_path_factory):
     """Ten records; record i is an 8 x 8 image of value 10 i with label i."""
     return write_rec(tmp_path_factory.mktemp("ten"), [flat(10 * i) for i in range(10)])
-
-
-def reader(paths, *, index=True, **options):
-    options = {"data_shape": (3, 8, 8), "batch_size": 4, "verbose": False, "ctx": "cpu", **options}
-    if index:
-        options["path_imgidx"] = paths[1]
-    return mx.io.ImageRecordIter(path_imgrec=paths[0], **options)
 
 
 def epoch(it):

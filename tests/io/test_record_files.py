@@ -7,18 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faceset import keep_lines, record, sagemaker, write_faces, write_payloads
-from making import flat, jpeg, photo, write_rec
+from making import flat, jpeg, photo, reader, write_rec
 
 import gpuio as mx
 from gpuio.errors import DecodeError, FormatError, OptionError, RecordError, StorageError
 from gpuio.recordio.index import build_index
-
-
-def reader(paths, *, index=True, **options):
-    options = {"data_shape": (3, 8, 8), "batch_size": 4, "verbose": False, "ctx": "cpu", **options}
-    if index:
-        options["path_imgidx"] = paths[1]
-    return mx.io.ImageRecordIter(path_imgrec=paths[0], **options)
 
 
 def epoch(it):

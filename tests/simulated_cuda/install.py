@@ -60,7 +60,7 @@ def simulator():
     )
     library = ctypes.CDLL(str(made))
     library.sim_complaint.restype = ctypes.c_char_p
-    if library.sim_open(str(host_kernels.library()._name).encode()):
+    if library.sim_open(str(host_kernels.compiled()._name).encode()):
         raise RuntimeError("the kernels, compiled for the host, do not load")
     return library
 

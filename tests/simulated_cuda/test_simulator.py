@@ -21,10 +21,10 @@ class Cuda:
     """The calls, handles as integers."""
 
     def __init__(self):
-        self.library = install.simulator()
+        self.simulator = install.simulator()
 
     def __call__(self, name, *args, expected=OK):
-        function = getattr(self.library, f"sim_cuda{name}")
+        function = getattr(self.simulator, f"sim_cuda{name}")
         function.argtypes = [
             ctypes.c_size_t if isinstance(arg, int) else ctypes.c_void_p for arg in args
         ]
@@ -38,7 +38,7 @@ class Cuda:
 
     def spin(self, stream):
         """Keep a stream busy for a while."""
-        spin, argument = self.library.sim_spin, ctypes.c_uint64(LATE)
+        spin, argument = self.simulator.sim_spin, ctypes.c_uint64(LATE)
         assert spin(ctypes.c_void_p(stream), argument) == OK
 
 
@@ -49,11 +49,11 @@ def cuda():
     except RuntimeError as error:
         pytest.skip(str(error))
     install.set_up()
-    made.library.sim_forgive()
+    made.simulator.sim_forgive()
     yield made
     made("DeviceSynchronize")
     install.set_up()
-    made.library.sim_forgive()
+    made.simulator.sim_forgive()
 
 
 @pytest.fixture
