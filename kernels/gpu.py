@@ -1,4 +1,4 @@
-"""`augment.cu`, compiled: by CuPy for the GPU that is here, by NVRTC alone for one that is not."""
+"""The CUDA kernels, compiled: by CuPy for the GPU that is here, by NVRTC for one that is not."""
 
 from __future__ import annotations
 
@@ -88,4 +88,4 @@ def compile_only(arch: str, kernel: str = "") -> bytes:
     ------
     gpuio.kernels.nvrtc.CompileError
     """
-    return compile_source(source(kernel), "augment.cu", (*OPTIONS, f"-arch={arch}"))
+    return compile_source(source(kernel), "gpuio.cu", (*OPTIONS, f"-arch={arch}"))

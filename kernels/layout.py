@@ -1,7 +1,8 @@
 """PLAN: one row says everything that happens to one image between decoding and the batch.
 
-The dtype is the ABI: Numba reads its rows as records, and the C struct in front of `augment.cu` is
-generated from it. Every random number of a batch is already in it; executing a plan draws nothing.
+The dtype is the ABI: Numba reads its rows as records, and the C struct in front of the CUDA source
+is generated from it. Every random number of a batch is already in it; executing a plan draws
+nothing.
 
 The steps, in order, each skipped where its field says so:
 

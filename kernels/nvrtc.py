@@ -1,7 +1,7 @@
 """NVRTC through ctypes: compile CUDA C for any architecture, without a driver and without CuPy.
 
 CuPy compiles for the GPU it runs on; this compiles for a GPU that is not here, which is how a
-machine without one checks that `augment.cu` compiles.
+machine without one checks that the kernels compile.
 """
 
 from __future__ import annotations

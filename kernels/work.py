@@ -1,4 +1,4 @@
-"""What a batch asks of `augment.cu`: its tables, its scratch memory, and the launches in order.
+"""What a batch asks of the CUDA kernels: its tables, its scratch memory, and the launches in order.
 
 Everything that does not depend on a pixel is worked out here, for all rows at once: which steps an
 image has, where each reads and writes, the taps' scale. The kernels read one `VIEW` an image and a
@@ -68,7 +68,7 @@ class Launch(NamedTuple):
 
 
 def structs():
-    """Return the C declarations that stand in front of `augment.cu`."""
+    """Return the C declarations that stand in front of the CUDA source."""
     sizes = f"const int BLOCK = {BLOCK}, TILE = {_TILE}, TILE_THREADS = {_TILE_THREADS};\n"
     return c_struct("Plan") + c_struct("View", VIEW) + c_struct("Job", JOB) + sizes
 

@@ -1,4 +1,4 @@
-"""augment.cu compiled for the host: the GPU's code, run one thread after the other."""
+"""The CUDA kernels compiled for the host: the GPU's code, run one thread after the other."""
 
 import ctypes
 import functools

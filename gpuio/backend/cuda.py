@@ -114,7 +114,7 @@ class CudaDevice:
 
     Raises
     ------
-    BackendError            no such GPU, CuPy does not load, or `augment.cu` does not compile
+    BackendError            no such GPU, CuPy does not load, or its kernels do not compile
     """
 
     def __init__(self, device_id: int) -> None:
@@ -180,7 +180,7 @@ class CudaDevice:
     def launch(
         self, name: str, grid: tuple[int, ...], block: tuple[int, ...], args: Any, stream: Any
     ) -> None:
-        """Queue a kernel of `augment.cu`."""
+        """Queue a kernel."""
         with stream:
             _kernels.get(self.id, name)(grid, block, args)
 

@@ -90,7 +90,7 @@ class Device(Protocol):
     def launch(
         self, name: str, grid: tuple[int, ...], block: tuple[int, ...], args: Any, stream: Stream
     ) -> None:
-        """Queue a kernel of `augment.cu`."""
+        """Queue a kernel."""
 
     def order(self, stream: Stream | int, event: Event) -> None:
         """Make a stream (or a handle of one) wait for an event; the host goes on."""

@@ -1,4 +1,4 @@
-// The words of CUDA that augment.cu uses, for a host compiler: one thread after the other.
+// The words of CUDA that the kernels use, for a host compiler: one thread after the other.
 #include <cmath>
 #include <cstdint>
 #include <cstring>

@@ -274,7 +274,7 @@ def test_a_kernel_is_compiled_alone_to_what_it_is_among_all(kernel):
     }
 
 
-def test_there_are_no_other_kernels():
+def test_a_name_of_no_known_form_is_refused():
     with pytest.raises(ValueError, match="no kernel is called window_3"):
         source("window_3")
 
