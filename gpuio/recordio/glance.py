@@ -24,6 +24,8 @@ _SIGNATURES = (
     b"BM",
     b"II*\0",
     b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
     b"\0\0\0\x0cjP  ",
     b"\xff\x4f\xff\x51",
 )

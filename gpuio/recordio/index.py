@@ -22,7 +22,10 @@ from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
 from gpuio.storage.atomic import writing
 from gpuio.storage.local import LocalFile
 
-__all__ = ["RecordTable", "build_index", "open_table", "read_index", "write_index"]
+__all__ = [
+    "RecordTable", "build_index", "file_table", "join_tables", "open_table", "read_index",
+    "write_index",
+]  # fmt: skip
 
 Int64 = npt.NDArray[np.int64]
 
@@ -192,31 +195,50 @@ def open_table(
             f"{len(paths)} record files and {len(idx_paths)} index files: expected one index for "
             "each record file"
         )
-    tables = []
-    skipped: list[SkippedRange] = []
-    for number, path in enumerate(paths):
-        with LocalFile(path) as file:
-            if idx_paths:
-                offset, length, key, lost = _indexed(
-                    file, idx_paths[number], past_damage=past_damage
-                )
-            else:
-                offset, length, lost = _found(file, past_damage=past_damage)
-                key = np.arange(len(offset), dtype=np.int64)
-            tables.append((file.size, offset, length, key))
-            skipped += lost
-    counts = [len(offset) for _, offset, _, _ in tables]
+    indexes: Sequence[str | None] = idx_paths or [None] * len(paths)
+    pairs = zip(paths, indexes, strict=True)
+    return join_tables([file_table(*pair, past_damage=past_damage) for pair in pairs])
+
+
+def file_table(path: str, idx_path: str | None, *, past_damage: bool) -> RecordTable:
+    """Find every record of one file, which may hold none; errors as `open_table`."""
+    with LocalFile(path) as file:
+        if idx_path is not None:
+            offset, length, key, skipped = _indexed(file, idx_path, past_damage=past_damage)
+        else:
+            offset, length, skipped = _found(file, past_damage=past_damage)
+            key = np.arange(len(offset), dtype=np.int64)
+    return RecordTable(
+        paths=(path,),
+        sizes=np.array([file.size], np.int64),
+        file=np.zeros(len(offset), np.int32),
+        offset=offset,
+        length=length,
+        key=key,
+        indexed=idx_path is not None,
+        skipped=skipped,
+    )
+
+
+def join_tables(tables: Sequence[RecordTable]) -> RecordTable:
+    """Return one table of several of one file each; EmptyDatasetError if none holds a record."""
+
+    def column(name: str) -> npt.NDArray[np.int64]:
+        return np.concatenate([getattr(table, name) for table in tables])
+
+    paths = tuple(table.paths[0] for table in tables)
+    counts = [len(table) for table in tables]
     if sum(counts) == 0:
         raise EmptyDatasetError("no record in any file", path=", ".join(paths))
     return RecordTable(
-        paths=tuple(paths),
-        sizes=np.array([size for size, _, _, _ in tables], np.int64),
-        file=np.repeat(np.arange(len(paths), dtype=np.int32), counts),
-        offset=np.concatenate([offset for _, offset, _, _ in tables]),
-        length=np.concatenate([length for _, _, length, _ in tables]),
-        key=np.concatenate([key for _, _, _, key in tables]),
-        indexed=bool(idx_paths),
-        skipped=tuple(skipped),
+        paths=paths,
+        sizes=column("sizes"),
+        file=np.repeat(np.arange(len(tables), dtype=np.int32), counts),
+        offset=column("offset"),
+        length=column("length"),
+        key=column("key"),
+        indexed=tables[0].indexed,
+        skipped=tuple(one for table in tables for one in table.skipped),
     )
 
 
@@ -264,7 +286,8 @@ def _indexed(
                 offset=int(offset[first]),
             )
         reason = f"{what}, with {len(beyond)} records"
-        skipped = (SkippedRange(file.path, file.size, int(offset[beyond[-1]]), reason),)
+        begin, end = min(int(offset[first]), file.size), max(int(offset[beyond[-1]]), file.size)
+        skipped = (SkippedRange(file.path, begin, end, reason),)
         warn_of_skipped(skipped, "are missing")
         key, offset = key[:first], offset[:first]
     length = np.diff(np.append(offset, file.size))

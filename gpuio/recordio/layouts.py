@@ -54,8 +54,8 @@ class Contents:
 
     @property
     def insightface(self) -> bool:
-        """Whether all files are in InsightFace's layout."""
-        return all(self.faces)
+        """Whether all files that hold records are in InsightFace's layout."""
+        return any(self.faces) and all(self.faces[k] for k in np.unique(self.table.file).tolist())
 
     def ids(self) -> npt.NDArray[np.int64]:
         """Return the ids of bare images, int64[N]: keys of the index, else places in the set."""
@@ -152,10 +152,10 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
     """
     bounds = np.searchsorted(table.file, np.arange(len(table.paths) + 1, dtype=np.int32))
     found: list[FaceRows | None] = []
-    kinds: list[str] = []
+    kinds: dict[int, str] = {}  # of the files that hold records
     for number, path in enumerate(table.paths):
         low, high = int(bounds[number]), int(bounds[number + 1])
-        faces = None
+        faces, kind = None, payload if payload != "auto" else "image_record"
         if low < high and not (record_layout == "plain" and payload != "auto"):
             with LocalFile(path) as file:
                 kind = payload if payload != "auto" else _payload(file, table, low, high)
@@ -172,12 +172,11 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
                         table.key[low:high],
                         asked=record_layout == "insightface",
                     )
-        else:
-            kind = payload if payload != "auto" else "image_record"
         found.append(faces)
-        kinds.append(kind)
-    if len(set(kinds)) > 1:
-        odd = kinds.index("raw")
+        if low < high:
+            kinds[number] = kind
+    if len(set(kinds.values())) > 1:
+        odd = next(number for number, kind in kinds.items() if kind == "raw")
         raise FormatError(
             "this file holds bare images and others hold image records: expected one kind in a "
             "set; read them apart",
@@ -191,7 +190,7 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
         table = table.take(kept[0])
     elif any(found):
         table = table.take(np.concatenate([np.arange(one.start, one.stop) for one in kept]))
-    return Contents(table, kinds[0], tuple(found))
+    return Contents(table, next(iter(kinds.values())), tuple(found))
 
 
 def _payload(file: LocalFile, table: RecordTable, low: int, high: int) -> str:

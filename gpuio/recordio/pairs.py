@@ -201,6 +201,13 @@ class _Reader(_Machine):  # type: ignore[misc]
             )
         return found
 
+    def get_extension(self, code: int) -> Any:
+        """Refuse numbers that stand for names: the process's registry says which, not the file."""
+        raise FormatError(
+            f"names something by its number {code} in copyreg's registry: expected plain data; "
+            "nothing was run"
+        )
+
     def persistent_load(self, pid: Any) -> Any:
         """Refuse references to the outside."""
         raise FormatError(f"refers to an object outside of the file ({str(pid)[:20]!r})")

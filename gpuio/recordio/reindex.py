@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Sequence
 
 import attrs
-import numpy as np
 
 from gpuio.errors import FormatError, GpuioWarning, StorageError
-from gpuio.recordio.index import RecordTable, open_table
+from gpuio.recordio.index import RecordTable, file_table, join_tables, open_table
 
 __all__ = ["reindexed"]
 
@@ -39,17 +38,16 @@ def reindexed(
     if not idx_paths:
         return attrs.evolve(open_table(paths, past_damage=past_damage), indexed=True)
     pairs = zip(paths, idx_paths, strict=True)
-    return _joined([_one(*pair, past_damage=past_damage) for pair in pairs])
+    return join_tables([_one(*pair, past_damage=past_damage) for pair in pairs])
 
 
 def _one(path: str, idx_path: str, *, past_damage: bool) -> RecordTable:
     """Use a file's index; where that fails, scan the file."""
     try:
-        return open_table([path], [idx_path], past_damage=past_damage)
+        return file_table(path, idx_path, past_damage=past_damage)
     except (FormatError, StorageError) as error:
-        made = open_table(
-            [path], past_damage=past_damage
-        )  # raises where the record file is what is damaged
+        # raises where the record file is what is damaged
+        made = file_table(path, None, past_damage=past_damage)
         warnings.warn(
             GpuioWarning(
                 f"{idx_path} is not used ({error.message}): reindex=True, so {path} was scanned, "
@@ -57,24 +55,4 @@ def _one(path: str, idx_path: str, *, past_damage: bool) -> RecordTable:
             ),
             stacklevel=4,
         )
-        return made
-
-
-def _joined(tables: list[RecordTable]) -> RecordTable:
-    """Return one table of several, each of one file."""
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([getattr(table, name) for table in tables])
-
-    counts = [len(table) for table in tables]
-    return attrs.evolve(
-        tables[0],
-        paths=tuple(table.paths[0] for table in tables),
-        sizes=column("sizes"),
-        file=np.repeat(np.arange(len(tables), dtype=np.int32), counts),
-        offset=column("offset"),
-        length=column("length"),
-        key=column("key"),
-        indexed=True,
-        skipped=tuple(one for table in tables for one in table.skipped),
-    )
+        return attrs.evolve(made, indexed=True)

@@ -161,9 +161,10 @@ def each_path(value: Any) -> str | tuple[str, ...]:
 
 def path_or_switch(value: Any) -> bool | str | tuple[str, ...]:
     """Return True, or paths as `each_path` does; "" where it is off."""
-    if value is None or str(value) in ("", "None", "False", "false", "0"):
+    word = str(value).strip().lower()
+    if value is None or word in ("", "none", *_FALSE):
         return ""
-    return True if str(value) in ("True", "true", "1") else each_path(value)
+    return True if word in _TRUE else each_path(value)
 
 
 def choice(*allowed: str) -> Callable[[Any], str]:

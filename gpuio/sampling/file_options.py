@@ -1,4 +1,4 @@
-"""Options of our own about what files are read and what their labels are, each off by default."""
+"""Options of our own about what files are read and what their labels are."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ class LocalFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._fd = -1
+        self._closing = threading.Lock()  # held while a number is closed, or given to a new file
         self._open()
 
     def _open(self) -> None:
@@ -122,7 +124,9 @@ class LocalFile:
             return  # the next try reports what is wrong
         try:
             self._compare(os.fstat(new))
-            os.dup2(new, fd, inheritable=False)
+            with self._closing:
+                if self._fd == fd:  # else it is closed, and the number may be another file's
+                    os.dup2(new, fd, inheritable=False)
         finally:
             os.close(new)
 
@@ -184,9 +188,10 @@ class LocalFile:
 
     def close(self) -> None:
         """Close the file; may be called twice."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        with self._closing:
+            fd, self._fd = self._fd, -1
+            if fd >= 0:
+                os.close(fd)
 
     def __enter__(self) -> Self:
         return self

@@ -223,7 +223,12 @@ def test_an_index_of_a_file_that_was_cut(six):
         table = open_table([six[0]], [six[1]], past_damage=True)
     assert table.key.tolist() == [0, 1, 2, 3]
     (lost,) = table.skipped
-    assert (lost.begin, lost.end) == (int(whole.offset[4]) + 3, int(whole.offset[5]))
+    assert (lost.begin, lost.end) == (int(whole.offset[4]), int(whole.offset[5]))
+    Path(six[0]).write_bytes(data[: int(whole.offset[5]) + 3])
+    with pytest.warns(GpuioWarning, match="with 1 records"):
+        table = open_table([six[0]], [six[1]], past_damage=True)
+    (lost,) = table.skipped
+    assert (lost.begin, lost.end) == (int(whole.offset[5]), int(whole.offset[5]) + 3)
 
 
 def test_junk_behind_the_last_indexed_record_is_a_warning(six):

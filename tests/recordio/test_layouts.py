@@ -80,6 +80,11 @@ def test_bare_images_are_recognised(tmp_path, index):
     assert "bare images" in made.described()[0]
 
 
+def test_a_file_without_records_is_of_no_kind(tmp_path):
+    empty = write_payloads(tmp_path, [], "empty")
+    assert contents(empty, write_payloads(tmp_path, BARE, "bare"), index=False).payload == "raw"
+
+
 def test_places_go_on_from_file_to_file(tmp_path):
     paths = [write_payloads(tmp_path, BARE[:2], name) for name in "ab"]
     assert contents(*paths, index=False).ids().tolist() == [0, 1, 2, 3]

@@ -1,5 +1,6 @@
 """Pair files are read whoever pickled them, and a pickle that wants more than data is refused."""
 
+import copyreg
 import pickle
 import pickletools
 
@@ -97,7 +98,7 @@ def test_nothing_is_run(tmp_path, how):
         (b"\x80\x02c_codecs\nencode\nX\x01\0\0\0aX\x05\0\0\0rot13\x86R.", "codec 'rot13'"),
         (b"\x80\x02c_codecs\nencode\n}X\x01\0\0\0aK\x01sb.", "gives a state to something"),
         (b"\x80\x02K\x01Q.", "refers to an object outside"),
-        (b"\x80\x02\x82\x01.", "unregistered extension code 1"),
+        (b"\x80\x02\x82\x01.", "names something by its number 1"),
         (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "not a pickle of image pairs"),
         (b"\x80\x05\x96\xff\xff\xff\xff\xff\0\0\0abc.", "is cut short: 4 of"),
         (b"\x80\x02Nr\xff\xff\xff\xff.", "found NoneType"),  # memo of four billion places
@@ -139,3 +140,16 @@ def test_a_mutated_file_is_read_or_refused(tmp_path_factory, data, changes):
         assert len(images) == 2 * len(same)
         assert all(type(image) is bytes for image in images)
     assert {name: dict(vars(found)) for name, found in pairs._KNOWN.items()} == before
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_numbers_of_the_processs_registry_are_refused(tmp_path, monkeypatch, cached):
+    """They would be looked up outside of `find_class`, and what is found is kept for everybody."""
+    monkeypatch.setitem(copyreg._inverted_registry, 77, ("numpy", "dtype"))
+    ran = []
+    if cached:
+        monkeypatch.setitem(copyreg._extension_cache, 77, ran.append)
+    with pytest.raises(FormatError, match="names something by its number 77"):
+        read(tmp_path, b"\x80\x02\x82\x4dX\x01\0\0\0a\x85R.")
+    assert ran == []
+    assert cached or 77 not in copyreg._extension_cache

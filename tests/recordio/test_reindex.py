@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from making import write_rec
 
-from gpuio.errors import FormatError, GpuioWarning, StorageError
+from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
 from gpuio.recordio.index import open_table
 from gpuio.recordio.reindex import reindexed
 
@@ -56,3 +56,11 @@ def test_the_record_file_is_no_excuse(three):
     Path(recs[0]).unlink()
     with pytest.raises(StorageError, match=r"f2\.rec"):
         reindexed(recs, idxs)
+
+
+def test_a_file_without_records_among_others_is_no_error(three, tmp_path):
+    empty = write_rec(tmp_path, [], name="empty")
+    recs, idxs = zip(*three, empty, strict=True)
+    assert same(reindexed(recs, idxs), open_table(recs, idxs))
+    with pytest.raises(EmptyDatasetError):
+        reindexed(empty[:1], empty[1:])

@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -227,3 +228,22 @@ def test_a_file_whose_size_cannot_be_had_is_not_left_open(tmp_path, monkeypatch)
         with pytest.raises(StorageError, match="cannot open: Stale file handle"):
             LocalFile(tmp_path / "a")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_closed_while_it_waits_to_be_opened_anew_takes_no_ones_number(path, monkeypatch):
+    file, stranger = LocalFile(path), Path(path).with_name("stranger")
+    stranger.write_bytes(b"stranger")
+    opened = []
+
+    def sleep(_):
+        number = file._fd
+        file.close()
+        opened.append(os.open(stranger, os.O_RDONLY))
+        assert opened == [number]
+
+    monkeypatch.setattr("gpuio.storage.local.time.sleep", sleep)
+    failing(monkeypatch, errno.ESTALE, 1)
+    with pytest.raises(ClosedError):
+        file.read(0, 4)
+    assert os.read(opened[0], 8) == b"stranger"
+    os.close(opened[0])
