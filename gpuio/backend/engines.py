@@ -18,7 +18,7 @@ import numpy as np
 
 from gpuio.backend.probe import Machine
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
-from gpuio.errors import DecodeError, GpuioError, OptionError
+from gpuio.errors import DecodeError, OptionError
 
 __all__ = ["EnginePool", "choose_engine", "engine_opener"]
 
@@ -131,6 +131,8 @@ class EnginePool:
     def replace(self, kind: int, error: DecodeError) -> bool:
         """Change to the engines of `rescue`, for good, and say whether to try the batch again.
 
+        Whoever wants an engine meanwhile waits until the new one is open and warm.
+
         Parameters
         ----------
         kind : int              the kind that was at work when an engine refused a batch as a whole
@@ -149,7 +151,7 @@ class EnginePool:
             self._close_idle()  # their memory may be what the new ones need
             try:
                 engine = self._warm(rescue())
-            except (GpuioError, OutOfDeviceMemoryError) as why:
+            except (RuntimeError, OutOfDeviceMemoryError) as why:  # ours, CUDA's
                 _log.warning(
                     "no other engine takes over from %s, OpenCV decodes every batch that it "
                     "refuses: %s",

@@ -151,13 +151,16 @@ def _check_ids(listed: LabelList, contents: Contents) -> None:
     """
     table = contents.table
     known = np.array([identity for identity in listed if identity < 1 << 63], np.int64)
-    odd = np.flatnonzero(~np.isin(contents.ids(), known))
+    ids = contents.ids()
+    odd = np.flatnonzero(~np.isin(ids, known))
     if len(odd) == 0:
         return
     missing: list[tuple[int, int]] = []
+    looked = ""
     if contents.payload == "raw":
-        missing = [(row, int(contents.ids()[row])) for row in odd.tolist()]
+        missing = list(zip(odd.tolist(), ids[odd].tolist(), strict=True))
     else:
+        looked = f" (of the first {_CHECKED:,} doubtful ones)" if len(odd) > _CHECKED else ""
         for row, seen in _glances(table, odd[:_CHECKED]):
             if seen.kind in ("image", "empty", "unknown") and seen.identity not in listed:
                 missing.append((row, seen.identity))
@@ -167,7 +170,6 @@ def _check_ids(listed: LabelList, contents: Contents) -> None:
     others = [identity for _, identity in missing[1:]]
     more = f" and {len(others)} more: {', '.join(map(str, others[:_NAMED]))}" if others else ""
     more += ", ..." if len(others) > _NAMED else ""
-    looked = f" (of the first {_CHECKED:,} doubtful ones)" if len(odd) > _CHECKED else ""
     raise RecordError(
         f"path_imglist has no label for id {first}{more}{looked}: add a line for each, or leave "
         "path_imglist out to use the labels in the records",

@@ -21,7 +21,8 @@ from gpuio.pipeline.ahead import Ahead
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
 from gpuio.recordio.header import parse_image_record
-from gpuio.recordio.index import read_index
+from gpuio.recordio.index import RecordTable, read_index
+from gpuio.recordio.layouts import recognise
 from gpuio.recordio.resync import SkippedRange, resync
 from gpuio.storage.local import LocalFile
 
@@ -197,6 +198,7 @@ def audit_records(
     StorageError            the file cannot be read
     """
     problems: list[Problem] = []
+    bare = (depth.headers or depth.images) and _holds_bare_images(file, layout)
 
     def look(rows: slice) -> tuple[int, list[Problem]]:
         offset, length = layout.offset[rows], layout.length[rows]
@@ -205,7 +207,7 @@ def audit_records(
             for at, key, framed in zip(
                 offset.tolist(), keys[rows], file.read_ranges(offset, length), strict=True
             )
-            if (problem := _fault(framed, at, depth, key)) is not None
+            if (problem := _fault(framed, at, depth, key, bare=bare)) is not None
         ]
 
     with Ahead(
@@ -228,7 +230,29 @@ def _groups(length: Int64) -> Iterator[slice]:
         first += count
 
 
-def _fault(framed: memoryview, offset: int, depth: Depth, key: int | str | None) -> Problem | None:
+def _holds_bare_images(file: LocalFile, layout: Layout) -> bool:
+    """Say whether a file's records are images without a header, as an iterator would."""
+    count = len(layout.offset)
+    if count == 0:
+        return False
+    table = RecordTable(
+        paths=(file.path,),
+        sizes=np.array([file.size], np.int64),
+        file=np.zeros(count, np.int32),
+        offset=layout.offset,
+        length=layout.length,
+        key=np.arange(count, dtype=np.int64),
+        indexed=False,
+    )
+    try:
+        return recognise(table, record_layout="plain").payload == "raw"
+    except FormatError:  # of another kind: each record says so
+        return False
+
+
+def _fault(
+    framed: memoryview, offset: int, depth: Depth, key: int | str | None, *, bare: bool
+) -> Problem | None:
     """Return what is wrong with one record, if anything."""
     kind = "checksum"
     try:
@@ -237,7 +261,8 @@ def _fault(framed: memoryview, offset: int, depth: Depth, key: int | str | None)
         if not (depth.headers or depth.images):
             return None
         kind = "record"
-        flag, _, _, _, blob = parse_image_record(unframe(framed))
+        payload = unframe(framed)
+        flag, _, _, _, blob = (0, 0, 0, 0, payload) if bare else parse_image_record(payload)
         if len(blob) == 0 and flag >= 2:
             return None  # InsightFace's header and identity records hold no image
         kind = "image"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 
 from gpuio._version import __version__
@@ -40,7 +41,12 @@ def main(argv: list[str] | None = None) -> int:
         command = importlib.import_module(module)
         parser = argparse.ArgumentParser(prog=f"gpuio {argv[0]}", description=f"{what}.")
         command.add_arguments(parser)
-        code: int = command.run(parser.parse_args(argv[1:]))
+        try:
+            code: int = command.run(parser.parse_args(argv[1:]))
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader of a pipe has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         return code
     parser = argparse.ArgumentParser(
         prog="gpuio",

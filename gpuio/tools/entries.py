@@ -43,11 +43,6 @@ class Entry:
     info: ImageInfo | None = None
     error: GpuioError | None = None
 
-    @property
-    def is_marker(self) -> bool:
-        """Whether it is a record without an image, as InsightFace's header and identities are."""
-        return self.error is None and len(self.blob) == 0 and len(self.labels) >= 2
-
 
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the file and its index."""

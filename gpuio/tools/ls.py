@@ -36,19 +36,17 @@ def run(args: argparse.Namespace) -> int:
     bad = 0
     try:
         contents = open_contents(args)
-        last = len(contents.table) if args.count is None else args.first + args.count
-        rows = np.arange(args.first, min(last, len(contents.table)))
+        count = len(contents.table) if args.count is None else max(args.count, 0)
+        first = max(args.first, 0)
+        rows = np.arange(first, min(first + count, len(contents.table)))
         if not args.json:
             print("key\toffset\tbytes\tid\tformat\tsize\tlabels")
         for entry in entries(contents, rows):
             bad += entry.error is not None
             print(json.dumps(_facts(entry)) if args.json else _line(entry))
-        sys.stdout.flush()
     except GpuioError as error:
         print(f"ls: {error}", file=sys.stderr)
         return 3 if isinstance(error, StorageError) else 1
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stdout = None
     return 1 if bad else 0
 
 

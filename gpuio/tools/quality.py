@@ -83,8 +83,10 @@ def _first_of(segment: bytes) -> npt.NDArray[np.int64] | None:
     while at < len(segment):
         wide, number = segment[at] >> 4, segment[at] & 15
         size = 128 if wide else 64
+        if at + 1 + size > len(segment):
+            return None
         values = np.frombuffer(segment[at + 1 : at + 1 + size], ">u2" if wide else np.uint8)
-        if number == 0 and len(values) == 64:
+        if number == 0:
             return values.astype(np.int64)
         at += 1 + size
     return None

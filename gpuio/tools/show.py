@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     pictures, titles, bad = [], [], 0
     try:
         contents = open_contents(args, "auto")
-        rows = np.arange(args.first, min(args.first + args.count, len(contents.table)))
+        first = max(args.first, 0)
+        rows = np.arange(first, min(first + args.count, len(contents.table)))
         for entry in entries(contents, rows):
             title = f"{entry.key}"
             try:

@@ -257,7 +257,7 @@ def test_a_refusal_of_an_engine_that_was_replaced_meanwhile_is_tried_again(make,
     assert on_host == []
 
 
-@pytest.mark.parametrize("kind", [BackendError, OutOfDeviceMemoryError])
+@pytest.mark.parametrize("kind", [BackendError, OutOfDeviceMemoryError, RuntimeError])
 def test_if_no_other_engine_opens_opencv_decodes_and_the_log_says_so_once(
     make, on_host, caplog, kind
 ):

@@ -41,3 +41,10 @@ def test_a_file_without_a_table_has_none():
     for data in (b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n" + bytes(90), whole[: at + 20]):
         assert jpeg_quality(data) is None
     assert jpeg_quality(b"\xff\xd8\xff\xda\0\x02" + whole[at:]) is None
+
+
+@pytest.mark.parametrize("left", [1, 50, 99, 127])
+def test_a_wide_table_that_is_cut_is_none(left):
+    """A table of 16-bit values that its segment does not hold whole."""
+    segment = b"\xff\xdb" + (3 + left).to_bytes(2, "big") + b"\x10" + bytes(left)
+    assert jpeg_quality(b"\xff\xd8" + segment + b"\xff\xda\0\x02") is None

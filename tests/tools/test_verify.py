@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from making import flat, jpeg, offsets, photo, write_rec
 
+from gpuio import recordio
 from gpuio.tools import cli
 
 
@@ -174,3 +175,15 @@ def test_more_problems_than_are_shown(tmp_path, capsys):
     said = capsys.readouterr().out
     assert len(said.splitlines()) == 102
     assert "and 20 more" in said
+
+
+@pytest.mark.parametrize("depth", ["--headers", "--decode"])
+def test_bare_images_are_looked_into_as_images(tmp_path, capsys, depth):
+    blobs = [jpeg(photo(20, 30, seed=k)) for k in range(6)]
+    blobs[4] = blobs[4][:200]
+    rec = str(tmp_path / "bare.rec")
+    with recordio.MXRecordIO(rec, "w") as writer:
+        for blob in blobs:
+            writer.write(blob)
+    found = problems(capsys, rec, depth)
+    assert [one["kind"] for one in found] == ["image"] * (depth == "--decode")
