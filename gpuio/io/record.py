@@ -148,12 +148,20 @@ class ImageRecordIter(DataIter):
         ------
         FormatError             the identity records are damaged
         OptionError             several files are InsightFace data sets
+        StorageError            the file cannot be read
+        ClosedError             after `close()`
         """
         return self._machine().contents.identities()
 
     @property
     def num_classes(self) -> int | None:
-        """The option num_classes; else what the files state: see `Contents.num_classes`."""
+        """The option num_classes; else what the files state: see `Contents.num_classes`.
+
+        Raises
+        ------
+        FormatError, OptionError, StorageError, ClosedError
+                                as `identities`
+        """
         asked: int | None = getattr(self.options, "num_classes", None)
         return asked or self._machine().contents.num_classes()
 

@@ -129,7 +129,8 @@ def _numbers(
         for row, seen in _glances(table, rows):
             if seen.kind in ("image", "empty", "unknown"):
                 whole = True
-                yield max(seen.flag, 1), f"key {table.key[row]}"
+                where = f" of {table.paths[table.file[row]]}" if len(table.paths) > 1 else ""
+                yield max(seen.flag, 1), f"key {table.key[row]}{where}"
     if not whole:
         yield 1, "a bare image"
 

@@ -68,7 +68,8 @@ def _averaged(
     options: ImageRecordOptions | ImageDetRecordOptions, open_pipeline: Callable[[Any], Opened]
 ) -> npt.NDArray[np.float32]:
     """Average the part's images as the options make them."""
-    off: dict[str, Any] = {"verbose": False}
+    # what is bad is logged by the iterator itself, which meets it again
+    off: dict[str, Any] = {"verbose": False, "error_log": ""}
     if isinstance(options, ImageRecordOptions):
         off |= {"num_classes": None, "mixup_alpha": 0.0, "cutmix_alpha": 0.0}
     opened = open_pipeline(

@@ -30,6 +30,7 @@ __all__ = ["add_arguments", "run"]
 Int64 = npt.NDArray[np.int64]
 
 _AT_ONCE = 8 << 20  # bytes copied at once
+_SHOWN = 100  # of what is left out
 _UNUSABLE = ("record", "image", "checksum")
 
 
@@ -62,8 +63,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"repair: {error}", file=sys.stderr)
         return 3
     left_out = report["left_out"]
-    for one in left_out[:100]:
+    for one in left_out[:_SHOWN]:
         print(f"left out: {Problem(**one)}")
+    if len(left_out) > _SHOWN:
+        print(f"left out: {len(left_out) - _SHOWN} more; the report lists them all")
     print(
         f"{args.target}: {report['records']:,} records, {report['bytes']:,} of "
         f"{report['source_bytes']:,} bytes; {len(left_out)} left out"

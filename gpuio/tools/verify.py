@@ -49,7 +49,7 @@ def add_depth(parser: argparse.ArgumentParser) -> None:
         metavar="SUMS",
         help="compare with the checksums beside FILE, or in SUMS",
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--max-pixels", type=int, default=64_000_000, help="larger is a problem")
 
 

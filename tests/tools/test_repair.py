@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from making import flat, offsets, write_rec
+from making import flat, jpeg, offsets, photo, write_rec
 
 from gpuio.recordio.framing import scan
 from gpuio.recordio.index import read_index
@@ -197,3 +197,12 @@ def test_an_old_index_does_not_outlive_its_record_file(six, target, monkeypatch,
     assert not target.with_suffix(".idx").exists()
     assert target.read_bytes() == Path(six[0]).read_bytes()
     capsys.readouterr()
+
+
+def test_what_is_left_out_is_listed_in_part_and_counted(tmp_path, target, capsys):
+    blobs = [b"no image"] * 130 + [jpeg(photo(20, 30))]
+    rec, _ = write_rec(tmp_path, blobs, name="many")
+    assert cli.main(["repair", rec, str(target), "--headers", "--quiet"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("left out: image") == 100
+    assert "left out: 30 more; " in said
