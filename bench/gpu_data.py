@@ -40,7 +40,7 @@ def write_rec(blobs, folder):
 def plans(blobs, rng):
     """Draw random resized crops, 8 to 100 % of the area, and flips: PLAN[n]."""
     from gpuio.decode.imageinfo import probe
-    from gpuio.kernels.layout import BILINEAR, PLAN
+    from gpuio.kernels.plan.layout import BILINEAR, PLAN
 
     rows = np.zeros(len(blobs), PLAN)
     rows["orient"], rows["gain"], rows["crop_inter"] = 1, 1, BILINEAR

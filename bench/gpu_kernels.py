@@ -70,16 +70,17 @@ def kernel_time(blobs, rows, name, dtype, cpu, rounds):
 
 def host_kernels(rows, pixels, dtype, rounds):
     """Return (seconds a batch, bytes a second of a copy, read and written) on one CPU thread."""
-    from gpuio.kernels import cpu, tables
+    from gpuio.kernels import normalise
+    from gpuio.kernels.cpu import augment
 
-    how = cpu.Normalisation(dtype, MEAN, STD, 1.0)
-    out = np.empty((len(rows), 3, SIDE, SIDE), tables.storage(dtype))
-    scratch, block = cpu.Scratch(), np.ones(1 << 26, np.uint8)
+    how = augment.Normalisation(dtype, MEAN, STD, 1.0)
+    out = np.empty((len(rows), 3, SIDE, SIDE), normalise.storage(dtype))
+    scratch, block = augment.Scratch(), np.ones(1 << 26, np.uint8)
     there, took, copied = np.empty_like(block), [], []
     for _ in range(rounds + 1):
         begun = time.perf_counter()
         for k, image in enumerate(pixels):
-            cpu.augment(image, rows[k : k + 1], how, out[k], scratch)
+            augment.augment(image, rows[k : k + 1], how, out[k], scratch)
         took.append(time.perf_counter() - begun)
         begun = time.perf_counter()
         np.copyto(there, block)
@@ -93,7 +94,7 @@ def gpu_kernels(rows, pixels, dtype, rounds):
     from cupyx.profiler import benchmark
 
     from gpuio.backend.cuda import CudaDevice
-    from gpuio.kernels.gpu import Work
+    from gpuio.kernels.cuda.compile import Work
 
     device = CudaDevice(0)
     there = [cupy.asarray(image) for image in pixels]

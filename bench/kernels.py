@@ -45,7 +45,7 @@ def pictures(count, height, width):
 
 def plans(kind, images, side):
     """Return a plan row for each image: a shorter side of side * 8 / 7, or random resized crops."""
-    from gpuio.kernels.layout import BILINEAR, PLAN
+    from gpuio.kernels.plan.layout import BILINEAR, PLAN
 
     rng = np.random.default_rng(1)
     rows = np.zeros(len(images), PLAN)
@@ -91,17 +91,17 @@ def with_opencv(image, row, dtype, out):
 
 def contestants(kind, dtype, images, side):
     """Return {name: function that makes all images}, their pictures checked to be the same."""
-    from gpuio.kernels import cpu
+    from gpuio.kernels.cpu import augment
 
     rows = plans(kind, images, side)
-    how, scratch = cpu.Normalisation(dtype, MEAN, STD, 1.0), cpu.Scratch()
+    how, scratch = augment.Normalisation(dtype, MEAN, STD, 1.0), augment.Scratch()
     out = np.zeros((len(images), 3, side, side), dtype)
     stored, kept = out.view(how.storage), np.zeros_like(out)
     sources, sink = [image.reshape(-1) for image in images], np.empty(images[0].size, np.uint8)
 
     def gpuio():
         for number, image in enumerate(images):
-            cpu.augment(image, rows[number : number + 1], how, stored[number], scratch)
+            augment.augment(image, rows[number : number + 1], how, stored[number], scratch)
 
     def opencv():
         for number, image in enumerate(images):

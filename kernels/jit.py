@@ -23,9 +23,9 @@ def kernel(signature, *sources):
     ----------
     signature : numba signature, or list of them
     sources : str
-        names of the other modules of this package whose compiled functions, or writers of LLVM's
-        code, it calls: Numba keeps compiled code by the date of the function's own file, so what
-        these files hold goes into the name under which it is kept
+        names of the other modules in the folder of its own whose compiled functions, or writers of
+        LLVM's code, it calls: Numba keeps compiled code by the date of the function's own file, so
+        what these files hold goes into the name under which it is kept
 
     Notes
     -----
@@ -35,7 +35,7 @@ def kernel(signature, *sources):
 
     def compile_now(function):
         if sources:
-            function.__qualname__ += f"_{_checksum(sources):08x}"
+            function.__qualname__ += f"_{_checksum(function, sources):08x}"
         try:
             return numba.njit(signature, cache=True, **_OPTIONS)(function)
         except RuntimeError as error:
@@ -46,12 +46,12 @@ def kernel(signature, *sources):
     return compile_now
 
 
-def _checksum(sources):
-    """Return the CRC-32 of some modules' files; 0 where they cannot be read."""
-    found = 0
+def _checksum(function, sources):
+    """Return the CRC-32 of modules beside a function's own; 0 where they cannot be read."""
+    found, own = 0, Path(function.__code__.co_filename)
     try:
         for name in sources:
-            found = zlib.crc32(Path(__file__).with_name(f"{name}.py").read_bytes(), found)
+            found = zlib.crc32(own.with_name(f"{name}.py").read_bytes(), found)
     except OSError:
         return 0
     return found

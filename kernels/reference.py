@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels import tables
-from gpuio.kernels.layout import (
+from gpuio.kernels import normalise
+from gpuio.kernels.cpu.warp import warp_weights
+from gpuio.kernels.plan.layout import (
     AREA,
     BILINEAR,
     NEAREST,
@@ -20,7 +21,6 @@ from gpuio.kernels.layout import (
     TRIANGLE,
 )
 from gpuio.kernels.taps import area_taps, rounded_values, taps, triangle_taps
-from gpuio.kernels.warp import warp_weights
 
 __all__ = ["augment", "hls", "jitter", "orient", "resize", "tone", "warp", "window"]
 
@@ -200,7 +200,7 @@ def jitter(image, order, gain):
 
 
 def tone(image, op, value):
-    """Change the tones of a B G R (A) image by one of the ops of `gpuio.kernels.layout`."""
+    """Change the tones of a B G R (A) image by one of the ops of `gpuio.kernels.plan.layout`."""
     if op <= SATURATION:
         return jitter(image, [op], {op: value})
     image = image.copy()
@@ -314,7 +314,7 @@ def augment(image, row, height, width, dtype, mean, std, scale, mean_image=None,
     Parameters
     ----------
     image, row, height, width : as in `window`
-    dtype, mean, std, scale, mean_image, ratio : as in `gpuio.kernels.cpu.Normalisation`
+    dtype, mean, std, scale, mean_image, ratio : as in `gpuio.kernels.cpu.augment.Normalisation`
 
     Returns
     -------
@@ -326,17 +326,17 @@ def augment(image, row, height, width, dtype, mean, std, scale, mean_image=None,
     gain, shift = row["gain"], row["shift"]
     less = mean_image[:, :, :: -1 if row["mirror"] else 1] if mean_image is not None else None
     if dtype == "int8" and mean_image is not None:
-        whole = pixels.transpose(2, 0, 1) - tables.round_half_away(less)
+        whole = pixels.transpose(2, 0, 1) - normalise.round_half_away(less)
         return np.clip(whole, -128, 127).astype(np.int8)
     if mean_image is None or dtype == "uint8":
-        table = tables.normalisation(dtype, mean, std, scale, gain, shift, ratio=ratio)
+        table = normalise.normalisation(dtype, mean, std, scale, gain, shift, ratio=ratio)
         return np.stack([table[c][pixels[..., c]] for c in range(C)])
-    _, factor, plus = tables.terms(mean, std, scale, gain, shift)[:, :, None, None]
+    _, factor, plus = normalise.terms(mean, std, scale, gain, shift)[:, :, None, None]
     value = pixels.transpose(2, 0, 1).astype(np.float32) - less
     if ratio:
         value = value / np.asarray(std, np.float32)[:, None, None] * np.float32(scale)
     else:
         value = value * factor + plus
     if dtype == "bfloat16":
-        return tables.bfloat16(value)
+        return normalise.bfloat16(value)
     return value.astype(np.float16).view(np.uint16) if dtype == "float16" else value

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4
+from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, LANCZOS4
 
 __all__ = ["area_taps", "fraction_weights", "rounded_values", "taps", "triangle_taps"]
 

@@ -7,7 +7,7 @@ from plans import plain
 from gpuio.backend.protocol import Output
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.opencv import decode
-from gpuio.kernels import cpu
+from gpuio.kernels.cpu import augment
 
 SIDE = 24
 MEAN, STD = np.array([123, 117, 104], np.float32), np.array([58, 57, 57], np.float32)
@@ -34,14 +34,14 @@ def rows_of(blobs):
 def expected(blobs, rows, output=OUTPUT):
     """Make the batch with OpenCV and the CPU kernels."""
     out = np.zeros(output.shape(len(rows)), output.dtype)
-    how = cpu.Normalisation(
+    how = augment.Normalisation(
         output.dtype, output.mean, output.std, output.scale, output.layout, output.mean_image
     )
-    scratch = cpu.Scratch()
+    scratch = augment.Scratch()
     for k, blob in enumerate(blobs):
         if blob is not None:
             pixels = decode(blob, output.channels)
-            cpu.augment(pixels, rows[k : k + 1], how, out[k], scratch)
+            augment.augment(pixels, rows[k : k + 1], how, out[k], scratch)
     return out
 
 

@@ -3,8 +3,9 @@
 import host_kernels
 import numpy as np
 
-from gpuio.kernels import cpu, tables
-from gpuio.kernels.work import Work
+from gpuio.kernels import normalise
+from gpuio.kernels.cpu import augment
+from gpuio.kernels.cuda.launch_plan import Work
 
 
 def arena(nbytes):
@@ -18,7 +19,7 @@ def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
     """Run a batch on the host-compiled kernels; return the values, the work and its launches."""
     addresses = np.array([0 if p is None else p.ctypes.data for p in pictures], np.uint64)
     work = Work(rows, addresses, channels=channels, height=height, width=width, **how)
-    storage = tables.storage(how["dtype"])
+    storage = normalise.storage(how["dtype"])
     shape = (len(rows), channels, height, width)
     if how["layout"] == "NHWC":
         shape = (len(rows), height, width, channels)
@@ -44,7 +45,7 @@ def placed(rng, picture, around=None):
 
 def on_cpu(rows, pictures, shape, how):
     """Make the same batch with the CPU kernels."""
-    normalisation = cpu.Normalisation(
+    normalisation = augment.Normalisation(
         how["dtype"],
         how["mean"],
         how["std"],
@@ -53,8 +54,8 @@ def on_cpu(rows, pictures, shape, how):
         how.get("mean_image"),
         ratio=how.get("ratio", False),
     )
-    out = np.zeros(shape, tables.storage(how["dtype"]))
-    scratch = cpu.Scratch()
+    out = np.zeros(shape, normalise.storage(how["dtype"]))
+    scratch = augment.Scratch()
     for k, picture in enumerate(pictures):
-        cpu.augment(picture, rows[k : k + 1], normalisation, out[k], scratch)
+        augment.augment(picture, rows[k : k + 1], normalisation, out[k], scratch)
     return out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuio.kernels.gpu import source
+from gpuio.kernels.cuda.compile import source
 
 FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 SHIM = Path(__file__).parent / "kernels" / "host_cuda.h"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels.plan.layout import PLAN
 
 STEPS = ("resize", "warp", "pad", "fit", "crop", "jitter", "hls", "pca", "mirror", "orient", "gain")
 EXTRAS = ("turn", "tone", "erase")

@@ -17,7 +17,7 @@ from making import flat, write_rec
 
 import gpuio.backend.cpu
 import gpuio.backend.pool
-import gpuio.kernels.cpu
+import gpuio.kernels.cpu.augment
 import gpuio.pipeline.reader
 from gpuio.errors import BackendError, DecodeError, GpuioError, StorageError
 from gpuio.io import ImageRecordUInt8Iter
@@ -84,7 +84,7 @@ POINTS = {
         lambda *_: fail_as_opencv(-215),  # cv2.Error.STS_ASSERT
         DecodeError,
     ),
-    "kernel": (gpuio.kernels.cpu, "augment", raising(MemoryError), MemoryError),
+    "kernel": (gpuio.kernels.cpu.augment, "augment", raising(MemoryError), MemoryError),
     "thread": (
         threading.Thread,
         "start",

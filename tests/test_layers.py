@@ -35,7 +35,7 @@ HOMES = {
     "cupy": {
         "gpuio/backend/gpu",
         "gpuio/backend/probe",
-        "kernels/gpu",
+        "kernels/cuda/compile",
         "gpuio/decode/dali",
         "gpuio/decode/nvimgcodec",
         "gpuio/tools/doctor",

@@ -10,13 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 READ_A_FILE = """
-import gpuio as mx, gpuio.kernels.layout
-assert gpuio.kernels.layout.PLAN.itemsize > 0
+import gpuio as mx, gpuio.kernels.plan.layout
+assert gpuio.kernels.plan.layout.PLAN.itemsize > 0
 writer = mx.recordio.MXRecordIO("a.rec", "w")
 writer.write(b"hello")
 writer.close()
 assert mx.recordio.MXRecordIO("a.rec", "r").read() == b"hello"
-print(gpuio.kernels.layout.__file__)
+print(gpuio.kernels.plan.layout.__file__)
 """
 
 
@@ -49,8 +49,8 @@ def shipped():
         if path.suffix in (".py", ".typed") and "kernels" not in path.relative_to(ROOT).parts
     }
     return files | {
-        "gpuio/kernels/" + path.name
-        for path in (ROOT / "kernels").iterdir()
+        "gpuio/kernels/" + path.relative_to(ROOT / "kernels").as_posix()
+        for path in (ROOT / "kernels").rglob("*")
         if path.suffix in (".py", ".cu")
     }
 

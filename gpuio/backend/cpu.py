@@ -20,7 +20,7 @@ from gpuio.backend.protocol import Blob, Fault, Output
 from gpuio.decode.opencv import decode
 from gpuio.decode.shorten import shorten
 from gpuio.errors import DecodeError, GpuioError
-from gpuio.kernels.layout import BILINEAR
+from gpuio.kernels.plan.layout import BILINEAR
 from gpuio.nd import NDArray, host_array
 
 __all__ = ["CpuBackend"]
@@ -53,9 +53,9 @@ class CpuBackend:
 
     def __init__(self, keep: int = 6) -> None:
         # the compiled kernels are loaded here, at construction, not at the first batch
-        from gpuio.kernels import cpu
+        from gpuio.kernels.cpu import augment
 
-        self._kernels = cpu
+        self._kernels = augment
         self._pool = HostPool(keep)
         self._mine = threading.local()
         self._normalisation: tuple[Output, Any] | None = None

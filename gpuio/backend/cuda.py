@@ -72,7 +72,7 @@ def _load(device_id: int, name: str) -> tuple[Any, Any]:
     """Compile and load a kernel for a device."""
     import cupy
 
-    from gpuio.kernels.gpu import load
+    from gpuio.kernels.cuda.compile import load
 
     try:
         with cupy.cuda.Device(device_id):

@@ -29,7 +29,7 @@ from gpuio.backend.slot import Ring, Slot
 from gpuio.backend.sources import Sources
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
 from gpuio.errors import BackendError, ClosedError, GpuioError
-from gpuio.kernels.gpu import Mixing, Work
+from gpuio.kernels.cuda.compile import Mixing, Work
 
 __all__ = ["GpuBackend", "GpuPixels"]
 

@@ -90,7 +90,7 @@ def missing_for_gpu(device_id: int) -> list[Gap]:
 
 def survey() -> Machine:
     """Look at the driver and the installed packages; imports none of them."""
-    from gpuio.kernels.nvrtc import locate
+    from gpuio.kernels.cuda.nvrtc import locate
 
     return Machine(
         driver=_driver(),

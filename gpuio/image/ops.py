@@ -342,9 +342,9 @@ def _resize_bytes(
     source: npt.NDArray[Any], plan: Resize, window: tuple[int, int, int, int]
 ) -> npt.NDArray[np.uint8]:
     """Make a window (y, x, height, width) of a cubic resize of bytes."""
-    from gpuio.kernels import chain
+    from gpuio.kernels.cpu import multi_step
 
-    made: npt.NDArray[np.uint8] = chain.resize_window(
+    made: npt.NDArray[np.uint8] = multi_step.resize_window(
         np.ascontiguousarray(source), plan.height, plan.width, plan.interp, *window
     )
     return made

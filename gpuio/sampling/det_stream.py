@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels.plan.layout import PLAN
 from gpuio.sampling.order import Order
 
 __all__ = ["Stream"]
@@ -41,7 +41,7 @@ class Stream:
     """
 
     def __init__(self, order: Order, look: Callable[..., Any], fill: Callable[..., Any]) -> None:
-        from gpuio.kernels.words import mersenne_state
+        from gpuio.kernels.plan.random_bits import mersenne_state
 
         self._order, self._look, self._fill = order, look, fill
         self._first: npt.NDArray[np.uint32] = mersenne_state(_SEED)

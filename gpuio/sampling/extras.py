@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
-from gpuio.kernels import layout
+from gpuio.kernels.plan import layout
 from gpuio.sampling.options import ImageRecordOptions
 from gpuio.sampling.rng import philox
 

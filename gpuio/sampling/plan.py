@@ -1,7 +1,7 @@
 """The plan of a batch: every random number of it, drawn on the host before a pixel is touched.
 
-`Planner` turns the options into the settings of one compiled function, `gpuio.kernels.draw`, and
-its fault codes into errors.
+`Planner` turns the options into the settings of one compiled function, `gpuio.kernels.plan.draw`,
+and its fault codes into errors.
 
 Invariant: a row depends on the image's size, the options and either (seed, pass, record) or, with
 seed_aug, MXNet's number of the row; on no other row.
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError, RecordError
-from gpuio.kernels import settings as codes
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels.plan import settings as codes
+from gpuio.kernels.plan.layout import PLAN
 from gpuio.sampling.extras import Extras
 from gpuio.sampling.options import ImageRecordOptions
 
@@ -121,7 +121,7 @@ class Planner:
 
     def __init__(self, options: ImageRecordOptions) -> None:
         check_conflicts(options)
-        from gpuio.kernels.draw import draw
+        from gpuio.kernels.plan.draw import draw
 
         self._extras = Extras(options)
         self._draw = draw

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import RecordError
-from gpuio.kernels import settings as codes
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels.plan import settings as codes
+from gpuio.kernels.plan.layout import PLAN
 from gpuio.sampling.convert import mxnet_float32
 from gpuio.sampling.det_options import SAMPLER_RANGES, ImageDetRecordOptions
 from gpuio.sampling.det_stream import Stream
@@ -48,8 +48,8 @@ class DetPlanner:
     """
 
     def __init__(self, options: ImageDetRecordOptions) -> None:
-        from gpuio.kernels.draw_det import draw_det
-        from gpuio.kernels.words import STATE_WORDS
+        from gpuio.kernels.plan.draw_det import draw_det
+        from gpuio.kernels.plan.random_bits import STATE_WORDS
 
         self._options = options
         self._draw = draw_det

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels.plan.layout import PLAN
 from gpuio.sampling.convert import mxnet_float32
 from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.options import ImageRecordOptions
@@ -68,14 +68,14 @@ def replay(
     ------
     ValueError                          the row does not fit the image
     """
-    from gpuio.kernels import cpu
+    from gpuio.kernels.cpu import augment
 
     rows = np.zeros(1, PLAN)
     rows[0] = np.asarray(row).reshape(-1)[0]
     C, H, W = options.data_shape
-    made = cpu.Normalisation(
+    made = augment.Normalisation(
         options.dtype, *normalisation(options), options.layout, mean_image, ratio=options.ratio
     )
     out = np.zeros((H, W, C) if options.layout == "NHWC" else (C, H, W), made.storage)
-    cpu.augment(np.ascontiguousarray(image), rows, made, out, cpu.Scratch())
+    augment.augment(np.ascontiguousarray(image), rows, made, out, augment.Scratch())
     return out.view(np.float16) if options.dtype == "float16" else out

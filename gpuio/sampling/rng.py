@@ -3,7 +3,7 @@
 `Mersenne` is C++'s ``std::mt19937``, which MXNet shuffles and augments with; `philox` is a
 counter-based generator whose words are a pure function of (seed, pass, record). The recipes turn
 either's 32-bit words into numbers as gcc 4.8's libstdc++ does, with which MXNet's wheels were
-built. `gpuio.kernels.words` has the same two generators and recipes for compiled loops.
+built. `gpuio.kernels.plan.random_bits` has the same two generators and recipes for compiled loops.
 
 Invariant: a recipe takes as many words as MXNet's, so that the draws after it agree as well.
 """
@@ -152,7 +152,7 @@ def shuffle(
     """
     runs = np.array([len(values)], np.int64) if lengths is None else lengths
     if len(values) >= _COMPILED_FROM:
-        from gpuio.kernels.shuffle import swap_all
+        from gpuio.kernels.plan.shuffle import swap_all
 
         swap_all(values, others, runs)
         return

@@ -14,7 +14,7 @@ from typing import Any
 from gpuio._version import __version__
 from gpuio.backend.engines import choose_engine
 from gpuio.backend.probe import Gap, Machine, gaps, survey
-from gpuio.kernels.nvrtc import in_wheels
+from gpuio.kernels.cuda.nvrtc import in_wheels
 
 __all__ = ["add_arguments", "examine", "report", "run"]
 

@@ -12,7 +12,8 @@ from gpuio.backend import mixing
 from gpuio.backend.gpu import GpuBackend
 from gpuio.backend.protocol import Output
 from gpuio.decode.opencv import decode
-from gpuio.kernels import cpu, tables
+from gpuio.kernels import normalise
+from gpuio.kernels.cpu import augment
 
 pytestmark = pytest.mark.gpu
 
@@ -46,11 +47,11 @@ def batch(backend, blobs, rows, output):
 
 
 def on_cpu(blobs, rows, output):
-    out = np.zeros(output.shape(len(rows)), tables.storage(output.dtype))
-    how = cpu.Normalisation(output.dtype, output.mean, output.std, output.scale, output.layout)
-    scratch = cpu.Scratch()
+    out = np.zeros(output.shape(len(rows)), normalise.storage(output.dtype))
+    how = augment.Normalisation(output.dtype, output.mean, output.std, output.scale, output.layout)
+    scratch = augment.Scratch()
     for k, blob in enumerate(blobs):
-        cpu.augment(decode(blob, 3), rows[k : k + 1], how, out[k], scratch)
+        augment.augment(decode(blob, 3), rows[k : k + 1], how, out[k], scratch)
     return out
 
 
@@ -65,7 +66,7 @@ def centre_crops(blobs, side=SIDE):
     return np.concatenate(rows)
 
 
-@pytest.mark.parametrize("dtype", tables.DTYPES)
+@pytest.mark.parametrize("dtype", normalise.DTYPES)
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("side", [32, 70, 96])
 def test_random_plans_give_the_cpus_bits_for_equal_pixels(backend, dtype, layout, side):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from plans import plain
 
-from gpuio.kernels import cpu, reference
-from gpuio.kernels.antialias import triangle_table
-from gpuio.kernels.layout import TRIANGLE
+from gpuio.kernels import reference
+from gpuio.kernels.cpu import augment
+from gpuio.kernels.cpu.antialias import triangle_table
+from gpuio.kernels.plan.layout import TRIANGLE
 from gpuio.kernels.taps import triangle_taps
 
 
@@ -17,9 +18,9 @@ def on_cpu(image, height, width, **fields):
     for name, value in fields.items():
         row[name] = value
     C = image.shape[2]
-    made = cpu.Normalisation("uint8", [0] * C, [1] * C, 1.0, "NHWC")
+    made = augment.Normalisation("uint8", [0] * C, [1] * C, 1.0, "NHWC")
     out = np.zeros((height, width, C), np.uint8)
-    cpu.augment(image, row, made, out, cpu.Scratch())
+    augment.augment(image, row, made, out, augment.Scratch())
     return out[..., [2, 1, 0, 3][:C] if C > 1 else [0]]
 
 

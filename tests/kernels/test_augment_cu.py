@@ -11,12 +11,12 @@ import pytest
 from host_batches import execute, on_cpu, placed
 from plans import EXTRAS, FRAMES, STEPS, plain, random_plan
 
-from gpuio.kernels import reference, tables
-from gpuio.kernels.gpu import compile_only, source
-from gpuio.kernels.layout import PLAN
-from gpuio.kernels.nvrtc import CompileError, compile_source, locate
-from gpuio.kernels.view import VIEW
-from gpuio.kernels.work import JOB, structs
+from gpuio.kernels import normalise, reference
+from gpuio.kernels.cuda.compile import compile_only, source
+from gpuio.kernels.cuda.launch_plan import JOB, structs
+from gpuio.kernels.cuda.nvrtc import CompileError, compile_source, locate
+from gpuio.kernels.cuda.stage import VIEW
+from gpuio.kernels.plan.layout import PLAN
 
 COLOUR = {"jitter", "hls", "pca", "tone", "tint"}
 
@@ -32,7 +32,7 @@ def random_case(rng, steps, inters):
     allowed = set(steps) - (COLOUR if channels == 1 else set())
     rows = np.concatenate([random_plan(rng, *s, height, width, allowed, inters) for s in shapes])
     how = {
-        "dtype": str(rng.choice(tables.DTYPES)),
+        "dtype": str(rng.choice(normalise.DTYPES)),
         "layout": str(rng.choice(["NCHW", "NHWC"])),
         "mean": rng.uniform(0, 255, channels).astype(np.float32),
         "std": rng.uniform(0.3, 60, channels).astype(np.float32),
@@ -123,7 +123,7 @@ def test_a_common_plan_is_one_launch_and_a_contrast_change_three():
     ]
 
 
-@pytest.mark.parametrize("dtype", tables.DTYPES)
+@pytest.mark.parametrize("dtype", normalise.DTYPES)
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("shift_bytes", [0, 4])
 def test_aligned_and_unaligned_outputs_hold_the_same_values(dtype, layout, shift_bytes):
@@ -228,7 +228,7 @@ def test_it_compiles_for_a_gpu_that_is_not_here(arch):
         pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
     cubin = everything(arch)
     assert cubin[:4] == b"\x7fELF"
-    for dtype in tables.DTYPES:
+    for dtype in normalise.DTYPES:
         assert f"finish_{dtype}_nhwc_3".encode() in cubin
     assert b"gray_sum_4" in cubin
     used = {name: use for name, use in elf.resources(cubin).items() if name.startswith("finish_")}

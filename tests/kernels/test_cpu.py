@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gpuio.kernels import cpu, reference, tables
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels import normalise, reference
+from gpuio.kernels.cpu import augment
+from gpuio.kernels.plan.layout import PLAN
 
 MEAN = np.array([123.68, 116.779, 103.939, 99.5], np.float32)
 STD = np.array([58.393, 57.12, 57.375, 60.25], np.float32)
@@ -65,17 +66,17 @@ def draw_case(rng, steps):
 def check(rng, steps, scratch):
     pixels, row, H, W = draw_case(rng, steps)
     C = pixels.shape[2]
-    dtype, layout = str(rng.choice(tables.DTYPES)), str(rng.choice(["NCHW", "NHWC"]))
+    dtype, layout = str(rng.choice(normalise.DTYPES)), str(rng.choice(["NCHW", "NHWC"]))
     scale = float(rng.choice([1, 1 / 255, 0.3]))
     mean_image = None
     if rng.random() < 0.2:
         mean_image = rng.uniform(0, 255, (C, H, W)).astype(np.float32)
-    how = cpu.Normalisation(dtype, MEAN[:C], STD[:C], scale, layout, mean_image)
+    how = augment.Normalisation(dtype, MEAN[:C], STD[:C], scale, layout, mean_image)
     want = reference.augment(pixels, row[0], H, W, dtype, MEAN[:C], STD[:C], scale, mean_image)
     want = want if layout == "NCHW" else want.transpose(1, 2, 0)
     out = np.full(want.shape, 77, how.storage)
     given = pixels[:, :, 0] if C == 1 and rng.random() < 0.5 else pixels
-    cpu.augment(given, row, how, out, scratch)
+    augment.augment(given, row, how, out, scratch)
     assert out.tobytes() == np.ascontiguousarray(want).tobytes(), (row[0], dtype, layout)
 
 
@@ -94,7 +95,7 @@ STEPS = {
 @pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS.keys())
 def test_a_random_plan_equals_the_reference(steps):
     rng = np.random.default_rng([11, len(steps), len("".join(steps))])
-    scratch = cpu.Scratch()
+    scratch = augment.Scratch()
     for _ in range(150):
         check(rng, steps, scratch)
 
@@ -115,9 +116,9 @@ def ramp(h, w, C=3):
 
 def run(pixels, row, H, W, dtype="uint8", **how):
     C = 1 if pixels.ndim == 2 else pixels.shape[2]
-    normalisation = cpu.Normalisation(dtype, MEAN[:C], STD[:C], 1.0, **how)
+    normalisation = augment.Normalisation(dtype, MEAN[:C], STD[:C], 1.0, **how)
     out = np.zeros((C, H, W), normalisation.storage)
-    cpu.augment(pixels, row, normalisation, out, cpu.Scratch())
+    augment.augment(pixels, row, normalisation, out, augment.Scratch())
     return out
 
 
@@ -166,8 +167,8 @@ def test_a_large_photo_is_resized_as_opencv_does():
 @pytest.mark.parametrize("method", range(5))
 def test_a_warp_of_a_photo_equals_the_reference_inside_outside_and_at_the_edges(method, C):
     rng = np.random.default_rng([method, C])
-    scratch = cpu.Scratch()
-    how = cpu.Normalisation("uint8", MEAN[:C], STD[:C], 1.0)
+    scratch = augment.Scratch()
+    how = augment.Normalisation("uint8", MEAN[:C], STD[:C], 1.0)
     for number, angle in enumerate((0, 0.1, 0.8, -2.5)):
         pixels = rng.integers(0, 256, (121, 163, C), np.uint8)
         cos, sin = np.cos(angle), np.sin(angle)
@@ -178,7 +179,7 @@ def test_a_warp_of_a_photo_equals_the_reference_inside_outside_and_at_the_edges(
         for H, W in ((110, 141), (60, 50)):
             want = reference.augment(pixels, row[0], H, W, "uint8", MEAN[:C], STD[:C], 1.0, None)
             out = np.zeros((C, H, W), np.uint8)
-            cpu.augment(pixels, row, how, out, scratch)
+            augment.augment(pixels, row, how, out, scratch)
             assert np.array_equal(out, want)
 
 
@@ -212,13 +213,13 @@ def test_the_decoded_pixels_are_left_alone():
 
 
 def test_a_scratch_may_serve_images_of_any_size_in_turn():
-    scratch = cpu.Scratch()
-    how = cpu.Normalisation("uint8", MEAN[:3], STD[:3], 1.0)
+    scratch = augment.Scratch()
+    how = augment.Normalisation("uint8", MEAN[:3], STD[:3], 1.0)
     for h, w in ((3, 5), (900, 2100), (1, 1), (40, 3000)):
         pixels = ramp(h, w)
         row = plan(pixels, resize_h=7, resize_w=2500, resize_inter=1, crop_h=7, crop_w=2500)
         out = np.empty((3, 7, 2500), np.uint8)
-        cpu.augment(pixels, row, how, out, scratch)
+        augment.augment(pixels, row, how, out, scratch)
         want = cv2.resize(pixels, (2500, 7))[..., ::-1].transpose(2, 0, 1)
         assert np.array_equal(out, want)
 
@@ -256,26 +257,26 @@ def test_colour_steps_on_a_gray_image_are_refused():
 
 def test_an_unknown_dtype_or_layout_is_refused():
     with pytest.raises(ValueError, match="float64"):
-        cpu.Normalisation("float64", [0], [1], 1)
+        augment.Normalisation("float64", [0], [1], 1)
     with pytest.raises(ValueError, match="HWCN"):
-        cpu.Normalisation("uint8", [0], [1], 1, "HWCN")
+        augment.Normalisation("uint8", [0], [1], 1, "HWCN")
 
 
 def test_an_output_that_cannot_be_written_in_place_is_refused():
     pixels = ramp(4, 6)
-    how = cpu.Normalisation("uint8", MEAN[:3], STD[:3], 1.0)
+    how = augment.Normalisation("uint8", MEAN[:3], STD[:3], 1.0)
     for out in (np.zeros((3, 4, 6), np.int8), np.zeros((4, 6, 3), np.uint8).transpose(2, 0, 1)):
         with pytest.raises(ValueError, match="C order"):
-            cpu.augment(pixels, plan(pixels), how, out, cpu.Scratch())
+            augment.augment(pixels, plan(pixels), how, out, augment.Scratch())
 
 
 def test_an_output_of_another_shape_than_the_means_is_refused():
     pixels = ramp(4, 6)
     with pytest.raises(ValueError, match="mean image"):
         run(pixels, plan(pixels), 4, 6, "float32", mean_image=np.zeros((3, 6, 4)))
-    how = cpu.Normalisation("uint8", [0], [1], 1.0)
+    how = augment.Normalisation("uint8", [0], [1], 1.0)
     with pytest.raises(ValueError, match="1 means"):
-        cpu.augment(pixels, plan(pixels), how, np.zeros((3, 4, 6), np.uint8), cpu.Scratch())
+        augment.augment(pixels, plan(pixels), how, np.zeros((3, 4, 6), np.uint8), augment.Scratch())
 
 
 def test_threads_with_a_scratch_each_make_the_same_pixels():
@@ -283,13 +284,13 @@ def test_threads_with_a_scratch_each_make_the_same_pixels():
     cases = [draw_case(rng, STEPS["everything"]) for _ in range(60)]
 
     def make(_):
-        scratch = cpu.Scratch()
+        scratch = augment.Scratch()
         made = []
         for pixels, row, H, W in cases:
             C = pixels.shape[2]
-            how = cpu.Normalisation("float32", MEAN[:C], STD[:C], 1.0)
+            how = augment.Normalisation("float32", MEAN[:C], STD[:C], 1.0)
             out = np.empty((C, H, W), np.float32)
-            cpu.augment(pixels, row, how, out, scratch)
+            augment.augment(pixels, row, how, out, scratch)
             made.append(out.tobytes())
         return made
 

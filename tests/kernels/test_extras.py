@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 from plans import EXTRAS, STEPS, plain, random_plan
 
-from gpuio.kernels import cpu, reference
-from gpuio.kernels.layout import BRIGHTNESS, POSTERIZE, SOLARIZE
+from gpuio.kernels import reference
+from gpuio.kernels.cpu import augment
+from gpuio.kernels.plan.layout import BRIGHTNESS, POSTERIZE, SOLARIZE
 
 
 def on_cpu(image, row, height, width):
     """Return uint8[height, width, C], in the channel order of the image."""
     C = image.shape[2]
-    made = cpu.Normalisation("uint8", [0] * C, [1] * C, 1.0, "NHWC")
+    made = augment.Normalisation("uint8", [0] * C, [1] * C, 1.0, "NHWC")
     out = np.zeros((height, width, C), np.uint8)
-    cpu.augment(image, row, made, out, cpu.Scratch())
+    augment.augment(image, row, made, out, augment.Scratch())
     return out[..., [2, 1, 0, 3][:C] if C > 1 else [0]]
 
 

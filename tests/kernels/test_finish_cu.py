@@ -11,9 +11,9 @@ import pytest
 from host_batches import execute, on_cpu, placed
 from plans import plain
 
-from gpuio.kernels.layout import AREA, BILINEAR, NEAREST, PLAN
-from gpuio.kernels.view import VIEW
-from gpuio.kernels.work import JOB, Work
+from gpuio.kernels.cuda.launch_plan import JOB, Work
+from gpuio.kernels.cuda.stage import VIEW
+from gpuio.kernels.plan.layout import AREA, BILINEAR, NEAREST, PLAN
 
 
 def how(channels, dtype="float16", layout="NCHW"):

@@ -5,19 +5,20 @@ import numpy as np
 import pytest
 from plans import EXTRAS, FRAMES, STEPS, plain, random_plan
 
-from gpuio.kernels import cpu, reference
-from gpuio.kernels.layout import TINT_GAIN, TINT_HLS
+from gpuio.kernels import reference
+from gpuio.kernels.cpu import augment
+from gpuio.kernels.plan.layout import TINT_GAIN, TINT_HLS
 
 COLOUR = {"jitter", "hls", "pca", "tone", "tint"}
-SCRATCH = cpu.Scratch()
+SCRATCH = augment.Scratch()
 
 
 def made(pixels, row, height, width):
     """Execute a row on the CPU; uint8[height, width, C], R, G, B (, A) or gray."""
     C = pixels.shape[2]
-    how = cpu.Normalisation("uint8", [0] * C, [1] * C, 1.0, "NHWC")
+    how = augment.Normalisation("uint8", [0] * C, [1] * C, 1.0, "NHWC")
     out = np.full((height, width, C), 77, np.uint8)
-    cpu.augment(pixels, row, how, out, SCRATCH)
+    augment.augment(pixels, row, how, out, SCRATCH)
     return out
 
 

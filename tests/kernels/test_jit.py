@@ -12,24 +12,24 @@ import pytest
 from gpuio.kernels import jit
 
 SCRIPT = """
-import gpuio.kernels.place as place
+from gpuio.kernels.cpu import orient
 import numpy as np
 out = np.zeros(8, np.uint8)
-place.orient(np.array([5, 6], np.uint8), 1, 1, 2, 2, out)
+orient.orient(np.array([5, 6], np.uint8), 1, 1, 2, 2, out)
 assert out.tolist() == [6, 0, 0, 0, 5, 0, 0, 0], out
-stats = place.orient.stats
+stats = orient.orient.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
 
 def install(folder):
-    """Copy what `place` needs into a package of its own."""
+    """Copy what `orient` needs into a package of its own; return the folder it lies in."""
     kernels = folder / "gpuio" / "kernels"
-    kernels.mkdir(parents=True)
+    (kernels / "cpu").mkdir(parents=True)
     (folder / "gpuio" / "__init__.py").write_text("")
-    for name in ("__init__.py", "jit.py", "place.py"):
-        shutil.copy(Path(jit.__file__).with_name(name), kernels / name)
-    return kernels
+    for name in ("__init__.py", "jit.py", "cpu/__init__.py", "cpu/orient.py"):
+        shutil.copy(Path(jit.__file__).parent / name, kernels / name)
+    return kernels / "cpu"
 
 
 def run(folder, home, script=SCRIPT):
@@ -81,7 +81,7 @@ def value():
 """,
     "outside": """
 from numba import types
-from gpuio.kernels.inside import value
+from gpuio.kernels.cpu.inside import value
 from gpuio.kernels.jit import kernel
 
 @kernel(types.int64(), "inside")
@@ -95,14 +95,16 @@ def test_a_kernel_is_compiled_anew_when_a_source_that_it_names_has_changed(tmp_p
     kernels = install(tmp_path / "site")
     for name, text in SOURCES.items():
         (kernels / f"{name}.py").write_text(text)
-    script = "from gpuio.kernels.outside import twice; print(twice(), len(twice.stats.cache_hits))"
+    script = (
+        "from gpuio.kernels.cpu.outside import twice; print(twice(), len(twice.stats.cache_hits))"
+    )
     assert run(tmp_path / "site", tmp_path, script) == ["2", "0"]
     assert run(tmp_path / "site", tmp_path, script) == ["2", "1"]
     (kernels / "inside.py").write_text(SOURCES["inside"].replace("1", "5"))
     assert run(tmp_path / "site", tmp_path, script) == ["10", "0"]
 
 
-@pytest.mark.parametrize("name", ["warp", "draw", "resize", "area"])
+@pytest.mark.parametrize("name", ["cpu/warp", "plan/draw", "cpu/resize", "cpu/area"])
 def test_kernels_name_the_modules_that_they_import_code_from(name):
     folder = Path(jit.__file__).parent
     tree = ast.parse((folder / f"{name}.py").read_text())
@@ -111,15 +113,16 @@ def test_kernels_name_the_modules_that_they_import_code_from(name):
     marks = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
     marks = [node for node in marks if getattr(node.func, "id", "") == "kernel"]
     named = [{part.value for part in node.args[1:]} for node in marks]
-    assert {"words", "vector", "lerp"} & found
-    assert all({"words", "vector", "lerp"} & found <= one for one in named)
+    sources = {"random_bits", "vector", "warp_bilinear"}
+    assert sources & found
+    assert all(sources & found <= one for one in named)
 
 
-@pytest.mark.parametrize("name", ["window", "finish", "place", "colour", "antialias"])
+@pytest.mark.parametrize("name", ["window", "finish", "orient", "colour", "antialias"])
 def test_a_file_of_kernels_that_names_no_source_calls_no_compiled_function_of_another(name):
     # Numba's cache looks at one file's date only: it would keep what a change made wrong
     folder = Path(jit.__file__).parent
-    for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
+    for node in ast.walk(ast.parse((folder / "cpu" / f"{name}.py").read_text())):
         if not isinstance(node, ast.ImportFrom) or not node.module.startswith("gpuio.kernels"):
             continue
         module = node.module.split(".")[-1]
@@ -127,7 +130,8 @@ def test_a_file_of_kernels_that_names_no_source_calls_no_compiled_function_of_an
         if module == "jit":
             assert names <= {"inner", "kernel"}
             continue
-        tree = ast.parse((folder / f"{module}.py").read_text())
+        path = node.module.removeprefix("gpuio.kernels.").replace(".", "/")
+        tree = ast.parse((folder / f"{path}.py").read_text())
         functions = [part for part in tree.body if isinstance(part, ast.FunctionDef)]
         compiled = {part.name for part in functions if {"inner", "kernel"} & marks(part)}
         assert not names & compiled

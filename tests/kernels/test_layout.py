@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from gpuio.kernels.layout import PLAN, c_struct
+from gpuio.kernels.plan.layout import PLAN, c_struct
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gpuio.kernels import reference
-from gpuio.kernels.layout import BILINEAR
-from gpuio.kernels.warp import warp, warp_weights
+from gpuio.kernels.cpu.warp import warp, warp_weights
+from gpuio.kernels.plan.layout import BILINEAR
 
 SPARE = 64
 

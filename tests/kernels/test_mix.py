@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gpuio.backend import mixing
-from gpuio.kernels.mix import Mixing, cycles
+from gpuio.kernels.cuda.mix import Mixing, cycles
 
 
 def permutation(rng, rows):

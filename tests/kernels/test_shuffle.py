@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpuio.kernels.shuffle import swap_all
+from gpuio.kernels.plan.shuffle import swap_all
 
 
 def test_each_run_is_swapped_in_order_within_itself():

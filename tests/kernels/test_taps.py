@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST
+from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST
 from gpuio.kernels.taps import area_taps, fraction_weights, rounded_values, taps
 
 
@@ -56,7 +56,7 @@ def test_only_bicubic_sums_in_float32_and_only_whole_groups_of_eight():
 
 
 def test_compiled_bicubic_taps_are_those_of_numpy():
-    from gpuio.kernels.resize import cubic_taps
+    from gpuio.kernels.cpu.resize import cubic_taps
 
     rng = np.random.default_rng(5)
     for dst, src in [(1, 1), (1, 700), (700, 1), *rng.integers(1, 700, (200, 2)).tolist()]:

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from gpuio.kernels import words
+from gpuio.kernels.plan import random_bits
 from gpuio.sampling.rng import Mersenne, philox
 
 
 def mersenne(seed):
-    state = np.zeros(words.STATE_WORDS, np.uint32)
-    words.seed_mersenne(state, seed)
+    state = np.zeros(random_bits.STATE_WORDS, np.uint32)
+    random_bits.seed_mersenne(state, seed)
     return state
 
 
 def taken(state, count):
-    return [int(words._word(state)) for _ in range(count)]
+    return [int(random_bits._word(state)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("seed", [0, 111, 5489, -104, (1 << 40) + 9])
@@ -25,7 +25,7 @@ def test_mersenne_words_are_those_of_cpp_through_three_turns_of_the_state(seed):
 def test_seeding_again_forgets_what_was_drawn():
     state = mersenne(3)
     taken(state, 700)
-    words.seed_mersenne(state, 111)
+    random_bits.seed_mersenne(state, 111)
     assert taken(state, 1000) == Mersenne(111).words(1000).tolist()
 
 
@@ -34,33 +34,33 @@ def test_seeding_again_forgets_what_was_drawn():
 )
 def test_philox_words_are_those_of_the_definition(seed, pass_index, record):
     state = mersenne(1)
-    words.seed_philox(state, seed, pass_index, record)
+    random_bits.seed_philox(state, seed, pass_index, record)
     assert taken(state, 23) == philox(seed, pass_index, record, 23)[0].tolist()
 
 
 def test_reals_are_libstdcpps():
     state = mersenne(111)
-    drawn = [words.between(state, np.float32(0), np.float32(1)) for _ in range(3)]
+    drawn = [random_bits.between(state, np.float32(0), np.float32(1)) for _ in range(3)]
     assert np.allclose(drawn, [0.6121701598, 0.1207577810, 0.1690697521], rtol=0, atol=1e-9)
 
 
 def test_whole_numbers_are_libstdcpps():
     state = mersenne(111)
-    assert [words.whole(state, 0, 31) for _ in range(8)] == [19, 3, 5, 9, 13, 27, 24, 9]
+    assert [random_bits.whole(state, 0, 31) for _ in range(8)] == [19, 3, 5, 9, 13, 27, 24, 9]
 
 
 def test_a_range_of_one_value_takes_a_word():
     state = mersenne(111)
-    assert words.whole(state, 4, 4) == 4
+    assert random_bits.whole(state, 4, 4) == 4
     assert taken(state, 1) == [518650732]
 
 
 def test_coins_are_libstdcpps():
     state = mersenne(111)
-    assert [int(words.coin(state)) for _ in range(8)] == [1, 1, 0, 1, 1, 1, 0, 0]
+    assert [int(random_bits.coin(state)) for _ in range(8)] == [1, 1, 0, 1, 1, 1, 0, 0]
 
 
 def test_normal_numbers_are_libstdcpps():
-    drawn = words.normal3(mersenne(111), np.float32(0.1))
+    drawn = random_bits.normal3(mersenne(111), np.float32(0.1))
     expected = [-0.092873238, 0.027469531, -0.052342553]  # by the polar method in double
     assert np.allclose(drawn, expected, rtol=0, atol=4e-9)

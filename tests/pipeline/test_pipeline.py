@@ -9,7 +9,7 @@ import pytest
 
 from gpuio.backend import Fault, Output
 from gpuio.errors import DecodeError, StorageError
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels.plan.layout import PLAN
 from gpuio.pipeline.pipeline import Pipeline, Place
 from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import Records

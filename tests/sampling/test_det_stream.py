@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gpuio.kernels.layout import PLAN
-from gpuio.kernels.words import mersenne_state
+from gpuio.kernels.plan.layout import PLAN
+from gpuio.kernels.plan.random_bits import mersenne_state
 from gpuio.sampling import det_stream
 from gpuio.sampling.det_stream import Stream
 

@@ -9,7 +9,7 @@ from scipy import stats
 from tables import options
 
 from gpuio.errors import OptionError
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels.plan.layout import PLAN
 from gpuio.sampling.declare import describe
 from gpuio.sampling.extra_options import ExtraOptions
 from gpuio.sampling.options import ImageRecordOptions

@@ -9,8 +9,10 @@ from scipy import stats
 from tables import options
 
 from gpuio.errors import OptionError
-from gpuio.kernels import cpu, layout, reference
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels import reference
+from gpuio.kernels.cpu import augment
+from gpuio.kernels.plan import layout
+from gpuio.kernels.plan.layout import PLAN
 from gpuio.sampling.extras import OPERATIONS, extra_seed
 from gpuio.sampling.plan import Planner
 
@@ -172,10 +174,10 @@ def test_drawn_plans_are_executed_as_the_reference_does(given):
     plan = draw(30, **given)
     plan["src_h"], plan["src_w"] = 300, 300
     image = picture(300, 300)
-    made = cpu.Normalisation("uint8", [0] * 3, [1] * 3, 1.0, "NHWC")
-    out, scratch = np.zeros((40, 48, 3), np.uint8), cpu.Scratch()
+    made = augment.Normalisation("uint8", [0] * 3, [1] * 3, 1.0, "NHWC")
+    out, scratch = np.zeros((40, 48, 3), np.uint8), augment.Scratch()
     for k in range(30):
-        cpu.augment(image, plan[k : k + 1], made, out, scratch)
+        augment.augment(image, plan[k : k + 1], made, out, scratch)
         theirs = reference.window(image, plan[k], 40, 48)
         assert np.array_equal(out[..., ::-1], theirs), plan[k]
 

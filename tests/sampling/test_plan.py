@@ -11,7 +11,7 @@ from planned import execute
 from tables import options
 
 from gpuio.errors import OptionError
-from gpuio.kernels.layout import PLAN
+from gpuio.kernels.plan.layout import PLAN
 from gpuio.sampling.plan import Planner, check_conflicts
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/plan/golden.json").read_text())

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gpuio.kernels import cpu, reference
+from gpuio.kernels import reference
+from gpuio.kernels.cpu import augment
 from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.sampling.plan_det import DetPlanner
 
@@ -60,7 +61,7 @@ def draw_label(rng, out):
 
 def test_random_plans_fit_and_labels_stay_labels():
     rng = np.random.default_rng(3)
-    scratch, how = cpu.Scratch(), cpu.Normalisation("uint8", [0] * 3, [1] * 3, 1.0, "NHWC")
+    scratch, how = augment.Scratch(), augment.Normalisation("uint8", [0] * 3, [1] * 3, 1.0, "NHWC")
     kept = 0
     for _ in range(250):
         options = draw_options(rng)
@@ -86,7 +87,7 @@ def test_random_plans_fit_and_labels_stay_labels():
         kept += int(count)
         image = rng.integers(0, 256, (h, w, 3), np.uint8)
         out = np.zeros((H, W, 3), np.uint8)
-        cpu.augment(image, plan, how, out, scratch)
+        augment.augment(image, plan, how, out, scratch)
         assert np.array_equal(out, reference.window(image, plan[0], H, W)[..., ::-1])
         assert not out[int(label[1]) :].any()
         assert not out[:, int(label[2]) :].any()

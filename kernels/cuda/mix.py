@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels.work import BLOCK, Launch
+from gpuio.kernels.cuda.launch_plan import BLOCK, Launch
 
 __all__ = ["MIX", "Mixing", "cycles"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels.chain import PlanError
-from gpuio.kernels.layout import BILINEAR, POSTERIZE, SATURATION, SOLARIZE, TONES
+from gpuio.kernels.cpu.multi_step import PlanError
+from gpuio.kernels.plan.layout import BILINEAR, POSTERIZE, SATURATION, SOLARIZE, TONES
 
 __all__ = ["erase", "tone", "tone_table", "turn", "wanted"]
 
@@ -34,7 +34,7 @@ def turn(row, height, width, window):
     """
     if not row["turn_on"]:
         return window
-    from gpuio.kernels import warp
+    from gpuio.kernels.cpu import warp
 
     made = np.empty_like(window)
     matrix, fill, mirror = np.array(row["turn"]), int(row["fill"]), bool(row["mirror"])
@@ -56,8 +56,8 @@ def tone(row, channels, pixels):
         return
     if channels == 1 or not 0 < count <= TONES:
         raise PlanError(f"{count} tone steps on {channels} channels")
-    from gpuio.kernels import colour
-    from gpuio.kernels.table import look_up
+    from gpuio.kernels.cpu import colour
+    from gpuio.kernels.cpu.lut import look_up
 
     for op, value in zip(row["tone_op"][:count].tolist(), row["tone_arg"][:count], strict=True):
         if 0 <= op <= SATURATION:

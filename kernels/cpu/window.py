@@ -21,7 +21,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from gpuio.kernels.jit import inner, kernel
-from gpuio.kernels.layout import BILINEAR, NEAREST, PLAN
+from gpuio.kernels.plan.layout import BILINEAR, NEAREST, PLAN
 
 __all__ = ["COLOUR", "DONE", "GENERAL", "MISFIT", "make_window"]
 

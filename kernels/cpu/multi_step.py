@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels import window
-from gpuio.kernels.layout import (
+from gpuio.kernels.cpu import window
+from gpuio.kernels.plan.layout import (
     AREA,
     BILINEAR,
     CUBIC,
@@ -150,13 +150,13 @@ def _inside(crop, height, width):
 
 def _upright(image, orientation, scratch):
     """Apply an EXIF orientation."""
-    from gpuio.kernels import place
+    from gpuio.kernels.cpu import orient
 
     if orientation > 8:
         raise PlanError(f"EXIF orientation {orientation} is not one of 1 to 8")
     h, w = image.height, image.width
     made = scratch.take_image(4 * h * w, image.pixels)
-    place.orient(image.pixels, image.stride, h, w, orientation, made)
+    orient.orient(image.pixels, image.stride, h, w, orientation, made)
     if orientation >= 5:
         h, w = w, h
     return _Image(made, h, w, 4, image.channels)
@@ -222,7 +222,7 @@ def _tint(row, channels, window):
     """Change the colours of uint32[n] before the geometry, in place."""
     if row["tint"] == 0:
         return
-    from gpuio.kernels import colour
+    from gpuio.kernels.cpu import colour
 
     if row["tint"] & TINT_HLS:
         if channels == 1:
@@ -235,7 +235,7 @@ def _tint(row, channels, window):
 
 def _warp(image, row, _name, cut, scratch):
     """Warp; make `cut` of it, or the image that is returned."""
-    from gpuio.kernels import warp
+    from gpuio.kernels.cpu import warp
 
     height, width = int(row["warp_h"]), int(row["warp_w"])
     if not NEAREST <= int(row["warp_inter"]) <= LANCZOS4:
@@ -257,12 +257,12 @@ def _warp(image, row, _name, cut, scratch):
 
 def _pad(image, row, _name, _cut, scratch):
     """Put the border round."""
-    from gpuio.kernels import place
+    from gpuio.kernels.cpu import orient
 
     pad, fill = int(row["pad"]), int(row["fill"])
     made = _whole(image, image.height + 2 * pad, image.width + 2 * pad, scratch)[1]
     lanes = min(image.channels, 3)
-    place.border(
+    orient.border(
         image.pixels, image.stride, image.height, image.width, pad, fill, lanes, made.pixels
     )
     return made
@@ -321,7 +321,7 @@ def _start(image, region):
 
 def _shrink(image, region, height, width, cut):
     """Average areas."""
-    from gpuio.kernels import area
+    from gpuio.kernels.cpu import area
 
     y, x, h, w, mirror, out = cut
     base, pitch = _start(image, region)
@@ -337,7 +337,7 @@ def _shrink(image, region, height, width, cut):
 
 def _filter_triangle(image, region, height, width, cut):
     """Resize as Pillow does."""
-    from gpuio.kernels.antialias import resize_triangle, triangle_table
+    from gpuio.kernels.cpu.antialias import resize_triangle, triangle_table
 
     y, x, h, w, mirror, out = cut
     base, pitch = _start(image, region)
@@ -350,7 +350,7 @@ def _filter_triangle(image, region, height, width, cut):
 
 def _filter(image, region, height, width, inter, cut):
     """Resize by taps."""
-    from gpuio.kernels import resize
+    from gpuio.kernels.cpu import resize
     from gpuio.kernels.taps import rounded_values, taps
 
     y, x, h, w, mirror, out = cut

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, TRIANGLE
+from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, TRIANGLE
 from gpuio.kernels.taps import rounded_values, taps
 
 __all__ = [
@@ -127,7 +127,7 @@ class Taps:
             for axis, size in (("y", "h"), ("x", "w")):
                 key = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]))
                 if key not in self._offsets:
-                    from gpuio.kernels.antialias import triangle_table  # noqa: PLC0415 -- compiles
+                    from gpuio.kernels.cpu.antialias import triangle_table  # noqa: PLC0415 -- compiles
 
                     table = triangle_table(*key)
                     self._add(key, np.append(np.int32(table.shape[1]), table))
@@ -137,7 +137,7 @@ class Taps:
         """Give each view of a warp the weights of its interpolation."""
         for method in np.unique(views["inter"]).tolist():
             if method not in self._offsets:
-                from gpuio.kernels.warp import warp_weights  # noqa: PLC0415 -- compiles kernels
+                from gpuio.kernels.cpu.warp import warp_weights  # noqa: PLC0415 -- compiles kernels
 
                 self._add(method, warp_weights(method))
             views["taps_x"][views["inter"] == method] = self._offsets[method] | OPEN

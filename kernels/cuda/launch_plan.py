@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuio.kernels import tables
-from gpuio.kernels.layout import BILINEAR, CONTRAST, TONES, c_struct
-from gpuio.kernels.misfits import goal, misfits
-from gpuio.kernels.view import (
+from gpuio.kernels import normalise
+from gpuio.kernels.cuda.stage import (
     BORDER,
     COMMON,
     COPY,
@@ -33,6 +31,8 @@ from gpuio.kernels.view import (
     oriented,
     settle,
 )
+from gpuio.kernels.cuda.validate import goal, misfits
+from gpuio.kernels.plan.layout import BILINEAR, CONTRAST, TONES, c_struct
 
 __all__ = ["BLOCK", "JOB", "Launch", "Work", "structs"]
 
@@ -168,7 +168,7 @@ class Work:
         shape = (self._channels, self._height, self._width)
         if np.shape(mean_image) != shape:
             raise ValueError(f"the mean image is {np.shape(mean_image)}, the output {shape}")
-        values = tables.round_half_away(mean_image) if dtype == "int8" else mean_image
+        values = normalise.round_half_away(mean_image) if dtype == "int8" else mean_image
         return np.ascontiguousarray(values, np.float32)
 
     def _parts(self):
@@ -364,7 +364,7 @@ def _terms(rows, dtype, mean, std, scale, ratio):
     made = np.zeros((len(rows), 3, 4), np.float32)
     mean, std, scale = np.asarray(mean, np.float32), np.asarray(std, np.float32), np.float32(scale)
     if dtype == "int8":
-        made[:, 0, : len(mean)] = tables.round_half_away(mean)
+        made[:, 0, : len(mean)] = normalise.round_half_away(mean)
         return made
     made[:, 0, : len(mean)] = mean
     if ratio:

@@ -16,8 +16,9 @@ import numpy as np
 from numba import from_dtype, njit, types
 
 from gpuio.kernels.jit import kernel
-from gpuio.kernels.layout import BILINEAR, PLAN, TINT_GAIN, TINT_HLS
-from gpuio.kernels.settings import (
+from gpuio.kernels.plan.layout import BILINEAR, PLAN, TINT_GAIN, TINT_HLS
+from gpuio.kernels.plan.random_bits import between, seed_philox, whole
+from gpuio.kernels.plan.settings import (
     DET_SETTINGS,
     EMPTY,
     FORCE,
@@ -26,8 +27,7 @@ from gpuio.kernels.settings import (
     SAMPLERS,
     SHRINK,
 )
-from gpuio.kernels.steps import grown, interpolation, shorter_edge, window
-from gpuio.kernels.words import between, seed_philox, whole
+from gpuio.kernels.plan.sizes import grown, interpolation, shorter_edge, window
 
 __all__ = ["draw_det"]
 
@@ -302,8 +302,8 @@ def _as_stored(s, row, h, w):
         types.float32[:, ::1],
         from_dtype(PLAN)[::1],
     ),
-    "words",
-    "steps",
+    "random_bits",
+    "sizes",
     "settings",
     "layout",
 )

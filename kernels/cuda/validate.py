@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels.layout import LANCZOS4, SOLARIZE, TINT_HLS, TONES, TRIANGLE
-from gpuio.kernels.view import known
+from gpuio.kernels.cuda.stage import known
+from gpuio.kernels.plan.layout import LANCZOS4, SOLARIZE, TINT_HLS, TONES, TRIANGLE
 
 __all__ = ["goal", "misfits"]
 

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from gpuio.kernels.vector import lanes, load, mask, pointer
+from gpuio.kernels.cpu.vector import lanes, load, mask, pointer
 
 __all__ = ["lerp_eight", "place_eight"]
 

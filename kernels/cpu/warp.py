@@ -3,7 +3,7 @@
 A row of the window falls into runs: pixels whose taps all lie in the image, made eight at a time by
 bilinear and two at a time by the others; pixels that see nothing of it, filled; and the few
 between, one by one. The arithmetic of the first is written in portable LLVM IR, as in
-`gpuio.kernels.window` and for its reasons.
+`gpuio.kernels.cpu.window` and for its reasons.
 
 Compiled when a plan first asks for one. Source: OpenCV 3.4, modules/imgproc/src/imgwarp.cpp
 (WarpAffineInvoker, initInterTab2D, remapBilinear, remapBicubic, remapLanczos4).
@@ -19,11 +19,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from gpuio.kernels.cpu.vector import lanes, load, pointer, two_taps
+from gpuio.kernels.cpu.warp_bilinear import lerp_eight, place_eight
 from gpuio.kernels.jit import inner, kernel
-from gpuio.kernels.layout import AREA, CUBIC, LANCZOS4, NEAREST
-from gpuio.kernels.lerp import lerp_eight, place_eight
+from gpuio.kernels.plan.layout import AREA, CUBIC, LANCZOS4, NEAREST
 from gpuio.kernels.taps import fraction_weights
-from gpuio.kernels.vector import lanes, load, pointer, two_taps
 
 __all__ = ["warp", "warp_weights"]
 
@@ -191,7 +191,7 @@ def _compiled(k):
             types.boolean, _int, _int, _bytes,
         ),
         "vector",
-        "lerp",
+        "warp_bilinear",
     )  # fmt: skip
     def warp_kernel(
         pixels, channels, src_h, src_w, matrix, weight, fill, y0, x0, mirror, h, w, out

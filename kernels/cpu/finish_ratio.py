@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from gpuio.kernels.finish import lane
+from gpuio.kernels.cpu.finish import lane
 from gpuio.kernels.jit import kernel
 
 __all__ = ["finish_ratio"]

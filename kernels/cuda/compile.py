@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpuio.kernels.layout import c_struct
-from gpuio.kernels.mix import MIX, Mixing
-from gpuio.kernels.nvrtc import compile_source
-from gpuio.kernels.work import Work, structs
+from gpuio.kernels.cuda.launch_plan import Work, structs
+from gpuio.kernels.cuda.mix import MIX, Mixing
+from gpuio.kernels.cuda.nvrtc import compile_source
+from gpuio.kernels.plan.layout import c_struct
 
 __all__ = ["OPTIONS", "Mixing", "Work", "compile_only", "load", "source"]
 
@@ -86,6 +86,6 @@ def compile_only(arch: str, kernel: str = "") -> bytes:
 
     Raises
     ------
-    gpuio.kernels.nvrtc.CompileError
+    gpuio.kernels.cuda.nvrtc.CompileError
     """
     return compile_source(source(kernel), "gpuio.cu", (*OPTIONS, f"-arch={arch}"))

@@ -15,8 +15,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from gpuio.kernels.cpu.vector import SLACK, byte, copy_row, lanes, load, mask, pointer
 from gpuio.kernels.jit import inner, kernel
-from gpuio.kernels.vector import SLACK, byte, copy_row, lanes, load, mask, pointer
 
 __all__ = ["shrink", "shrink_whole"]
 
@@ -100,7 +100,7 @@ def shrink(
 
     Parameters
     ----------
-    pixels, base, pitch, src_h, src_w : as in `gpuio.kernels.resize.filter_taps`
+    pixels, base, pitch, src_h, src_w : as in `gpuio.kernels.cpu.resize.filter_taps`
     channels : int              bytes from pixel to pixel, all of them averaged
     dst_h, dst_w : int          of the whole result, not larger than the source
     y0, x0 : int                the window's corner in it
@@ -163,7 +163,7 @@ def shrink_whole(pixels, base, pitch, channels, fy, fx, y0, x0, mirror, h, w, ou
 
     Parameters
     ----------
-    pixels, base, pitch : as in `gpuio.kernels.resize.filter_taps`
+    pixels, base, pitch : as in `gpuio.kernels.cpu.resize.filter_taps`
     channels : int              bytes from pixel to pixel, all of them averaged
     fy, fx : int                the factors
     y0, x0 : int                the window's corner in the result

@@ -1,5 +1,5 @@
 // Steps that move pixels: resizes, the warp, the border. Second part of the unit that
-// gpuio.kernels.gpu puts together, behind the declarations.
+// gpuio.kernels.cuda.compile puts together, behind the declarations.
 //
 // A view says, for one image, what a step reads and how. A pixel is held as ints, one a channel, in
 // B, G, R (, A) order; bytes between steps. The arithmetic is that of the functions of the same

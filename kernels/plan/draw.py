@@ -15,18 +15,8 @@ import numpy as np
 from numba import from_dtype, njit, types
 
 from gpuio.kernels.jit import kernel
-from gpuio.kernels.layout import AREA, BILINEAR, PLAN, TRIANGLE
-from gpuio.kernels.settings import (
-    CROP_RESIZED,
-    CROP_SQUARE,
-    EMPTY,
-    NO_IMAGE,
-    SETTINGS,
-    TOO_SMALL,
-    WRONG_SIZE,
-)
-from gpuio.kernels.steps import grown, interpolation, shorter_edge, window
-from gpuio.kernels.words import (
+from gpuio.kernels.plan.layout import AREA, BILINEAR, PLAN, TRIANGLE
+from gpuio.kernels.plan.random_bits import (
     STATE_WORDS,
     between,
     coin,
@@ -35,6 +25,16 @@ from gpuio.kernels.words import (
     seed_philox,
     whole,
 )
+from gpuio.kernels.plan.settings import (
+    CROP_RESIZED,
+    CROP_SQUARE,
+    EMPTY,
+    NO_IMAGE,
+    SETTINGS,
+    TOO_SMALL,
+    WRONG_SIZE,
+)
+from gpuio.kernels.plan.sizes import grown, interpolation, shorter_edge, window
 
 __all__ = ["draw"]
 
@@ -285,8 +285,8 @@ def _finish(state, s, row):
         types.int64[::1],
         from_dtype(PLAN)[::1],
     ),
-    "words",
-    "steps",
+    "random_bits",
+    "sizes",
     "settings",
     "layout",
 )

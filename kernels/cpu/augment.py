@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels import chain, extras, finish, tables, window
+from gpuio.kernels import normalise
+from gpuio.kernels.cpu import finish, multi_step, post_crop, window
 
 __all__ = ["Normalisation", "Scratch", "augment"]
 
@@ -30,21 +31,21 @@ class Normalisation:
     """
 
     def __init__(self, dtype, mean, std, scale, layout="NCHW", mean_image=None, *, ratio=False):
-        if dtype not in tables.DTYPES:
-            raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(tables.DTYPES)}")
+        if dtype not in normalise.DTYPES:
+            raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(normalise.DTYPES)}")
         if layout not in ("NCHW", "NHWC"):
             raise ValueError(f"layout {layout!r}: expected 'NCHW' or 'NHWC'")
         self.dtype, self.layout, self.ratio = dtype, layout, ratio
-        self.storage = tables.storage(dtype)
+        self.storage = normalise.storage(dtype)
         self._given = np.asarray(mean, np.float32), np.asarray(std, np.float32), scale
         self.mean_image = None
         if mean_image is not None and dtype != "uint8":
             self.mean_image = np.ascontiguousarray(mean_image, np.float32)
             if dtype == "int8":
-                self.mean_image = tables.round_half_away(self.mean_image).astype(np.float32)
-        whole = tables.round_half_away(mean) if dtype == "int8" else np.zeros(len(mean))
+                self.mean_image = normalise.round_half_away(self.mean_image).astype(np.float32)
+        whole = normalise.round_half_away(mean) if dtype == "int8" else np.zeros(len(mean))
         self._whole = whole.astype(np.int32)
-        self._terms = tables.terms(*self._given)
+        self._terms = normalise.terms(*self._given)
 
     def check(self, channels, height, width):
         """Raise ValueError if an output's shape does not belong to these means."""
@@ -82,7 +83,7 @@ class Normalisation:
             return
         terms = self._terms
         if gain != 1 or shift != 0:
-            terms = tables.terms(*self._given, gain, shift)
+            terms = normalise.terms(*self._given, gain, shift)
         if self.storage.itemsize == 2:
             brain = self.dtype == "bfloat16"
             finish.finish_16(pixels, terms, brain, flat.view(np.uint16), *shape, *strides)
@@ -91,9 +92,9 @@ class Normalisation:
 
     def _write_centred(self, pixels, row, flat, shape, strides):
         """Write with a mean image; narrow types are made from float32 afterwards."""
-        terms = tables.terms(*self._given, float(row["gain"][0]), float(row["shift"][0]))
+        terms = normalise.terms(*self._given, float(row["gain"][0]), float(row["shift"][0]))
         if self.dtype == "int8":
-            terms = tables.terms(self._given[0], np.ones_like(self._given[1]), 1.0)
+            terms = normalise.terms(self._given[0], np.ones_like(self._given[1]), 1.0)
         mirror = bool(row["mirror"][0])
         values = flat if self.dtype == "float32" else np.empty(flat.size, np.float32)
         finish.finish_centred(pixels, self.mean_image, terms, mirror, values, *shape, *strides)
@@ -101,7 +102,7 @@ class Normalisation:
 
     def _write_ratios(self, pixels, row, flat, shape, strides):
         """Write with divisions, with a mean image or without one."""
-        from gpuio.kernels.ratio import finish_ratio  # noqa: PLC0415 -- compiles
+        from gpuio.kernels.cpu.finish_ratio import finish_ratio  # noqa: PLC0415 -- compiles
 
         mean, std, scale = self._given
         wide = self.mean_image is not None
@@ -115,7 +116,7 @@ class Normalisation:
     def _narrow(self, values, flat):
         """Write float32 values as the output's type; float32 itself is written already."""
         if self.dtype == "bfloat16":
-            flat.view(np.uint16)[:] = tables.bfloat16(values)
+            flat.view(np.uint16)[:] = normalise.bfloat16(values)
         elif self.dtype == "int8":
             flat.view(np.int8)[:] = np.clip(values, -128, 127)
         elif self.dtype == "float16":
@@ -187,7 +188,7 @@ def augment(pixels, row, normalisation, out, scratch):
     normalisation.check(C, H, W)
     flat = np.asarray(out).reshape(-1)
     made = scratch.take_window(4 * H * W)
-    aimed, more = row, extras.wanted(row)
+    aimed, more = row, post_crop.wanted(row)
     if more:
         aimed = row.copy()
         aimed["mirror"] *= row["turn_on"] == 0  # the turn comes before the flip
@@ -198,15 +199,15 @@ def augment(pixels, row, normalisation, out, scratch):
         code = window.make_window(aimed, 0, source, C, H, W, made, *scratch.work)
     try:
         if code in (window.GENERAL, window.MISFIT):
-            chain.execute(source, aimed[0], C, H, W, made, scratch)
+            multi_step.execute(source, aimed[0], C, H, W, made, scratch)
         if more:
-            made = extras.turn(row[0], H, W, made)
+            made = post_crop.turn(row[0], H, W, made)
         if code != window.DONE:
             _colour(row[0], C, made.view(np.uint32))
         if more:
-            extras.tone(row[0], C, made.reshape(-1, 4))
-            extras.erase(row[0], C, made.reshape(H, W, 4))
-    except chain.PlanError as error:
+            post_crop.tone(row[0], C, made.reshape(-1, 4))
+            post_crop.erase(row[0], C, made.reshape(H, W, 4))
+    except multi_step.PlanError as error:
         raise ValueError(f"the plan does not fit the pixels: {error}; plan row: {row[0]}") from None
     normalisation.write(made.view(np.uint32), row, flat, (C, H, W))
 
@@ -216,8 +217,8 @@ def _colour(row, channels, window):
     if not (row["jitter"] or row["hls_on"] or row["pca_on"]):
         return
     if channels == 1:
-        raise chain.PlanError("colour steps need 3 or 4 channels, not 1")
-    from gpuio.kernels import colour  # noqa: PLC0415 -- compiled when a plan first needs it
+        raise multi_step.PlanError("colour steps need 3 or 4 channels, not 1")
+    from gpuio.kernels.cpu import colour  # noqa: PLC0415 -- compiled when a plan first needs it
 
     if row["jitter"]:
         colour.jitter(window, channels, row["jitter_order"].copy(), row["jitter_gain"].copy())

@@ -17,8 +17,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from gpuio.kernels.cpu.vector import SLACK, byte, clamp, copy_row, lanes, load, pointer, two_taps
 from gpuio.kernels.jit import inner, kernel
-from gpuio.kernels.vector import SLACK, byte, clamp, copy_row, lanes, load, pointer, two_taps
 
 __all__ = ["cubic_taps", "filter_taps"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from gpuio.kernels.layout import AREA, BILINEAR, CUBIC, TRIANGLE
-from gpuio.kernels.settings import EMPTY, TOO_LARGE
-from gpuio.kernels.words import whole
+from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, TRIANGLE
+from gpuio.kernels.plan.random_bits import whole
+from gpuio.kernels.plan.settings import EMPTY, TOO_LARGE
 
 __all__ = ["grown", "interpolation", "shorter_edge", "window"]
 

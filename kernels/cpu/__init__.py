@@ -1,0 +1,1 @@
+"""A plan's rows executed on the CPU, by Numba."""
