@@ -125,7 +125,7 @@ def measure(args, blobs, folder, results):
     rec, idx = write_rec(blobs, folder)
     device = None
     if not args.cpu:
-        from gpuio.backend.cuda import CudaDevice
+        from gpuio.backend.gpu.cuda import CudaDevice
 
         device = CudaDevice(0)
     ends = time.monotonic() + args.seconds

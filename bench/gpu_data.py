@@ -62,7 +62,7 @@ def threads():
 
 def machine():
     """Return what numbers depend on: GPU, driver, versions, CPUs, commit, date."""
-    from gpuio.backend.probe import survey
+    from gpuio.backend.gpu.probe import survey
     from gpuio.tools.doctor import examine, jpeg_engines
 
     found = examine(survey(), 0, "auto", engines=jpeg_engines)

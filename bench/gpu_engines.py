@@ -22,7 +22,7 @@ def batches(blobs, size):
 
 def in_turns(work, items, workers=WORKERS):
     """Run `work` over items on some threads; return the number of images."""
-    from gpuio.pipeline.ahead import Ahead
+    from gpuio.pipeline.prefetch import Ahead
 
     with Ahead(work, items, depth=workers, workers=workers, name="bench") as done:
         return sum(done)
@@ -43,7 +43,7 @@ class Bare:
     """
 
     def __init__(self, name, blobs, size, device, *, share=0.65, engines=WORKERS, room=(0, 0)):
-        from gpuio.backend.engines import EnginePool, engine_opener
+        from gpuio.backend.gpu.engines import EnginePool, engine_opener
         from gpuio.decode.imageinfo import probe
 
         opener = engine_opener(

@@ -93,7 +93,7 @@ def gpu_kernels(rows, pixels, dtype, rounds):
     import cupy
     from cupyx.profiler import benchmark
 
-    from gpuio.backend.cuda import CudaDevice
+    from gpuio.backend.gpu.cuda import CudaDevice
     from gpuio.kernels.cuda.compile import Work
 
     device = CudaDevice(0)

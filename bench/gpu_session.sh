@@ -97,7 +97,7 @@ checked() {
   for tool in memcheck racecheck; do
     GPUIO_REQUIRE_GPU=1 limited compute-sanitizer --tool $tool --error-exitcode 9 "$PYTHON" \
       -m pytest -m gpu -q -k "nvimgcodec and random_plans and float16 and 70" -p no:cacheprovider \
-      -o filterwarnings=default tests/backend/test_gpu_device.py >>"$OUT/log.txt" 2>&1 || return $?
+      -o filterwarnings=default tests/backend/gpu/test_device.py >>"$OUT/log.txt" 2>&1 || return $?
   done
 }
 

@@ -38,7 +38,7 @@ def order(blobs, rounds):
     """Return how many of the rounds' readers saw bytes written after them."""
     import cupy
 
-    from gpuio.backend.cuda import CudaDevice
+    from gpuio.backend.gpu.cuda import CudaDevice
     from gpuio.decode.imageinfo import probe
     from gpuio.decode.nvimgcodec import NvImageCodecEngine
 

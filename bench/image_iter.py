@@ -110,7 +110,7 @@ def bare_decode(blobs, threads):
     """Decode every blob on `threads` threads; return what `epoch` returns."""
     import cv2
 
-    from gpuio.pipeline.ahead import Ahead
+    from gpuio.pipeline.prefetch import Ahead
 
     wall, cpu = time.perf_counter(), time.process_time()
     arrays = [np.frombuffer(blob, np.uint8) for blob in blobs]

@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items):
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked or os.environ.get("GPUIO_REQUIRE_GPU") == "1":
         return
-    from gpuio.backend.probe import missing_for_gpu
+    from gpuio.backend.gpu.probe import missing_for_gpu
 
     gaps = missing_for_gpu(0)
     if gaps:

@@ -12,8 +12,8 @@ import threading
 import host_kernels
 import numpy as np
 
-from gpuio.backend.device import Buffer
-from gpuio.backend.lease import BatchArray
+from gpuio.backend.gpu.device import Buffer
+from gpuio.backend.gpu.lease import BatchArray
 from gpuio.decode.engine import OutOfDeviceMemoryError
 
 POISON = 0xA5
@@ -91,7 +91,7 @@ class _Owner:
 
 
 class FakeDevice:
-    """`gpuio.backend.device.Device` on host memory.
+    """`gpuio.backend.gpu.device.Device` on host memory.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gpuio.kernels import reference
-from gpuio.sampling.plan import Planner
+from gpuio.plan.planner import Planner
 
 PICTURES = [[40, 50], [50, 40], [23, 90], [64, 64], [130, 33]]  # heights and widths
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from gpuio import recordio
-from gpuio.sampling.options import ImageRecordOptions
+from gpuio.options.image_record import ImageRecordOptions
 
 FRAMING = 8 + 24  # magic and length, then the image record's header
 PIXEL = cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes()

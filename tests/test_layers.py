@@ -7,14 +7,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVEL = {
-    "tools": 7,
-    "adapters": 7,
-    "io": 6,
-    "image": 6,
-    "pipeline": 5,
-    "backend": 4,
-    "sampling": 3,
+    "tools": 9,
+    "adapters": 8,
+    "io": 7,
+    "image": 7,
+    "pipeline": 6,
+    "backend": 5,
+    "plan": 4,
+    "order": 3,
     "decode": 3,
+    "options": 2,
     "recordio": 2,
     "storage": 1,
     "errors": 0,
@@ -33,19 +35,19 @@ ALLOWED_LATE = {
 }
 HOMES = {
     "cupy": {
-        "gpuio/backend/gpu",
-        "gpuio/backend/probe",
+        "gpuio/backend/gpu/backend",
+        "gpuio/backend/gpu/probe",
         "kernels/cuda/compile",
         "gpuio/decode/dali",
         "gpuio/decode/nvimgcodec",
         "gpuio/tools/doctor",
-        "gpuio/backend/cuda",
+        "gpuio/backend/gpu/cuda",
     },
     "nvidia": {
         "gpuio/decode/dali",
         "gpuio/decode/nvimgcodec",
         "gpuio/tools/doctor",
-        "gpuio/backend/probe",
+        "gpuio/backend/gpu/probe",
     },
     "torch": {"gpuio/adapters/torch"},
     "jax": {"gpuio/adapters/jax"},
@@ -127,7 +129,7 @@ def test_heavy_packages_have_one_home():
 
 def test_only_one_module_makes_threads():
     for path, tree in sources():
-        if path == "gpuio/pipeline/ahead.py":
+        if path == "gpuio/pipeline/prefetch.py":
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and node.attr in (

@@ -38,7 +38,7 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
 
     if name in ("cpu", "cpu_pinned"):
         return CpuBackend(**_of_a_cpu(settings))
-    from gpuio.backend.probe import missing_for_gpu
+    from gpuio.backend.gpu.probe import missing_for_gpu
 
     if name == "auto":
         gaps = missing_for_gpu(device_id)
@@ -47,7 +47,7 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
             return CpuBackend(**_of_a_cpu(settings))
     elif name != "gpu":
         raise OptionError(f"ctx: expected 'auto', 'cpu' or 'gpu', got {name!r}")
-    from gpuio.backend.gpu import GpuBackend
+    from gpuio.backend.gpu.backend import GpuBackend
 
     try:
         backend = GpuBackend(device_id, **settings)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuio.image.chain import Chain, check_row, decode
 from gpuio.image.source import Sample, SampleSource
-from gpuio.pipeline.ahead import Ahead
+from gpuio.pipeline.prefetch import Ahead
 
 __all__ = ["Feed", "Loader"]
 

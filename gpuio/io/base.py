@@ -93,7 +93,7 @@ class DataBatch:
     Attributes
     ----------
     plan : PLAN[batch], optional    what an image iterator did to each row; host
-    mix : Mix, optional             how it mixed the rows: `gpuio.sampling.mix`
+    mix : Mix, optional             how it mixed the rows: `gpuio.plan.mix`
     label_count : int32[batch], optional    with label_width="ragged": labels of each row; host
 
     Raises

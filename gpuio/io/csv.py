@@ -19,7 +19,7 @@ from gpuio.io.lines import Lines, runs
 from gpuio.io.number import strtof
 from gpuio.io.rows import RowIter, option, row_shape
 from gpuio.nd import Context, host_array
-from gpuio.sampling import convert
+from gpuio.options import convert
 
 __all__ = ["CSVIter"]
 

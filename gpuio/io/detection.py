@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from gpuio.io.base import DataDesc
 from gpuio.io.record import ImageRecordIter, document
+from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.pipeline.det_reader import DetRecordReader
 from gpuio.pipeline.opening import open_pipeline
 from gpuio.pipeline.pipeline import Made
-from gpuio.sampling.det_options import ImageDetRecordOptions
 
 __all__ = ["ImageDetRecordIter"]
 

@@ -21,8 +21,8 @@ from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.io.base import DataDesc
 from gpuio.io.rows import RowIter, option
 from gpuio.nd import Context, host_array
-from gpuio.sampling import convert
-from gpuio.sampling.rng import Mersenne, draw_below, shuffle
+from gpuio.options import convert
+from gpuio.order.rng import Mersenne, draw_below, shuffle
 
 __all__ = ["MNISTIter"]
 

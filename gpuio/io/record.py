@@ -15,11 +15,11 @@ from gpuio.backend.pool import element_type
 from gpuio.errors import ClosedError, StateError
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import host_array
+from gpuio.options.declare import describe, parse_options
+from gpuio.options.image_record import ImageRecordOptions
+from gpuio.order.epochs import EpochShape
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import Made, Place
-from gpuio.sampling.declare import describe, parse_options
-from gpuio.sampling.options import ImageRecordOptions
-from gpuio.sampling.order import EpochShape
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
 
@@ -45,7 +45,7 @@ class ImageRecordIter(DataIter):
     (A) order; ``label[0]``, float32 (batch_size,) or (batch_size, label_width); ``pad``, the number
     of rows at the end that do not belong to the epoch; ``index``, uint64 (batch_size,), the ids in
     the records' headers; and ``plan``, PLAN (batch_size,), what was done to each image (fields:
-    `gpuio.kernels.plan.layout`; again: `gpuio.sampling.replay`). With layout='NHWC' the data are
+    `gpuio.kernels.plan.layout`; again: `gpuio.plan.replay`). With layout='NHWC' the data are
     (batch_size, height, width, channels); with num_classes the labels (batch_size, num_classes),
     and ``mix`` says how mixup or cutmix made them; with label_width='ragged' ``label_count``, int32
     (batch_size,), tells how many labels each row has. Arrays live until you let them go; they are

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from gpuio.errors import ClosedError, OptionError
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
 from gpuio.nd import Context
-from gpuio.pipeline.ahead import Ahead
-from gpuio.sampling import convert
+from gpuio.options import convert
+from gpuio.pipeline.prefetch import Ahead
 
 __all__ = ["RowIter", "RowSource", "option", "row_shape"]
 

@@ -13,7 +13,7 @@ import attrs
 
 from gpuio.errors import ClosedError
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
-from gpuio.pipeline.ahead import Ahead
+from gpuio.pipeline.prefetch import Ahead
 
 __all__ = ["PrefetchingIter", "ResizeIter"]
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioError, OptionError, RecordError
+from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.pipeline.labels import LabelList, listed_label
 from gpuio.pipeline.reader import RecordReader
 from gpuio.recordio.checksum import Checksums
@@ -21,7 +22,6 @@ from gpuio.recordio.framing import decode as unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.lists import read_label_list
-from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.storage.local import LocalFile
 
 __all__ = ["DetRecordReader", "LabelSizes", "measure_labels"]

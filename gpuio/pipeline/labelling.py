@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError, RecordError
+from gpuio.options.image_record import ImageRecordOptions
 from gpuio.pipeline.labels import LabelList, RecordLabels, number_of_labels
-from gpuio.recordio.glance import Glance, glance
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list, read_list
-from gpuio.sampling.options import ImageRecordOptions
+from gpuio.recordio.sniff import Glance, glance
 from gpuio.storage.local import LocalFile
 
 __all__ = ["open_labels"]

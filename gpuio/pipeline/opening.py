@@ -16,27 +16,27 @@ import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
 from gpuio.errors import OptionError
+from gpuio.options.extras import GPU_ONLY
+from gpuio.options.image_det_record import ImageDetRecordOptions
+from gpuio.options.image_record import ImageRecordOptions
+from gpuio.order.epochs import Order
 from gpuio.pipeline.det_reader import DetRecordReader, measure_labels
+from gpuio.pipeline.error_policy import Policy
 from gpuio.pipeline.labelling import open_labels
 from gpuio.pipeline.labels import RecordLabels
-from gpuio.pipeline.mean import mean_image
+from gpuio.pipeline.mean_image import mean_image
 from gpuio.pipeline.pipeline import Pipeline
-from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import RecordReader
 from gpuio.pipeline.stats import Stats
+from gpuio.plan.mix import Mixer
+from gpuio.plan.planner import Planner
+from gpuio.plan.planner_det import DetPlanner
+from gpuio.plan.replay import normalisation
 from gpuio.recordio.checksum import Checksums, open_checksums
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents, recognise
 from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.uri import divide, expand
-from gpuio.sampling.det_options import ImageDetRecordOptions
-from gpuio.sampling.extra_options import GPU_ONLY
-from gpuio.sampling.mix import Mixer
-from gpuio.sampling.options import ImageRecordOptions
-from gpuio.sampling.order import Order
-from gpuio.sampling.plan import Planner
-from gpuio.sampling.plan_det import DetPlanner
-from gpuio.sampling.replay import normalisation
 from gpuio.storage.local import LocalFile
 
 __all__ = ["Opened", "open_pipeline"]

@@ -23,15 +23,15 @@ import numpy.typing as npt
 from gpuio.backend import Backend, Fault, Output
 from gpuio.decode.ending import Completed
 from gpuio.errors import GpuioError
-from gpuio.pipeline.ahead import Ahead
-from gpuio.pipeline.made import Made, Place
-from gpuio.pipeline.policy import Policy
+from gpuio.order.epochs import BatchOrder, Order
+from gpuio.pipeline.error_policy import Policy
+from gpuio.pipeline.finished_batch import Made, Place
+from gpuio.pipeline.prefetch import Ahead
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
-from gpuio.sampling.mix import Mixer
-from gpuio.sampling.order import BatchOrder, Order
-from gpuio.sampling.plan import Planner
-from gpuio.sampling.plan_det import DetPlanner
+from gpuio.plan.mix import Mixer
+from gpuio.plan.planner import Planner
+from gpuio.plan.planner_det import DetPlanner
 
 __all__ = ["Made", "Pipeline", "Place", "Stream"]
 

@@ -16,13 +16,13 @@ from gpuio.decode.ending import completed
 from gpuio.decode.imageinfo import check_format, check_size, probe
 from gpuio.decode.scans import check_scans
 from gpuio.errors import GpuioError
+from gpuio.options.image_det_record import ImageDetRecordOptions
+from gpuio.options.image_record import ImageRecordOptions
 from gpuio.pipeline.labels import RecordLabels
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
-from gpuio.sampling.det_options import ImageDetRecordOptions
-from gpuio.sampling.options import ImageRecordOptions
 from gpuio.storage.local import LocalFile
 
 __all__ = ["RecordReader", "Records"]

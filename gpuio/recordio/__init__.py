@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpuio.recordio.header import IRHeader, pack, pack_img, unpack, unpack_img
-from gpuio.recordio.pairs import read_pairs
+from gpuio.recordio.verification_pairs import read_pairs
 
 __all__ = [
     "IRHeader",

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError
-from gpuio.recordio.faces import FaceRows, find_faces, identity_ranges
-from gpuio.recordio.glance import Glance, glance
 from gpuio.recordio.index import RecordTable
+from gpuio.recordio.insightface import FaceRows, find_faces, identity_ranges
+from gpuio.recordio.sniff import Glance, glance
 from gpuio.storage.local import LocalFile
 
 __all__ = ["Contents", "recognise"]

@@ -17,7 +17,7 @@ from gpuio.decode.imageinfo import check_format, check_size, probe
 from gpuio.decode.opencv import decode
 from gpuio.decode.scans import check_scans
 from gpuio.errors import FormatError, GpuioError
-from gpuio.pipeline.ahead import Ahead
+from gpuio.pipeline.prefetch import Ahead
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import decode as unframe
 from gpuio.recordio.header import parse_image_record

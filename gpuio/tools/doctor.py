@@ -12,8 +12,8 @@ import sys
 from typing import Any
 
 from gpuio._version import __version__
-from gpuio.backend.engines import choose_engine
-from gpuio.backend.probe import Gap, Machine, gaps, survey
+from gpuio.backend.gpu.engines import choose_engine
+from gpuio.backend.gpu.probe import Gap, Machine, gaps, survey
 from gpuio.kernels.cuda.nvrtc import in_wheels
 
 __all__ = ["add_arguments", "examine", "report", "run"]

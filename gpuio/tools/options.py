@@ -6,9 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from gpuio.sampling.declare import describe
-from gpuio.sampling.det_options import ImageDetRecordOptions
-from gpuio.sampling.options import ImageRecordOptions
+from gpuio.options.declare import describe
+from gpuio.options.image_det_record import ImageDetRecordOptions
+from gpuio.options.image_record import ImageRecordOptions
 
 __all__ = ["add_arguments", "run"]
 

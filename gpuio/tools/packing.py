@@ -19,7 +19,7 @@ import attrs
 import numpy as np
 
 from gpuio.errors import FormatError, GpuioError, StorageError
-from gpuio.pipeline.ahead import Ahead
+from gpuio.pipeline.prefetch import Ahead
 from gpuio.recordio.framing import MAX_PAYLOAD, encode, end_of_record
 from gpuio.recordio.header import IRHeader, pack, pack_img
 from gpuio.recordio.index import write_index

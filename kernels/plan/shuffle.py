@@ -11,7 +11,7 @@ __all__ = ["swap_all"]
 
 @kernel("void(int32[::1], uint32[::1], int64[::1])")
 def swap_all(values, others, lengths):
-    """Shuffle runs of values in place: see `gpuio.sampling.rng.shuffle`."""
+    """Shuffle runs of values in place: see `gpuio.order.rng.shuffle`."""
     first, drawn = 0, 0
     for run in range(lengths.shape[0]):
         for i in range(first + 1, first + lengths[run]):

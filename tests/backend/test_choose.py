@@ -37,11 +37,13 @@ def machine(monkeypatch):
         opened.add(made)
         return made
 
-    monkeypatch.setattr("gpuio.backend.probe.missing_for_gpu", lambda device_id: [])
-    monkeypatch.setattr("gpuio.backend.gpu.survey", lambda: None)
-    monkeypatch.setattr("gpuio.backend.gpu.gaps", lambda machine, device_id: [])
-    monkeypatch.setattr("gpuio.backend.gpu.choose_engine", lambda name, machine: ("dali", "a test"))
-    monkeypatch.setattr("gpuio.backend.cuda.CudaDevice", device)
+    monkeypatch.setattr("gpuio.backend.gpu.probe.missing_for_gpu", lambda device_id: [])
+    monkeypatch.setattr("gpuio.backend.gpu.backend.survey", lambda: None)
+    monkeypatch.setattr("gpuio.backend.gpu.backend.gaps", lambda machine, device_id: [])
+    monkeypatch.setattr(
+        "gpuio.backend.gpu.backend.choose_engine", lambda name, machine: ("dali", "a test")
+    )
+    monkeypatch.setattr("gpuio.backend.gpu.cuda.CudaDevice", device)
     monkeypatch.setattr("gpuio.decode.dali.DaliEngine", Engine)
     return opened
 
@@ -53,7 +55,7 @@ def raising(kind, text):
     return opener
 
 
-DEVICE, ENGINE = "gpuio.backend.cuda.CudaDevice", "gpuio.decode.dali.DaliEngine"
+DEVICE, ENGINE = "gpuio.backend.gpu.cuda.CudaDevice", "gpuio.decode.dali.DaliEngine"
 FAILURES = {
     "CUDA error": (DEVICE, RuntimeError, "cudaErrorDevicesUnavailable: all devices are busy"),
     "kernels": (DEVICE, BackendError, "kernels do not compile or load"),

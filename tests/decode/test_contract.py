@@ -8,7 +8,7 @@ import pytest
 from fake_device import FakeDevice
 from making import write_rec
 
-from gpuio.backend.gpu import GpuBackend
+from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.io import ImageRecordUInt8Iter
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,7 +21,7 @@ WAYS = ("cpu", "dali", "nvimgcodec")
 def read(folder, way, blobs, monkeypatch, **options):
     """Read blobs as whole images through the CPU, or the GPU's code on the host; as R, G, B."""
     from gpuio.backend import open_backend
-    from gpuio.backend.engines import engine_opener
+    from gpuio.backend.gpu.engines import engine_opener
 
     def opened(name, device_id=0, **settings):
         if way == "cpu":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pictures import cmyk_jpeg, every_jpeg, jpeg, picture
 
-from gpuio.backend.probe import gaps, survey
+from gpuio.backend.gpu.probe import gaps, survey
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.engine import OutOfDeviceMemoryError
 from gpuio.decode.imageinfo import probe

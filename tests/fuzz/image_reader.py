@@ -67,8 +67,8 @@ def open_way(way):
     from fake_device import FakeDevice
 
     import gpuio.pipeline.opening
-    from gpuio.backend.engines import engine_opener
-    from gpuio.backend.gpu import GpuBackend
+    from gpuio.backend.gpu.backend import GpuBackend
+    from gpuio.backend.gpu.engines import engine_opener
 
     def opened(name, device_id=0, **settings):
         del name
@@ -142,13 +142,13 @@ def main(watched, way, address_space_mib):
     import cv2
 
     import gpuio.backend.cpu
-    import gpuio.backend.sources
+    import gpuio.backend.gpu.routing
     import gpuio.pipeline.reader
 
     cv2.setNumThreads(1)
     reading, making = Watch(watched, 0), Watch(watched, 1)
     gpuio.pipeline.reader.probe = reading.around(gpuio.pipeline.reader.probe)
-    for module in (gpuio.backend.cpu, gpuio.backend.sources):
+    for module in (gpuio.backend.cpu, gpuio.backend.gpu.routing):
         module.decode = making.around(module.decode)
     open_way(way)
     answers = os.fdopen(os.dup(1), "w")

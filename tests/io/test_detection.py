@@ -8,7 +8,7 @@ from conformance import ours
 
 import gpuio as mx
 from gpuio.errors import DecodeError, OptionError, RecordError, StateError
-from gpuio.sampling.replay import replay
+from gpuio.plan.replay import replay
 
 MOVES = {
     "rand_mirror_prob": 0.5,

@@ -312,7 +312,7 @@ def test_the_signature_and_the_docs_come_from_the_options():
 
 
 def test_from_options_makes_the_same_iterator(ten):
-    from gpuio.sampling.options import ImageRecordOptions
+    from gpuio.options.image_record import ImageRecordOptions
 
     options = ImageRecordOptions(path_imgrec=ten[0], data_shape=(3, 8, 8), batch_size=3, ctx="cpu")
     with mx.io.ImageRecordIter.from_options(options) as it:

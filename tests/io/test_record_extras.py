@@ -10,7 +10,7 @@ from making import jpeg, photo, write_rec
 
 import gpuio as mx
 from gpuio.errors import OptionError, RecordError
-from gpuio.sampling.replay import replay
+from gpuio.plan.replay import replay
 
 SIZES = [(60 + 3 * k, 80 - 2 * k) for k in range(10)]
 
@@ -144,7 +144,7 @@ def test_settings_of_a_gpu_are_refused_on_the_cpu_and_dropped_by_auto(photos, gi
     (name,) = given
     with pytest.raises(OptionError, match=f"{name}: a setting of the GPU, but ctx='cpu'"):
         reader(photos, **given)
-    monkeypatch.setattr("gpuio.backend.probe.missing_for_gpu", lambda _: [_Gap()])
+    monkeypatch.setattr("gpuio.backend.gpu.probe.missing_for_gpu", lambda _: [_Gap()])
     assert same(epoch(photos, ctx="auto", **given, **BUSY), epoch(photos, **BUSY))
 
 

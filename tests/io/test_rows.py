@@ -9,7 +9,7 @@ from gpuio.errors import ClosedError, OptionError
 from gpuio.io.base import DataDesc
 from gpuio.io.rows import RowIter, option, row_shape
 from gpuio.nd import host_array
-from gpuio.sampling import convert
+from gpuio.options import convert
 
 
 class Numbers:

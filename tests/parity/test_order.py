@@ -7,8 +7,8 @@ from parity.oracle import OracleError
 from tables import SHORTEST, epochs, options, write_table
 
 from gpuio.errors import OptionError
+from gpuio.order.epochs import Order
 from gpuio.recordio.index import open_table
-from gpuio.sampling.order import Order
 
 pytestmark = pytest.mark.mxnet
 

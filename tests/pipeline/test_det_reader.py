@@ -9,9 +9,9 @@ import pytest
 
 from gpuio import recordio
 from gpuio.errors import FormatError, OptionError
+from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.pipeline.det_reader import LabelSizes, measure_labels
 from gpuio.recordio.index import open_table
-from gpuio.sampling.det_options import ImageDetRecordOptions
 from gpuio.storage.local import LocalFile
 
 

@@ -10,11 +10,11 @@ import pytest
 from gpuio.backend import Fault, Output
 from gpuio.errors import DecodeError, StorageError
 from gpuio.kernels.plan.layout import PLAN
+from gpuio.order.epochs import BatchOrder
+from gpuio.pipeline.error_policy import Policy
 from gpuio.pipeline.pipeline import Pipeline, Place
-from gpuio.pipeline.policy import Policy
 from gpuio.pipeline.reader import Records
 from gpuio.pipeline.stats import Stats
-from gpuio.sampling.order import BatchOrder
 
 
 class FakeBackend:

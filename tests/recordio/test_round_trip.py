@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from making import flat, write_rec
 
 import gpuio as mx
+from gpuio.order.part import part
 from gpuio.recordio import IRHeader, MXIndexedRecordIO, MXRecordIO, pack, unpack
 from gpuio.recordio.index import build_index, open_table
 from gpuio.recordio.resync import resync
-from gpuio.sampling.part import part
 from gpuio.storage.local import LocalFile
 
 MAGIC = bytes.fromhex("0a23d7ce")

@@ -134,7 +134,7 @@ def test_iterators_left_anywhere_leave_no_memory_stream_or_event(files):
 def test_any_amount_of_memory_gives_right_batches_or_an_error_with_sizes(files, monkeypatch):
     import cupy
 
-    from gpuio.backend.gpu import GpuBackend
+    from gpuio.backend.gpu.backend import GpuBackend
     from gpuio.errors import BackendError
 
     halves, whole = [], GpuBackend._make_halves

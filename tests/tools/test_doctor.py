@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from gpuio.backend.probe import Driver, Gpu, Machine
+from gpuio.backend.gpu.probe import Driver, Gpu, Machine
 from gpuio.tools import doctor
 
 H100 = Gpu("NVIDIA H100", (9, 0), 80 << 30)

@@ -1,0 +1,273 @@
+"""Device memory for batches: leased out, held as long as anybody holds it, then used again.
+
+Invariant: a buffer is written again only after its last array is gone *and* the writing stream
+waits for whatever the old batch's readers had queued: on the default stream, on the stream current
+where the last array died, and on every stream the batch was handed to through DLPack. Such a
+stream must outlive the array taken over on it, as those of PyTorch and JAX do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import weakref
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.backend.gpu.device import Buffer, Device, Event
+from gpuio.nd import Context, array, described, gpu, host_array
+
+__all__ = ["BatchArray", "BatchPool", "Lease", "itemsize"]
+
+_ITEMSIZE = {"float32": 4, "float16": 2, "bfloat16": 2, "uint8": 1, "int8": 1}
+
+
+def itemsize(dtype: str) -> int:
+    """Return the bytes of one element; knows bfloat16, which NumPy does not."""
+    return _ITEMSIZE[dtype] if dtype in _ITEMSIZE else np.dtype(dtype).itemsize
+
+
+@attrs.define(eq=False)
+class _Use:
+    """What a lease knows of its buffer, apart from the lease so that its finalizer may hold it.
+
+    Attributes
+    ----------
+    ready : list of Event       recorded behind each writer
+    before : list of Event      of the buffer's last users; a writer's stream waits for them
+    handles : set of int        streams the arrays were handed to
+    anywhere : bool             whether they were handed to somebody who does not name a stream
+    """
+
+    ready: list[Event] = attrs.field(factory=list)
+    before: list[Event] = attrs.field(factory=list)
+    handles: set[int] = attrs.field(factory=set)
+    anywhere: bool = False
+
+
+class Lease:
+    """Stands behind all arrays over one buffer; its death frees the buffer."""
+
+    def __init__(self, device: Device, use: _Use) -> None:
+        self.device = device
+        self._use = use
+
+    def begin(self, stream: Any) -> None:
+        """Make a writer's stream wait for the readers of what was here before, and for writers."""
+        for event in self._use.before + self._use.ready:
+            self.device.order(stream, event)
+
+    def written(self, event: Event) -> None:
+        """Add a writer's event: the batch is complete when all of them are."""
+        self._use.ready.append(event)
+
+    def written_here(self) -> None:
+        """Add what this thread's current stream has queued to what the batch is made of."""
+        self._use.ready.extend(self.device.record_here(set()))
+
+    def wait(self) -> None:
+        """Wait, on the host, until the batch is complete."""
+        for event in self._use.ready:
+            event.wait()
+
+    def hand_to(self, handle: int) -> None:
+        """Make a consumer's stream wait until the batch is complete, and remember the stream."""
+        self._use.handles.add(handle)
+        for event in self._use.ready:
+            self.device.order(handle, event)
+
+    def hand_over(self) -> None:
+        """Complete the batch for a consumer whose streams nobody will know."""
+        self._use.anywhere = True
+        self.wait()
+
+
+class BatchArray:
+    """MXNet's methods, and ordered hand-off, for a subclass of the device's array type.
+
+    The subclass stands before the array type: ``class DeviceArray(BatchArray, cupy.ndarray)``.
+    """
+
+    _lease: Lease | None = None
+
+    def __array_finalize__(self, made_from: Any) -> None:
+        """Let views, slices and reshapes know the batch they belong to."""
+        self._lease = getattr(made_from, "_lease", None)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a view at once; a copy, which index arrays make, when the batch is complete."""
+        parts = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(part, list) or hasattr(part, "__array__") for part in parts):
+            self.wait_to_read()
+        return super().__getitem__(key)  # type: ignore[misc]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Write into the batch; later exports wait for the writing, too."""
+        self.wait_to_read()
+        super().__setitem__(key, value)  # type: ignore[misc]
+        if self._lease is not None:
+            self._lease.written_here()
+
+    def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
+        """Export without a copy; the consumer's `stream` waits until the batch is complete."""
+        if self._lease is not None and stream != -1:
+            # DLPack's None means the default stream, whose handle is 1
+            self._lease.hand_to(1 if stream is None else stream)
+        elif self._lease is not None:
+            self._lease.wait()
+        return super().__dlpack__(stream=stream, **options)  # type: ignore[misc]
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Export without a copy, complete.
+
+        Whoever takes it does not say on which stream it reads, so the memory is used again only
+        after the whole device has been waited for: DLPack is the better way.
+        """
+        exported: dict[str, Any] = super().__cuda_array_interface__  # type: ignore[misc]
+        if self._lease is not None:
+            self._lease.hand_over()
+        return exported
+
+    def __repr__(self) -> str:
+        return described(self.asnumpy(), self.context)
+
+    __str__ = __repr__
+
+    def asnumpy(self) -> npt.NDArray[Any]:
+        """Return a host copy, complete."""
+        self.wait_to_read()
+        return np.asarray(self.get())  # type: ignore[attr-defined]
+
+    def asscalar(self) -> Any:
+        """Return the one element as a Python scalar; ValueError if there is not exactly one."""
+        if self.size != 1:  # type: ignore[attr-defined]
+            shape = self.shape  # type: ignore[attr-defined]
+            raise ValueError(f"The current array is not a scalar: its shape is {shape}")
+        return self.asnumpy().item()
+
+    def wait_to_read(self) -> None:
+        """Wait, on the host, until the batch is complete."""
+        if self._lease is not None:
+            self._lease.wait()
+
+    @property
+    def context(self) -> Context:
+        """The array's context, ``gpu(device_id)``."""
+        return gpu(self.device.id)  # type: ignore[attr-defined]
+
+    @property
+    def ctx(self) -> Context:
+        """The same as `context`."""
+        return self.context
+
+    @property
+    def stype(self) -> str:
+        """MXNet's storage type, always ``"default"`` (dense)."""
+        return "default"
+
+    def as_in_context(self, context: Context) -> Any:
+        """Return this array in `context`: itself on its GPU, a copy elsewhere."""
+        if context == self.context:
+            return self
+        return array(host_array(self.asnumpy()), context)
+
+    as_in_ctx = as_in_context
+
+    def copyto(self, other: Any) -> Any:
+        """Copy into another array, or into a new one in a `Context`."""
+        if isinstance(other, Context):
+            return array(host_array(self.asnumpy()), other)
+        self.wait_to_read()
+        other[...] = self if type(other) is type(self) else self.asnumpy()
+        return other
+
+
+class _Free:
+    """The buffers nobody holds, with what their next writer has to wait for."""
+
+    def __init__(self, device: Device, keep: int) -> None:
+        self.device, self.keep, self.closed = device, keep, False
+        self.lock = threading.RLock()  # a collection inside may run a finalizer that takes it
+        self.buffers: dict[int, list[tuple[Buffer, list[Event]]]] = {}
+
+    def take(self, nbytes: int) -> tuple[Buffer, list[Event]] | None:
+        """Take the buffer that has been free longest; drop what is idle beyond `keep`."""
+        with self.lock:
+            kept = self.buffers.get(nbytes, [])
+            found = kept.pop(0) if kept else None
+            while len(kept) > self.keep and all(event.done() for event in kept[0][1]):
+                kept.pop(0)
+            return found
+
+    def give_back(self, buffer: Buffer, use: _Use) -> None:
+        """Called when a lease dies, on any thread."""
+        if self.closed or use.anywhere:
+            # nobody will wait for events, or there are none to be had: wait before the memory goes
+            with contextlib.suppress(Exception):
+                self.device.synchronize()
+        if self.closed:
+            return
+        events = list(use.ready)
+        try:
+            events += self.device.record_here(use.handles)
+        except RuntimeError:  # a stream that the batch was handed to is gone
+            with contextlib.suppress(Exception):
+                self.device.synchronize()
+        with self.lock:
+            self.buffers.setdefault(buffer.nbytes, []).append((buffer, events))
+
+    def drop(self) -> None:
+        """Wait for the last users of every free buffer and let them go."""
+        with self.lock:
+            for kept in self.buffers.values():
+                for _, events in kept:
+                    for event in events:
+                        event.wait()
+            self.buffers.clear()
+
+
+class BatchPool:
+    """A pool of device buffers for batches.
+
+    Parameters
+    ----------
+    device : Device
+    keep : int      free buffers kept for each size, >= 0
+    """
+
+    def __init__(self, device: Device, keep: int) -> None:
+        self._device = device
+        self._free = _Free(device, keep)
+
+    def array(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Return an array of undefined contents in device memory, C order.
+
+        Raises
+        ------
+        OutOfDeviceMemoryError
+        """
+        nbytes = math.prod(shape) * itemsize(dtype)
+        found = self._free.take(nbytes)
+        if found is None:
+            found = self._device.alloc_output(max(nbytes, 1))._replace(nbytes=nbytes), []
+        buffer, before = found
+        use = _Use(before=before)
+        lease = Lease(self._device, use)
+        weakref.finalize(lease, self._free.give_back, buffer, use).atexit = False
+        made = self._device.array(buffer, lease, shape, dtype)
+        made._lease = lease  # noqa: SLF001 -- the array type is ours
+        return made
+
+    def drop(self) -> None:
+        """Let every free buffer go, after its last reader."""
+        self._free.drop()
+
+    def close(self) -> None:
+        """Let every buffer go: free ones now, held ones with their arrays."""
+        self._free.closed = True
+        self._free.drop()

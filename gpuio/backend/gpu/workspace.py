@@ -1,0 +1,128 @@
+"""The working memory of one batch in flight, and the ring that hands it round.
+
+Invariant: a slot is handed out only after the *host* waited for the event behind its last reader.
+JPEG engines write into a slot's arena at call time, whatever its stream is still doing; waiting on
+the device would not hold them back.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.backend.gpu.device import Buffer, Device
+from gpuio.decode.engine import OutOfDeviceMemoryError
+
+__all__ = ["Ring", "Slot"]
+
+_GRAIN = 1 << 20  # bytes: arenas grow in whole MiB, and by a quarter more than asked
+
+
+class Slot:
+    """A stream, an arena for pixels, scratch memory, and page-locked staging for copies to them."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.stream = device.new_stream()
+        self.read_done = device.new_event()
+        self.keep: Any = None  # what the engine wants held until the last reader is done
+        self._buffers: dict[str, Buffer] = {}
+        self._pinned: npt.NDArray[np.uint8] | None = None
+
+    def memory(self, name: str, nbytes: int) -> Buffer:
+        """Return this slot's buffer of that name, at least `nbytes` long; contents undefined.
+
+        Only between taking the slot and its first use: growing frees the old buffer.
+
+        Raises
+        ------
+        OutOfDeviceMemoryError
+        """
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.nbytes < nbytes:
+            self._buffers.pop(name, None)
+            del buffer
+            roomy = -(-(nbytes + nbytes // 4) // _GRAIN) * _GRAIN
+            try:
+                made = self.device.alloc(roomy)
+            except OutOfDeviceMemoryError:
+                self.device.trim()
+                made = self.device.alloc(max(nbytes, 1))
+            self._buffers[name] = made
+        return self._buffers[name]
+
+    def staging(self, nbytes: int) -> npt.NDArray[np.uint8]:
+        """Return page-locked host memory, uint8[nbytes]; one use a turn."""
+        if self._pinned is None or self._pinned.size < nbytes:
+            self._pinned = self.device.pinned(-(-(nbytes + nbytes // 4) // _GRAIN) * _GRAIN)
+        return self._pinned[:nbytes]
+
+    def bytes_held(self) -> int:
+        """Return the device memory this slot holds."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
+    def release(self) -> None:
+        """Free the memory; the caller has waited for the last reader."""
+        self.keep = None
+        self._buffers.clear()
+        self._pinned = None
+
+
+class Ring:
+    """Slots, taken in the order they were put back, those first whose last reader is done.
+
+    Parameters
+    ----------
+    device : Device
+    slots : int     made before one is taken whose last reader is still at work; more are made only
+                    while more are in use
+    """
+
+    def __init__(self, device: Device, slots: int) -> None:
+        self._device, self._slots = device, slots
+        self._lock = threading.Lock()
+        self._free: list[Slot] = []
+        self._made, self._closed = 0, False
+
+    def take(self) -> Slot:
+        """Return a slot nobody reads: waits, on the host, for its last reader."""
+        with self._lock:
+            idle = next((at for at, slot in enumerate(self._free) if slot.read_done.done()), None)
+            if not self._free or (idle is None and self._made < self._slots):
+                self._made += 1
+                return Slot(self._device)
+            slot = self._free.pop(idle or 0)
+        slot.read_done.wait()
+        slot.keep = None
+        return slot
+
+    def put(self, slot: Slot) -> None:
+        """Give a slot back, its `read_done` recorded behind the last reader."""
+        with self._lock:
+            self._free.append(slot)
+            closed = self._closed
+        if closed:
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Free the memory of every slot that nobody uses, after its last reader."""
+        with self._lock:
+            idle, self._free = self._free, []
+            self._made -= len(idle)
+        for slot in idle:
+            slot.read_done.wait()
+            slot.release()
+
+    def bytes_held(self) -> int:
+        """Return the device memory of the slots that are free at the moment."""
+        with self._lock:
+            return sum(slot.bytes_held() for slot in self._free)
+
+    def close(self) -> None:
+        """Free everything, what is in use when it is put back."""
+        with self._lock:
+            self._closed = True
+        self.shrink()

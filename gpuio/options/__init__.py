@@ -1,0 +1,1 @@
+"""Every option of the record iterators, declared once."""

@@ -1,0 +1,60 @@
+"""What the options of all record iterators have in common beside their declarations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from gpuio.errors import OptionError
+from gpuio.options.extras import GPU_ONLY
+
+__all__ = ["RecordOptions"]
+
+
+class RecordOptions:
+    """Checks and forms of a set of options; the fields are the subclass's."""
+
+    __slots__ = ()
+
+    def check(self: Any) -> None:
+        """Check the source, the order and the device.
+
+        Raises
+        ------
+        OptionError     naming the option
+        """
+        if not self.path_imgrec:
+            raise OptionError("path_imgrec: required, the .rec file to read")
+        for name in ("data_shape", "batch_size"):
+            if getattr(self, name) is None:
+                raise OptionError(f"{name}: required")
+        if self.part_index >= self.num_parts:
+            raise OptionError(
+                f"part_index: expected 0 <= part_index < num_parts={self.num_parts}, "
+                f"got {self.part_index}"
+            )
+        if self.inter_method in (5, 6, 7, 8):
+            raise OptionError(f"inter_method: expected 0 to 4, 9 or 10, got {self.inter_method}")
+        if self.shuffle_chunk_size and (self.path_imgidx or self.reindex):
+            raise OptionError(
+                "shuffle_chunk_size: works without path_imgidx and reindex only; with an index, "
+                "shuffle=True permutes all records"
+            )
+        if self.ctx in ("cpu", "cpu_pinned"):
+            for field in attrs.fields(type(self)):
+                if field.name in GPU_ONLY and getattr(self, field.name) != field.default:
+                    raise OptionError(f"{field.name}: a setting of the GPU, but ctx={self.ctx!r}")
+
+    @property
+    def ending(self: Any) -> str:
+        """What becomes of the last batch: `last_batch`, or what round_batch means."""
+        return self.last_batch or ("borrow" if self.round_batch else "pad")
+
+    def as_dict(self: Any) -> dict[str, Any]:
+        """Return the options that differ from their defaults, and the required ones."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in attrs.fields(type(self))
+            if getattr(self, field.name) != field.default
+        }

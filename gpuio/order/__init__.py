@@ -1,0 +1,1 @@
+"""Which record stands where: parts, passes, shuffles, and the generators they draw from."""

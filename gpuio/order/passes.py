@@ -1,0 +1,203 @@
+"""Passes: the order in which MXNet visits the records of a part, visit after visit.
+
+A pass is a row of chunks and, when shuffled, a permutation inside each: one chunk for a part with
+an index, chunks of at most 8 MiB without. MXNet's generators run on from pass to pass, so pass p is
+found by replaying the draws of the passes before it; the latest ones are kept.
+
+Invariant: a pass is the same whichever passes were asked for before it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.options.image_det_record import ImageDetRecordOptions
+from gpuio.options.image_record import ImageRecordOptions
+from gpuio.order.part import Table, chunk_starts, part, place
+from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle
+
+__all__ = ["Passes", "open_passes"]
+
+_CHUNK_SEED = 666  # MXNet's constant, added to shuffle_chunk_seed
+_PASSES_KEPT = 3  # this one, the next one for borrowed rows, and the one just left
+_STATES_KEPT = 64  # 2.5 KB each
+
+_Rows = npt.NDArray[np.int64]
+
+
+@attrs.frozen(eq=False)
+class _Pass:
+    """One pass: where each chunk begins in it and in the table; the records in their order."""
+
+    offsets: _Rows  # [chunks]: place in the pass of a chunk's first record
+    starts: _Rows  # [chunks]: row of the table of a chunk's first record before shuffling
+    shuffled: npt.NDArray[np.int32] | None  # [n]: rows of the table; None if chunks stand as stored
+
+
+@attrs.frozen(eq=False)
+class _State:
+    """What the next pass is drawn from."""
+
+    groups: npt.NDArray[np.int32]  # the order in which the pass before visited the groups
+    group_source: Any  # state of the generator that shuffles the groups
+    record_source: Any  # state of the generator that shuffles the records of a chunk
+
+
+class Passes:
+    """All passes over the records of one part.
+
+    Parameters
+    ----------
+    groups : list of list of int    per group of chunks (they are visited in shuffled order if there
+                                    are several): the first row of each chunk, then the last one's
+                                    end
+    shuffle : bool                  shuffle the records inside each chunk
+    in_batch : bool                 MXNet numbers records by their row in the batch (with an index),
+                                    not by their place in the chunk
+    record_seed, group_seed : int   of the two generators
+    """
+
+    def __init__(
+        self,
+        groups: list[list[int]],
+        *,
+        shuffle: bool,
+        in_batch: bool,
+        record_seed: int,
+        group_seed: int,
+    ) -> None:
+        self._groups = [np.array(group, np.int64) for group in groups]
+        self._shuffle, self._in_batch = shuffle, in_batch
+        self.n_records = sum(int(group[-1] - group[0]) for group in self._groups)
+        self._group_source, self._record_source = Mersenne(group_seed), Mersenne(record_seed)
+        order = np.arange(len(groups), dtype=np.int32)
+        first = _State(order, self._group_source.state, self._record_source.state)
+        self._first, self._states, self._kept = first, {0: first}, dict[int, _Pass]()
+        self._lock = threading.Lock()  # states and generators move together
+
+    def rows(
+        self, pass_index: int, first: int, stop: int, start: int, batch_size: int
+    ) -> tuple[_Rows, _Rows]:
+        """Return the records at places first .. stop-1 of a pass.
+
+        Parameters
+        ----------
+        pass_index : int            >= 0
+        first, stop : int           0 <= first <= stop <= n_records
+        start, batch_size : int     a batch begins at place `start` of this pass, and every
+                                    `batch_size` places from there in both directions
+
+        Returns
+        -------
+        position : int64[stop - first]      rows of the table
+        mx_index : int64[stop - first]      what MXNet adds to seed_aug: see `BatchOrder`
+        """
+        now = self._pass(pass_index)
+        places = np.arange(first, stop, dtype=np.int64)
+        chunk = np.searchsorted(now.offsets, places, side="right") - 1
+        offsets, starts = now.offsets[chunk], now.starts[chunk]
+        if now.shuffled is None:
+            position = starts + places - offsets
+        else:
+            position = now.shuffled[first:stop].astype(np.int64)
+        if self._in_batch:
+            return position, (places - start) % batch_size
+        if now.shuffled is not None:
+            return position, batch_size + position - starts
+        return position, (offsets - start) % batch_size + places - offsets
+
+    def chunks(self, pass_index: int) -> tuple[_Rows, _Rows]:
+        """Return the chunks of a pass in the order in which it visits them.
+
+        Returns
+        -------
+        starts, lengths : int64[chunks]     the first row of the table of each, and its records
+        """
+        now = self._pass(pass_index)
+        return now.starts, np.diff(now.offsets, append=self.n_records)
+
+    def _pass(self, pass_index: int) -> _Pass:
+        """Return a pass, from those kept or by replay."""
+        drawn = self._shuffle or len(self._groups) > 1
+        pass_index = pass_index if drawn else 0
+        with self._lock:
+            if pass_index not in self._kept:
+                replayed = max((p for p in self._states if p <= pass_index), default=0)
+                state = self._states.get(replayed, self._first)
+                for p in range(replayed, pass_index):
+                    state = self._advance(p, state)[1]
+                self._kept[pass_index] = self._make(*self._advance(pass_index, state)[0])
+                while len(self._kept) > _PASSES_KEPT:
+                    del self._kept[next(iter(self._kept))]
+            return self._kept[pass_index]
+
+    def _advance(
+        self, pass_index: int, state: _State
+    ) -> tuple[tuple[_Rows, _Rows, npt.NDArray[np.uint32]], _State]:
+        """Draw one pass: its chunks (starts, lengths) and draws, and the state after it."""
+        order = state.groups.copy()
+        self._group_source.state = state.group_source
+        self._record_source.state = state.record_source
+        if len(order) > 1:
+            shuffle(order, draw_below(self._group_source, run_sizes(np.array([len(order)]))))
+        visited = [self._groups[group] for group in order]
+        starts = np.concatenate([group[:-1] for group in visited])
+        lengths = np.concatenate([np.diff(group) for group in visited])
+        draws = np.empty(0, np.uint32)
+        if self._shuffle and len(lengths):
+            draws = draw_below(self._record_source, run_sizes(lengths))
+        after = _State(order, self._group_source.state, self._record_source.state)
+        self._states[pass_index + 1] = after
+        while len(self._states) > _STATES_KEPT:
+            del self._states[next(iter(self._states))]
+        return (starts, lengths, draws), after
+
+    def _make(self, starts: _Rows, lengths: _Rows, draws: npt.NDArray[np.uint32]) -> _Pass:
+        """Carry out what was drawn."""
+        offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)[: len(starts)]
+        if not self._shuffle:
+            return _Pass(offsets, starts, None)
+        rows = np.repeat((starts - offsets).astype(np.int32), lengths)
+        rows += np.arange(self.n_records, dtype=np.int32)
+        shuffle(rows, draws, lengths)
+        return _Pass(offsets, starts, rows)
+
+
+def open_passes(table: Table, options: ImageRecordOptions | ImageDetRecordOptions) -> Passes:
+    """Return the passes over the part that the options name.
+
+    Parameters
+    ----------
+    table : RecordTable
+    options : ImageRecordOptions    num_parts, part_index, shuffle, seed, shuffle_chunk_size,
+                                    shuffle_chunk_seed
+    """
+    parts, index = options.num_parts, options.part_index
+    total = int(table.sizes.sum())
+    group_count = 1
+    if options.shuffle_chunk_size > 0 and not table.indexed:
+        chunk_bytes = parts * (options.shuffle_chunk_size << 20)
+        group_count = max(1, math.ceil(total * 1.1 / chunk_bytes))
+    if table.indexed:
+        members = part(table, parts, index)
+        groups = [[members.start, members.stop] if members.start < members.stop else [0]]
+    else:
+        places = place(table)
+        groups = []
+        for member in range(index * group_count, (index + 1) * group_count):
+            cut = part(table, parts * group_count, member, places=places)
+            end = int(places[cut.stop]) if cut.stop < len(places) else total
+            groups.append(chunk_starts(places, cut.start, cut.stop, end))
+    return Passes(
+        groups,
+        shuffle=options.shuffle,
+        in_batch=table.indexed,
+        record_seed=options.order_seed + options.seed,
+        group_seed=_CHUNK_SEED + index + parts + group_count + options.shuffle_chunk_seed,
+    )

@@ -1,0 +1,90 @@
+"""The mean image: read, or computed over the part and written, in MXNet's file format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import FormatError
+from gpuio.nd import asnumpy
+from gpuio.options.image_det_record import ImageDetRecordOptions
+from gpuio.options.image_record import ImageRecordOptions
+from gpuio.pipeline.pipeline import Place
+from gpuio.recordio.ndfile import read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    from gpuio.pipeline.opening import Opened
+
+__all__ = ["mean_image"]
+
+_NAME = "mean_img"
+
+
+def mean_image(
+    options: ImageRecordOptions | ImageDetRecordOptions, open_pipeline: Callable[[Any], Opened]
+) -> tuple[npt.NDArray[np.float32] | None, bool]:
+    """Return the mean image that the options name, and whether it was made now.
+
+    A missing file is made: every record of the part is read once, with the options' own
+    augmentation and normalisation, and averaged in float32.
+
+    Parameters
+    ----------
+    options : ImageRecordOptions or ImageDetRecordOptions
+    open_pipeline : callable
+
+    Returns
+    -------
+    mean : float32[C, H, W] or None         R, G, B (, A) order, host; None where there is none to
+                                            subtract (no mean_img, or dtype uint8)
+    made : bool
+
+    Raises
+    ------
+    FormatError         the file holds another number of arrays, or an image of another shape
+    """
+    if not options.mean_img or options.dtype == "uint8":
+        return None, False
+    made = not Path(options.mean_img).exists()
+    if made:
+        write_arrays(options.mean_img, {_NAME: _averaged(options, open_pipeline)})
+    arrays = read_arrays(options.mean_img)
+    shapes = [array.shape for array in arrays.values()]
+    if shapes != [options.data_shape]:
+        raise FormatError(
+            f"mean image file holds arrays of shapes {shapes}, expected one of "
+            f"{options.data_shape}",
+            path=options.mean_img,
+        )
+    return next(iter(arrays.values())).astype(np.float32), made
+
+
+def _averaged(
+    options: ImageRecordOptions | ImageDetRecordOptions, open_pipeline: Callable[[Any], Opened]
+) -> npt.NDArray[np.float32]:
+    """Average the part's images as the options make them."""
+    # what is bad is logged by the iterator itself, which meets it again
+    off: dict[str, Any] = {"verbose": False, "error_log": ""}
+    if isinstance(options, ImageRecordOptions):
+        off |= {"num_classes": None, "mixup_alpha": 0.0, "cutmix_alpha": 0.0}
+    opened = open_pipeline(
+        attrs.evolve(options, mean_img="", dtype="float32", layout="NCHW", last_batch="pad", **off)
+    )
+    total = np.zeros(options.data_shape, np.float32)
+    count = 0
+    try:
+        pipeline = opened.pipeline
+        for number in range(pipeline.order.epoch(0, 0).batches):
+            batch = pipeline.next(Place(0, 0, number))
+            images = asnumpy(batch.data)
+            for image in images[: len(images) - batch.pad]:
+                total += image
+                count += 1
+    finally:
+        opened.close()
+    return total * np.float32(1 / count)

@@ -1,0 +1,158 @@
+"""The plan of a batch for detection: its random numbers, and its labels moved with the images.
+
+Invariant: with aug_stream='record' a row depends on the image's size, its label, the options and
+(seed, pass, record), on no other row. With aug_stream='mxnet' it depends on every record before it
+as well, and on nothing else: see `gpuio.order.det_stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import RecordError
+from gpuio.kernels.plan import settings as codes
+from gpuio.kernels.plan.layout import PLAN
+from gpuio.options.convert import mxnet_float32
+from gpuio.options.image_det_record import SAMPLER_RANGES, ImageDetRecordOptions
+from gpuio.order.det_stream import Stream
+from gpuio.order.epochs import Order
+from gpuio.plan.planner import plan_faults
+
+__all__ = ["DetPlanner"]
+
+_SEEDS = 1 << 64  # of Philox
+_MODES = {"force": codes.FORCE, "shrink": codes.SHRINK, "fit": codes.FIT}
+_SHORT = ("scale", "ratio", "overlap", "sample", "object")  # fields of SAMPLERS
+
+_Labels = npt.NDArray[np.float32]
+_Look = Callable[
+    [npt.NDArray[np.int64]], tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], _Labels]
+]
+
+
+class DetPlanner:
+    """Draws the plans of batches for detection.
+
+    Parameters
+    ----------
+    options : ImageDetRecordOptions     all of the augmentation, data_shape, seed, max_pixels,
+                                        label_pad_value
+
+    Notes
+    -----
+    A label row is ``[channels, height, width, n, label of n numbers, padding]``.
+    """
+
+    def __init__(self, options: ImageDetRecordOptions) -> None:
+        from gpuio.kernels.plan.draw_det import draw_det
+        from gpuio.kernels.plan.random_bits import STATE_WORDS
+
+        self._options = options
+        self._draw = draw_det
+        self._state_words = STATE_WORDS
+        self._settings = _settings(options)
+        self._samplers = _samplers(options)
+        self._stream: Stream | None = None
+
+    def follow(self, order: Order, look: _Look) -> None:
+        """Draw from one generator that runs on through all records, as MXNet does.
+
+        Parameters
+        ----------
+        order : Order
+        look : callable     positions, int64[n], to heights and widths, int32[n], and labels,
+                            float32[n, W], of the records there
+        """
+        self._stream = Stream(order, look, self._fill)
+
+    def draw(
+        self,
+        heights: npt.NDArray[np.int32],
+        widths: npt.NDArray[np.int32],
+        pass_index: npt.NDArray[np.int64],
+        record: npt.NDArray[np.int64],
+        mx_index: npt.NDArray[np.int64],
+        labels: _Labels,
+    ) -> npt.NDArray[np.void]:
+        """Return the plan of a batch and move its labels.
+
+        Parameters
+        ----------
+        heights, widths : int32[B]      of the decoded images, upright, pixels; 0 for a row without
+        pass_index, record : int64[B]   pass and global position of each row's record
+        mx_index : int64[B]             not looked at
+        labels : float32[B, W]          as stored; changed, where the row has an image
+
+        Returns
+        -------
+        PLAN[B]     host; a row that cannot be planned holds no window: ask `faults`
+        """
+        del mx_index
+        if self._stream is not None:
+            return self._stream.draw(pass_index, record, labels)
+        state = np.zeros(self._state_words, np.uint32)  # seeded anew for each row
+        return self._fill(state, heights, widths, pass_index, record, labels)
+
+    def _fill(
+        self,
+        state: npt.NDArray[np.uint32],
+        heights: npt.NDArray[np.int32],
+        widths: npt.NDArray[np.int32],
+        pass_index: npt.NDArray[np.int64],
+        record: npt.NDArray[np.int64],
+        labels: _Labels,
+    ) -> npt.NDArray[np.void]:
+        """Run the compiled function over some rows."""
+        plan = np.zeros(len(heights), PLAN)
+        self._draw(
+            self._settings,
+            self._samplers,
+            state,
+            np.ascontiguousarray(heights, np.int32),
+            np.ascontiguousarray(widths, np.int32),
+            np.ascontiguousarray(pass_index, np.int64),
+            np.ascontiguousarray(record, np.int64),
+            labels,
+            plan,
+        )
+        return plan
+
+    def faults(self, plan: npt.NDArray[np.void]) -> list[tuple[int, RecordError]]:
+        """Return each row that could not be planned, and why: see `plan_faults`."""
+        return plan_faults(plan, self._options)
+
+
+def _settings(options: ImageDetRecordOptions) -> npt.NDArray[np.void]:
+    """Return the options as the kernel reads them, DET_SETTINGS[1]."""
+    made = np.zeros(1, codes.DET_SETTINGS)
+    row: Any = made[0]
+    for name in codes.DET_SETTINGS.names or ():
+        value = getattr(options, name, None)
+        if isinstance(value, float):
+            row[name] = mxnet_float32(value)
+        elif isinstance(value, int) and name != "seed":
+            row[name] = value
+    row["seed"] = np.uint64(options.seed % _SEEDS).astype(np.int64)
+    row["continuing"] = options.aug_stream == "mxnet"
+    row["channels"], row["height"], row["width"] = options.data_shape
+    row["augment"] = options.aug_seq != ""
+    row["resize_on"] = options.resize != -1
+    colours = ("hue", "saturation", "illumination", "contrast")
+    row["colour_on"] = any(row[f"random_{name}_prob"] > 0 for name in colours)
+    row["resize_mode"] = _MODES[options.resize_mode]
+    row["emit_overlap"] = options.crop_emit_mode == "overlap"
+    return made
+
+
+def _samplers(options: ImageDetRecordOptions) -> npt.NDArray[np.void]:
+    """Return the crop samplers, SAMPLERS[num_crop_sampler]."""
+    made = np.zeros(options.num_crop_sampler, codes.SAMPLERS)
+    made["trials"] = options.each("max_crop_trials")
+    for field, name in zip(_SHORT, SAMPLER_RANGES, strict=True):
+        for end in ("min", "max"):
+            made[f"{end}_{field}"] = options.each(f"{end}_crop_{name}")
+    return made

@@ -1,1 +1,0 @@
-"""What is asked for: options, order, and the plan of every batch."""

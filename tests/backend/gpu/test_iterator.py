@@ -1,0 +1,204 @@
+"""The record iterators over the GPU backend on the fake device: the CPU's batches, bit for bit."""
+
+import boxes
+import pytest
+from fake_device import FakeDevice
+from pictures import jpeg, picture
+
+from gpuio import recordio
+from gpuio.backend.gpu.backend import GpuBackend
+from gpuio.decode.nvimgcodec import NvImageCodecEngine
+from gpuio.errors import DecodeError
+from gpuio.io import ImageDetRecordIter, ImageRecordIter
+
+pytest.importorskip("nvidia.nvimgcodec")
+
+COUNT, BAD = 23, 9
+
+
+def write(folder, bad=False, boxed=False):
+    rec, idx = str(folder / "some.rec"), str(folder / "some.idx")
+    writer = recordio.MXIndexedRecordIO(idx, rec, "w")
+    for key in range(COUNT):
+        blob = jpeg(picture(50 + key, 70 - key, seed=key), progressive=key % 5 == 0)
+        if bad and key == BAD:
+            blob = blob[:100]
+        header = recordio.IRHeader(
+            0, boxes.label(boxes.objects_of(key)) if boxed else float(key), key, 0
+        )
+        writer.write_idx(key, recordio.pack(header, blob))
+    writer.close()
+    return {"path_imgrec": rec, "path_imgidx": idx}
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Let ctx='gpu' open the backend on fake devices; return them."""
+    from gpuio.backend import open_backend
+
+    made = []
+
+    def opened(name, device_id=0, **settings):
+        if name != "gpu":
+            return open_backend(name, device_id, **settings)
+        made.append(FakeDevice())
+        return GpuBackend(
+            device_id,
+            device=made[-1],
+            open_engine=lambda: NvImageCodecEngine(None, 1),
+            **settings,
+        )
+
+    monkeypatch.setattr("gpuio.pipeline.opening.open_backend", opened)
+    return made
+
+
+def epochs(count=2, **options):
+    """Return every batch of some epochs: data, labels, pad."""
+    base = {"data_shape": (3, 32, 32), "batch_size": 8, "seed_aug": 7, "verbose": False}
+    seen = []
+    with ImageRecordIter(**{**base, **options}) as it:
+        for _ in range(count):
+            seen += [(b.data[0].asnumpy(), b.label[0].asnumpy(), b.pad) for b in it]
+            it.reset()
+    return seen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resize": 40},
+        {"resize": 40, "rand_crop": True, "rand_mirror": True, "shuffle": True, "mean_r": 123},
+        {
+            "random_resized_crop": True,
+            "min_random_area": 0.2,
+            "min_aspect_ratio": 0.75,
+            "max_aspect_ratio": 1.25,
+            "std_g": 58,
+            "scale": 0.5,
+        },
+        {"resize": 40, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "pca_noise": 9},
+        {"max_rotate_angle": 30, "pad": 3, "fill_value": 7, "inter_method": 10, "random_h": 20},
+        {"resize": 36, "dtype": "uint8"},
+        {"resize": 36, "dtype": "int8", "mean_g": 100, "data_shape": (1, 32, 32)},
+        {"resize": 36, "layout": "NHWC", "dtype": "float16", "rand_mirror": True},
+        {"random_resized_crop": True, "min_random_area": 0.1, "antialias": True},
+        {"resize": 36, "erase_prob": 0.7, "erase_value": "random", "rand_mirror": True},
+        {"resize": 36, "auto_augment": "trivialaugment", "rand_mirror": True, "contrast": 0.2},
+        {
+            "resize": 36,
+            "auto_augment": "randaugment",
+            "auto_augment_num_ops": 4,
+            "erase_prob": 0.5,
+            "layout": "NHWC",
+            "antialias": True,
+            "exif": "ignore",
+        },
+        {"data_shape": (3, 64, 64), "max_random_contrast": 0.3, "max_random_illumination": 20},
+    ],
+    ids="-".join,
+)
+def test_batches_are_those_of_the_cpu(tmp_path, devices, options):
+    files = write(tmp_path)
+    ours, theirs = epochs(ctx="gpu", **files, **options), epochs(ctx="cpu", **files, **options)
+    assert len(devices) == 1
+    assert len(ours) == len(theirs) == 6
+    for (data, label, pad), (data_cpu, label_cpu, pad_cpu) in zip(ours, theirs, strict=True):
+        assert data.dtype == data_cpu.dtype
+        assert data.tobytes() == data_cpu.tobytes()
+        assert label.tobytes() == label_cpu.tobytes()
+        assert pad == pad_cpu
+
+
+def test_a_bad_record_is_named_with_its_key(tmp_path, devices):
+    with pytest.raises(DecodeError) as error:
+        epochs(ctx="gpu", resize=40, **write(tmp_path, bad=True))
+    assert error.value.key == BAD
+
+
+def test_a_bad_record_may_become_zeros(tmp_path, devices):
+    files = write(tmp_path, bad=True)
+    options = {"resize": 40, "on_error": "zero", "max_bad": 10}
+    ours = epochs(1, ctx="gpu", **files, **options)
+    theirs = epochs(1, ctx="cpu", **files, **options)
+    for (data, *_), (data_cpu, *_) in zip(ours, theirs, strict=True):
+        assert data.tobytes() == data_cpu.tobytes()
+    assert not ours[1][0][BAD - 8].any()
+
+
+@pytest.mark.parametrize("policy", ["skip", "replace"])
+def test_bad_records_are_skipped_and_replaced_as_on_the_cpu(tmp_path, devices, policy):
+    files = write(tmp_path, bad=True)
+    options = {"resize": 40, "on_error": policy, "max_bad": 10}
+    ours = epochs(1, ctx="gpu", **files, **options)
+    theirs = epochs(1, ctx="cpu", **files, **options)
+    assert len(ours) == len(theirs)
+    for (data, label, pad), (data_cpu, label_cpu, pad_cpu) in zip(ours, theirs, strict=True):
+        assert data.tobytes() == data_cpu.tobytes()
+        assert label.tobytes() == label_cpu.tobytes()
+        assert pad == pad_cpu
+
+
+def test_closing_the_iterator_gives_the_devices_memory_back(tmp_path, devices):
+    import gc
+
+    epochs(1, ctx="gpu", resize=40, **write(tmp_path))
+    gc.collect()
+    assert devices[0].used == 0
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(
+    "mix", [{"mixup_alpha": 0.4}, {"cutmix_alpha": 1.0}, {"mixup_alpha": 0.4, "cutmix_alpha": 1.0}]
+)
+def test_mixed_batches_are_those_of_the_cpu(tmp_path, devices, mix, dtype, layout):
+    options = {"resize": 40, "num_classes": COUNT, "dtype": dtype, "layout": layout, **mix}
+    files = write(tmp_path)
+    ours = epochs(ctx="gpu", **options, **files)
+    theirs = epochs(ctx="cpu", **options, **files)
+    plain = epochs(ctx="cpu", **{**options, **dict.fromkeys(mix, 0)}, **files)
+    assert any(a[0].tobytes() != b[0].tobytes() for a, b in zip(theirs, plain, strict=True))
+    for mine, cpu in zip(ours, theirs, strict=True):
+        assert [part.tobytes() for part in mine[:2]] == [part.tobytes() for part in cpu[:2]]
+        assert mine[2] == cpu[2]
+
+
+def test_labels_of_classes_are_those_of_the_cpu(tmp_path, devices):
+    files = write(tmp_path)
+    ours = epochs(1, ctx="gpu", resize=40, num_classes=COUNT, **files)
+    theirs = epochs(1, ctx="cpu", resize=40, num_classes=COUNT, **files)
+    assert ours[0][1].shape == (8, COUNT)
+    for (_, label, _), (_, label_cpu, _) in zip(ours, theirs, strict=True):
+        assert label.tobytes() == label_cpu.tobytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rand_pad_prob": 0.5, "max_pad_scale": 2.0, "rand_crop_prob": 0.7, "min_crop_scales": 0.3},
+        {"resize_mode": "fit", "mean_r": 99.0, "std_g": 58.0, "scale": 0.5, "resize": 40},
+        {
+            "max_random_hue": 20,
+            "random_hue_prob": 0.7,
+            "max_random_contrast": 0.5,
+            "random_contrast_prob": 0.7,
+            "label_format": "boxes",
+            "layout": "NHWC",
+            "dtype": "float16",
+        },
+    ],
+    ids=str,
+)
+def test_detection_is_the_cpus(devices, tmp_path, options):
+    files = write(tmp_path, boxed=True)
+    base = {"data_shape": (3, 32, 32), "batch_size": 8, "rand_mirror_prob": 0.5, "verbose": False}
+    made = []
+    for ctx in ("cpu", "gpu"):
+        with ImageDetRecordIter(**files, **base, **options, ctx=ctx) as it:
+            made.append([(b.data[0].asnumpy(), [a.asnumpy() for a in b.label]) for b in it])
+    assert len(made[0]) == 3
+    for (data, labels), (theirs, their_labels) in zip(*made, strict=True):
+        assert data.tobytes() == theirs.tobytes()
+        assert [a.tobytes() for a in labels] == [a.tobytes() for a in their_labels]
+    assert len(devices) == 1

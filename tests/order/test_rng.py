@@ -1,0 +1,87 @@
+"""The generators give the published words, the recipes libstdc++'s numbers."""
+
+import subprocess
+import sys
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuio.order.rng import Mersenne, draw_below, philox, run_sizes, shuffle
+
+
+def test_mersenne_words_are_those_of_cpp():
+    assert Mersenne(111).words(5).tolist() == [
+        2629250900, 518650732, 726149076, 1296175828, 1872859222,
+    ]  # fmt: skip
+    assert Mersenne(118).words(4).tolist() == [4048657664, 490041391, 2487378331, 843821021]
+    # the C++ standard names the 10000th word of the default seed
+    assert Mersenne(5489).words(10_000)[-1] == 4123659995
+
+
+def test_mersenne_takes_any_seed_modulo_two_to_the_32():
+    assert Mersenne(-1).words(3).tolist() == Mersenne(0xFFFFFFFF).words(3).tolist()
+    assert Mersenne((1 << 32) + 7).words(3).tolist() == Mersenne(7).words(3).tolist()
+
+
+def test_mersenne_goes_on_from_an_assigned_state():
+    source = Mersenne(3)
+    source.words(700)
+    state = source.state
+    after = source.words(5).tolist()
+    source.words(1000)
+    source.state = state
+    assert source.words(5).tolist() == after
+
+
+def test_philox_words_are_the_published_ones():
+    # Random123, kat_vectors, philox4x32 10
+    assert philox(0, 0, 0, 4).tolist() == [[0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]]
+
+
+def test_philox_streams_differ_by_seed_pass_and_record_alone():
+    base = philox(7, [3], [5], 12)
+    assert philox(7, [1, 3, 9], [4, 5, 6], 12)[1].tolist() == base[0].tolist()
+    assert philox(7, [3], [5], 6)[0].tolist() == base[0, :6].tolist()
+    others = [philox(8, [3], [5], 12), philox(7, [4], [5], 12), philox(7, [3], [6], 12)]
+    others += [philox(7 + (1 << 32), [3], [5], 12), philox(7, [3], [5 + (1 << 32)], 12)]
+    assert len({each.tobytes() for each in [base, *others]}) == 6
+
+
+def test_whole_numbers_are_libstdcpps():
+    drawn = draw_below(Mersenne(111), np.full(8, 32, np.uint32))
+    assert drawn.tolist() == [19, 3, 5, 9, 13, 27, 24, 9]
+
+
+@given(st.lists(st.sampled_from([1, 2, 3, 0x7FFFFFFF, 0x80000001, 0xFFFFFFFF]), max_size=50))
+def test_rejected_words_are_skipped_one_by_one(sizes):
+    source, plain, expected = Mersenne(5), Mersenne(5), []
+    for size in sizes:
+        scale = 0xFFFFFFFF // size
+        word = int(plain.words(1)[0])
+        while word >= size * scale:
+            word = int(plain.words(1)[0])
+        expected.append(word // scale)
+    assert draw_below(source, np.array(sizes, np.uint32)).tolist() == expected
+    assert source.words(1)[0] == plain.words(1)[0]
+
+
+def test_ten_items_are_shuffled_as_libstdcpp_shuffles_them():
+    source = Mersenne(237)
+    values = np.arange(11, dtype=np.int32)
+    shuffle(values, draw_below(source, run_sizes(np.array([11]))))
+    assert values.tolist() == [5, 9, 6, 4, 0, 8, 7, 10, 3, 2, 1]
+
+
+def test_a_run_of_n_draws_from_sizes_2_to_n():
+    assert run_sizes(np.array([4, 1, 2, 3])).tolist() == [2, 3, 4, 2, 2, 3]
+
+
+def test_a_small_shuffle_loads_no_numba():
+    code = (
+        "import sys, numpy as np; from gpuio.order.rng import *; "
+        "shuffle(np.arange(999, dtype=np.int32), "
+        "draw_below(Mersenne(1), np.arange(2, 1000, dtype=np.uint32))); "
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

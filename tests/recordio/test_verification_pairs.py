@@ -1,0 +1,155 @@
+"""Pair files are read whoever pickled them, and a pickle that wants more than data is refused."""
+
+import copyreg
+import pickle
+import pickletools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from making import flat
+
+from gpuio import recordio
+from gpuio.errors import FormatError, StorageError
+from gpuio.recordio import verification_pairs
+
+IMAGES = [flat(i) for i in range(6)]
+SAME = [True, False, True]
+
+
+def read(folder, data):
+    path = folder / "lfw.bin"
+    path.write_bytes(data)
+    return recordio.read_pairs(path)
+
+
+ARRAYS = [np.frombuffer(image, np.uint8) for image in IMAGES]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(
+    "made",
+    [
+        (IMAGES, SAME),
+        [tuple(IMAGES), tuple(SAME)],
+        (IMAGES, [1, 0, 1]),
+        (IMAGES, np.array(SAME)),
+        (IMAGES, list(np.array(SAME))),
+        (ARRAYS, SAME),
+        ([bytearray(image) for image in IMAGES], SAME),
+    ],
+)
+def test_pairs_are_read_in_every_form(tmp_path, made, protocol):
+    images, same = read(tmp_path, pickle.dumps(made, protocol))
+    assert images == IMAGES
+    assert (same.dtype, same.tolist()) == (np.bool_, SAME)
+
+
+def test_a_python_2_file_is_read(tmp_path):
+    # protocol 2 of Python 2: str for bytes; the list of truth values as numpy.bool_
+    text = b"".join(b"U" + bytes([len(one)]) + one for one in (b"\xff\xd8one", b"\xff\xd8two"))
+    scalar = (
+        b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(U\x02b1K\x00K\x01tR"
+        b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbU\x01\x01tR"
+    )
+    images, same = read(tmp_path, b"\x80\x02](" + text + b"e](" + scalar + b"e\x86.")
+    assert images == [b"\xff\xd8one", b"\xff\xd8two"]
+    assert same.tolist() == [True]
+
+
+class Evil:
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("how", ["inside", "alone", "in an array's place"])
+def test_nothing_is_run(tmp_path, how):
+    import os
+
+    witness = tmp_path / "witness"
+    evil = Evil(os.system, (f"touch {witness}",))
+    made = {"inside": (IMAGES, [evil]), "alone": evil, "in an array's place": ([evil], SAME)}[how]
+    with pytest.raises(FormatError, match=r"asks for posix.system: .* nothing was run"):
+        read(tmp_path, pickle.dumps(made))
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "EOFError"),
+        (b"no pickle", "not a pickle of image pairs"),
+        (pickle.dumps((IMAGES, SAME))[:-9], "not a pickle of image pairs"),
+        (pickle.dumps({"a": 1}), "expected a pair .images, same., found dict"),
+        (pickle.dumps((IMAGES, SAME, 1)), "found tuple of 3|found list of 3"),
+        (pickle.dumps((IMAGES, 5)), "same: expected a list, found int"),
+        (pickle.dumps((b"x", SAME)), "images: expected a list, found bytes"),
+        (pickle.dumps((IMAGES[:5], SAME)), "5 images and 3 truth values"),
+        (pickle.dumps((IMAGES, [True, 2, False])), "same: item 1 is int"),
+        (pickle.dumps(([*IMAGES[:5], "text"], SAME)), "item 5 is str, expected bytes"),
+        (pickle.dumps((np.zeros((6, 2, 2), np.uint8), SAME)), "item 0 is list"),
+        (pickle.dumps((IMAGES, np.array([1.5]))), "dtype 'f8': expected uint8 or bool"),
+        (pickle.dumps((IMAGES, np.array([None]))), "dtype 'O8': expected"),
+        (b"\x80\x02cbuiltins\neval\nX\x03\0\0\0" + b"1+1\x85R.", "asks for builtins.eval"),
+        (b"\x80\x02c_codecs\nencode\nX\x01\0\0\0aX\x05\0\0\0rot13\x86R.", "codec 'rot13'"),
+        (b"\x80\x02c_codecs\nencode\n}X\x01\0\0\0aK\x01sb.", "gives a state to something"),
+        (b"\x80\x02K\x01Q.", "refers to an object outside"),
+        (b"\x80\x02\x82\x01.", "names something by its number 1"),
+        (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "not a pickle of image pairs"),
+        (b"\x80\x05\x96\xff\xff\xff\xff\xff\0\0\0abc.", "is cut short: 4 of"),
+        (b"\x80\x02Nr\xff\xff\xff\xff.", "found NoneType"),  # memo of four billion places
+    ],
+)
+def test_anything_else_is_refused(tmp_path, data, says):
+    with pytest.raises(FormatError, match=says) as raised:
+        read(tmp_path, data)
+    assert raised.value.path.endswith("lfw.bin")
+
+
+def test_a_missing_file_is_a_storage_error(tmp_path):
+    with pytest.raises(StorageError, match="cannot read the pairs"):
+        recordio.read_pairs(tmp_path / "no.bin")
+
+
+GOOD = [pickle.dumps((IMAGES[:2], [True]), p) for p in range(6)]
+GOOD += [pickle.dumps((ARRAYS[:2], np.array([True])), p) for p in range(6)]
+OPCODES = [ord(one.code) for one in pickletools.opcodes]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from(GOOD),
+    st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from(OPCODES)), min_size=1, max_size=6),
+)
+def test_a_mutated_file_is_read_or_refused(tmp_path_factory, data, changes):
+    before = {name: dict(vars(found)) for name, found in verification_pairs._KNOWN.items()}
+    mutant = bytearray(data)
+    for at, opcode in changes:
+        mutant[at % len(mutant)] = opcode
+    path = tmp_path_factory.getbasetemp() / "mutant.bin"
+    path.write_bytes(mutant)
+    try:
+        images, same = recordio.read_pairs(path)
+    except FormatError:
+        pass
+    else:
+        assert len(images) == 2 * len(same)
+        assert all(type(image) is bytes for image in images)
+    assert {name: dict(vars(found)) for name, found in verification_pairs._KNOWN.items()} == before
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_numbers_of_the_processs_registry_are_refused(tmp_path, monkeypatch, cached):
+    """They would be looked up outside of `find_class`, and what is found is kept for everybody."""
+    monkeypatch.setitem(copyreg._inverted_registry, 77, ("numpy", "dtype"))
+    ran = []
+    if cached:
+        monkeypatch.setitem(copyreg._extension_cache, 77, ran.append)
+    with pytest.raises(FormatError, match="names something by its number 77"):
+        read(tmp_path, b"\x80\x02\x82\x4dX\x01\0\0\0a\x85R.")
+    assert ran == []
+    assert cached or 77 not in copyreg._extension_cache
