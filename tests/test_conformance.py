@@ -3,13 +3,13 @@
 import struct
 from pathlib import Path
 
-import making
 import numpy as np
 import pytest
-from conformance import CHECKS, Case
 
 import gpuio as mx
 from gpuio.io.sparse import CSRNDArray
+from support import making
+from support.conformance import CHECKS, Case
 
 
 class Countdown(mx.io.DataIter):

@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from making import flat, write_rec
 
 import gpuio.backend.cpu
 import gpuio.backend.pool
@@ -21,6 +20,7 @@ import gpuio.kernels.cpu.augment
 import gpuio.pipeline.reader
 from gpuio.errors import BackendError, DecodeError, GpuioError, StorageError
 from gpuio.io import ImageRecordUInt8Iter
+from support.making import flat, write_rec
 
 COUNT, BATCH = 200, 16
 

@@ -11,9 +11,9 @@ import threading
 import time
 
 import pytest
-from making import flat, jpeg, photo, write_rec
 
 import gpuio as mx
+from support.making import flat, jpeg, photo, write_rec
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import types
 
 import numpy as np
 import pytest
-from feeds import Counting, value
 
 import gpuio as mx
 from gpuio.adapters.jax import loader, to_jax
 from gpuio.io.sparse import CSRNDArray
 from gpuio.nd import host_array
+from support.feeds import Counting, value
 
 
 @pytest.fixture

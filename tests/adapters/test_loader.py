@@ -1,13 +1,13 @@
 """Loader: epochs, early ends, padding and state, whatever the framework."""
 
-import making
 import numpy as np
 import pytest
-from feeds import Counting, value
 
 import gpuio as mx
 from gpuio.adapters.loader import Loader, check_dense
 from gpuio.io.base import DataIter
+from support import making
+from support.feeds import Counting, value
 
 
 def values(loader):

@@ -4,15 +4,15 @@ import io
 import sys
 import types
 
-import making
 import numpy as np
 import pytest
-from feeds import Counting, value
 
 import gpuio as mx
 from gpuio.adapters.torch import loader, to_torch
 from gpuio.io.sparse import CSRNDArray
 from gpuio.nd import host_array
+from support import making
+from support.feeds import Counting, value
 
 
 class OnDevice:

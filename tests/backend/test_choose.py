@@ -7,14 +7,14 @@ import weakref
 
 import numpy as np
 import pytest
-from fake_device import FakeDevice
-from making import write_rec
-from pictures import jpeg, picture
 
 from gpuio.backend import open_backend
 from gpuio.decode.engine import OutOfDeviceMemoryError
 from gpuio.errors import BackendError, OptionError
 from gpuio.io import ImageRecordIter
+from support.fake_device import FakeDevice
+from support.making import write_rec
+from support.pictures import jpeg, picture
 
 
 class Engine:

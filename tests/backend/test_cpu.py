@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from making import jpeg, photo, write_rec
 
 import gpuio as mx
 from gpuio.backend import cpu
+from support.making import jpeg, photo, write_rec
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from making import flat, write_rec
 
-sys.path.insert(0, str(Path(__file__).parent))
-from bombs import bombs
+from support.bombs import bombs
+from support.making import flat, write_rec
 
-PROGRAM = Path(__file__).with_name("bombs.py")
+PROGRAM = Path(__file__).parents[1] / "support" / "bombs.py"
 BOMBS = bombs()
 
 

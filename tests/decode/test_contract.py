@@ -1,18 +1,13 @@
 """docs/decoding.md, row by row: the same pixels and the same errors from every decoder there is."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-from fake_device import FakeDevice
-from making import write_rec
 
 from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.io import ImageRecordUInt8Iter
-
-sys.path.insert(0, str(Path(__file__).parent))
-import kinds
+from support import kinds
+from support.fake_device import FakeDevice
+from support.making import write_rec
 
 GOOD, BAD = kinds.decoded(), kinds.refused()
 WAYS = ("cpu", "dali", "nvimgcodec")

@@ -6,7 +6,6 @@ import weakref
 
 import numpy as np
 import pytest
-from pictures import cmyk_jpeg, every_jpeg, jpeg, picture
 
 from gpuio.backend.gpu.probe import gaps, survey
 from gpuio.decode.dali import DaliEngine
@@ -14,6 +13,7 @@ from gpuio.decode.engine import OutOfDeviceMemoryError
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, DecodeError
+from support.pictures import cmyk_jpeg, every_jpeg, jpeg, picture
 
 pytest.importorskip("nvidia.dali")
 

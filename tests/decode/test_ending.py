@@ -1,9 +1,9 @@
 """Where a JPEG ends, and an end for one that does not."""
 
 import pytest
-from making import flat, jpeg, photo
 
 from gpuio.decode.ending import Completed, completed, has_end
+from support.making import flat, jpeg, photo
 
 WHOLE = jpeg(photo(60, 80))
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from pictures import cmyk_jpeg, every_jpeg, jpeg, picture
 
 from gpuio.decode.engine import OutOfDeviceMemoryError, Place
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
 from gpuio.errors import DecodeError
+from support.pictures import cmyk_jpeg, every_jpeg, jpeg, picture
 
 pytest.importorskip("nvidia.nvimgcodec")
 

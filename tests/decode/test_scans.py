@@ -1,21 +1,17 @@
 """Scans are counted from the markers alone, and bounded."""
 
-import sys
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from making import flat, jpeg, photo, write_rec
 
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.scans import check_scans, count_scans
 from gpuio.errors import DecodeError
 from gpuio.io import ImageRecordIter
-
-sys.path.insert(0, str(Path(__file__).parent))
-import kinds
+from support import kinds
+from support.making import flat, jpeg, photo, write_rec
 
 
 def progressive(image):

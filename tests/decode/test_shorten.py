@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import jpeg, photo
 
 from gpuio.decode.opencv import decode
 from gpuio.decode.shorten import shorten
+from support.making import jpeg, photo
 
 SAMPLING = {
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,

@@ -64,11 +64,10 @@ def open_way(way):
     """Let the iterator decode by another engine, on the host: "dali" or "nvimgcodec"."""
     if way == "cpu":
         return
-    from fake_device import FakeDevice
-
     import gpuio.pipeline.opening
     from gpuio.backend.gpu.backend import GpuBackend
     from gpuio.backend.gpu.engines import engine_opener
+    from support.fake_device import FakeDevice
 
     def opened(name, device_id=0, **settings):
         del name

@@ -25,15 +25,14 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "decode"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-import kinds
 from image_mutants import generator, mutate
 from image_reader import SIDE, at_work
-from making import jpeg, photo, png
 
 from gpuio import recordio
+from support import kinds
+from support.making import jpeg, photo, png
 
 TESTS = Path(__file__).parents[1]
 A_FILE = 240  # mutants in one record file

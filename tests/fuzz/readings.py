@@ -43,9 +43,8 @@ class Base:
 
 def make_bases(folder):
     """Files that differ in what surrounds the images: nothing, magics at every alignment, bulk."""
-    from making import flat
-
     from gpuio.recordio import IRHeader, pack
+    from support.making import flat
 
     def base(name, count, tail, identity):
         ids = [identity(i) for i in range(count)]

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from making import write_rec
+
+from support.making import write_rec
 
 sys.path.insert(0, str(Path(__file__).parent))
 import images

@@ -1,9 +1,9 @@
 """The getters of ImageIter follow next(), which MXNet leaves out."""
 
-import making
 import pytest
 
 import gpuio as mx
+from support import making
 
 
 @pytest.fixture

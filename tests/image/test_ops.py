@@ -10,7 +10,7 @@ from gpuio.errors import MXNetError, OptionError
 from gpuio.image import ops
 from gpuio.image.geometry import Crop, Resize
 from gpuio.kernels.plan.layout import CUBIC
-from gpuio.kernels.reference import resize
+from support.reference import resize
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 

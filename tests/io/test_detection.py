@@ -1,14 +1,13 @@
 """ImageDetRecordIter: labels move with their images, bad ones are named, batches are pure."""
 
-import boxes
-import making
 import numpy as np
 import pytest
-from conformance import ours
 
 import gpuio as mx
 from gpuio.errors import DecodeError, OptionError, RecordError, StateError
 from gpuio.plan.replay import replay
+from support import boxes, making
+from support.conformance import ours
 
 MOVES = {
     "rand_mirror_prob": 0.5,

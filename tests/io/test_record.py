@@ -7,10 +7,10 @@ import threading
 
 import numpy as np
 import pytest
-from making import flat, jpeg, photo, reader, write_rec
 
 import gpuio as mx
 from gpuio.errors import ClosedError, OptionError, StateError
+from support.making import flat, jpeg, photo, reader, write_rec
 
 
 class Counting(mx.io.ImageRecordIter):
@@ -57,7 +57,7 @@ def test_descriptions_agree_with_the_batches(ten):
 def test_channels_come_as_r_g_b(tmp_path):
     image = np.zeros((8, 8, 3), np.uint8)
     image[:] = (1, 2, 3)  # OpenCV's order: blue, green, red
-    from making import png
+    from support.making import png
 
     with reader(write_rec(tmp_path, [png(image)]), batch_size=1) as it:
         assert next(it).data[0][0, :, 0, 0].tolist() == [3, 2, 1]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import flat, offsets, write_rec
 
 import gpuio as mx
 from gpuio.errors import FormatError, GpuioWarning, RecordError, StorageError
 from gpuio.recordio.checksum import write_checksums
+from support.making import flat, offsets, write_rec
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import flat, jpeg, offsets, photo, write_rec
 
 import gpuio as mx
 from gpuio import recordio
@@ -18,6 +17,7 @@ from gpuio.errors import (
     RecordError,
     StorageError,
 )
+from support.making import flat, jpeg, offsets, photo, write_rec
 
 
 def reader(rec, **options):

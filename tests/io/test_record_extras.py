@@ -6,11 +6,11 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from making import jpeg, photo, write_rec
 
 import gpuio as mx
 from gpuio.errors import OptionError, RecordError
 from gpuio.plan.replay import replay
+from support.making import jpeg, photo, write_rec
 
 SIZES = [(60 + 3 * k, 80 - 2 * k) for k in range(10)]
 

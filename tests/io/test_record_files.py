@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faceset import keep_lines, record, sagemaker, write_faces, write_payloads
-from making import flat, jpeg, photo, reader, write_rec
 
 import gpuio as mx
 from gpuio.errors import DecodeError, FormatError, OptionError, RecordError, StorageError
 from gpuio.recordio.index import build_index
+from support.faceset import keep_lines, record, sagemaker, write_faces, write_payloads
+from support.making import flat, jpeg, photo, reader, write_rec
 
 
 def epoch(it):

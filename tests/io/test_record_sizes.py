@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from making import flat, jpeg, png, write_rec
 
 from gpuio.errors import RecordError
 from gpuio.io import ImageRecordIter, ImageRecordUInt8Iter
+from support.making import flat, jpeg, png, write_rec
 
 RAMP = (np.arange(65535) % 251).astype(np.uint8)
 

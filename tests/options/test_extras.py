@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from tables import options
 
 from gpuio.errors import OptionError
 from gpuio.kernels.plan.layout import PLAN
@@ -14,6 +13,7 @@ from gpuio.options.declare import describe
 from gpuio.options.extras import ExtraOptions
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.plan.planner import Planner
+from support.tables import options
 
 RRC = {
     "random_resized_crop": True,

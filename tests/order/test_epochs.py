@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import epochs, options, table
 
 from gpuio.errors import OptionError
 from gpuio.order.epochs import Order
+from support.tables import epochs, options, table
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/order/golden.json").read_text())
 

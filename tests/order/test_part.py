@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import table
 
 from gpuio.order.part import chunk_starts, part, place
+from support.tables import table
 
 MIB = 1 << 20
 LENGTHS = st.lists(st.integers(9, 60).map(lambda words: 4 * words), min_size=1, max_size=40)

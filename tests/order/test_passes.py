@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tables import options, table
 
 from gpuio.order import rng
 from gpuio.order.passes import open_passes
+from support.tables import options, table
 
 MIB = 1 << 20
 

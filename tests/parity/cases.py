@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from parity.oracle import Epochs
 
 import gpuio as mx
+from parity.oracle import Epochs
 
 
 class Bound(NamedTuple):

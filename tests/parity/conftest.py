@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from parity.oracle import Oracle
 
 from gpuio import recordio
 from gpuio.tools.photos import make_photos
+from parity.oracle import Oracle
 
 
 @pytest.fixture(scope="session")

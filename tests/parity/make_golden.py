@@ -19,12 +19,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from gpuio.tools.photos import make_photos
 from parity import det_cases
 from parity.cases import CASES, EXACT, U8, full_options
 from parity.conftest import pack
 from parity.oracle import Epochs, Oracle
-
-from gpuio.tools.photos import make_photos
 
 DATA = Path(__file__).parents[1] / "data" / "golden"
 COUNT, SIZE = 10, (128, 160)  # resize=64 halves them exactly

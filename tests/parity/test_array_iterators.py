@@ -6,9 +6,9 @@ import subprocess
 
 import numpy as np
 import pytest
-from parity import array_cases
 
 import gpuio
+from parity import array_cases
 
 pytestmark = pytest.mark.mxnet
 

@@ -1,15 +1,11 @@
 """Decoded pixels against a live MXNet 1.9.1, for every kind of file that it reads."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-from making import png, write_rec
-from parity.cases import iterate
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "decode"))
-import kinds
+from parity.cases import iterate
+from support import kinds
+from support.making import png, write_rec
 
 pytestmark = pytest.mark.mxnet
 

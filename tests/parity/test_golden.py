@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from parity import det_cases
 from parity.cases import CASES, EXACT, iterate, unlike
 from parity.conftest import pack

@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 import pytest
+
 from parity.cases import EXACT, Bound, iterate, unlike
 from parity.conftest import pack
 from parity.det_cases import CASES, CROP, MIRROR, PAD, ROUNDS, det_label, full_options

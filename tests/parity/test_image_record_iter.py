@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from parity.cases import CASES, EXACT, U8, full_options, iterate, unlike
 from parity.combinations import draw_case, level_of
 

@@ -3,12 +3,12 @@
 import random
 
 import pytest
-from parity.oracle import OracleError
-from tables import SHORTEST, epochs, options, write_table
 
 from gpuio.errors import OptionError
 from gpuio.order.epochs import Order
 from gpuio.recordio.index import open_table
+from parity.oracle import OracleError
+from support.tables import SHORTEST, epochs, options, write_table
 
 pytestmark = pytest.mark.mxnet
 

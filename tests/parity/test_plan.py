@@ -5,10 +5,10 @@ import random
 import cv2
 import numpy as np
 import pytest
-from planned import PICTURES, execute, picture
-from tables import options
 
 from gpuio import recordio
+from support.planned import PICTURES, execute, picture
+from support.tables import options
 
 pytestmark = pytest.mark.mxnet
 

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from parity import signatures
 
 import gpuio
+from parity import signatures
 
 FROZEN = Path(__file__).parents[1] / "data" / "mxnet_signatures.json"
 MXNET = json.loads(FROZEN.read_text())

@@ -2,8 +2,6 @@
 
 import struct
 
-import boxes
-import making
 import numpy as np
 import pytest
 
@@ -13,6 +11,7 @@ from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.pipeline.det_reader import LabelSizes, measure_labels
 from gpuio.recordio.index import open_table
 from gpuio.storage.local import LocalFile
+from support import boxes, making
 
 
 def measure(paths, rows=None, **options):

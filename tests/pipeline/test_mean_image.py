@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from making import flat, photo, png, write_rec
 
 import gpuio as mx
 from gpuio.errors import FormatError
 from gpuio.recordio.ndfile import read_arrays, write_arrays
+from support.making import flat, photo, png, write_rec
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import json
 import logging
 
 import pytest
-from faceset import keep_lines
-from making import flat, write_rec
 
 import gpuio as mx
 from gpuio.errors import StateError
+from support.faceset import keep_lines
+from support.making import flat, write_rec
 
 
 @pytest.fixture(scope="module")

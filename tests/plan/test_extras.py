@@ -4,17 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from planned import picture
 from scipy import stats
-from tables import options
 
 from gpuio.errors import OptionError
-from gpuio.kernels import reference
 from gpuio.kernels.cpu import augment
 from gpuio.kernels.plan import layout
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.plan.extras import OPERATIONS, extra_seed
 from gpuio.plan.planner import Planner
+from support import reference
+from support.planned import picture
+from support.tables import options
 
 H, W = 200, 160
 ERASE = {"erase_prob": 1.0}

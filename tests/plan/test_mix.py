@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from scipy import stats
-from tables import options
 
 from gpuio.errors import OptionError
 from gpuio.plan.mix import Mixer
+from support.tables import options
 
 ALL = np.ones(16, bool)
 FROZEN_SHARE = 0.9185462419171746

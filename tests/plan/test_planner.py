@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planned import execute
-from tables import options
 
 from gpuio.errors import OptionError
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.plan.planner import Planner, check_conflicts
+from support.planned import execute
+from support.tables import options
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/plan/golden.json").read_text())
 RRC = {

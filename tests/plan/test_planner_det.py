@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gpuio.kernels import reference
 from gpuio.kernels.cpu import augment
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.plan.planner_det import DetPlanner
+from support import reference
 
 
 def draw_options(rng):

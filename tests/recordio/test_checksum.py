@@ -5,11 +5,11 @@ import zlib
 
 import numpy as np
 import pytest
-from making import offsets, write_rec
 
 from gpuio.errors import FormatError, RecordError, StorageError
 from gpuio.recordio.checksum import checksum_path, read_checksums, write_checksums
 from gpuio.recordio.framing import encode
+from support.making import offsets, write_rec
 
 
 @pytest.fixture

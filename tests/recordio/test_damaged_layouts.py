@@ -2,14 +2,14 @@
 
 import warnings
 
-from faceset import face_payloads, write_payloads
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from making import flat
 
 from gpuio.errors import GpuioError
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.reindex import reindexed
+from support.faceset import face_payloads, write_payloads
+from support.making import flat
 
 CHANGES = st.lists(
     st.tuples(st.integers(0, 1 << 20), st.sampled_from([0, 1, 2, 9, 10, 48, 57, 127, 128, 255])),

@@ -3,7 +3,6 @@
 import gc
 import os
 import pickle
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ import pytest
 import gpuio as mx
 from gpuio.errors import FormatError, GpuioError, StorageError
 from gpuio.recordio import IRHeader, MXIndexedRecordIO, MXRecordIO, pack, unpack
-
-sys.path.insert(0, str(Path(__file__).parent))
-from payloads import MAGIC, PAYLOADS, RECORDS
+from support.payloads import MAGIC, PAYLOADS, RECORDS
 
 GOLDEN = Path(__file__).parent.parent / "data" / "recordio"
 

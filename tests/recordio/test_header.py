@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making import photo
 
 from gpuio.errors import RecordError
 from gpuio.recordio import IRHeader, pack, pack_img, unpack, unpack_img
 from gpuio.recordio.header import parse_image_record
+from support.making import photo
 
 floats = st.floats(width=32, allow_nan=False)
 ids = st.integers(0, 2**64 - 1)

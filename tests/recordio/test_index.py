@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import write_rec
 
 from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
 from gpuio.recordio import MXRecordIO
 from gpuio.recordio.framing import decode, encode
 from gpuio.recordio.index import build_index, open_table, read_index, write_index
+from support.making import write_rec
 
 
 @pytest.fixture

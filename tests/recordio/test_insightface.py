@@ -4,14 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from faceset import face_payloads, keep_lines, record, write_faces, write_payloads
-from making import flat
 
 from gpuio.errors import FormatError, GpuioWarning
 from gpuio.recordio import insightface
 from gpuio.recordio.index import open_table
 from gpuio.recordio.insightface import find_faces, identity_ranges
 from gpuio.storage.local import LocalFile
+from support.faceset import face_payloads, keep_lines, record, write_faces, write_payloads
+from support.making import flat
 
 
 def find(paths, *, index=True, asked=False):

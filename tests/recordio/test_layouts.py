@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from faceset import face_payloads, record, sagemaker, write_faces, write_payloads
-from making import flat, jpeg, photo, write_rec
 
 from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.index import open_table
 from gpuio.recordio.layouts import recognise
 from gpuio.storage.local import LocalFile
+from support.faceset import face_payloads, record, sagemaker, write_faces, write_payloads
+from support.making import flat, jpeg, photo, write_rec
 
 BARE = [jpeg(photo(20 + i, 30)) for i in range(9)]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import write_rec
 
 from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
 from gpuio.recordio.index import open_table
 from gpuio.recordio.reindex import reindexed
+from support.making import write_rec
 
 
 @pytest.fixture

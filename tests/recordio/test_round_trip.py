@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import flat, write_rec
 
 import gpuio as mx
 from gpuio.order.part import part
@@ -16,6 +15,7 @@ from gpuio.recordio import IRHeader, MXIndexedRecordIO, MXRecordIO, pack, unpack
 from gpuio.recordio.index import build_index, open_table
 from gpuio.recordio.resync import resync
 from gpuio.storage.local import LocalFile
+from support.making import flat, write_rec
 
 MAGIC = bytes.fromhex("0a23d7ce")
 MAGIC_NUMBER = struct.unpack("<I", MAGIC)[0]

@@ -3,15 +3,15 @@
 import struct
 
 import pytest
-from faceset import record, sagemaker, write_payloads
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import flat, jpeg, photo, png
 
 from gpuio.recordio.framing import encode
 from gpuio.recordio.index import open_table
 from gpuio.recordio.sniff import glance
 from gpuio.storage.local import LocalFile
+from support.faceset import record, sagemaker, write_payloads
+from support.making import flat, jpeg, photo, png
 
 JPEG, PNG = jpeg(photo(20, 30)), png(photo(20, 30))
 MAGIC = 0xCED7230A

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import flat
 
 from gpuio import recordio
 from gpuio.errors import FormatError, StorageError
 from gpuio.recordio import verification_pairs
+from support.making import flat
 
 IMAGES = [flat(i) for i in range(6)]
 SAME = [True, False, True]

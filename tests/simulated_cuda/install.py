@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 import attrs
-import host_kernels
+
+from support import host_kernels
 
 __all__ = ["Counts", "complaint", "counts", "install", "set_up", "simulator"]
 

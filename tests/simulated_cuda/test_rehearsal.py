@@ -8,12 +8,12 @@ import os
 
 import numpy as np
 import pytest
-from pictures import jpeg, picture, spoilt
 from simulated_cuda import install
 
 from gpuio import recordio
 from gpuio.io import ImageRecordIter
 from gpuio.nd import asnumpy
+from support.pictures import jpeg, picture, spoilt
 
 pytestmark = [
     pytest.mark.simulated,

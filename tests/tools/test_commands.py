@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from making import jpeg, offsets, photo, png, write_rec
 
 from gpuio.errors import GpuioWarning
 from gpuio.tools import cli, demo, rec2idx
 from gpuio.tools.contact import contact_sheet
+from support.making import jpeg, offsets, photo, png, write_rec
 
 
 @pytest.fixture

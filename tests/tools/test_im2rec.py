@@ -12,13 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from making import jpeg, photo, png
 
 from gpuio.recordio import MXIndexedRecordIO, unpack, unpack_img
 from gpuio.tools import cli, im2rec, packing
-
-sys.path.insert(0, str(Path(__file__).parent))
-from tree import LISTS, make_tree
+from support.making import jpeg, photo, png
+from support.tree import LISTS, make_tree
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "data/im2rec/golden.json").read_text())
 

@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from making import jpeg, photo
 
 from gpuio.recordio import MXIndexedRecordIO
 from gpuio.tools import im2rec
+from support.making import jpeg, photo
 
-PROGRAM = Path(__file__).with_name("kills.py")
+PROGRAM = Path(__file__).parents[1] / "support" / "kills.py"
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 import pytest
-from pictures import jpeg, picture
 
 from gpuio.tools.quality import jpeg_quality
+from support.pictures import jpeg, picture
 
 
 @pytest.mark.parametrize("quality", [1, 10, 25, 49, 50, 51, 75, 90, 95, 100])

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from faceset import record, sagemaker, write_faces, write_payloads
-from making import flat, jpeg, offsets, photo, png, write_rec
 
 from gpuio.recordio.lists import read_list
 from gpuio.tools import cli
+from support.faceset import record, sagemaker, write_faces, write_payloads
+from support.making import flat, jpeg, offsets, photo, png, write_rec
 
 BLOBS = [jpeg(photo(40, 60)), png(photo(30, 20)), b"no image", b""]
 
@@ -230,8 +230,8 @@ def test_info_shares_are_of_all_that_was_counted(tmp_path, capsys):
 
 
 def test_info_says_how_jpegs_were_saved(tmp_path, capsys):
-    from pictures import jpeg as encoded
-    from pictures import picture
+    from support.pictures import jpeg as encoded
+    from support.pictures import picture
 
     blobs = [encoded(picture(16, 16), quality=q, progressive=p) for q, p in ((95, 0), (80, 1))] * 2
     paths = write_rec(tmp_path, blobs)

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from making import flat, jpeg, offsets, photo, write_rec
 
 from gpuio.recordio.framing import scan
 from gpuio.recordio.index import read_index
 from gpuio.storage.local import LocalFile
 from gpuio.tools import cli
+from support.making import flat, jpeg, offsets, photo, write_rec
 
 
 @pytest.fixture

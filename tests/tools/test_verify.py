@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from making import flat, jpeg, offsets, photo, write_rec
 
 from gpuio import recordio
 from gpuio.tools import cli
+from support.making import flat, jpeg, offsets, photo, write_rec
 
 
 @pytest.fixture

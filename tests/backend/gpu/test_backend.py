@@ -7,9 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_device import POISON, FakeDevice
-from gpu_batches import MEAN, OUTPUT, SIDE, STD, batch, blobs_of, expected, rows_of
-from pictures import cmyk_jpeg, jpeg, picture
 
 from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.backend.gpu.engines import EnginePool
@@ -22,6 +19,9 @@ from gpuio.decode.imageinfo import probe
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, ClosedError, DecodeError
+from support.fake_device import POISON, FakeDevice
+from support.gpu_batches import MEAN, OUTPUT, SIDE, STD, batch, blobs_of, expected, rows_of
+from support.pictures import cmyk_jpeg, jpeg, picture
 
 ENGINES = {
     "nvimgcodec": lambda: NvImageCodecEngine(None, 1),

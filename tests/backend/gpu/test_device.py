@@ -5,8 +5,6 @@ import os
 import cv2
 import numpy as np
 import pytest
-from pictures import jpeg, picture, spoilt
-from plans import EXTRAS, STEPS, plain, random_plan
 
 from gpuio.backend import mixing
 from gpuio.backend.gpu.backend import GpuBackend
@@ -14,6 +12,8 @@ from gpuio.backend.protocol import Output
 from gpuio.decode.opencv import decode
 from gpuio.kernels import normalise
 from gpuio.kernels.cpu import augment
+from support.pictures import jpeg, picture, spoilt
+from support.plans import EXTRAS, STEPS, plain, random_plan
 
 pytestmark = pytest.mark.gpu
 

@@ -8,10 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from fake_device import POISON, FakeDevice
-from gpu_batches import OUTPUT, batch, blobs_of, expected, rows_of
-from making import write_rec
-from pictures import jpeg, picture, spoilt
 
 from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.backend.gpu.workspace import Slot
@@ -23,6 +19,10 @@ from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, DecodeError
 from gpuio.io import ImageRecordIter
+from support.fake_device import POISON, FakeDevice
+from support.gpu_batches import OUTPUT, batch, blobs_of, expected, rows_of
+from support.making import write_rec
+from support.pictures import jpeg, picture, spoilt
 
 ODD = b"the first engine refuses this"  # behind the end marker: OpenCV decodes the image
 BAD = b"both engines refuse this"

@@ -7,11 +7,11 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from pictures import jpeg, picture
 
 from gpuio import recordio
 from gpuio.io import ImageRecordIter
 from gpuio.nd import asnumpy
+from support.pictures import jpeg, picture
 
 pytestmark = pytest.mark.gpu
 

@@ -1,15 +1,15 @@
 """The record iterators over the GPU backend on the fake device: the CPU's batches, bit for bit."""
 
-import boxes
 import pytest
-from fake_device import FakeDevice
-from pictures import jpeg, picture
 
 from gpuio import recordio
 from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.errors import DecodeError
 from gpuio.io import ImageDetRecordIter, ImageRecordIter
+from support import boxes
+from support.fake_device import FakeDevice
+from support.pictures import jpeg, picture
 
 pytest.importorskip("nvidia.nvimgcodec")
 

@@ -1,10 +1,10 @@
 """MXNet's words on a device's array."""
 
-import fake_device
 import numpy as np
 import pytest
 
 import gpuio as mx
+from support import fake_device
 
 
 @pytest.fixture

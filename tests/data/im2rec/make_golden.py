@@ -9,8 +9,8 @@ from pathlib import Path
 
 import mxnet
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-from tree import LISTS, MULTI, make_tree
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from support.tree import LISTS, MULTI, make_tree
 
 TOOL = [sys.executable, str(Path(mxnet.__file__).parent / "tools" / "im2rec.py")]
 golden = {"made_by": f"mxnet {mxnet.__version__} tools/im2rec.py", "lists": {}, "records": {}}

@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from parity.oracle import Oracle, OracleError  # noqa: E402
-from tables import SHORTEST, write_table  # noqa: E402
+from support.tables import SHORTEST, write_table  # noqa: E402
 
 MIB = 1 << 20
 

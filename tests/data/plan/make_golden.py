@@ -16,10 +16,9 @@ import cv2
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from parity.oracle import Oracle  # noqa: E402
-from planned import PICTURES, picture  # noqa: E402
-
 from gpuio import recordio  # noqa: E402
+from parity.oracle import Oracle  # noqa: E402
+from support.planned import PICTURES, picture  # noqa: E402
 
 RRC = {
     "random_resized_crop": True,

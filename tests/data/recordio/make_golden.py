@@ -1,6 +1,6 @@
 """Write golden.rec and golden.idx with real MXNet: run with MXNet 1.9.1's Python in this folder.
 
-The payloads are those of `tests/recordio/payloads.py`, which needs neither package.
+The payloads are those of `tests/support/payloads.py`, which needs neither package.
 """
 
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import mxnet as mx
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "recordio"))
-from payloads import PAYLOADS, RECORDS
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from support.payloads import PAYLOADS, RECORDS
 
 writer = mx.recordio.MXIndexedRecordIO("golden.idx", "golden.rec", "w")
 for key, payload in enumerate(PAYLOADS):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from plans import plain
 
-from gpuio.kernels import reference
 from gpuio.kernels.cpu import augment
 from gpuio.kernels.cpu.antialias import triangle_table
 from gpuio.kernels.plan.layout import TRIANGLE
 from gpuio.kernels.taps import triangle_taps
+from support import reference
+from support.plans import plain
 
 
 def on_cpu(image, height, width, **fields):

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from gpuio.kernels import normalise, reference
+from gpuio.kernels import normalise
 from gpuio.kernels.cpu import augment
 from gpuio.kernels.plan.layout import PLAN
+from support import reference
 
 MEAN = np.array([123.68, 116.779, 103.939, 99.5], np.float32)
 STD = np.array([58.393, 57.12, 57.375, 60.25], np.float32)

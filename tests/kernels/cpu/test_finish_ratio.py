@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from gpuio.kernels import normalise, reference
+from gpuio.kernels import normalise
 from gpuio.kernels.cpu import augment
 from gpuio.kernels.plan.layout import PLAN
+from support import reference
 
 MEAN = np.array([123.68, -7.5, 0.5, 255], np.float32)
 STD = np.array([58.393, 1, 0.23, 3], np.float32)

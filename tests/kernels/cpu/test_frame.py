@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-from plans import EXTRAS, FRAMES, STEPS, plain, random_plan
 
-from gpuio.kernels import reference
 from gpuio.kernels.cpu import augment
 from gpuio.kernels.plan.layout import TINT_GAIN, TINT_HLS
+from support import reference
+from support.plans import EXTRAS, FRAMES, STEPS, plain, random_plan
 
 COLOUR = {"jitter", "hls", "pca", "tone", "tint"}
 SCRATCH = augment.Scratch()

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from plans import EXTRAS, STEPS, plain, random_plan
 
-from gpuio.kernels import reference
 from gpuio.kernels.cpu import augment
 from gpuio.kernels.plan.layout import BRIGHTNESS, POSTERIZE, SOLARIZE
+from support import reference
+from support.plans import EXTRAS, STEPS, plain, random_plan
 
 
 def on_cpu(image, row, height, width):

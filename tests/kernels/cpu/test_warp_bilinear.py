@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gpuio.kernels import reference
 from gpuio.kernels.cpu.warp import warp, warp_weights
 from gpuio.kernels.plan.layout import BILINEAR
+from support import reference
 
 SPARE = 64
 

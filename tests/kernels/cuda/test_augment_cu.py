@@ -5,18 +5,18 @@ import re
 import shutil
 import subprocess
 
-import elf
 import numpy as np
 import pytest
-from host_batches import execute, on_cpu, placed
-from plans import EXTRAS, FRAMES, STEPS, plain, random_plan
 
-from gpuio.kernels import normalise, reference
+from gpuio.kernels import normalise
 from gpuio.kernels.cuda.compile import compile_only, source
 from gpuio.kernels.cuda.launch_plan import JOB, structs
 from gpuio.kernels.cuda.nvrtc import CompileError, compile_source, locate
 from gpuio.kernels.cuda.stage import VIEW
 from gpuio.kernels.plan.layout import PLAN
+from support import elf, reference
+from support.host_batches import execute, on_cpu, placed
+from support.plans import EXTRAS, FRAMES, STEPS, plain, random_plan
 
 COLOUR = {"jitter", "hls", "pca", "tone", "tint"}
 

@@ -5,15 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import host_kernels
 import numpy as np
 import pytest
-from host_batches import execute, on_cpu, placed
-from plans import plain
 
 from gpuio.kernels.cuda.launch_plan import JOB, Work
 from gpuio.kernels.cuda.stage import VIEW
 from gpuio.kernels.plan.layout import AREA, BILINEAR, NEAREST, PLAN
+from support import host_kernels
+from support.host_batches import execute, on_cpu, placed
+from support.plans import plain
 
 
 def how(channels, dtype="float16", layout="NCHW"):
@@ -60,7 +60,7 @@ def test_values_depend_on_no_byte_around_an_image_wherever_it_lies(channels, ori
 GUARDED = """
 import ctypes, mmap
 import numpy as np
-from host_batches import execute
+from support.host_batches import execute
 from test_finish_cu import crop, how
 
 PAGE = mmap.PAGESIZE

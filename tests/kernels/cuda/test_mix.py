@@ -1,11 +1,11 @@
 """mix.cu, compiled for the host, mixes as the CPU backend does, to the bit."""
 
-import host_kernels
 import numpy as np
 import pytest
 
 from gpuio.backend import mixing
 from gpuio.kernels.cuda.mix import Mixing, cycles
+from support import host_kernels
 
 
 def permutation(rng, rows):

@@ -9,12 +9,12 @@ import contextlib
 import ctypes
 import threading
 
-import host_kernels
 import numpy as np
 
 from gpuio.backend.gpu.device import Buffer
 from gpuio.backend.gpu.lease import BatchArray
 from gpuio.decode.engine import OutOfDeviceMemoryError
+from support import host_kernels
 
 POISON = 0xA5
 DEFAULT_STREAM = 1

@@ -10,9 +10,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from coding import chunk, exif, frame, interlaced_png, lossless_jpeg, png_header, upright
-from making import jpeg, photo
 from PIL import Image, ImageOps
+
+from support.coding import chunk, exif, frame, interlaced_png, lossless_jpeg, png_header, upright
+from support.making import jpeg, photo
 
 HEIGHT, WIDTH = 40, 56
 MADE = Path(__file__).parents[1] / "data" / "decode"

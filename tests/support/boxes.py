@@ -1,7 +1,8 @@
 """Make small record files of images with boxes: each box is a rectangle of one plain colour."""
 
-import making
 import numpy as np
+
+from support import making
 
 COLOURS = ((0, 0, 255), (0, 255, 0), (255, 0, 0))  # B, G, R, of the objects 0, 1, 2
 

@@ -65,7 +65,7 @@ def webp(kind, body):
 
 def bombs():
     """Return a dict of name to bytes; every one must be refused by its header."""
-    from coding import frame, png_header, segment
+    from support.coding import frame, png_header, segment
 
     side = struct.pack("<HH", SIDE, SIDE)
     canvas = (SIDE - 1).to_bytes(3, "little")

@@ -1,13 +1,13 @@
 """Small batches for the GPU backend, and what OpenCV and the CPU kernels make of the same files."""
 
 import numpy as np
-from pictures import jpeg, picture
-from plans import plain
 
 from gpuio.backend.protocol import Output
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.opencv import decode
 from gpuio.kernels.cpu import augment
+from support.pictures import jpeg, picture
+from support.plans import plain
 
 SIDE = 24
 MEAN, STD = np.array([123, 117, 104], np.float32), np.array([58, 57, 57], np.float32)

@@ -1,11 +1,11 @@
 """Batches made by the host-compiled GPU kernels, and by the CPU's: the two that must agree."""
 
-import host_kernels
 import numpy as np
 
 from gpuio.kernels import normalise
 from gpuio.kernels.cpu import augment
 from gpuio.kernels.cuda.launch_plan import Work
+from support import host_kernels
 
 
 def arena(nbytes):

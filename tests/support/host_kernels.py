@@ -12,7 +12,7 @@ import pytest
 from gpuio.kernels.cuda.compile import source
 
 FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w")
-SHIM = Path(__file__).parent / "support" / "host_cuda.h"
+SHIM = Path(__file__).with_name("host_cuda.h")
 
 
 @functools.cache

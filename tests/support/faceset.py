@@ -4,10 +4,10 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from making import flat
 
 from gpuio import recordio
 from gpuio.recordio.index import write_index
+from support.making import flat
 
 
 def write_payloads(folder, payloads, name="data", keys=None):

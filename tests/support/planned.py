@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gpuio.kernels import reference
 from gpuio.plan.planner import Planner
+from support import reference
 
 PICTURES = [[40, 50], [50, 40], [23, 90], [64, 64], [130, 33]]  # heights and widths
 
