@@ -22,9 +22,9 @@ def batches(blobs, size):
 
 def in_turns(work, items, workers=WORKERS):
     """Run `work` over items on some threads; return the number of images."""
-    from gpuio.pipeline.prefetch import Ahead
+    from gpuio.pipeline.prefetch import Prefetcher
 
-    with Ahead(work, items, depth=workers, workers=workers, name="bench") as done:
+    with Prefetcher(work, items, depth=workers, workers=workers, name="bench") as done:
         return sum(done)
 
 
@@ -120,9 +120,9 @@ class Memory:
     """A worker's arena and stream, on the GPU or the host."""
 
     def __init__(self, device, nbytes):
-        from gpuio.decode.engine import Place
+        from gpuio.decode.engine import Destination
 
-        self.device, self.keep, self.Place = device, None, Place
+        self.device, self.keep, self.Destination = device, None, Destination
         self.stream = device.new_stream() if device else None
         self.handle = self.stream.ptr if device else 0
         self.buffer = device.alloc(nbytes) if device and nbytes else None
@@ -144,10 +144,10 @@ class Memory:
         for start, (h, w) in zip(starts, sizes.tolist(), strict=False):
             if self.device:
                 memory = self.device.view(self.buffer, start, h * w, 3)
-                made.append(self.Place(self.buffer.address + start, memory))
+                made.append(self.Destination(self.buffer.address + start, memory))
             else:
                 memory = self.host[start : start + 3 * h * w]
-                made.append(self.Place(memory.ctypes.data, memory.reshape(1, -1, 3)))
+                made.append(self.Destination(memory.ctypes.data, memory.reshape(1, -1, 3)))
         return made
 
     def read(self, address, shape):

@@ -94,18 +94,18 @@ def gpu_kernels(rows, pixels, dtype, rounds):
     from cupyx.profiler import benchmark
 
     from gpuio.backend.gpu.cuda import CudaDevice
-    from gpuio.kernels.cuda.compile import Work
+    from gpuio.kernels.cuda.compile import LaunchPlan
 
     device = CudaDevice(0)
     there = [cupy.asarray(image) for image in pixels]
     addresses = np.array([image.data.ptr for image in there], np.uint64)
-    work = Work(
+    work = LaunchPlan(
         rows, addresses, channels=3, height=SIDE, width=SIDE, dtype=dtype, layout="NCHW",
         mean=MEAN, std=STD, scale=1.0,
     )  # fmt: skip
     out = cupy.empty((len(rows), 3, SIDE, SIDE), dtype)
     tables, scratch = cupy.empty(work.table_bytes, "u1"), cupy.empty(work.scratch_bytes + 1, "u1")
-    host, launches = work.place(tables.data.ptr, scratch.data.ptr, out.data.ptr)
+    host, launches = work.bind(tables.data.ptr, scratch.data.ptr, out.data.ptr)
     tables.set(host)
     stream = cupy.cuda.get_current_stream()
 

@@ -110,12 +110,12 @@ def bare_decode(blobs, threads):
     """Decode every blob on `threads` threads; return what `epoch` returns."""
     import cv2
 
-    from gpuio.pipeline.prefetch import Ahead
+    from gpuio.pipeline.prefetch import Prefetcher
 
     wall, cpu = time.perf_counter(), time.process_time()
     arrays = [np.frombuffer(blob, np.uint8) for blob in blobs]
     decode = lambda blob: cv2.imdecode(blob, cv2.IMREAD_COLOR).shape  # noqa: E731
-    with Ahead(decode, arrays, depth=8, workers=threads) as decoded:
+    with Prefetcher(decode, arrays, depth=8, workers=threads) as decoded:
         images = sum(1 for _ in decoded)
     return time.perf_counter() - wall, time.process_time() - cpu, images
 

@@ -1,4 +1,4 @@
-"""Walk over framed records, compiled.
+"""Walk over expanded records, compiled.
 
 `gpuio.recordio.framing` defines the format; this walks it at memory speed and knows no errors: it
 stops where something is not as it should be, and the caller finds out what.
@@ -22,7 +22,7 @@ _MAGIC = np.uint32(0xCED7230A)
     cache=True,
 )
 def walk(buffer, starts, lengths):
-    """Write start and framed length (int64, bytes) of each whole record; return their number."""
+    """Write start and expanded length (int64, bytes) of each whole record; return their number."""
     size = len(buffer)
     at = 0
     count = 0

@@ -139,7 +139,7 @@ def test_only_one_module_makes_threads():
                 "Process",
                 "Timer",
             ):
-                pytest.fail(f"{path}:{node.lineno} makes a thread or process: use Ahead")
+                pytest.fail(f"{path}:{node.lineno} makes a thread or process: use Prefetcher")
 
 
 def test_no_file_is_longer_than_400_lines():

@@ -182,8 +182,8 @@ def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
     """
     src_h, resize_h = rows["src_h"], rows["resize_h"]
     stop = rows["crop_y"] + rows["crop_h"]
-    plain = (rows["pad"] | rows["fit1_h"]) == 0
-    plain &= (rows["tint"] | rows["flip"] | rows["frame_h"] | rows["place_h"]) == 0
+    plain = (rows["pad"] | rows["upscale1_h"]) == 0
+    plain &= (rows["pre_colour"] | rows["flip"] | rows["expand_h"] | rows["letterbox_h"]) == 0
     warped = rows["warp_h"] != 0
     if warped.any():
         plain &= ~warped | (resize_h == 0)

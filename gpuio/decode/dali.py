@@ -19,8 +19,8 @@ import numpy.typing as npt
 from gpuio.decode.engine import (
     Blob,
     Decoded,
+    Destination,
     OutOfDeviceMemoryError,
-    Place,
     Region,
     is_out_of_memory,
 )
@@ -86,7 +86,7 @@ class DaliEngine:
         blobs: Sequence[Blob],
         sizes: npt.NDArray[np.int32],
         channels: int,
-        places: Sequence[Place] = (),  # noqa: ARG002 -- the output lies in DALI's own memory
+        places: Sequence[Destination] = (),  # noqa: ARG002 -- the output lies in DALI's own memory
         stream: int = 0,
         regions: Sequence[Region | None] | None = None,
     ) -> Decoded:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from gpuio.errors import DecodeError
 
-__all__ = ["Decoded", "Engine", "OutOfDeviceMemoryError", "Place", "is_out_of_memory"]
+__all__ = ["Decoded", "Destination", "Engine", "OutOfDeviceMemoryError", "is_out_of_memory"]
 
 Blob = bytes | memoryview
 Region = tuple[int, int, int, int]  # y0, x0, y1, x1; the end is exclusive
@@ -47,7 +47,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(mark in text for mark in _OUT_OF_MEMORY)
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """Memory for one image: its address, and uint8[1, pixels, channels] over it for the engine."""
 
     address: int
@@ -87,7 +87,7 @@ class Engine(Protocol):
         blobs: Sequence[Blob],
         sizes: npt.NDArray[np.int32],
         channels: int,
-        places: Sequence[Place],
+        places: Sequence[Destination],
         stream: int,
         regions: Sequence[Region | None] | None = None,
     ) -> Decoded:
@@ -98,7 +98,7 @@ class Engine(Protocol):
         blobs : sequence of bytes-like      JPEG
         sizes : int32[n, 2]                 (height, width) that the headers promise
         channels : {1, 3}                   gray or colour
-        places : sequence of Place          memory of each image; empty unless `uses_arena`
+        places : sequence of Destination          memory of each image; empty unless `uses_arena`
         stream : int                        handle of the stream that the pixels are ready on
         regions : sequence, optional        part of each image to decode, None = all of it
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from gpuio.decode.engine import (
     Blob,
     Decoded,
+    Destination,
     OutOfDeviceMemoryError,
-    Place,
     Region,
     is_out_of_memory,
 )
@@ -100,7 +100,7 @@ class NvImageCodecEngine:
         blobs: Sequence[Blob],
         sizes: npt.NDArray[np.int32],
         channels: int,
-        places: Sequence[Place],
+        places: Sequence[Destination],
         stream: int,
         regions: Sequence[Region | None] | None = None,
     ) -> Decoded:

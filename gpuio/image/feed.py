@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuio.image.chain import Chain, check_row, decode
 from gpuio.image.source import Sample, SampleSource
-from gpuio.pipeline.prefetch import Ahead
+from gpuio.pipeline.prefetch import Prefetcher
 
 __all__ = ["Feed", "Loader"]
 
@@ -83,7 +83,9 @@ class Feed:
         self._loader, self._threads = loader, threads
         self._stream: Iterator[Sample] = samples
         if loader is not None and threads:
-            self._stream = Ahead(loader, samples, depth=depth, workers=threads, name="gpuio-image")
+            self._stream = Prefetcher(
+                loader, samples, depth=depth, workers=threads, name="gpuio-image"
+            )
         elif loader is not None:
             self._stream = map(loader, samples)
 
@@ -99,7 +101,7 @@ class Feed:
                 self._loader.finish(sample)
             return
         finishing = self._loader.finish
-        with Ahead(
+        with Prefetcher(
             finishing, samples, depth=len(samples), workers=workers, name="gpuio-image-finish"
         ) as finished:
             for _ in finished:
@@ -107,5 +109,5 @@ class Feed:
 
     def close(self) -> None:
         """Stop the threads; may be called twice."""
-        if isinstance(self._stream, Ahead):
+        if isinstance(self._stream, Prefetcher):
             self._stream.close()

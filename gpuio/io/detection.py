@@ -14,7 +14,7 @@ from gpuio.io.record import ImageRecordIter, document
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.pipeline.det_reader import DetRecordReader
 from gpuio.pipeline.opening import open_pipeline
-from gpuio.pipeline.pipeline import Made
+from gpuio.pipeline.pipeline import FinishedBatch
 
 __all__ = ["ImageDetRecordIter"]
 
@@ -79,7 +79,7 @@ class ImageDetRecordIter(ImageRecordIter):
             DataDesc(f"{options.label_name}_count", (rows,), np.int32, "NCHW"),
         ]
 
-    def _labels(self, made: Made) -> tuple[list[npt.NDArray[Any]], None]:
+    def _labels(self, made: FinishedBatch) -> tuple[list[npt.NDArray[Any]], None]:
         if self.options.label_format == "mxnet":
             return [made.label], None
         shape = self.max_objects, self._reader().object_width

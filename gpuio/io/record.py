@@ -19,7 +19,7 @@ from gpuio.options.declare import describe, parse_options
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.order.epochs import EpochShape
 from gpuio.pipeline.opening import Opened, open_pipeline
-from gpuio.pipeline.pipeline import Made, Place
+from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
 
@@ -83,7 +83,7 @@ class ImageRecordIter(DataIter):
     def _start_with(self, options: Any) -> None:
         super().__init__(options.batch_size)
         opened = open_pipeline(options)
-        self._at = Place(opened.first_pass, 0, 0)
+        self._at = BatchPosition(opened.first_pass, 0, 0)
         self._batch: DataBatch | None = None
         self._repeat = False
         self._turn = threading.RLock()  # several threads may share an iterator: one batch each
@@ -114,7 +114,9 @@ class ImageRecordIter(DataIter):
         shape = (options.batch_size, width) if self._wide else (options.batch_size,)
         return [DataDesc(options.label_name, shape, np.float32, "NCHW")]
 
-    def _labels(self, made: Made) -> tuple[list[npt.NDArray[Any]], npt.NDArray[np.int32] | None]:
+    def _labels(
+        self, made: FinishedBatch
+    ) -> tuple[list[npt.NDArray[Any]], npt.NDArray[np.int32] | None]:
         """Return a finished batch's arrays of labels, host, and what `label_count` holds.
 
         That is int32[B], the number of each row's labels, where rows differ in it; else None.
@@ -203,7 +205,7 @@ class ImageRecordIter(DataIter):
             assert self._batch is not None
             return self._batch
 
-    def _to_batch(self, made: Made) -> DataBatch:
+    def _to_batch(self, made: FinishedBatch) -> DataBatch:
         backend = self._machine().backend
         labels, count = self._labels(made)
         label = [backend.put(host_array(np.ascontiguousarray(one))) for one in labels]
@@ -233,7 +235,7 @@ class ImageRecordIter(DataIter):
         shape = self._shape()
         finished = self._at.number >= shape.batches
         self._batch = None
-        self._at = Place(self._at.pass_index + 1, shape.next_start if finished else 0, 0)
+        self._at = BatchPosition(self._at.pass_index + 1, shape.next_start if finished else 0, 0)
 
     def getdata(self) -> Any:
         """Return the current batch's data, one array."""
@@ -295,7 +297,7 @@ class ImageRecordIter(DataIter):
         if wrong:
             raise StateError("state belongs to another iterator: " + "; ".join(wrong))
         self._batch = None
-        self._at = Place(
+        self._at = BatchPosition(
             int(state["epoch"]), int(state["start"]), int(state["samples"]) // self.batch_size
         )
 

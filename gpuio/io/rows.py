@@ -20,7 +20,7 @@ from gpuio.errors import ClosedError, OptionError
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
 from gpuio.nd import Context
 from gpuio.options import convert
-from gpuio.pipeline.prefetch import Ahead
+from gpuio.pipeline.prefetch import Prefetcher
 
 __all__ = ["RowIter", "RowSource", "option", "row_shape"]
 
@@ -215,7 +215,7 @@ class _Maker:
 
     def __init__(self, source: RowSource, size: int, depth: int) -> None:
         self._source, self._size, self._depth = source, size, depth
-        self._ahead: Ahead[npt.NDArray[np.int64], tuple[Any, Any, Any]] | None = None
+        self._ahead: Prefetcher[npt.NDArray[np.int64], tuple[Any, Any, Any]] | None = None
         self._pid = os.getpid()
 
     def next(self, start: int, number: int, batches: int, stop: int) -> tuple[Any, Any, Any]:
@@ -231,7 +231,9 @@ class _Maker:
             items = (np.arange(begin, min(begin + size, stop)) % count for begin in begins)
             if not self._depth:
                 return self._make(next(items))
-            self._ahead = Ahead(self._make, items, depth=self._depth, workers=1, name="gpuio-rows")
+            self._ahead = Prefetcher(
+                self._make, items, depth=self._depth, workers=1, name="gpuio-rows"
+            )
         try:
             return next(self._ahead)
         except BaseException:

@@ -13,7 +13,7 @@ import attrs
 
 from gpuio.errors import ClosedError
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
-from gpuio.pipeline.prefetch import Ahead
+from gpuio.pipeline.prefetch import Prefetcher
 
 __all__ = ["PrefetchingIter", "ResizeIter"]
 
@@ -186,7 +186,7 @@ class PrefetchingIter(DataIter):
         self._over = False
         fetch = _Fetch(self.iters)
         self._states = fetch.states()
-        self._ahead: Ahead[None, _Fetched] = Ahead(
+        self._ahead: Prefetcher[None, _Fetched] = Prefetcher(
             fetch, fetch.turns(), depth=self._depth, workers=1, name="gpuio-fetch"
         )
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.order.epochs import Order
 
-__all__ = ["Stream"]
+__all__ = ["DetStream"]
 
 _SEED = 233  # MXNet's constant, of its first thread
 _CHUNKS_KEPT = 4  # a batch may begin in one and end in another, and the one after is read ahead
@@ -30,7 +30,7 @@ _Key = tuple[int, int]  # pass, number of the chunk in it
 _Planned = tuple[int, npt.NDArray[np.void], npt.NDArray[np.float32]]  # first row, plan, labels
 
 
-class Stream:
+class DetStream:
     """Plans of records, drawn from one generator that never stops.
 
     Parameters

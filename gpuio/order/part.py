@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Table", "chunk_starts", "part", "place"]
+__all__ = ["Table", "byte_positions", "chunk_starts", "part"]
 
 _CHUNK_WORDS = 2 << 20  # of 4 bytes: MXNet's read buffer, 8 MiB
 _HEAD_BYTES = 8  # magic and length: a head must lie in the buffer whole to be found
@@ -37,7 +37,7 @@ class Table(Protocol):
         """Whether the records come from an index."""
 
 
-def place(table: Table) -> npt.NDArray[np.int64]:
+def byte_positions(table: Table) -> npt.NDArray[np.int64]:
     """Return each record's first byte, counted from the start of the first file, int64[N]."""
     starts = np.concatenate([[0], np.cumsum(table.sizes)[:-1]]).astype(np.int64)
     found: npt.NDArray[np.int64] = starts[table.file] + table.offset
@@ -58,7 +58,7 @@ def part(
     table : RecordTable
     num_parts, part_index : int     0 <= part_index < num_parts
     indexed : bool, optional        divide records (true) or bytes (false); the table's own if None
-    places : int64[N], optional     `place(table)`, where it is at hand
+    places : int64[N], optional     `byte_positions(table)`, where it is at hand
 
     Returns
     -------
@@ -76,7 +76,7 @@ def part(
     total = int(table.sizes.sum())
     step = (total + 4 * num_parts - 1) // (4 * num_parts) * 4
     bounds = np.array([step * part_index, step * (part_index + 1)], np.int64)
-    low, high = np.searchsorted(place(table) if places is None else places, bounds)
+    low, high = np.searchsorted(byte_positions(table) if places is None else places, bounds)
     return slice(int(low), int(high))
 
 

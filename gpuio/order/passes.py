@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions
-from gpuio.order.part import Table, chunk_starts, part, place
+from gpuio.order.part import Table, byte_positions, chunk_starts, part
 from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle
 
 __all__ = ["Passes", "open_passes"]
@@ -188,7 +188,7 @@ def open_passes(table: Table, options: ImageRecordOptions | ImageDetRecordOption
         members = part(table, parts, index)
         groups = [[members.start, members.stop] if members.start < members.stop else [0]]
     else:
-        places = place(table)
+        places = byte_positions(table)
         groups = []
         for member in range(index * group_count, (index + 1) * group_count):
             cut = part(table, parts * group_count, member, places=places)

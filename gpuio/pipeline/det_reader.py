@@ -18,7 +18,7 @@ from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.pipeline.labels import LabelList, listed_label
 from gpuio.pipeline.reader import RecordReader
 from gpuio.recordio.checksum import Checksums
-from gpuio.recordio.framing import decode as unframe
+from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.lists import read_label_list

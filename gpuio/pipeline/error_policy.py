@@ -21,7 +21,7 @@ from gpuio.errors import FormatError, GpuioError, StorageError
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.resync import SkippedRange
 
-__all__ = ["Policy", "Repairable"]
+__all__ = ["ErrorPolicy", "Repairable"]
 
 _REPLACEMENTS_TRIED = 16
 
@@ -39,7 +39,7 @@ class Repairable(Protocol):
         """Move the rows `keep` (ascending, int64) to the front and zero the rest."""
 
 
-class Policy:
+class ErrorPolicy:
     """Apply `on_error` to finished batches.
 
     Parameters

@@ -12,11 +12,11 @@ from gpuio.backend import Fault
 from gpuio.order.epochs import BatchOrder
 from gpuio.plan.mix import Mix
 
-__all__ = ["Made", "Place"]
+__all__ = ["BatchPosition", "FinishedBatch"]
 
 
 @attrs.frozen
-class Place:
+class BatchPosition:
     """A batch's place: which pass over the records, where in it the epoch starts, which batch."""
 
     pass_index: int
@@ -25,12 +25,12 @@ class Place:
 
 
 @attrs.define(eq=False)
-class Made:
+class FinishedBatch:
     """A finished batch.
 
     Attributes
     ----------
-    place : Place
+    place : BatchPosition
     order : BatchOrder                          as drawn; a replaced row keeps its old place here
     data : array[B, C, H, W] or [B, H, W, C]    on the backend's device
     label : float32[B, label_width]             host
@@ -44,7 +44,7 @@ class Made:
     cut_short : int                             JPEGs without their end that were accepted
     """
 
-    place: Place
+    place: BatchPosition
     order: BatchOrder
     data: Any
     label: npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ from gpuio.pipeline.labels import LabelList, RecordLabels, number_of_labels
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list, read_list
-from gpuio.recordio.sniff import Glance, glance
+from gpuio.recordio.sniff import Sniffed, sniff
 from gpuio.storage.local import LocalFile
 
 __all__ = ["open_labels"]
@@ -135,13 +135,13 @@ def _numbers(
         yield 1, "a bare image"
 
 
-def _glances(table: RecordTable, rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, Glance]]:
+def _glances(table: RecordTable, rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, Sniffed]]:
     """Look at some rows, in ascending order."""
     for number in np.unique(table.file[rows]).tolist():
         mine = rows[table.file[rows] == number]
         with LocalFile(table.paths[number]) as file:
             for row in mine.tolist():
-                yield row, glance(file, int(table.offset[row]), int(table.length[row]))
+                yield row, sniff(file, int(table.offset[row]), int(table.length[row]))
 
 
 def _check_ids(listed: LabelList, contents: Contents) -> None:

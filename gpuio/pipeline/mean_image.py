@@ -14,7 +14,7 @@ from gpuio.errors import FormatError
 from gpuio.nd import asnumpy
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions
-from gpuio.pipeline.pipeline import Place
+from gpuio.pipeline.pipeline import BatchPosition
 from gpuio.recordio.ndfile import read_arrays, write_arrays
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _averaged(
     try:
         pipeline = opened.pipeline
         for number in range(pipeline.order.epoch(0, 0).batches):
-            batch = pipeline.next(Place(0, 0, number))
+            batch = pipeline.next(BatchPosition(0, 0, number))
             images = asnumpy(batch.data)
             for image in images[: len(images) - batch.pad]:
                 total += image

@@ -21,7 +21,7 @@ from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.order.epochs import Order
 from gpuio.pipeline.det_reader import DetRecordReader, measure_labels
-from gpuio.pipeline.error_policy import Policy
+from gpuio.pipeline.error_policy import ErrorPolicy
 from gpuio.pipeline.labelling import open_labels
 from gpuio.pipeline.labels import RecordLabels
 from gpuio.pipeline.mean_image import mean_image
@@ -106,7 +106,7 @@ def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened
         )
         opened.callback(backend.close)
         stats = Stats()
-        policy = Policy(options.on_error, options.max_bad, options.error_log, stats)
+        policy = ErrorPolicy(options.on_error, options.max_bad, options.error_log, stats)
         policy.note_skipped(table.skipped)
         pipeline = Pipeline(
             order,

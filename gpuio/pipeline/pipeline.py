@@ -24,23 +24,23 @@ from gpuio.backend import Backend, Fault, Output
 from gpuio.decode.ending import Completed
 from gpuio.errors import GpuioError
 from gpuio.order.epochs import BatchOrder, Order
-from gpuio.pipeline.error_policy import Policy
-from gpuio.pipeline.finished_batch import Made, Place
-from gpuio.pipeline.prefetch import Ahead
+from gpuio.pipeline.error_policy import ErrorPolicy
+from gpuio.pipeline.finished_batch import BatchPosition, FinishedBatch
+from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
 from gpuio.plan.mix import Mixer
 from gpuio.plan.planner import Planner
 from gpuio.plan.planner_det import DetPlanner
 
-__all__ = ["Made", "Pipeline", "Place", "Stream"]
+__all__ = ["BatchPosition", "BatchStream", "FinishedBatch", "Pipeline"]
 
 _READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
 
 
 @attrs.define(eq=False)
 class _Loaded:
-    place: Place
+    place: BatchPosition
     order: BatchOrder
     records: Records
     plan: npt.NDArray[np.void]
@@ -67,7 +67,7 @@ class Pipeline:
     reader : RecordReader
     backend : Backend           not closed here
     output : Output             what an image is turned into
-    policy : Policy             what becomes of bad records
+    policy : ErrorPolicy             what becomes of bad records
     stats : Stats
     threads : int               that decode and augment
     prefetch : int              batches made ahead
@@ -81,7 +81,7 @@ class Pipeline:
         reader: RecordReader,
         backend: Backend,
         output: Output,
-        policy: Policy,
+        policy: ErrorPolicy,
         stats: Stats,
         *,
         threads: int,
@@ -92,9 +92,9 @@ class Pipeline:
         self.backend, self.output = backend, output
         self.policy, self.stats = policy, stats
         self.threads, self.prefetch, self.mixer = threads, prefetch, mixer
-        self._stream: Stream | None = None
+        self._stream: BatchStream | None = None
 
-    def next(self, place: Place) -> Made:
+    def next(self, place: BatchPosition) -> FinishedBatch:
         """Return the batch at a place, made ahead if the places are asked for in their order.
 
         Raises
@@ -104,7 +104,7 @@ class Pipeline:
         if self._stream is not None and not self._stream.is_at(place):
             self.stop()
         if self._stream is None:
-            self._stream = Stream(self, place)
+            self._stream = BatchStream(self, place)
         try:
             made = self._stream.next()
             self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))
@@ -118,7 +118,7 @@ class Pipeline:
             raise
         return made
 
-    def mix(self, made: Made) -> None:
+    def mix(self, made: FinishedBatch) -> None:
         """Mix a settled batch, once.
 
         Raises
@@ -142,7 +142,7 @@ class Pipeline:
             self.backend.mix(made.data, mix.partner, mix.share, box)
         made.mix, made.mixed = mix, True
 
-    def mix_early(self, made: Made) -> Made:
+    def mix_early(self, made: FinishedBatch) -> FinishedBatch:
         """Mix a batch ahead of its turn if nothing is left to settle."""
         if not made.faults:
             self.mix(made)
@@ -154,7 +154,7 @@ class Pipeline:
         if stream is not None:
             stream.close()
 
-    def _remake(self, made: Made, row: int, attempt: int) -> GpuioError | None:
+    def _remake(self, made: FinishedBatch, row: int, attempt: int) -> GpuioError | None:
         """Put another record of the part into a row; return what was wrong with it, if anything."""
         old, order = int(made.order.position[row]), made.order
         key = np.random.SeedSequence([old, int(order.pass_index[row]), attempt])
@@ -178,25 +178,25 @@ class Pipeline:
         made.plan[row] = loaded.plan[0]
         return faults[0].error if faults else None
 
-    def places(self, place: Place) -> Iterator[Place]:
+    def places(self, place: BatchPosition) -> Iterator[BatchPosition]:
         """Yield the places from one on, epoch after epoch, nothing reset in between."""
         pass_index, start, first = place.pass_index, place.start, place.number
         empty = 0
         while empty < 2:  # one epoch in a row may be empty, used up by the one before it
             shape = self.order.epoch(pass_index, start)
             for number in range(first, shape.batches):
-                yield Place(pass_index, start, number)
+                yield BatchPosition(pass_index, start, number)
             empty = 0 if shape.batches else empty + 1
             pass_index, start, first = pass_index + 1, shape.next_start, 0
 
-    def load(self, place: Place) -> _Loaded:
+    def load(self, place: BatchPosition) -> _Loaded:
         """Read one batch's records and draw its plan; an epoch begins with the files as opened."""
         if place.number == 0:
             self.reader.check_unchanged()
         order = self.order.batch(place.pass_index, place.start, place.number)
         return self._load_rows(place, order)
 
-    def _load_rows(self, place: Place, order: BatchOrder) -> _Loaded:
+    def _load_rows(self, place: BatchPosition, order: BatchOrder) -> _Loaded:
         """Read records and draw their plan."""
         begun = time.perf_counter()
         records = self.reader.read(order.position)
@@ -248,12 +248,12 @@ class Pipeline:
         return fault.at(row, where)
 
 
-class Stream:
+class BatchStream:
     """An endless, ordered stream of batches; owns the threads until it is closed or dropped."""
 
-    expected: Place | None
+    expected: BatchPosition | None
 
-    def __init__(self, pipeline: Pipeline, place: Place) -> None:
+    def __init__(self, pipeline: Pipeline, place: BatchPosition) -> None:
         self._stats, self._pid = pipeline.stats, os.getpid()
         self._places = pipeline.places(place)
         self.expected = next(self._places)
@@ -263,7 +263,7 @@ class Stream:
         )
         with contextlib.ExitStack() as started:  # all stages or none
             self._loads = started.enter_context(
-                Ahead(
+                Prefetcher(
                     pipeline.load,
                     pipeline.places(place),
                     depth=_READ_AHEAD,
@@ -272,7 +272,7 @@ class Stream:
                 )
             )
             self._shares = started.enter_context(
-                Ahead(
+                Prefetcher(
                     pipeline.make,
                     pipeline.shares(self._loads),
                     depth=shares_a_batch * pipeline.prefetch,
@@ -280,9 +280,9 @@ class Stream:
                     name="gpuio-make",
                 )
             )
-            self._mixed: Ahead[Made, Made] | None = None
+            self._mixed: Prefetcher[FinishedBatch, FinishedBatch] | None = None
             if pipeline.mixer is not None:
-                self._mixed = Ahead(
+                self._mixed = Prefetcher(
                     pipeline.mix_early,
                     _gathered(self._shares),
                     depth=1,
@@ -291,11 +291,11 @@ class Stream:
                 )
             started.pop_all()
 
-    def is_at(self, place: Place) -> bool:
+    def is_at(self, place: BatchPosition) -> bool:
         """Say whether `next` gives that place; never in a forked child, which has no threads."""
         return self.expected == place and self._pid == os.getpid()
 
-    def next(self) -> Made:
+    def next(self) -> FinishedBatch:
         """Wait for the next batch.
 
         Raises
@@ -317,7 +317,7 @@ class Stream:
             self._mixed.close()
 
 
-def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> Made:
+def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
     """Put the next batch together from its shares."""
     faults: list[Fault] = []
     while True:
@@ -326,7 +326,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> Made:
         if share.stop == len(share.loaded.records.blobs):
             break
     loaded = share.loaded
-    return Made(
+    return FinishedBatch(
         place=loaded.place,
         order=loaded.order,
         data=share.out,
@@ -340,7 +340,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> Made:
     )
 
 
-def _gathered(shares: Iterator[tuple[_Share, list[Fault]]]) -> Iterator[Made]:
+def _gathered(shares: Iterator[tuple[_Share, list[Fault]]]) -> Iterator[FinishedBatch]:
     """Put one batch after the other together, until the shares end."""
     while True:
         try:
@@ -349,7 +349,7 @@ def _gathered(shares: Iterator[tuple[_Share, list[Fault]]]) -> Iterator[Made]:
             return
 
 
-def _next_or_none(places: Iterator[Place]) -> Place | None:
+def _next_or_none(places: Iterator[BatchPosition]) -> BatchPosition | None:
     """Return the next place; None where an epoch cannot be made, so that asking for it says why."""
     try:
         return next(places, None)

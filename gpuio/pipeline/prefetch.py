@@ -8,8 +8,9 @@ Invariants, which need no other lock than the two named here:
 - Cells wait in a queue. A worker takes a cell and pulls an item in one go, under `_pulling`, so
   the order of the cells is the order of the items. It then calls the function outside that lock
   and fills the cell. A cell that was taken is always filled by the worker that took it.
-- `Ahead` is what the user holds; the threads know only `_Machine`. So dropping the `Ahead` stops
-  the threads. A function or items that refer to their own `Ahead` defeat that: close it, then.
+- `Prefetcher` is what the user holds; the threads know only `_Machine`. So dropping the
+  `Prefetcher` stops the threads. If `fn` or `items` holds a reference to the `Prefetcher`, dropping
+  it does not stop the threads: call close().
 - The consumer takes its turn under `_turn`; workers never touch that lock.
 """
 
@@ -27,7 +28,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from gpuio.errors import BackendError, ClosedError, OptionError
 
-__all__ = ["Ahead"]
+__all__ = ["Prefetcher"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,15 +36,15 @@ R = TypeVar("R")
 _open: set[_Machine] = set()  # those with threads; closed before the interpreter joins threads
 
 
-class Ahead(Iterator[R], Generic[T, R]):
+class Prefetcher(Iterator[R], Generic[T, R]):
     """Yield ``fn(item)`` for every item, in order, computed ahead on threads of its own.
 
     Parameters
     ----------
     fn : callable               called on worker threads, several at a time if ``workers > 1``
     items : iterable            pulled on worker threads, one item at a time, never more than
-                                `depth` ahead of the consumer; may block; may itself be an `Ahead`,
-                                which is then closed with this one, as a generator is
+                                `depth` ahead of the consumer; may block; may itself be a
+                                `Prefetcher`, which is then closed with this one, as a generator is
     depth : int                 most items pulled and not yet handed out, >= 1
     workers : int               threads, >= 1; more than `depth` would idle and are not made
     name : str                  of the threads; a number is appended
@@ -128,7 +129,7 @@ class _Worker(threading.Thread):
 
 
 class _Machine:
-    """Threads, cells and the items; knows nothing of the `Ahead` in front of it."""
+    """Threads, cells and the items; knows nothing of the `Prefetcher` in front of it."""
 
     def __init__(self, fn: Callable[[Any], Any], items: Iterable[Any], depth: int) -> None:
         self._fn = fn
@@ -242,7 +243,7 @@ class _Machine:
             return
         self._closed = True
         self._stop()
-        if isinstance(self._source, Ahead):
+        if isinstance(self._source, Prefetcher):
             self._source.close()  # a worker may be waiting for it
         if threading.current_thread() not in self._threads:
             for thread in self._threads:

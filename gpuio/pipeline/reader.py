@@ -20,7 +20,7 @@ from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.pipeline.labels import RecordLabels
 from gpuio.recordio.checksum import Checksums
-from gpuio.recordio.framing import decode as unframe
+from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
 from gpuio.storage.local import LocalFile

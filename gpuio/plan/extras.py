@@ -163,8 +163,8 @@ class Extras:
             plan["tone_arg"][rows, at] = tables.argument[op[:, k], side[:, k], level[:, k]][rows]
             plan["tone_count"][rows] += 1
         moved = (turn != np.eye(3)).any((1, 2))
-        plan["turn_on"][moved] = 1
-        plan["turn"][moved] = turn[moved, :2].reshape(-1, 6)
+        plan["post_affine_on"][moved] = 1
+        plan["post_affine"][moved] = turn[moved, :2].reshape(-1, 6)
 
 
 class _Magnitudes:

@@ -18,7 +18,7 @@ from gpuio.kernels.plan import settings as codes
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.options.convert import mxnet_float32
 from gpuio.options.image_det_record import SAMPLER_RANGES, ImageDetRecordOptions
-from gpuio.order.det_stream import Stream
+from gpuio.order.det_stream import DetStream
 from gpuio.order.epochs import Order
 from gpuio.plan.planner import plan_faults
 
@@ -56,7 +56,7 @@ class DetPlanner:
         self._state_words = STATE_WORDS
         self._settings = _settings(options)
         self._samplers = _samplers(options)
-        self._stream: Stream | None = None
+        self._stream: DetStream | None = None
 
     def follow(self, order: Order, look: _Look) -> None:
         """Draw from one generator that runs on through all records, as MXNet does.
@@ -67,7 +67,7 @@ class DetPlanner:
         look : callable     positions, int64[n], to heights and widths, int32[n], and labels,
                             float32[n, W], of the records there
         """
-        self._stream = Stream(order, look, self._fill)
+        self._stream = DetStream(order, look, self._fill)
 
     def draw(
         self,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from gpuio.errors import FormatError, GpuioError, StorageError
-from gpuio.recordio.framing import HEADER_BYTES, decode, encode, head_at, whole_at
+from gpuio.recordio.framing import HEADER_BYTES, encode, head_at, unframe, whole_at
 from gpuio.recordio.index import read_index
 from gpuio.storage.local import LocalFile
 
@@ -176,7 +176,7 @@ class MXRecordIO:
             return None
         try:
             framed = self._framed()
-            payload = bytes(decode(framed))
+            payload = bytes(unframe(framed))
         except FormatError as error:
             raise FormatError(
                 f"Invalid RecordIO File: {error.message}", path=self._path, offset=self._at

@@ -21,13 +21,13 @@ __all__ = [
     "HEADER_BYTES",
     "MAGIC",
     "MAX_PAYLOAD",
-    "decode",
     "encode",
     "end_of_record",
     "head_at",
     "is_junk",
     "scan",
     "split",
+    "unframe",
     "walk",
     "whole_at",
 ]
@@ -91,7 +91,7 @@ def _aligned_magics(payload: bytes) -> list[int]:
     return found
 
 
-def decode(framed: bytes | memoryview) -> memoryview:
+def unframe(framed: bytes | memoryview) -> memoryview:
     """Return the payload of one record from its framed bytes.
 
     Parameters
@@ -134,7 +134,7 @@ def decode(framed: bytes | memoryview) -> memoryview:
 def whole_at(chunk: bytes, at: int) -> bytes | None:
     """Return the payload of the record in one part at byte `at`; None if it is anything else.
 
-    The fast path of reading one record after the other: what it does not take, `decode` does.
+    The fast path of reading one record after the other: what it does not take, `unframe` does.
     """
     body = at + HEADER_BYTES
     if at < 0 or body > len(chunk):

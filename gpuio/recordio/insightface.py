@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioWarning
-from gpuio.recordio.framing import decode
+from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
-from gpuio.recordio.sniff import Glance, glance
+from gpuio.recordio.sniff import Sniffed, sniff
 from gpuio.storage.local import LocalFile
 
 __all__ = ["FaceRows", "find_faces", "identity_ranges"]
@@ -72,7 +72,7 @@ def find_faces(
     ------
     FormatError         `asked`, and the first record is no header, or keys are not ascending
     """
-    head = glance(file, int(offset[0]), int(length[0]))
+    head = sniff(file, int(offset[0]), int(length[0]))
     plausible = _is_range(head) and head.labels[0] >= 2
     if not plausible or not (np.diff(key) > 0).all():
         if asked:
@@ -88,8 +88,8 @@ def find_faces(
             _warn(file, head, "the keys of the index are not ascending")
         return None
 
-    def look(row: int) -> Glance:
-        return glance(file, int(offset[row]), int(length[row]))
+    def look(row: int) -> Sniffed:
+        return sniff(file, int(offset[row]), int(length[row]))
 
     count = int(head.labels[0])
     slack = _slack(count)
@@ -104,7 +104,7 @@ def find_faces(
     return rows
 
 
-def _is_range(record: Glance) -> bool:
+def _is_range(record: Sniffed) -> bool:
     """Whether a record has no image, and two whole numbers for labels."""
     return (
         record.kind == "empty"
@@ -113,7 +113,7 @@ def _is_range(record: Glance) -> bool:
     )
 
 
-def _named(record: Glance) -> str:
+def _named(record: Sniffed) -> str:
     """Name what a record is, for a message."""
     return f"a record of kind {record.kind!r} with {max(record.flag, 1)} label(s)"
 
@@ -131,7 +131,7 @@ def _bisect(low: int, high: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-def _trouble(rows: FaceRows, head: Glance, look: Callable[[int], Glance]) -> str:
+def _trouble(rows: FaceRows, head: Sniffed, look: Callable[[int], Sniffed]) -> str:
     """Say what contradicts the header, "" if nothing does."""
     if rows.images < 1:
         return "no record lies between it and the first identity"
@@ -152,7 +152,7 @@ def _spread(low: int, high: int) -> list[int]:
     return sorted(set(np.linspace(low, high - 1, _SAMPLED).astype(int).tolist()))
 
 
-def _warn(file: LocalFile, head: Glance, trouble: str) -> None:
+def _warn(file: LocalFile, head: Sniffed, trouble: str) -> None:
     warnings.warn(
         GpuioWarning(
             f"{file.path}: the first record looks like an InsightFace header (labels "
@@ -178,7 +178,7 @@ def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int
     for number, buffer in enumerate(framed):
         row = rows.stop + number
         try:
-            flag, labels, _, _, _ = parse_image_record(decode(buffer))
+            flag, labels, _, _, _ = parse_image_record(unframe(buffer))
             if flag < 2 or not (np.abs(np.asarray(labels)[:2]) < _MOST).all():
                 raise FormatError(f"expected two labels, the range of its keys, found {labels}")
             ranges[number] = np.asarray(labels)[:2]
@@ -219,7 +219,7 @@ def _first_key(file: LocalFile, rows: FaceRows, rounded: int, owner: int) -> int
     """Return the first key of identity `owner`, near a rounded one; behind the images if none."""
 
     def label(row: int) -> float:
-        return glance(file, int(rows.offset[row]), int(rows.length[row])).labels[0]
+        return sniff(file, int(rows.offset[row]), int(rows.length[row])).labels[0]
 
     slack = _slack(rounded)
     span = np.searchsorted(rows.key, [rounded - slack, rounded + slack + 1])

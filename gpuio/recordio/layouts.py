@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.insightface import FaceRows, find_faces, identity_ranges
-from gpuio.recordio.sniff import Glance, glance
+from gpuio.recordio.sniff import Sniffed, sniff
 from gpuio.storage.local import LocalFile
 
 __all__ = ["Contents", "recognise"]
@@ -198,7 +198,7 @@ def _payload(file: LocalFile, table: RecordTable, low: int, high: int) -> str:
     rows = np.unique(np.linspace(low, high - 1, _SAMPLED).astype(np.int64))
     seen: dict[str, list[int]] = {}
     for row in rows.tolist():
-        at: Glance = glance(file, int(table.offset[row]), int(table.length[row]))
+        at: Sniffed = sniff(file, int(table.offset[row]), int(table.length[row]))
         if at.kind == "image":
             return "image_record"
         seen.setdefault(at.kind, []).append(row)

@@ -10,10 +10,10 @@ import struct
 from typing import NamedTuple
 
 from gpuio.errors import FormatError
-from gpuio.recordio.framing import HEADER_BYTES, decode, head_at
+from gpuio.recordio.framing import HEADER_BYTES, head_at, unframe
 from gpuio.storage.local import LocalFile
 
-__all__ = ["Glance", "glance"]
+__all__ = ["Sniffed", "sniff"]
 
 _PREFIX = 64  # bytes of a record that are read first
 _HEADER = struct.Struct("<IfQQ")
@@ -33,7 +33,7 @@ _LONGEST = 12  # bytes that tell an image: RIFF, its size, WEBP
 _FIELDS = (0x0A, 0x12, 0x1A, 0x22, 0x2A)  # protobuf: fields 1 to 5, each with a length
 
 
-class Glance(NamedTuple):
+class Sniffed(NamedTuple):
     """What one record is.
 
     Attributes
@@ -52,7 +52,7 @@ class Glance(NamedTuple):
     identity: int = 0
 
 
-def glance(file: LocalFile, offset: int, length: int) -> Glance:
+def sniff(file: LocalFile, offset: int, length: int) -> Sniffed:
     """Look at the record at a place.
 
     Parameters
@@ -69,9 +69,9 @@ def glance(file: LocalFile, offset: int, length: int) -> Glance:
         cut, size = head_at(framed, 0)
         if cut == 0 and HEADER_BYTES + size <= length:
             return _look(_Payload(file, offset + HEADER_BYTES, size, framed[HEADER_BYTES:]))
-        whole = decode(file.read(offset, length))  # in several parts, or damaged
+        whole = unframe(file.read(offset, length))  # in several parts, or damaged
     except FormatError:
-        return Glance("damaged")
+        return Sniffed("damaged")
     return _look(_Payload(file, offset, len(whole), bytes(whole)))
 
 
@@ -91,7 +91,7 @@ class _Payload(NamedTuple):
         return self.file.read(self.start + at, max(stop - at, 0))
 
 
-def _look(payload: _Payload) -> Glance:
+def _look(payload: _Payload) -> Sniffed:
     """Say what a payload is."""
     head = payload.piece(0, _HEADER.size)
     if len(head) == _HEADER.size:
@@ -103,14 +103,14 @@ def _look(payload: _Payload) -> Glance:
             kind = "empty"
             if start < payload.size:
                 kind = "image" if _is_image(payload.piece(start, _LONGEST)) else "unknown"
-            return Glance(kind, array or (label,), flag, identity)
+            return Sniffed(kind, array or (label,), flag, identity)
     if _is_image(head):
-        return Glance("raw")
+        return Sniffed("raw")
     if head[:1] == b"{":
-        return Glance("json")
+        return Sniffed("json")
     if head[:1] and head[0] in _FIELDS[:2] and _is_protobuf(payload.piece(0, payload.size)):
-        return Glance("protobuf")
-    return Glance("unknown")
+        return Sniffed("protobuf")
+    return Sniffed("unknown")
 
 
 def _is_image(head: bytes) -> bool:

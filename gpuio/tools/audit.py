@@ -17,9 +17,9 @@ from gpuio.decode.imageinfo import check_format, check_size, probe
 from gpuio.decode.opencv import decode
 from gpuio.decode.scans import check_scans
 from gpuio.errors import FormatError, GpuioError
-from gpuio.pipeline.prefetch import Ahead
+from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.recordio.checksum import Checksums
-from gpuio.recordio.framing import decode as unframe
+from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable, read_index
 from gpuio.recordio.layouts import recognise
@@ -210,7 +210,7 @@ def audit_records(
             if (problem := _fault(framed, at, depth, key, bare=bare)) is not None
         ]
 
-    with Ahead(
+    with Prefetcher(
         look, _groups(layout.length), depth=2 * threads, workers=threads, name="gpuio-audit"
     ) as ahead:
         for done, found in ahead:

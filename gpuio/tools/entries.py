@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gpuio.decode.imageinfo import ImageInfo, probe
 from gpuio.errors import DecodeError, GpuioError
-from gpuio.recordio.framing import decode
+from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import open_table
 from gpuio.recordio.layouts import Contents, recognise
@@ -84,9 +84,9 @@ def entries(contents: Contents, rows: npt.NDArray[np.int64] | None = None) -> It
             labels, identity, blob = np.empty(0, np.float32), 0, memoryview(b"")
             try:
                 if contents.payload == "raw":
-                    blob, identity = decode(data), int(ids[row])
+                    blob, identity = unframe(data), int(ids[row])
                 else:
-                    _, label, identity, _, blob = parse_image_record(decode(data))
+                    _, label, identity, _, blob = parse_image_record(unframe(data))
                     labels = np.atleast_1d(np.asarray(label, np.float32))
                 info = _recognised(blob, len(labels))
             except GpuioError as error:

@@ -19,7 +19,7 @@ import attrs
 import numpy as np
 
 from gpuio.errors import FormatError, GpuioError, StorageError
-from gpuio.pipeline.prefetch import Ahead
+from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.recordio.framing import MAX_PAYLOAD, encode, end_of_record
 from gpuio.recordio.header import IRHeader, pack, pack_img
 from gpuio.recordio.index import write_index
@@ -91,7 +91,7 @@ def pack_list(
     start = journal.recover(made) if resume else 0
     if not journal.finished:
         with journal.writing(resume=start > 0):
-            with Ahead(
+            with Prefetcher(
                 lambda pair: _make(pair[1], root, options),
                 enumerate(items[start:]),
                 depth=4 * threads,

@@ -191,7 +191,7 @@ def augment(pixels, row, normalisation, out, scratch):
     aimed, more = row, post_crop.wanted(row)
     if more:
         aimed = row.copy()
-        aimed["mirror"] *= row["turn_on"] == 0  # the turn comes before the flip
+        aimed["mirror"] *= row["post_affine_on"] == 0  # the turn comes before the flip
     source = np.require(pixels, np.uint8, "CW").reshape(-1)
     code = window.make_window(aimed, 0, source, C, H, W, made, *scratch.work)
     if code < 0:
@@ -201,7 +201,7 @@ def augment(pixels, row, normalisation, out, scratch):
         if code in (window.GENERAL, window.MISFIT):
             multi_step.execute(source, aimed[0], C, H, W, made, scratch)
         if more:
-            made = post_crop.turn(row[0], H, W, made)
+            made = post_crop.post_affine(row[0], H, W, made)
         if code != window.DONE:
             _colour(row[0], C, made.view(np.uint32))
         if more:

@@ -18,8 +18,8 @@ from gpuio.kernels.plan.layout import (
     LANCZOS4,
     NEAREST,
     PLAN,
-    TINT_GAIN,
-    TINT_HLS,
+    PRE_COLOUR_GAIN,
+    PRE_COLOUR_HLS,
     TRIANGLE,
 )
 
@@ -54,8 +54,8 @@ def execute(pixels, row, channels, height, width, out, scratch):
     ------
     PlanError                   if a size or a crop does not fit
     """
-    if row["place_h"] > 0:
-        _place(pixels, row, channels, height, width, out, scratch)
+    if row["letterbox_h"] > 0:
+        _letterbox(pixels, row, channels, height, width, out, scratch)
         return
     h, w = int(row["src_h"]), int(row["src_w"])
     if h < 1 or w < 1 or h * w * channels != pixels.size:
@@ -115,14 +115,14 @@ def resize_window(source, height, width, inter, y, x, h, w):
     return out.reshape(h, w, 4)[:, :, :channels].copy()
 
 
-def _place(pixels, row, channels, height, width, out, scratch):
+def _letterbox(pixels, row, channels, height, width, out, scratch):
     """Execute a row for a smaller output, and lay that in the upper left of nothing."""
-    h, w = int(row["place_h"]), int(row["place_w"])
+    h, w = int(row["letterbox_h"]), int(row["letterbox_w"])
     if w < 1 or h > height or w > width:
         raise PlanError(f"an image of {h} x {w} has no place in {height} x {width}")
     inner = row.copy()
-    inner["place_h"] = inner["mirror"] = 0
-    made = scratch.take_spare("place", 4 * h * w)
+    inner["letterbox_h"] = inner["mirror"] = 0
+    made = scratch.take_spare("letterbox", 4 * h * w)
     execute(pixels, inner, channels, h, w, made, scratch)
     canvas = out.view(np.uint32).reshape(height, width)[:, :: -1 if row["mirror"] else 1]
     canvas[:] = 0
@@ -131,14 +131,14 @@ def _place(pixels, row, channels, height, width, out, scratch):
 
 def _size(image, row, name):
     """Return the size of an image after a step other than pad."""
-    if name == "frame" and row["frame_h"] <= 0:
+    if name == "expand" and row["expand_h"] <= 0:
         return image.height, image.width
     return int(row[f"{name}_h"]), int(row[f"{name}_w"])
 
 
 def _present(row, name):
-    if name == "frame":
-        return bool(row["tint"] != 0 or row["flip"] != 0 or row["frame_h"] > 0)
+    if name == "expand":
+        return bool(row["pre_colour"] != 0 or row["flip"] != 0 or row["expand_h"] > 0)
     return int(row[name if name == "pad" else f"{name}_h"]) > 0
 
 
@@ -183,11 +183,11 @@ def _resize(image, row, name, cut, scratch):
     return made
 
 
-def _frame(image, row, name, cut, scratch):
+def _expand(image, row, name, cut, scratch):
     """Tint, flip and frame; make `cut` of it, or the image that is returned."""
     height, width = _size(image, row, name)
-    framed = row["frame_h"] > 0
-    top, left = (int(row["frame_y"]), int(row["frame_x"])) if framed else (0, 0)
+    expanded = row["expand_h"] > 0
+    top, left = (int(row["expand_y"]), int(row["expand_x"])) if expanded else (0, 0)
     if top < 0 or left < 0 or top + image.height > height or left + image.width > width:
         raise PlanError(
             f"{image.height} x {image.width} at y={top} x={left} is not inside {height} x {width}"
@@ -205,31 +205,31 @@ def _frame(image, row, name, cut, scratch):
     if y0 >= y1 or x0 >= x1:
         return made
     h, w = y1 - y0, x1 - x0
-    part = scratch.take_spare("frame", 4 * h * w) if bordered else out
+    part = scratch.take_spare("expand", 4 * h * w) if bordered else out
     flip, column = bool(row["flip"]), x0 - left
     if flip:
         column = image.width - column - w
     whole = 0, 0, image.height, image.width
     kept = (y0 - top, column, h, w, flip != (mirror and not bordered), part)
     _resample(image, whole, *whole[2:], NEAREST, kept, scratch)
-    _tint(row, image.channels, part.view(np.uint32))
+    _pre_colour(row, image.channels, part.view(np.uint32))
     if bordered:
         canvas[y0 - y : y1 - y, x0 - x : x1 - x] = part.view(np.uint32).reshape(h, w)
     return made
 
 
-def _tint(row, channels, window):
+def _pre_colour(row, channels, window):
     """Change the colours of uint32[n] before the geometry, in place."""
-    if row["tint"] == 0:
+    if row["pre_colour"] == 0:
         return
     from gpuio.kernels.cpu import colour
 
-    if row["tint"] & TINT_HLS:
+    if row["pre_colour"] & PRE_COLOUR_HLS:
         if channels == 1:
             raise PlanError("a shift of hue, lightness and saturation of 1 channel")
-        colour.shift_hls(window, row["tint_hls"].copy())
-    if row["tint"] & TINT_GAIN:
-        gain = np.full(3, row["tint_gain"], np.float32)
+        colour.shift_hls(window, row["pre_colour_hls"].copy())
+    if row["pre_colour"] & PRE_COLOUR_GAIN:
+        gain = np.full(3, row["pre_colour_gain"], np.float32)
         colour.jitter(window, max(channels, 3), np.zeros(1, np.int32), gain)
 
 
@@ -270,11 +270,11 @@ def _pad(image, row, _name, _cut, scratch):
 
 _STEPS = {
     "resize": _resize,
-    "frame": _frame,
+    "expand": _expand,
     "warp": _warp,
     "pad": _pad,
-    "fit1": _resize,
-    "fit2": _resize,
+    "upscale1": _resize,
+    "upscale2": _resize,
 }
 
 

@@ -1,4 +1,4 @@
-"""Steps that MXNet does not have, on a finished window of four bytes a pixel: turn, tone, erase.
+"""Steps that MXNet does not have, on a finished window: post_affine, tone, erase.
 
 Modules of rare steps are imported, and so compiled, when a plan first needs them.
 """
@@ -11,15 +11,15 @@ import numpy as np
 from gpuio.kernels.cpu.multi_step import PlanError
 from gpuio.kernels.plan.layout import BILINEAR, POSTERIZE, SATURATION, SOLARIZE, TONES
 
-__all__ = ["erase", "tone", "tone_table", "turn", "wanted"]
+__all__ = ["erase", "post_affine", "tone", "tone_table", "wanted"]
 
 
 def wanted(row):
     """Say whether a row, PLAN[1], has any of these steps."""
-    return bool(row["turn_on"][0] or row["tone_count"][0] or row["erase_h"][0] > 0)
+    return bool(row["post_affine_on"][0] or row["tone_count"][0] or row["erase_h"][0] > 0)
 
 
-def turn(row, height, width, window):
+def post_affine(row, height, width, window):
     """Warp a window that is not flipped yet, and flip it then.
 
     Parameters
@@ -30,14 +30,14 @@ def turn(row, height, width, window):
 
     Returns
     -------
-    uint8[height * width * 4]       `window` itself where the row has no turn
+    uint8[height * width * 4]       `window` itself where the row has none
     """
-    if not row["turn_on"]:
+    if not row["post_affine_on"]:
         return window
     from gpuio.kernels.cpu import warp
 
     made = np.empty_like(window)
-    matrix, fill, mirror = np.array(row["turn"]), int(row["fill"]), bool(row["mirror"])
+    matrix, fill, mirror = np.array(row["post_affine"]), int(row["fill"]), bool(row["mirror"])
     warp.warp(
         window, 4, height, width, matrix, BILINEAR, fill, 0, 0, mirror, height, width, made
     )  # fmt: skip

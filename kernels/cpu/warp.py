@@ -20,7 +20,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from gpuio.kernels.cpu.vector import lanes, load, pointer, two_taps
-from gpuio.kernels.cpu.warp_bilinear import lerp_eight, place_eight
+from gpuio.kernels.cpu.warp_bilinear import lerp_eight, locate_eight
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.plan.layout import AREA, CUBIC, LANCZOS4, NEAREST
 from gpuio.kernels.taps import fraction_weights
@@ -246,7 +246,7 @@ def _compiled(k):
             x32, y32, wide, deep = _I(X), _I(Y), _I(channels), _I(pitch)
             if k == 2:
                 for x in range(first, last, 8):
-                    place_eight(low_x, low_y, x32, y32, wide, deep, at, across, down, x)
+                    locate_eight(low_x, low_y, x32, y32, wide, deep, at, across, down, x)
                 if channels == 3:
                     for x in range(first, last, 8):
                         j = min(x, last - 8)

@@ -17,11 +17,11 @@ from numba.extending import intrinsic
 
 from gpuio.kernels.cpu.vector import lanes, load, mask, pointer
 
-__all__ = ["lerp_eight", "place_eight"]
+__all__ = ["lerp_eight", "locate_eight"]
 
 
 @intrinsic
-def place_eight(typing, columns, lines, x0, y0, channels, pitch, at, across, down, x):
+def locate_eight(typing, columns, lines, x0, y0, channels, pitch, at, across, down, x):
     """Find where the taps of pixels x to x + 7 of a row lie.
 
     Parameters
@@ -71,7 +71,7 @@ def lerp_eight(typing, channels, pixels, pitch, at, across, down, out, to, x):
     channels : {1, 3, 4}        a constant
     pixels : uint8[n]           two rows are read, 8 bytes each
     pitch : int64               bytes from row to row
-    at, across, down            as `place_eight` makes them
+    at, across, down            as `locate_eight` makes them
     out : uint8[n]              four bytes a pixel
     to : int64                  of pixel 0
     x : int64

@@ -288,8 +288,10 @@ def _reach(stop, src_h, dst_h):
 def _window(rows, i, pixels, channels, height, width, out, taps, lanes, tail):
     """Find out what a row asks for and make its window; see `make_window`."""
     row = rows[i]
-    more = row.orient > 1 or row.warp_h > 0 or row.pad > 0 or row.fit1_h > 0 or row.fit2_h > 0
-    if more or row.tint != 0 or row.flip != 0 or row.frame_h > 0 or row.place_h > 0:
+    more = (
+        row.orient > 1 or row.warp_h > 0 or row.pad > 0 or row.upscale1_h > 0 or row.upscale2_h > 0
+    )
+    if more or row.pre_colour != 0 or row.flip != 0 or row.expand_h > 0 or row.letterbox_h > 0:
         return GENERAL if pixels.size == row.src_h * row.src_w * channels else MISFIT
     y, x, h, w = row.crop_y, row.crop_x, row.crop_h, row.crop_w
     dst_h, dst_w, inter = row.resize_h, row.resize_w, row.resize_inter

@@ -38,10 +38,10 @@ __device__ Pixel<C> window(const View& v, const Plan& plan, int y, int x) {
         case LANCZOS4: return warp<C, 8>(v, plan, plan.warp, row, column);
         default: return warp<C, 2>(v, plan, plan.warp, row, column);
       }
-    case TURN: return warp<C, 2>(v, plan, plan.turn, row, column);
-    case TINT: return ordered(v, tint(ordered(v, load<C>(v, row, column)), plan));
-    case FRAME: return or_fill<C>(v, plan.fill, row - plan.frame_y, column - plan.frame_x);
-    case PLACE: return or_fill<C>(v, 0, row, column);
+    case POST_AFFINE: return warp<C, 2>(v, plan, plan.post_affine, row, column);
+    case PRE_COLOUR: return ordered(v, pre_colour(ordered(v, load<C>(v, row, column)), plan));
+    case EXPAND: return or_fill<C>(v, plan.fill, row - plan.expand_y, column - plan.expand_x);
+    case LETTERBOX: return or_fill<C>(v, 0, row, column);
     default: return common<C>(v, y, x);
   }
 }

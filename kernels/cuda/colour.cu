@@ -134,16 +134,16 @@ __device__ __noinline__ Pixel<C> colour(Pixel<C> p, const Plan& plan, const u64*
 }
 
 // The change of colour that comes before all geometry but the first resize.
-enum { TINT_HLS = 1, TINT_GAIN = 2 };
+enum { PRE_COLOUR_HLS = 1, PRE_COLOUR_GAIN = 2 };
 
 template <int C>
-__device__ Pixel<C> tint(Pixel<C> p, const Plan& plan) {
+__device__ Pixel<C> pre_colour(Pixel<C> p, const Plan& plan) {
   if constexpr (C >= 3) {
-    if (plan.tint & TINT_HLS) shift_hls(p, plan.tint_hls);
+    if (plan.pre_colour & PRE_COLOUR_HLS) shift_hls(p, plan.pre_colour_hls);
   }
-  if (plan.tint & TINT_GAIN) {
+  if (plan.pre_colour & PRE_COLOUR_GAIN) {
 #pragma unroll
-    for (int c = 0; c < C; c++) p.c[c] = round_byte((float)p.c[c] * plan.tint_gain);
+    for (int c = 0; c < C; c++) p.c[c] = round_byte((float)p.c[c] * plan.pre_colour_gain);
   }
   return p;
 }

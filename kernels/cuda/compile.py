@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpuio.kernels.cuda.launch_plan import Work, structs
+from gpuio.kernels.cuda.launch_plan import LaunchPlan, structs
 from gpuio.kernels.cuda.mix import MIX, Mixing
 from gpuio.kernels.cuda.nvrtc import compile_source
 from gpuio.kernels.plan.layout import c_struct
 
-__all__ = ["OPTIONS", "Mixing", "Work", "compile_only", "load", "source"]
+__all__ = ["OPTIONS", "LaunchPlan", "Mixing", "compile_only", "load", "source"]
 
 _FILES = (
     "resample.cu", "antialias.cu", "colour.cu", "augment.cu", "values.cu", "finish.cu", "mix.cu",

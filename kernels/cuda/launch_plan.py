@@ -20,21 +20,21 @@ from gpuio.kernels.cuda.stage import (
     BORDER,
     COMMON,
     COPY,
-    FRAME,
+    EXPAND,
+    LETTERBOX,
     OPEN,
-    PLACE,
-    TINT,
-    TURN,
+    POST_AFFINE,
+    PRE_COLOUR,
     VIEW,
     WARP,
     Taps,
     oriented,
     settle,
 )
-from gpuio.kernels.cuda.validate import goal, misfits
+from gpuio.kernels.cuda.validate import goal, invalid_rows
 from gpuio.kernels.plan.layout import BILINEAR, CONTRAST, TONES, c_struct
 
-__all__ = ["BLOCK", "JOB", "Launch", "Work", "structs"]
+__all__ = ["BLOCK", "JOB", "Launch", "LaunchPlan", "structs"]
 
 JOB = np.dtype(
     [
@@ -55,7 +55,7 @@ BLOCK = 256  # threads
 _TILE, _TILE_THREADS = 32, 64  # the last step's: pixels a side and threads, a block
 _SUM_BLOCKS = 8  # of gray_sum, an image
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
-_STEPS = ("resize", "frame", "warp", "pad", "fit1", "fit2")
+_STEPS = ("resize", "expand", "warp", "pad", "upscale1", "upscale2")
 
 
 class Launch(NamedTuple):
@@ -73,7 +73,7 @@ def structs():
     return c_struct("Plan") + c_struct("View", VIEW) + c_struct("Job", JOB) + sizes
 
 
-class Work:
+class LaunchPlan:
     """One batch's work.
 
     Parameters
@@ -91,9 +91,9 @@ class Work:
 
     Attributes
     ----------
-    misfits : list of int           rows whose plan does not fit its image; left zero
+    invalid : list of int           rows whose plan does not fit its image; left zero
     table_bytes, scratch_bytes : int
-                                    device memory that `place` needs
+                                    device memory that `bind` needs
 
     Raises
     ------
@@ -127,14 +127,14 @@ class Work:
         self._stages = []
         self._taps = Taps()
         self._now = oriented(self._rows, addresses, channels, swapped)
-        self.misfits = self._refuse()
+        self.invalid = self._refuse()
         self._walk()
         parts = self._parts()
         starts = np.cumsum([0, *(-(-part.nbytes // _ALIGN) * _ALIGN for part in parts)])
         self._starts = starts[:-1].tolist()
         self.table_bytes = int(starts[-1])
 
-    def place(
+    def bind(
         self, tables_address: int, scratch_address: int, out_address: int
     ) -> tuple[Any, list[Launch]]:
         """Return what to copy to `tables_address` and what to launch after that.
@@ -212,7 +212,7 @@ class Work:
         """Take out the rows that ask for what is not there, and return them."""
         now = self._now
         size = now["dst_h"].astype(np.int64), now["dst_w"].astype(np.int64)
-        bad = misfits(self._rows, *size, self._channels, self._height, self._width)
+        bad = invalid_rows(self._rows, *size, self._channels, self._height, self._width)
         bad &= now["source"] != 0
         now["source"][bad] = 0
         return np.flatnonzero(bad).tolist()
@@ -221,7 +221,7 @@ class Work:
         """Go through the steps: a stage for each that another reads, the last one in `_now`."""
         rows, now = self._rows, self._now
         has = np.stack([rows["pad" if name == "pad" else f"{name}_h"] > 0 for name in _STEPS])
-        has[_STEPS.index("frame")] |= (rows["tint"] != 0) | (rows["flip"] != 0)
+        has[_STEPS.index("expand")] |= (rows["pre_colour"] != 0) | (rows["flip"] != 0)
         goal_h, goal_w = goal(self._rows, self._height, self._width)
         fits = (rows["crop_h"] == goal_h) & (rows["crop_w"] == goal_w)
         corner_y, corner_x = rows["crop_y"].copy(), rows["crop_x"].copy()
@@ -232,10 +232,10 @@ class Work:
             mine = has[step - 1] & alive
             if not mine.any():
                 continue
-            if name == "frame":
+            if name == "expand":
                 cut = mine & ~fits & ~has[step:].any(axis=0)
-                self._frame(mine, cut)
-                mine &= rows["frame_h"] > 0
+                self._expand(mine, cut)
+                mine &= rows["expand_h"] > 0
                 cut &= mine
                 corner_y[cut] = corner_x[cut] = 0
             else:
@@ -243,9 +243,9 @@ class Work:
             self._store(mine & (last > step))
         now["y"], now["x"] = corner_y, corner_x
         self._crop(~fits & alive)
-        self._place((rows["place_h"] > 0) & alive)
+        self._letterbox((rows["letterbox_h"] > 0) & alive)
         now["h"], now["w"] = self._height, self._width
-        self._turn((rows["turn_on"] != 0) & alive)
+        self._post_affine((rows["post_affine_on"] != 0) & alive)
         # the last step knows the common kinds only, and reads a contrast's window twice
         twice = (rows["jitter"] != 0) | _contrasts(rows).any(1)
         self._store(alive & (twice | ~np.isin(now["kind"], COMMON)))
@@ -261,28 +261,28 @@ class Work:
         )
         return neighbours & (more == 0) & (self._mean_image is None)
 
-    def _frame(self, mine, cut):
+    def _expand(self, mine, cut):
         """Tint, flip and frame what some rows read; of those in `cut` their crop alone."""
-        tinted = mine & (self._rows["tint"] != 0)
-        now = self._now[tinted]
-        now["kind"], now["src_h"], now["src_w"] = TINT, now["dst_h"], now["dst_w"]
+        coloured = mine & (self._rows["pre_colour"] != 0)
+        now = self._now[coloured]
+        now["kind"], now["src_h"], now["src_w"] = PRE_COLOUR, now["dst_h"], now["dst_w"]
         now["h"], now["w"], now["y"], now["x"] = now["dst_h"], now["dst_w"], 0, 0
-        self._now[tinted] = now
-        self._store(tinted)
+        self._now[coloured] = now
+        self._store(coloured)
         flipped = mine & (self._rows["flip"] != 0)
         now = self._now[flipped]
         now["source"] += ((now["dst_w"] - 1) * now["step_x"]).astype(np.uint64)
         now["step_x"] = -now["step_x"]
         self._now[flipped] = now
-        framed = mine & (self._rows["frame_h"] > 0)
-        now, rows, cut = self._now[framed], self._rows[framed], cut[framed]
-        now["kind"], now["src_h"], now["src_w"] = FRAME, now["dst_h"], now["dst_w"]
-        now["dst_h"], now["dst_w"] = rows["frame_h"], rows["frame_w"]
+        expanded = mine & (self._rows["expand_h"] > 0)
+        now, rows, cut = self._now[expanded], self._rows[expanded], cut[expanded]
+        now["kind"], now["src_h"], now["src_w"] = EXPAND, now["dst_h"], now["dst_w"]
+        now["dst_h"], now["dst_w"] = rows["expand_h"], rows["expand_w"]
         for name, whole in (("h", "dst_h"), ("w", "dst_w"), ("y", None), ("x", None)):
             now[name] = np.where(cut, rows[f"crop_{name}"], now[whole] if whole else 0)
-        self._now[framed] = now
+        self._now[expanded] = now
 
-    def _place(self, mine):
+    def _letterbox(self, mine):
         """Let the view of some rows lay its window in the upper left of the output."""
         if not mine.any():
             return
@@ -290,7 +290,7 @@ class Work:
         self._now["h"][mine], self._now["w"][mine] = goal_h[mine], goal_w[mine]
         self._store(mine)
         now = self._now[mine]
-        now["kind"], now["src_h"], now["src_w"] = PLACE, now["dst_h"], now["dst_w"]
+        now["kind"], now["src_h"], now["src_w"] = LETTERBOX, now["dst_h"], now["dst_w"]
         now["dst_h"], now["dst_w"] = self._height, self._width
         self._now[mine] = now
 
@@ -325,21 +325,21 @@ class Work:
         self._taps.resize(now, self._channels)
         self._now[mine] = now
 
-    def _turn(self, mine):
+    def _post_affine(self, mine):
         """Let the view of some rows warp the window that they make."""
         if not mine.any():
             return
         self._store(mine)
         now = self._now[mine]
         now["src_h"], now["src_w"] = self._height, self._width
-        now["kind"], now["inter"] = TURN, BILINEAR
+        now["kind"], now["inter"] = POST_AFFINE, BILINEAR
         self._taps.warp(now)
         self._now[mine] = now
 
     def _store(self, mine):
         """Make a stage of the views of some rows, and let their views read its result.
 
-        Addresses in scratch memory have their highest bit set until `place` knows where it is.
+        Addresses in scratch memory have their highest bit set until `bind` knows where it is.
         """
         if not mine.any():
             return

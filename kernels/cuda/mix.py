@@ -71,7 +71,7 @@ class Mixing:
 
     Attributes
     ----------
-    table_bytes : int           device memory that `place` needs
+    table_bytes : int           device memory that `bind` needs
     """
 
     def __init__(self, shape, dtype, partner, share, box):
@@ -91,7 +91,7 @@ class Mixing:
         self._start = -(-MIX.itemsize // _ALIGN) * _ALIGN
         self.table_bytes = self._start + self._order.nbytes
 
-    def place(self, tables, data):
+    def bind(self, tables, data):
         """Return the table's bytes (uint8[table_bytes], for address `tables`) and the launches.
 
         Parameters

@@ -7,7 +7,7 @@
 
 // Kinds of a view: the six interpolations and what else a step may be.
 enum { NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4, TRIANGLE };
-enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN, TINT, FRAME, PLACE };
+enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, POST_AFFINE, PRE_COLOUR, EXPAND, LETTERBOX };
 
 typedef unsigned char byte;
 typedef unsigned long long u64;

@@ -15,11 +15,11 @@ __all__ = [
     "BORDER",
     "COMMON",
     "COPY",
-    "FRAME",
+    "EXPAND",
+    "LETTERBOX",
     "OPEN",
-    "PLACE",
-    "TINT",
-    "TURN",
+    "POST_AFFINE",
+    "PRE_COLOUR",
     "VIEW",
     "WARP",
     "Taps",
@@ -29,7 +29,9 @@ __all__ = [
 ]
 
 # kinds of a view beside the five interpolations
-COPY, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, TURN, TINT, FRAME, PLACE = range(10, 20)
+COPY, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, POST_AFFINE, PRE_COLOUR, EXPAND, LETTERBOX = range(
+    10, 20
+)
 
 COMMON = (COPY, NEAREST, BILINEAR, HALVE)  # what the last step can make
 OPEN = 1 << 63  # marks an offset where an address is to stand

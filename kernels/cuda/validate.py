@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gpuio.kernels.cuda.stage import known
-from gpuio.kernels.plan.layout import LANCZOS4, SOLARIZE, TINT_HLS, TONES, TRIANGLE
+from gpuio.kernels.plan.layout import LANCZOS4, PRE_COLOUR_HLS, SOLARIZE, TONES, TRIANGLE
 
-__all__ = ["goal", "misfits"]
+__all__ = ["goal", "invalid_rows"]
 
 
 def goal(rows, height, width):
@@ -17,11 +17,11 @@ def goal(rows, height, width):
     -------
     height, width : int[n]
     """
-    placed = rows["place_h"] > 0
-    return np.where(placed, rows["place_h"], height), np.where(placed, rows["place_w"], width)
+    boxed = rows["letterbox_h"] > 0
+    return np.where(boxed, rows["letterbox_h"], height), np.where(boxed, rows["letterbox_w"], width)
 
 
-def misfits(rows, height, width, channels, out_h, out_w):
+def invalid_rows(rows, height, width, channels, out_h, out_w):
     """Say which rows do not fit their images or the output.
 
     Parameters
@@ -37,15 +37,15 @@ def misfits(rows, height, width, channels, out_h, out_w):
     bad = (rows["src_h"] < 1) | (rows["src_w"] < 1)
     bad |= (rows["orient"] < 0) | (rows["orient"] > 8)
     height, width = _resized(rows, "resize", height, width, bad)
-    y, x = rows["frame_y"], rows["frame_x"]
-    framed = rows["frame_h"] > 0
-    outside = (y + height > rows["frame_h"]) | (x + width > rows["frame_w"])
-    bad |= framed & ((y < 0) | (x < 0) | outside)
-    height = np.where(framed, rows["frame_h"], height)
-    width = np.where(framed, rows["frame_w"], width)
+    y, x = rows["expand_y"], rows["expand_x"]
+    expanded = rows["expand_h"] > 0
+    outside = (y + height > rows["expand_h"]) | (x + width > rows["expand_w"])
+    bad |= expanded & ((y < 0) | (x < 0) | outside)
+    height = np.where(expanded, rows["expand_h"], height)
+    width = np.where(expanded, rows["expand_w"], width)
     height, width = _resized(rows, "warp", height, width, bad)
     height, width = height + 2 * rows["pad"], width + 2 * rows["pad"]
-    for name in ("fit1", "fit2"):
+    for name in ("upscale1", "upscale2"):
         height, width = _resized(rows, name, height, width, bad)
     y, x, h, w = (rows[f"crop_{name}"].astype(np.int64) for name in "yxhw")
     bad |= (h < 1) | (w < 1) | (y < 0) | (x < 0) | (y + h > height) | (x + w > width)
@@ -55,7 +55,7 @@ def misfits(rows, height, width, channels, out_h, out_w):
     bad |= _odd(rows, out_h, out_w)
     if channels == 1:
         bad |= (rows["jitter"] != 0) | (rows["hls_on"] != 0) | (rows["pca_on"] != 0)
-        bad |= (rows["tone_count"] != 0) | (rows["tint"] & TINT_HLS != 0)
+        bad |= (rows["tone_count"] != 0) | (rows["pre_colour"] & PRE_COLOUR_HLS != 0)
     return bad
 
 

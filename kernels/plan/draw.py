@@ -168,17 +168,17 @@ def _crop_fixed(state, s, row, h, w):
         h, w = grown(s, np.int64(s.height), new_w)
         if h < 0:
             return h, w
-        row.fit1_inter, row.fit1_h, row.fit1_w = inter, h, w
+        row.upscale1_inter, row.upscale1_h, row.upscale1_w = inter, h, w
     if w < s.width:
         stretch = np.float32(np.float32(s.width) / np.float32(w))
         new_h = np.int64(min(np.float32(stretch * np.float32(h)), np.float32(1e9)))
         h, w = grown(s, new_h, np.int64(s.width))
         if h < 0:
             return h, w
-        if row.fit1_h == 0:
-            row.fit1_inter, row.fit1_h, row.fit1_w = inter, h, w
+        if row.upscale1_h == 0:
+            row.upscale1_inter, row.upscale1_h, row.upscale1_w = inter, h, w
         else:
-            row.fit2_inter, row.fit2_h, row.fit2_w = inter, h, w
+            row.upscale2_inter, row.upscale2_h, row.upscale2_w = inter, h, w
     y, x = h - s.height, w - s.width
     if s.rand_crop:
         y = whole(state, 0, y)
@@ -323,7 +323,7 @@ def draw(settings, angles, axes, heights, widths, pass_index, record, mx_index, 
         else:
             found = _geometry(state, s, row, angles, h, w)[0]
         if found < 0:
-            row.resize_h = row.warp_h = row.pad = row.fit1_h = row.fit2_h = 0
+            row.resize_h = row.warp_h = row.pad = row.upscale1_h = row.upscale2_h = 0
             window(row, BILINEAR, h, w, found, 0)
             continue
         if s.crop != 0:

@@ -16,7 +16,7 @@ import numpy as np
 from numba import from_dtype, njit, types
 
 from gpuio.kernels.jit import kernel
-from gpuio.kernels.plan.layout import BILINEAR, PLAN, TINT_GAIN, TINT_HLS
+from gpuio.kernels.plan.layout import BILINEAR, PLAN, PRE_COLOUR_GAIN, PRE_COLOUR_HLS
 from gpuio.kernels.plan.random_bits import between, seed_philox, whole
 from gpuio.kernels.plan.settings import (
     DET_SETTINGS,
@@ -49,11 +49,11 @@ def _colours(state, s, row):
     light = light if between(state, _ZERO, _ONE) < s.random_illumination_prob else 0
     contrast = contrast if between(state, _ZERO, _ONE) < s.random_contrast_prob else _ZERO
     if hue != 0 or satur != 0 or light != 0:
-        row.tint |= TINT_HLS
-        row.tint_hls[0], row.tint_hls[1], row.tint_hls[2] = hue, light, satur
+        row.pre_colour |= PRE_COLOUR_HLS
+        row.pre_colour_hls[0], row.pre_colour_hls[1], row.pre_colour_hls[2] = hue, light, satur
     if math.fabs(np.float64(contrast)) > 1e-3:
-        row.tint |= TINT_GAIN
-        row.tint_gain = _f(contrast + _ONE)
+        row.pre_colour |= PRE_COLOUR_GAIN
+        row.pre_colour_gain = _f(contrast + _ONE)
 
 
 @_inner
@@ -101,10 +101,10 @@ def _pad(state, s, row, label, head, width, count, h, w):
     left, top = np.int64(_f(x * _f(w))), np.int64(_f(y * _f(h)))
     right = np.int64(_f(_f(_f(scale - x) - _ONE) * _f(w)))
     bottom = np.int64(_f(_f(_f(scale - y) - _ONE) * _f(h)))
-    frame_h, frame_w = grown(s, h + top + bottom, w + left + right)
-    if frame_h > 0:
-        row.frame_y, row.frame_x, row.frame_h, row.frame_w = top, left, frame_h, frame_w
-    return frame_h, frame_w
+    expand_h, expand_w = grown(s, h + top + bottom, w + left + right)
+    if expand_h > 0:
+        row.expand_y, row.expand_x, row.expand_h, row.expand_w = top, left, expand_h, expand_w
+    return expand_h, expand_w
 
 
 @_inner
@@ -272,7 +272,7 @@ def _augment(state, s, samplers, turns, row, label, h, w):
         inter = interpolation(state, s, h, w, new_h, new_w)
     window(row, inter, y, x, h, w)
     if new_h != s.height or new_w != s.width:
-        row.place_h, row.place_w = new_h, new_w
+        row.letterbox_h, row.letterbox_w = new_h, new_w
     for k in range(head + count * width, objects.size):
         objects[k] = s.label_pad_value
     label[3] = head + count * width
@@ -286,7 +286,7 @@ def _as_stored(s, row, h, w):
         return -np.int64(LARGER), np.int64(0)
     window(row, BILINEAR, 0, 0, h, w)
     if h != s.height or w != s.width:
-        row.place_h, row.place_w = h, w
+        row.letterbox_h, row.letterbox_w = h, w
     return h, w
 
 
@@ -338,7 +338,7 @@ def draw_det(settings, samplers, state, heights, widths, pass_index, record, lab
         else:
             new_h, new_w = _as_stored(s, row, h, w)
         if new_h < 0:
-            row.resize_h = row.tint = row.flip = row.frame_h = row.place_h = 0
+            row.resize_h = row.pre_colour = row.flip = row.expand_h = row.letterbox_h = 0
             window(row, BILINEAR, h, w, new_h, 0)
             continue
         label[0], label[1], label[2] = s.channels, new_h, new_w

@@ -7,18 +7,21 @@ nothing.
 The steps, in order, each skipped where its field says so:
 
 1. resize   the decoded image (src_h, src_w) to (resize_h, resize_w)       resize_h == 0: skip
-2. tint     TINT_HLS: add tint_hls[0..2] to hue, lightness, saturation; then TINT_GAIN: multiply
-            every channel by tint_gain, rounded                            tint == 0: skip
+2. pre_colour  PRE_COLOUR_HLS: add pre_colour_hls[0..2] to hue, lightness, saturation; then
+            PRE_COLOUR_GAIN: multiply every channel by pre_colour_gain, rounded
+                                                                           pre_colour == 0: skip
 3. flip     flip left to right                                             flip == 0: skip
-4. frame    lay the image at (frame_y, frame_x) of a canvas (frame_h, frame_w) of value `fill`
-                                                                           frame_h == 0: skip
+4. expand   lay the image at (expand_y, expand_x) of a canvas (expand_h, expand_w) of value `fill`
+                                                                           expand_h == 0: skip
 5. warp     one affine warp to (warp_h, warp_w)                            warp_h == 0: skip
 6. pad      a border of `pad` pixels of value `fill` on all four sides     pad == 0: skip
-7. fit1/2   up to two enlargements of an image smaller than the output     fit1_h == 0: skip
+7. upscale1, upscale2
+            up to two enlargements of an image smaller than the output     upscale1_h == 0: skip
 8. crop     the window (crop_y, crop_x, crop_h, crop_w) of the image as it is now, resized to the
-            output (H, W) with crop_inter if it is not already of that size; with place_h > 0
-            resized to (place_h, place_w) instead, the output's upper left, all else of it 0
-9. turn     one bilinear affine warp of the output's window onto itself    turn_on == 0: skip
+            output (H, W) with crop_inter if it is not already of that size; with letterbox_h > 0
+            resized to (letterbox_h, letterbox_w) instead, the output's upper left, all else of it 0
+9. post_affine
+            one bilinear affine warp of the output's window onto itself    post_affine_on == 0: skip
 10. jitter  brightness (0), contrast (1), saturation (2) in `jitter_order` jitter == 0: skip
 11. hls     add hls[0..2] to hue, lightness, saturation                    hls_on == 0: skip
 12. pca     add pca[0..2] to B, G, R                                       pca_on == 0: skip
@@ -26,15 +29,15 @@ The steps, in order, each skipped where its field says so:
 14. mirror  flip left to right                                             mirror == 0: skip
 15. erase   fill (erase_y, erase_x, erase_h, erase_w) of the flipped window with the bytes
             erase_value of B, G, R (, A) or gray                           erase_h == 0: skip
-16. normalise ``(p - mean) * (gain * scale / std) + shift * scale / std``, float32, one rounding an
+16. normalise ``(p - mean) * (gain * scale / std) + shift * scale / std``, float32, one rounding per
             operation; gain and shift are this image's own, without `scale`: 1 and 0 = no change.
             uint8 is the byte itself, int8 ``clamp(p - round(mean))``. Where the output asks for
             ratios it is ``(p - mean) / std * scale``, and gain and shift have no part in it
 
-Detection has tint, flip, frame and place instead of jitter, hls, pca and mirror: its colours change
-before its geometry. MXNet has no turn, tone and erase. Tones: BRIGHTNESS, CONTRAST, SATURATION by a
-factor, as jitter makes them; POSTERIZE keeps the upper tone_arg bits of a byte, SOLARIZE inverts
-bytes of at least tone_arg; these two leave alpha alone.
+Detection has pre_colour, flip, expand and letterbox instead of jitter, hls, pca and mirror: its
+colours change before its geometry. MXNet has no post_affine, tone and erase. Tones: BRIGHTNESS,
+CONTRAST, SATURATION by a factor, as jitter makes them; POSTERIZE keeps the upper tone_arg bits of a
+byte, SOLARIZE inverts bytes of at least tone_arg; these two leave alpha alone.
 
 Images are uint8 between all steps, as MXNet rounds there; channels are B, G, R (, A) until the
 last step writes R, G, B (, A). Heights stand before widths, y before x.
@@ -54,10 +57,10 @@ __all__ = [
     "NEAREST",
     "PLAN",
     "POSTERIZE",
+    "PRE_COLOUR_GAIN",
+    "PRE_COLOUR_HLS",
     "SATURATION",
     "SOLARIZE",
-    "TINT_GAIN",
-    "TINT_HLS",
     "TONES",
     "TRIANGLE",
     "c_struct",
@@ -67,7 +70,7 @@ NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4 = range(5)  # MXNet's inter_method, Ope
 TRIANGLE = 5  # Pillow's bilinear, whose filter is as wide as the image shrinks; not for a warp
 BRIGHTNESS, CONTRAST, SATURATION, POSTERIZE, SOLARIZE = range(5)  # of tone_op
 TONES = 4  # at most, an image
-TINT_HLS, TINT_GAIN = 1, 2  # bits of tint
+PRE_COLOUR_HLS, PRE_COLOUR_GAIN = 1, 2  # bits of pre_colour
 
 PLAN = np.dtype(
     [
@@ -82,12 +85,12 @@ PLAN = np.dtype(
         ("warp_inter", np.int32),
         ("pad", np.int32),
         ("fill", np.int32),
-        ("fit1_h", np.int32),
-        ("fit1_w", np.int32),
-        ("fit1_inter", np.int32),
-        ("fit2_h", np.int32),
-        ("fit2_w", np.int32),
-        ("fit2_inter", np.int32),
+        ("upscale1_h", np.int32),
+        ("upscale1_w", np.int32),
+        ("upscale1_inter", np.int32),
+        ("upscale2_h", np.int32),
+        ("upscale2_w", np.int32),
+        ("upscale2_inter", np.int32),
         ("crop_y", np.int32),
         ("crop_x", np.int32),
         ("crop_h", np.int32),
@@ -104,8 +107,8 @@ PLAN = np.dtype(
         ("gain", np.float32),
         ("shift", np.float32),
         ("warp", np.float64, (6,)),  # destination to source, row major 2 x 3, as OpenCV inverts it
-        ("turn", np.float64, (6,)),  # the same, of the output's window
-        ("turn_on", np.int32),
+        ("post_affine", np.float64, (6,)),  # the same, of the output's window
+        ("post_affine_on", np.int32),
         ("tone_count", np.int32),
         ("tone_op", np.int32, (TONES,)),
         ("tone_arg", np.float32, (TONES,)),
@@ -114,16 +117,16 @@ PLAN = np.dtype(
         ("erase_h", np.int32),
         ("erase_w", np.int32),
         ("erase_value", np.int32, (4,)),
-        ("tint", np.int32),
-        ("tint_hls", np.int32, (3,)),
-        ("tint_gain", np.float32),
+        ("pre_colour", np.int32),
+        ("pre_colour_hls", np.int32, (3,)),
+        ("pre_colour_gain", np.float32),
         ("flip", np.int32),
-        ("frame_y", np.int32),
-        ("frame_x", np.int32),
-        ("frame_h", np.int32),
-        ("frame_w", np.int32),
-        ("place_h", np.int32),
-        ("place_w", np.int32),
+        ("expand_y", np.int32),
+        ("expand_x", np.int32),
+        ("expand_h", np.int32),
+        ("expand_w", np.int32),
+        ("letterbox_h", np.int32),
+        ("letterbox_w", np.int32),
     ],
     align=True,
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpuio.decode.engine import OutOfDeviceMemoryError, Place
+from gpuio.decode.engine import Destination, OutOfDeviceMemoryError
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
@@ -35,7 +35,7 @@ def places_for(blobs, channels, regions=None):
     places, at = [], 0
     for h, w in shapes:
         view = arena[at : at + h * w * channels]
-        places.append(Place(view.ctypes.data, view.reshape(1, -1, channels)))
+        places.append(Destination(view.ctypes.data, view.reshape(1, -1, channels)))
         at += h * w * channels
     return places, shapes
 

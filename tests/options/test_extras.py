@@ -85,7 +85,7 @@ def test_antialiasing_replaces_the_bilinear_resizes_and_nothing_else(method):
     given = {"resize": 256, "inter_method": method, "max_rotate_angle": 9, "rand_mirror": True}
     ours, theirs = draw(200, antialias=True, **given), draw(200, **given)
     for name in PLAN.names:
-        if name in ("resize_inter", "fit1_inter", "fit2_inter", "crop_inter"):
+        if name in ("resize_inter", "upscale1_inter", "upscale2_inter", "crop_inter"):
             assert np.array_equal(ours[name], np.where(theirs[name] == 1, 5, theirs[name]))
         else:
             assert np.array_equal(ours[name], theirs[name]), name

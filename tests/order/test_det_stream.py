@@ -6,7 +6,7 @@ import pytest
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.kernels.plan.random_bits import mersenne_state
 from gpuio.order import det_stream
-from gpuio.order.det_stream import Stream
+from gpuio.order.det_stream import DetStream
 
 CHUNKS = ([(6, 3), (0, 4), (4, 2)], [(0, 4), (6, 3), (4, 2)])  # first row, records: even, odd pass
 
@@ -53,7 +53,7 @@ def draws():
 
 @pytest.fixture
 def stream(draws):
-    return Stream(FakeOrder(), draws.look, draws.fill)
+    return DetStream(FakeOrder(), draws.look, draws.fill)
 
 
 def ask(stream, passes, records):
@@ -86,7 +86,7 @@ def test_rows_without_a_record_stay_empty(stream):
 def test_jumps_give_what_a_walk_gives(draws, monkeypatch, kept):
     monkeypatch.setattr(det_stream, "_STATES_KEPT", kept)
     monkeypatch.setattr(det_stream, "_CHUNKS_KEPT", 1)
-    stream = Stream(FakeOrder(), draws.look, draws.fill)
+    stream = DetStream(FakeOrder(), draws.look, draws.fill)
     base = int(stream._first[1])
     for pass_index in (7, 0, 3, 3, 2, 9, 1):
         drawn, _ = ask(stream, [pass_index] * 9, range(9))

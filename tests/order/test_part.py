@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuio.order.part import chunk_starts, part, place
+from gpuio.order.part import byte_positions, chunk_starts, part
 from support.tables import table
 
 MIB = 1 << 20
@@ -24,7 +24,7 @@ def test_without_an_index_a_record_belongs_where_its_first_byte_lies(files, part
     records = table(*files, indexed=False)
     total = int(records.sizes.sum())
     step = -(-(-(-total // parts)) // 4) * 4  # noqa: B002 -- two negations, as in MXNet
-    places = place(records)
+    places = byte_positions(records)
     for index in range(parts):
         inside = np.flatnonzero((places >= step * index) & (places < step * (index + 1)))
         found = part(records, parts, index)
@@ -42,7 +42,7 @@ def test_parts_follow_one_another_and_hold_every_record(lengths, parts, indexed)
 
 
 def test_places_count_through_the_files():
-    assert place(table([40, 44], [48, 40, 40])).tolist() == [0, 40, 84, 132, 172]
+    assert byte_positions(table([40, 44], [48, 40, 40])).tolist() == [0, 40, 84, 132, 172]
 
 
 def cut(*lengths):

@@ -11,8 +11,8 @@ from gpuio.backend import Fault, Output
 from gpuio.errors import DecodeError, StorageError
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.order.epochs import BatchOrder
-from gpuio.pipeline.error_policy import Policy
-from gpuio.pipeline.pipeline import Pipeline, Place
+from gpuio.pipeline.error_policy import ErrorPolicy
+from gpuio.pipeline.pipeline import BatchPosition, Pipeline
 from gpuio.pipeline.reader import Records
 from gpuio.pipeline.stats import Stats
 
@@ -138,7 +138,7 @@ def pipeline(
         FakeReader(bad, broken),
         FakeBackend(share),
         output,
-        Policy(on_error, max_bad, str(log), stats),
+        ErrorPolicy(on_error, max_bad, str(log), stats),
         stats,
         threads=threads,
         prefetch=prefetch,
@@ -152,7 +152,7 @@ def rows(made):
 def walk(machine, count):
     """The rows of the next batches, epochs following each other."""
     seen = []
-    for where, _ in zip(machine.places(Place(0, 0, 0)), range(count), strict=False):
+    for where, _ in zip(machine.places(BatchPosition(0, 0, 0)), range(count), strict=False):
         seen.append(rows(machine.next(where)))
     machine.stop()
     return seen
@@ -167,23 +167,23 @@ def test_batches_come_in_order_over_epochs(share, threads):
 
 def test_the_stream_goes_on_into_the_next_epoch_without_a_restart():
     machine = pipeline()
-    machine.next(Place(0, 0, 2))
+    machine.next(BatchPosition(0, 0, 2))
     stream = machine._stream
-    machine.next(Place(1, 2, 0))
+    machine.next(BatchPosition(1, 2, 0))
     assert machine._stream is stream
     machine.stop()
 
 
 def test_asking_for_another_place_starts_there():
     machine = pipeline()
-    assert rows(machine.next(Place(0, 0, 0))) == [0, 1, 2, 3]
-    assert rows(machine.next(Place(1, 0, 1))) == [4, 5, 6, 7]
+    assert rows(machine.next(BatchPosition(0, 0, 0))) == [0, 1, 2, 3]
+    assert rows(machine.next(BatchPosition(1, 0, 1))) == [4, 5, 6, 7]
     machine.stop()
 
 
 def test_no_more_is_made_ahead_than_asked_for():
     machine = pipeline(n=1000, batch_size=4, share=4, threads=1, prefetch=3)
-    machine.next(Place(0, 0, 0))
+    machine.next(BatchPosition(0, 0, 0))
     for _ in range(100):
         if machine.backend.calls >= 4:
             break
@@ -196,7 +196,7 @@ def test_no_more_is_made_ahead_than_asked_for():
 def test_a_bad_row_is_raised_by_name():
     machine = pipeline(bad=[5])
     with pytest.raises(DecodeError) as raised:
-        machine.next(Place(0, 0, 1))
+        machine.next(BatchPosition(0, 0, 1))
     error = raised.value
     assert (error.path, error.key, error.offset) == ("data.rec", 5, 500)
     assert machine.stats.as_dict()["failed_records"][0]["key"] == 5
@@ -204,7 +204,7 @@ def test_a_bad_row_is_raised_by_name():
 
 def test_zero_leaves_the_row_zeros_and_costs_no_other():
     machine = pipeline(bad=[5], on_error="zero")
-    made = machine.next(Place(0, 0, 1))
+    made = machine.next(BatchPosition(0, 0, 1))
     machine.stop()
     assert rows(made) == [4, 0, 6, 7]
     assert made.pad == 0
@@ -222,7 +222,7 @@ def test_zero_leaves_the_row_zeros_and_costs_no_other():
 )
 def test_skip_moves_good_rows_up_and_counts_the_freed_ones(bad, number, left, pad):
     machine = pipeline(bad=bad, on_error="skip")
-    made = machine.next(Place(0, 0, number))
+    made = machine.next(BatchPosition(0, 0, number))
     machine.stop()
     assert rows(made) == left
     assert made.pad == pad
@@ -233,7 +233,7 @@ def test_replace_takes_another_record_and_always_the_same():
     got = []
     for threads in (1, 3):
         machine = pipeline(bad=[5, 6], on_error="replace", threads=threads)
-        made = machine.next(Place(0, 0, 1))
+        made = machine.next(BatchPosition(0, 0, 1))
         machine.stop()
         got.append((rows(made), made.index.tolist()))
         assert made.pad == 0
@@ -248,21 +248,21 @@ def test_replace_takes_another_record_and_always_the_same():
 def test_replace_gives_up_when_every_record_is_bad():
     machine = pipeline(bad=range(10), on_error="replace")
     with pytest.raises(DecodeError):
-        machine.next(Place(0, 0, 0))
+        machine.next(BatchPosition(0, 0, 0))
 
 
 def test_too_many_bad_records_stop_the_run():
     machine = pipeline(bad=[0, 5, 6], on_error="zero", max_bad=2)
-    machine.next(Place(0, 0, 0))
+    machine.next(BatchPosition(0, 0, 0))
     with pytest.raises(DecodeError, match="3 bad records, more than max_bad=2"):
-        machine.next(Place(0, 0, 1))
+        machine.next(BatchPosition(0, 0, 1))
 
 
 def test_a_bad_record_is_counted_once_and_logged_once(tmp_path):
     log = tmp_path / "bad.jsonl"
     machine = pipeline(bad=[5], on_error="zero", log=log)
     for _ in range(3):
-        machine.next(Place(0, 0, 1))
+        machine.next(BatchPosition(0, 0, 1))
     machine.stop()
     (line,) = [json.loads(text) for text in log.read_text().splitlines()]
     assert (line["path"], line["key"], line["offset"]) == ("data.rec", 5, 500)
@@ -272,20 +272,20 @@ def test_a_bad_record_is_counted_once_and_logged_once(tmp_path):
 
 def test_storage_that_fails_raises_at_its_batch_and_is_tried_again():
     machine = pipeline(broken=[6])
-    assert rows(machine.next(Place(0, 0, 0))) == [0, 1, 2, 3]
+    assert rows(machine.next(BatchPosition(0, 0, 0))) == [0, 1, 2, 3]
     with pytest.raises(StorageError, match="input/output error"):
-        machine.next(Place(0, 0, 1))
+        machine.next(BatchPosition(0, 0, 1))
     machine.reader.broken.clear()
-    assert rows(machine.next(Place(0, 0, 1))) == [4, 5, 6, 7]
+    assert rows(machine.next(BatchPosition(0, 0, 1))) == [4, 5, 6, 7]
     machine.stop()
 
 
 def test_every_epoch_begins_with_a_look_at_the_files():
     machine = pipeline(prefetch=1)
-    machine.next(Place(0, 0, 1))
+    machine.next(BatchPosition(0, 0, 1))
     machine.stop()
     before = machine.reader.looked
-    machine.next(Place(1, 0, 0))
+    machine.next(BatchPosition(1, 0, 0))
     machine.stop()
     assert machine.reader.looked > before
 
@@ -300,4 +300,4 @@ def test_counts_are_of_batches_handed_out():
 def test_places_end_where_no_epoch_has_a_batch():
     machine = pipeline()
     machine.order.epoch = lambda pass_index, start: SimpleNamespace(batches=0, pad=0, next_start=0)
-    assert list(machine.places(Place(0, 0, 0))) == []
+    assert list(machine.places(BatchPosition(0, 0, 0))) == []

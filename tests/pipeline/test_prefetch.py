@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuio.errors import ClosedError, OptionError
-from gpuio.pipeline.prefetch import Ahead
+from gpuio.pipeline.prefetch import Prefetcher
 
 PATIENCE_S = 10.0
 
@@ -26,7 +26,7 @@ def ours():
 
 
 def ahead(fn, items, depth=4, workers=2):
-    return Ahead(fn, items, depth=depth, workers=workers, name="ahead-test")
+    return Prefetcher(fn, items, depth=depth, workers=workers, name="ahead-test")
 
 
 def none_within_patience():
@@ -413,7 +413,7 @@ def test_a_generator_is_closed_with_its_reader():
 @pytest.mark.parametrize("bad", [{"depth": 0, "workers": 1}, {"depth": 1, "workers": 0}])
 def test_depth_and_workers_are_at_least_one(bad):
     with pytest.raises(OptionError, match="expected at least 1"):
-        Ahead(abs, [], **bad)
+        Prefetcher(abs, [], **bad)
 
 
 def test_threads_are_named_and_no_daemons():
@@ -436,7 +436,7 @@ def test_an_interrupt_while_waiting_loses_nothing():
 
 def run_script(body):
     """Run a script in a fresh interpreter; return what it printed."""
-    script = "from gpuio.pipeline.prefetch import Ahead\n" + textwrap.dedent(body)
+    script = "from gpuio.pipeline.prefetch import Prefetcher\n" + textwrap.dedent(body)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
         capture_output=True,
@@ -449,8 +449,8 @@ def run_script(body):
 
 def test_the_interpreter_exits_though_nobody_closed():
     assert run_script("""
-        first = Ahead(abs, iter(int, 1), depth=2, workers=1)
-        it = Ahead(abs, first, depth=2, workers=2)
+        first = Prefetcher(abs, iter(int, 1), depth=2, workers=1)
+        it = Prefetcher(abs, first, depth=2, workers=2)
         print(next(it))
     """) == (0, "0\n", "")
 
@@ -458,7 +458,7 @@ def test_the_interpreter_exits_though_nobody_closed():
 def test_the_interpreter_exits_after_an_uncaught_error_with_the_iterator_in_the_traceback():
     code, out, err = run_script("""
         def main():
-            it = Ahead(abs, iter(int, 1), depth=2, workers=2)
+            it = Prefetcher(abs, iter(int, 1), depth=2, workers=2)
             next(it)
             raise SystemError("user's own")
         main()
@@ -476,7 +476,7 @@ def test_the_interpreter_exits_on_an_interrupt_while_waiting():
             os.kill(os.getpid(), signal.SIGINT)
             block.wait(0.5)
             return x
-        it = Ahead(fn, iter(int, 1), depth=1, workers=1)
+        it = Prefetcher(fn, iter(int, 1), depth=1, workers=1)
         next(it)
     """)
     assert code in (1, -signal.SIGINT)
@@ -487,7 +487,7 @@ def test_a_forked_child_is_told_and_exits():
     code, out, err = run_script("""
         import os, sys, warnings
         warnings.simplefilter("ignore")
-        it = Ahead(abs, iter(int, 1), depth=2, workers=2)
+        it = Prefetcher(abs, iter(int, 1), depth=2, workers=2)
         next(it)
         child = os.fork()
         if child == 0:

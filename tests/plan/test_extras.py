@@ -39,7 +39,7 @@ def changed(before, after):
 @pytest.mark.parametrize("given", [ERASE, RAND, TRIVIAL], ids=str)
 def test_switching_one_on_moves_no_other_draw(given):
     fields = {"erase": {n for n in PLAN.names if n.startswith("erase")}}
-    fields["auto"] = {n for n in PLAN.names if n.startswith(("turn", "tone"))}
+    fields["auto"] = {n for n in PLAN.names if n.startswith(("post_affine", "tone"))}
     mine = fields["erase" if given is ERASE else "auto"]
     for base in (BUSY, {**BUSY, "seed_aug": 3}, {**BUSY, **ERASE, **RAND, **given}):
         off = {**base, "erase_prob": 0} if given is ERASE else {**base, "auto_augment": None}
@@ -111,13 +111,13 @@ def test_random_colours_are_uniform():
 def chosen(plan):
     """Return how often each kind of step is in some plans: turns, tones by code."""
     tones = plan["tone_op"][np.arange(4) < plan["tone_count"][:, None]]
-    return int(plan["turn_on"].sum()), np.bincount(tones, minlength=5)
+    return int(plan["post_affine_on"].sum()), np.bincount(tones, minlength=5)
 
 
 def test_a_trivial_policy_takes_one_operation_of_any_level():
     count = 8000
     plan = draw(count, **TRIVIAL)
-    assert (plan["turn_on"] + plan["tone_count"]).max() == 1
+    assert (plan["post_affine_on"] + plan["tone_count"]).max() == 1
     turns, tones = chosen(plan)
     each = count / len(OPERATIONS)
     assert np.abs(tones - each).max() < 5 * math.sqrt(each)
@@ -142,13 +142,13 @@ def test_a_random_policy_takes_some_operations_of_one_level():
 
 
 def test_a_level_of_zero_moves_nothing():
-    assert not draw(300, **RAND, auto_augment_magnitude=0)["turn_on"].any()
+    assert not draw(300, **RAND, auto_augment_magnitude=0)["post_affine_on"].any()
 
 
 def matrices(name):
     """Return the turns of rows that have one operation, the named one, at the highest level."""
     plan = draw(600, **RAND, auto_augment_num_ops=1, auto_augment_magnitude=30)
-    found = plan["turn"][plan["turn_on"] == 1]
+    found = plan["post_affine"][plan["post_affine_on"] == 1]
     pick = {
         "shear_x": lambda m: abs(m[1]) == 0.3 and m[0] == 1,
         "translate_y": lambda m: m[5] != 0 and m[0] == 1 and m[3] == 0,

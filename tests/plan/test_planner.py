@@ -138,7 +138,7 @@ def test_every_window_lies_in_its_image(sizes, given, seed, seed_aug):
             if row[f"{step}_h"]:
                 h, w = int(row[f"{step}_h"]), int(row[f"{step}_w"])
         h, w = h + 2 * int(row["pad"]), w + 2 * int(row["pad"])
-        for step in ("fit1", "fit2"):
+        for step in ("upscale1", "upscale2"):
             if row[f"{step}_h"]:
                 h, w = int(row[f"{step}_h"]), int(row[f"{step}_w"])
         assert row["crop_h"] >= 1

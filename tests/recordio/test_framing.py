@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from gpuio.errors import FormatError, GpuioWarning
 from gpuio.recordio.framing import (
     MAX_PAYLOAD,
-    decode,
     encode,
     head_at,
     scan,
     split,
+    unframe,
     whole_at,
 )
 from gpuio.storage.local import LocalFile
@@ -43,7 +43,7 @@ payloads = st.lists(
 )
 def test_framed_bytes_are_those_of_the_format(payload, framed):
     assert encode(payload).hex() == framed
-    assert bytes(decode(bytes.fromhex(framed))) == payload
+    assert bytes(unframe(bytes.fromhex(framed))) == payload
 
 
 @settings(max_examples=300, deadline=None)
@@ -51,13 +51,13 @@ def test_framed_bytes_are_those_of_the_format(payload, framed):
 def test_any_payload_comes_back(payload):
     framed = encode(payload)
     assert len(framed) % 4 == 0
-    assert bytes(decode(framed)) == payload
-    assert bytes(decode(framed + b"what follows")) == payload
+    assert bytes(unframe(framed)) == payload
+    assert bytes(unframe(framed + b"what follows")) == payload
 
 
 def test_a_record_in_one_part_is_not_copied():
     framed = encode(b"payload")
-    assert decode(framed).obj is framed
+    assert unframe(framed).obj is framed
 
 
 @settings(max_examples=60, deadline=None)
@@ -196,10 +196,10 @@ def test_a_file_of_few_bytes_that_is_no_record_file_is_refused(tmp_path):
 
 def test_decode_names_the_place_in_its_buffer():
     with pytest.raises(FormatError) as raised:
-        decode(GOOD[1][:12] + b"\0" * 8)
+        unframe(GOOD[1][:12] + b"\0" * 8)
     assert raised.value.offset == 12
     with pytest.raises(FormatError, match="cut short: its header says 5 bytes, 3 are there"):
-        decode(GOOD[0][:11])
+        unframe(GOOD[0][:11])
     with pytest.raises(FormatError, match="4 of 8 bytes"):
         head_at(b"1234", 0)
 
@@ -210,7 +210,7 @@ def test_damaged_bytes_give_a_payload_or_a_format_error(tail, at, value):
     data = bytearray(GOOD[1] + tail)
     data[at % len(data)] = value
     try:
-        decode(bytes(data))
+        unframe(bytes(data))
     except FormatError as error:
         assert error.offset is not None  # noqa: PT017 -- no error is right, too
 

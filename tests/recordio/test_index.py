@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
 from gpuio.recordio import MXRecordIO
-from gpuio.recordio.framing import decode, encode
+from gpuio.recordio.framing import encode, unframe
 from gpuio.recordio.index import build_index, open_table, read_index, write_index
 from support.making import write_rec
 
@@ -173,10 +173,10 @@ def test_with_an_index_damage_costs_the_records_that_were_hit(six, hit, edit):
         framed = bytes(data[int(table.offset[number]) :][: int(table.length[number])])
         if number in hit:
             with pytest.raises(FormatError):
-                decode(framed)
+                unframe(framed)
         else:
             assert table.length[number] == whole.length[number]
-            assert bytes(decode(framed))[24:] == b"x" * (5 * number)
+            assert bytes(unframe(framed))[24:] == b"x" * (5 * number)
 
 
 def test_an_index_reaches_records_that_a_damaged_length_hides(six):
@@ -206,7 +206,7 @@ def test_records_that_moved_are_lost_to_the_index_and_no_others(tmp_path):
     sound = []
     for key, offset, length in zip(table.key, table.offset, table.length, strict=True):
         with contextlib.suppress(FormatError):
-            payload = bytes(decode(moved[offset : offset + length]))
+            payload = bytes(unframe(moved[offset : offset + length]))
             sound += [int(key)] * (payload[24:] == b"y" * 40)
     assert sound == [0, 5, 6, 7, 8, 9, 10, 11]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gpuio.recordio.framing import encode
 from gpuio.recordio.index import open_table
-from gpuio.recordio.sniff import glance
+from gpuio.recordio.sniff import sniff
 from gpuio.storage.local import LocalFile
 from support.faceset import record, sagemaker, write_payloads
 from support.making import flat, jpeg, photo, png
@@ -21,7 +21,7 @@ def look(folder, payload):
     rec, _ = write_payloads(folder, [payload])
     table = open_table([rec])
     with LocalFile(rec) as file:
-        return glance(file, 0, int(table.length[0]))
+        return sniff(file, 0, int(table.length[0]))
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_a_header_in_two_parts_is_joined(tmp_path, identity):
 def test_a_record_that_is_cut_is_damaged(tmp_path, cut):
     rec, _ = write_payloads(tmp_path, [record(1.0, JPEG)])
     with LocalFile(rec) as file:
-        assert glance(file, 0, cut).kind == "damaged"
-        assert glance(file, 4, 40).kind == "damaged"
+        assert sniff(file, 0, cut).kind == "damaged"
+        assert sniff(file, 4, 40).kind == "damaged"
 
 
 @settings(max_examples=100, deadline=None)
@@ -80,7 +80,7 @@ def test_a_record_that_is_cut_is_damaged(tmp_path, cut):
     st.sampled_from([JPEG, PNG, flat(3), b""]),
 )
 def test_no_image_record_is_taken_for_another_kind(tmp_path_factory, label, identity, blob):
-    folder = tmp_path_factory.mktemp("glance")
+    folder = tmp_path_factory.mktemp("sniff")
     seen = look(folder, record(label, blob, identity))
     assert seen.kind == ("image" if blob else "empty")
     assert seen.identity == identity

@@ -9,7 +9,7 @@ import functools
 import attrs
 import numpy as np
 
-from gpuio.decode.engine import Place
+from gpuio.decode.engine import Destination
 
 __all__ = ["OnDevice", "put_in_place"]
 
@@ -29,7 +29,7 @@ class OnDevice:
         assert stream, "a stream of the backend's"
         nbytes = [int(height) * int(width) * channels for height, width in sizes]
         host = [np.empty((1, size // channels, channels), np.uint8) for size in nbytes]
-        own = [Place(each.ctypes.data, each) for each in host] if self.uses_arena else []
+        own = [Destination(each.ctypes.data, each) for each in host] if self.uses_arena else []
         made = self._engine.decode(blobs, sizes, channels, own, 0, regions)
         targets, keep = self._targets(nbytes, places)
         addresses = np.where(made.addresses == 0, 0, targets).astype(np.uint64)

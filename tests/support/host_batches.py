@@ -4,7 +4,7 @@ import numpy as np
 
 from gpuio.kernels import normalise
 from gpuio.kernels.cpu import augment
-from gpuio.kernels.cuda.launch_plan import Work
+from gpuio.kernels.cuda.launch_plan import LaunchPlan
 from support import host_kernels
 
 
@@ -18,7 +18,7 @@ def arena(nbytes):
 def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
     """Run a batch on the host-compiled kernels; return the values, the work and its launches."""
     addresses = np.array([0 if p is None else p.ctypes.data for p in pictures], np.uint64)
-    work = Work(rows, addresses, channels=channels, height=height, width=width, **how)
+    work = LaunchPlan(rows, addresses, channels=channels, height=height, width=width, **how)
     storage = normalise.storage(how["dtype"])
     shape = (len(rows), channels, height, width)
     if how["layout"] == "NHWC":
@@ -26,7 +26,7 @@ def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
     size = int(np.prod(shape)) * storage.itemsize
     table, scratch = arena(work.table_bytes), arena(work.scratch_bytes)
     out = arena(size + 32)[shift_bytes : shift_bytes + size]
-    host, launches = work.place(table.ctypes.data, scratch.ctypes.data, out.ctypes.data)
+    host, launches = work.bind(table.ctypes.data, scratch.ctypes.data, out.ctypes.data)
     table[:] = host
     for launch in launches:
         host_kernels.launch(*launch)

@@ -5,8 +5,8 @@ import numpy as np
 from gpuio.kernels.plan.layout import PLAN
 
 STEPS = ("resize", "warp", "pad", "fit", "crop", "jitter", "hls", "pca", "mirror", "orient", "gain")
-EXTRAS = ("turn", "tone", "erase")
-FRAMES = ("tint", "flip", "frame", "place")
+EXTRAS = ("post_affine", "tone", "erase")
+DETECTION_STEPS = ("pre_colour", "flip", "expand", "letterbox")
 
 
 def plain(height, width):
@@ -46,16 +46,19 @@ def random_plan(rng, height, width, out_h, out_w, steps, inters=(0, 1)):
             else map(int, rng.integers(1, 80, 2))
         )
         row["resize_h"], row["resize_w"], row["resize_inter"] = height, width, inter()
-    if wanted("tint"):
-        row["tint"] = rng.integers(1, 4)
-        row["tint_hls"], row["tint_gain"] = rng.integers(-60, 61, 3), rng.uniform(0.3, 1.7)
+    if wanted("pre_colour"):
+        row["pre_colour"] = rng.integers(1, 4)
+        row["pre_colour_hls"], row["pre_colour_gain"] = (
+            rng.integers(-60, 61, 3),
+            rng.uniform(0.3, 1.7),
+        )
     if wanted("flip"):
         row["flip"] = 1
-    if wanted("frame"):
+    if wanted("expand"):
         sides = rng.integers(0, 40, 4)
-        row["frame_y"], row["frame_x"], row["fill"] = sides[0], sides[1], rng.integers(0, 256)
+        row["expand_y"], row["expand_x"], row["fill"] = sides[0], sides[1], rng.integers(0, 256)
         height, width = height + int(sides[0] + sides[2]), width + int(sides[1] + sides[3])
-        row["frame_h"], row["frame_w"] = height, width
+        row["expand_h"], row["expand_w"] = height, width
     if wanted("warp"):
         angle, scale = rng.uniform(-3, 3), rng.uniform(0.5, 2)
         cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
@@ -66,14 +69,14 @@ def random_plan(rng, height, width, out_h, out_w, steps, inters=(0, 1)):
     if wanted("pad"):
         row["pad"], row["fill"] = rng.integers(1, 9), rng.integers(0, 256)
         height, width = height + 2 * int(row["pad"][0]), width + 2 * int(row["pad"][0])
-    for name in ("fit1", "fit2"):
+    for name in ("upscale1", "upscale2"):
         if wanted("fit"):
             height, width = map(int, rng.integers(1, 80, 2))
             row[f"{name}_h"], row[f"{name}_w"], row[f"{name}_inter"] = height, width, inter()
     goal_h, goal_w = out_h, out_w
-    if wanted("place"):
+    if wanted("letterbox"):
         goal_h, goal_w = int(rng.integers(1, out_h + 1)), int(rng.integers(1, out_w + 1))
-        row["place_h"], row["place_w"] = goal_h, goal_w
+        row["letterbox_h"], row["letterbox_w"] = goal_h, goal_w
     if height >= goal_h and width >= goal_w and not wanted("crop"):
         crop_h, crop_w = goal_h, goal_w
     else:
@@ -90,11 +93,11 @@ def random_plan(rng, height, width, out_h, out_w, steps, inters=(0, 1)):
         row["hls_on"], row["hls"] = 1, rng.integers(-60, 61, 3)
     if wanted("pca"):
         row["pca_on"], row["pca"] = 1, rng.normal(0, 20, 3)
-    if wanted("turn"):
+    if wanted("post_affine"):
         angle = rng.uniform(-3, 3)
         cos, sin = np.cos(angle), np.sin(angle)
-        row["turn_on"], row["fill"] = 1, rng.integers(0, 256)
-        row["turn"] = cos, -sin, rng.uniform(-9, out_w), sin, cos, rng.uniform(-9, out_h)
+        row["post_affine_on"], row["fill"] = 1, rng.integers(0, 256)
+        row["post_affine"] = cos, -sin, rng.uniform(-9, out_w), sin, cos, rng.uniform(-9, out_h)
     if wanted("tone"):
         ops = rng.integers(0, 5, 4)
         row["tone_count"], row["tone_op"] = rng.integers(1, 5), ops

@@ -15,9 +15,9 @@ from gpuio.kernels.plan.layout import (
     BILINEAR,
     NEAREST,
     POSTERIZE,
+    PRE_COLOUR_GAIN,
+    PRE_COLOUR_HLS,
     SATURATION,
-    TINT_GAIN,
-    TINT_HLS,
     TRIANGLE,
 )
 from gpuio.kernels.taps import area_taps, rounded_values, taps, triangle_taps
@@ -152,24 +152,24 @@ def _pad(image, pad, fill):
     return made
 
 
-def _frame(image, row):
+def _expand(image, row):
     """Tint, flip and frame an image."""
-    if row["tint"] & TINT_HLS:
-        image = hls(image, row["tint_hls"])
-    if row["tint"] & TINT_GAIN:
-        image = _bytes(image.astype(np.float32) * np.float32(row["tint_gain"]))
+    if row["pre_colour"] & PRE_COLOUR_HLS:
+        image = hls(image, row["pre_colour_hls"])
+    if row["pre_colour"] & PRE_COLOUR_GAIN:
+        image = _bytes(image.astype(np.float32) * np.float32(row["pre_colour_gain"]))
     if row["flip"]:
         image = image[:, ::-1]
-    if row["frame_h"] > 0:
-        (h, w, C), y, x, fill = image.shape, row["frame_y"], row["frame_x"], row["fill"]
-        made = np.empty((row["frame_h"], row["frame_w"], C), np.uint8)
+    if row["expand_h"] > 0:
+        (h, w, C), y, x, fill = image.shape, row["expand_y"], row["expand_x"], row["fill"]
+        made = np.empty((row["expand_h"], row["expand_w"], C), np.uint8)
         made[:] = np.array([fill, fill, fill, 0][:C], np.uint8)
         made[y : y + h, x : x + w] = image
         return made
     return image
 
 
-def _place(image, height, width):
+def _letterbox(image, height, width):
     """Lay an image in the upper left of nothing."""
     made = np.zeros((height, width, image.shape[2]), np.uint8)
     made[: image.shape[0], : image.shape[1]] = image
@@ -270,9 +270,9 @@ def window(image, row, height, width):
     uint8[height, width, C]     B, G, R (, A) or gray
     """
     image = orient(image, row["orient"])
-    for name in ("resize", "frame", "warp", "pad", "fit1", "fit2"):
-        if name == "frame":
-            image = _frame(image, row)
+    for name in ("resize", "expand", "warp", "pad", "upscale1", "upscale2"):
+        if name == "expand":
+            image = _expand(image, row)
         elif name == "pad":
             image = _pad(image, row["pad"], row["fill"]) if row["pad"] > 0 else image
         elif row[f"{name}_h"] > 0:
@@ -283,13 +283,13 @@ def window(image, row, height, width):
                 image = resize(image, h, w, method)
     y, x, h, w = (row[f"crop_{part}"] for part in "yxhw")
     image = image[y : y + h, x : x + w]
-    if row["place_h"] > 0:
-        image = resize(image, row["place_h"], row["place_w"], row["crop_inter"])
-        image = _place(image, height, width)
+    if row["letterbox_h"] > 0:
+        image = resize(image, row["letterbox_h"], row["letterbox_w"], row["crop_inter"])
+        image = _letterbox(image, height, width)
     else:
         image = resize(image, height, width, row["crop_inter"])
-    if row["turn_on"]:
-        image = warp(image, row["turn"], height, width, BILINEAR, row["fill"])
+    if row["post_affine_on"]:
+        image = warp(image, row["post_affine"], height, width, BILINEAR, row["fill"])
     if row["jitter"]:
         image = jitter(image, row["jitter_order"], row["jitter_gain"])
     if row["hls_on"]:

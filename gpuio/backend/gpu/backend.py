@@ -29,7 +29,7 @@ from gpuio.backend.gpu.workspace import Ring, Slot
 from gpuio.backend.protocol import Blob, Fault, Output
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
 from gpuio.errors import BackendError, ClosedError, GpuioError
-from gpuio.kernels.cuda.compile import Mixing, Work
+from gpuio.kernels.cuda.compile import LaunchPlan, Mixing
 
 __all__ = ["GpuBackend", "GpuPixels"]
 
@@ -160,7 +160,7 @@ class GpuBackend:
         work = Mixing(data.shape, "bfloat16" if kind == "uint16" else kind, partner, share, box)
         with self._boundary(), self._turn(data) as slot:
             tables = slot.memory("tables", work.table_bytes)
-            host, launches = work.place(tables.address, _address(data))
+            host, launches = work.bind(tables.address, _address(data))
             self._upload(slot, tables.address, host)
             for name, grid, block, args in launches:
                 self._device.launch(name, grid, block, args, slot.stream)
@@ -239,7 +239,7 @@ class GpuBackend:
         with self._turn(out) as slot:
             sources = Sources(self._device, slot, pixels.blobs, rows, pixels.channels)
             sources.decode(self._engines)
-            work = Work(
+            work = LaunchPlan(
                 sources.rows,
                 sources.addresses,
                 channels=output.channels,
@@ -254,10 +254,10 @@ class GpuBackend:
                 ratio=output.ratio,
                 swapped=sources.swapped,
             )
-            sources.refuse(work.misfits)
+            sources.refuse(work.invalid)
             tables = slot.memory("tables", work.table_bytes)
             scratch = slot.memory("scratch", work.scratch_bytes)
-            host, launches = work.place(tables.address, scratch.address, _address(out))
+            host, launches = work.bind(tables.address, scratch.address, _address(out))
             sources.upload(tables.address, host)
             for name, grid, block, args in launches:
                 self._device.launch(name, grid, block, args, slot.stream)

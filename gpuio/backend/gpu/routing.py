@@ -17,7 +17,7 @@ from gpuio.backend.gpu.engines import EnginePool
 from gpuio.backend.gpu.workspace import Slot
 from gpuio.backend.protocol import Blob, Fault
 from gpuio.decode.ending import Completed, has_end
-from gpuio.decode.engine import Place
+from gpuio.decode.engine import Destination
 from gpuio.decode.imageinfo import probe
 from gpuio.decode.opencv import decode
 from gpuio.decode.scans import count_scans
@@ -60,7 +60,7 @@ class Sources:
         self.addresses = np.zeros(len(blobs), np.uint64)
         self.swapped = np.zeros(len(blobs), np.bool_)
         self._failed: dict[int, GpuioError] = {}
-        self._places: dict[int, Place] = {}
+        self._places: dict[int, Destination] = {}
         self._decoded: list[tuple[int, npt.NDArray[np.uint8]]] = []  # by OpenCV: address, pixels
         self._sizes = np.stack([rows["src_h"], rows["src_w"]], axis=1).astype(np.int32)
 
@@ -129,7 +129,7 @@ class Sources:
         starts = np.concatenate([[0], np.cumsum(nbytes)])
         arena = self._slot.memory("pixels", int(starts[-1]))
         self._places = {
-            row: Place(
+            row: Destination(
                 arena.address + start, self._device.view(arena, start, count, self._channels)
             )
             for row, start, count in zip(rows, starts.tolist(), pixels.tolist(), strict=False)

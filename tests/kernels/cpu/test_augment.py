@@ -37,7 +37,7 @@ def draw_case(rng, steps):
         row["orient"] = rng.integers(1, 9)
         if row["orient"] > 4:
             h, w = w, h
-    for name in ("resize", "warp", "pad", "fit1", "fit2"):
+    for name in ("resize", "warp", "pad", "upscale1", "upscale2"):
         if name not in steps or rng.random() < 0.4:
             continue
         if name == "pad":
@@ -87,9 +87,9 @@ STEPS = {
     "gain and shift": ("resize", "gain"),
     "orientation": ("orient", "resize"),
     "a warp": ("warp",),
-    "a warp, a border and fits": ("resize", "warp", "pad", "fit1", "fit2"),
+    "a warp, a border and fits": ("resize", "warp", "pad", "upscale1", "upscale2"),
     "colour": ("colour",),
-    "everything": ("orient", "resize", "warp", "pad", "fit1", "fit2", "colour", "gain"),
+    "everything": ("orient", "resize", "warp", "pad", "upscale1", "upscale2", "colour", "gain"),
 }
 
 

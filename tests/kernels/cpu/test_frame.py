@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from gpuio.kernels.cpu import augment
-from gpuio.kernels.plan.layout import TINT_GAIN, TINT_HLS
+from gpuio.kernels.plan.layout import PRE_COLOUR_GAIN, PRE_COLOUR_HLS
 from support import reference
-from support.plans import EXTRAS, FRAMES, STEPS, plain, random_plan
+from support.plans import DETECTION_STEPS, EXTRAS, STEPS, plain, random_plan
 
-COLOUR = {"jitter", "hls", "pca", "tone", "tint"}
+COLOUR = {"jitter", "hls", "pca", "tone", "pre_colour"}
 SCRATCH = augment.Scratch()
 
 
@@ -28,7 +28,11 @@ def picture(height, width, C=3):
 
 @pytest.mark.parametrize(
     "steps",
-    [FRAMES, ("resize", "orient", "crop", "mirror", *FRAMES), (*STEPS, *EXTRAS, *FRAMES)],
+    [
+        DETECTION_STEPS,
+        ("resize", "orient", "crop", "mirror", *DETECTION_STEPS),
+        (*STEPS, *EXTRAS, *DETECTION_STEPS),
+    ],
     ids=["alone", "with resize and crop", "with everything"],
 )
 def test_random_plans_equal_the_reference(steps):
@@ -39,8 +43,8 @@ def test_random_plans_equal_the_reference(steps):
         pixels = rng.integers(0, 256, (height, width, C), np.uint8)
         allowed = set(steps) - (COLOUR if C == 1 else set())
         row = random_plan(rng, height, width, out_h, out_w, allowed, range(5))
-        if row["tint"] and C == 1:
-            row["tint"] = TINT_GAIN
+        if row["pre_colour"] and C == 1:
+            row["pre_colour"] = PRE_COLOUR_GAIN
         want = reference.window(pixels, row[0], out_h, out_w)
         want = want[..., [2, 1, 0, 3][:C] if C > 1 else [0]]
         assert np.array_equal(made(pixels, row, out_h, out_w), want), row
@@ -49,9 +53,9 @@ def test_random_plans_equal_the_reference(steps):
 def test_a_frame_is_opencvs_border_and_a_gain_its_convert():
     pixels = picture(20, 30)
     row = plain(20, 30)
-    row["tint"], row["tint_gain"] = TINT_GAIN, 1.37
+    row["pre_colour"], row["pre_colour_gain"] = PRE_COLOUR_GAIN, 1.37
     row["flip"], row["fill"] = 1, 127
-    row["frame_y"], row["frame_x"], row["frame_h"], row["frame_w"] = 3, 5, 40, 44
+    row["expand_y"], row["expand_x"], row["expand_h"], row["expand_w"] = 3, 5, 40, 44
     row["crop_h"], row["crop_w"] = 40, 44
     scaled = cv2.flip(cv2.convertScaleAbs(pixels, alpha=np.float32(1.37)), 1)
     want = cv2.copyMakeBorder(scaled, 3, 17, 5, 9, cv2.BORDER_CONSTANT, value=(127, 127, 127))
@@ -61,7 +65,7 @@ def test_a_frame_is_opencvs_border_and_a_gain_its_convert():
 def test_a_place_leaves_nothing_but_zeros_beside_it():
     pixels = picture(20, 30) | 1
     row = plain(20, 30)
-    row["place_h"], row["place_w"] = 10, 15
+    row["letterbox_h"], row["letterbox_w"] = 10, 15
     got = made(pixels, row, 25, 25)
     shrunk = cv2.resize(pixels, (15, 10), interpolation=cv2.INTER_LINEAR)
     row["crop_inter"] = 1
@@ -74,7 +78,7 @@ def test_a_place_leaves_nothing_but_zeros_beside_it():
 def test_a_tint_of_one_channel_is_its_gain_alone():
     pixels = picture(6, 7, 1)
     row = plain(6, 7)
-    row["tint"], row["tint_gain"] = TINT_GAIN, 0.5
+    row["pre_colour"], row["pre_colour_gain"] = PRE_COLOUR_GAIN, 0.5
     want = np.rint(pixels * np.float32(0.5)).astype(np.uint8)
     assert np.array_equal(made(pixels, row, 6, 7), want)
 
@@ -82,11 +86,11 @@ def test_a_tint_of_one_channel_is_its_gain_alone():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"frame_h": 21, "frame_w": 29},
-        {"frame_h": 20, "frame_w": 30, "frame_y": 1},
-        {"frame_h": 40, "frame_w": 40, "frame_x": -1},
-        {"place_h": 21, "place_w": 5},
-        {"place_h": 5, "place_w": 0},
+        {"expand_h": 21, "expand_w": 29},
+        {"expand_h": 20, "expand_w": 30, "expand_y": 1},
+        {"expand_h": 40, "expand_w": 40, "expand_x": -1},
+        {"letterbox_h": 21, "letterbox_w": 5},
+        {"letterbox_h": 5, "letterbox_w": 0},
         {"flip": 1, "crop_y": 1},
     ],
     ids=str,
@@ -101,6 +105,6 @@ def test_what_does_not_fit_is_refused(fields):
 
 def test_a_shift_of_hue_of_a_gray_image_is_refused():
     row = plain(4, 4)
-    row["tint"] = TINT_HLS
+    row["pre_colour"] = PRE_COLOUR_HLS
     with pytest.raises(ValueError, match="of 1 channel"):
         made(picture(4, 4, 1), row, 4, 4)

@@ -43,7 +43,7 @@ def test_steps_that_are_zero_do_nothing():
 
 def test_a_turn_by_whole_pixels_moves_them_before_the_flip():
     row = plain(24, 20)
-    row["turn_on"], row["turn"], row["fill"] = 1, (1, 0, 3, 0, 1, 0), 7
+    row["post_affine_on"], row["post_affine"], row["fill"] = 1, (1, 0, 3, 0, 1, 0), 7
     moved = np.full_like(picture(), 7)
     moved[:, :17] = picture()[:, 3:]
     assert np.array_equal(on_cpu(picture(), row, 24, 20), moved)

@@ -16,9 +16,9 @@ from gpuio.kernels.cuda.stage import VIEW
 from gpuio.kernels.plan.layout import PLAN
 from support import elf, reference
 from support.host_batches import execute, on_cpu, placed
-from support.plans import EXTRAS, FRAMES, STEPS, plain, random_plan
+from support.plans import DETECTION_STEPS, EXTRAS, STEPS, plain, random_plan
 
-COLOUR = {"jitter", "hls", "pca", "tone", "tint"}
+COLOUR = {"jitter", "hls", "pca", "tone", "pre_colour"}
 
 
 def random_case(rng, steps, inters):
@@ -54,8 +54,8 @@ def random_case(rng, steps, inters):
         ({"resize", "fit", "crop", "mirror", "orient", "pad"}, (5,), 150),
         ({"crop", "mirror", "jitter", *EXTRAS}, (1,), 200),
         ({*STEPS, *EXTRAS}, (0, 1, 2, 3, 4, 5), 200),
-        ({"resize", "crop", "orient", "mirror", *FRAMES}, (0, 1, 2, 3, 4), 250),
-        ({*STEPS, *EXTRAS, *FRAMES}, (0, 1, 2, 3, 4, 5), 200),
+        ({"resize", "crop", "orient", "mirror", *DETECTION_STEPS}, (0, 1, 2, 3, 4), 250),
+        ({*STEPS, *EXTRAS, *DETECTION_STEPS}, (0, 1, 2, 3, 4, 5), 200),
     ],
     ids=[
         "common",
@@ -79,7 +79,7 @@ def test_random_plans_give_the_bits_of_the_cpu_kernels(steps, inters, count):
             for p, rgb in zip(pictures, swapped, strict=True)
         ]
         ours, work, _ = execute(rows, stored, *size, swapped=swapped, **how)
-        assert work.misfits == []
+        assert work.invalid == []
         theirs = on_cpu(rows, pictures, ours.shape, how)
         for k in range(len(rows)):
             assert ours[k].tobytes() == theirs[k].tobytes(), (k, how, rows[k])
@@ -89,7 +89,7 @@ def test_random_plans_give_the_windows_of_the_reference():
     rng = np.random.default_rng(5)
     for _ in range(40):
         rows, pictures, (height, width, channels), _ = random_case(
-            rng, {*STEPS, *EXTRAS, *FRAMES}, (0, 1, 2, 3, 4, 5)
+            rng, {*STEPS, *EXTRAS, *DETECTION_STEPS}, (0, 1, 2, 3, 4, 5)
         )
         how = {
             "dtype": "uint8",
@@ -150,7 +150,7 @@ def test_rows_without_an_image_are_zero():
     rows["jitter"] = 1
     how = {"dtype": "float32", "layout": "NCHW", "mean": [9] * 3, "std": [1] * 3, "scale": 1.0}
     ours, work, _ = execute(rows, [None, picture, None], 20, 20, 3, **how)
-    assert work.misfits == []
+    assert work.invalid == []
     assert not ours[0].any()
     assert not ours[2].any()
     assert ours[1].any()
@@ -171,10 +171,10 @@ def test_rows_without_an_image_are_zero():
         ("tone_op", 9),
         ("erase_y", 20),
         ("erase_w", 0),
-        ("frame_y", 1),
-        ("frame_x", -1),
-        ("place_h", 21),
-        ("place_w", 0),
+        ("expand_y", 1),
+        ("expand_x", -1),
+        ("letterbox_h", 21),
+        ("letterbox_w", 0),
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused_and_reads_nothing(field, value):
@@ -185,18 +185,18 @@ def test_a_plan_that_does_not_fit_is_refused_and_reads_nothing(field, value):
     if field == "warp_inter":
         rows["warp_h"], rows["warp_w"] = 20, 20
         rows["warp"] = 1, 0, 0, 0, 1, 0
-    if field.startswith("frame"):
-        rows["frame_h"], rows["frame_w"] = 20, 20
-    if field == "place_w":
-        rows["place_h"], rows["place_w"] = 20, 20
-    if field == "place_h":
-        rows["place_w"] = 20
+    if field.startswith("expand"):
+        rows["expand_h"], rows["expand_w"] = 20, 20
+    if field == "letterbox_w":
+        rows["letterbox_h"], rows["letterbox_w"] = 20, 20
+    if field == "letterbox_h":
+        rows["letterbox_w"] = 20
     if field == "tone_op":
         rows["tone_count"], rows["tone_arg"] = 1, 1
     rows[field][1] = value
     how = {"dtype": "uint8", "layout": "NCHW", "mean": [0] * 3, "std": [1] * 3, "scale": 1.0}
     ours, work, _ = execute(rows, [picture, picture], 20, 20, 3, **how)
-    assert work.misfits == [1]
+    assert work.invalid == [1]
     assert ours[0].all()
     assert not ours[1].any()
 
@@ -213,7 +213,7 @@ def test_colour_steps_of_a_gray_image_are_refused():
     row = plain(4, 4)
     row["pca_on"] = 1
     how = {"dtype": "uint8", "layout": "NCHW", "mean": [0], "std": [1], "scale": 1.0}
-    assert execute(row, [picture], 4, 4, 1, **how)[1].misfits == [0]
+    assert execute(row, [picture], 4, 4, 1, **how)[1].invalid == [0]
 
 
 @functools.cache

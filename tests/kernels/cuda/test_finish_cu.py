@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpuio.kernels.cuda.launch_plan import JOB, Work
+from gpuio.kernels.cuda.launch_plan import JOB, LaunchPlan
 from gpuio.kernels.cuda.stage import VIEW
 from gpuio.kernels.plan.layout import AREA, BILINEAR, NEAREST, PLAN
 from support import host_kernels
@@ -52,7 +52,7 @@ def test_values_depend_on_no_byte_around_an_image_wherever_it_lies(channels, ori
             for around in (0, 255):
                 places = [placed(rng, picture, around) for _ in rows]
                 ours, work, _ = execute(rows, places, *size, channels, **how(channels))
-                assert work.misfits == []
+                assert work.invalid == []
                 for k, place in enumerate(places):
                     assert ours[k].tobytes() == theirs.tobytes(), (size, place.ctypes.data % 8)
 
@@ -87,7 +87,7 @@ def test_words_are_read_only_where_they_hold_a_byte_of_the_image():
     host_kernels.compiled()  # skips where there is no compiler
     # in a process of its own: a read beside the page would end it
     here = Path(__file__).parent
-    paths = [here.parents[1], here.parents[2], *filter(None, sys.path)]
+    paths = [here, here.parents[1], here.parents[2], *filter(None, sys.path)]
     done = subprocess.run(
         [sys.executable, "-c", GUARDED],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
@@ -150,10 +150,10 @@ def test_plain_are_the_rows_that_only_resample_and_normalise_neighbours(fields, 
 def plainness(row, **more):
     """Return what the last step is told of a row."""
     address = np.array([1 << 20], np.uint64)
-    work = Work(row.astype(PLAN), address, channels=3, height=24, width=20, **how(3), **more)
-    assert work.misfits == []
+    work = LaunchPlan(row.astype(PLAN), address, channels=3, height=24, width=20, **how(3), **more)
+    assert work.invalid == []
     base = 1 << 30
-    host, launches = work.place(base, 1 << 40, 1 << 41)
+    host, launches = work.bind(base, 1 << 40, 1 << 41)
     at = int(launches[-1].args[0]) - base
     views = int(host[at : at + JOB.itemsize].view(JOB)["views"][0]) - base
     return int(host[views : views + VIEW.itemsize].view(VIEW)["plain"][0])

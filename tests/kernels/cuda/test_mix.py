@@ -36,7 +36,7 @@ def mixed(data, dtype, partner, share, box):
     work = Mixing(made.shape, dtype, partner, share, box)
     tables = np.empty(work.table_bytes + 16, np.uint8)
     start = -tables.ctypes.data % 16
-    host, launches = work.place(tables.ctypes.data + start, made.ctypes.data)
+    host, launches = work.bind(tables.ctypes.data + start, made.ctypes.data)
     tables[start : start + work.table_bytes] = host
     for launch in launches:
         host_kernels.launch(*launch)
@@ -86,5 +86,5 @@ def test_a_box_of_nothing_launches_nothing():
     data = np.zeros((4, 3, 5, 6), np.float32)
     for box in ((0, 0, 0, 6, "NCHW"), (2, 0, 3, 0, "NCHW")):
         work = Mixing(data.shape, "float32", np.array([1, 0, 3, 2]), 0.5, box)
-        assert work.place(0, 0)[1] == []
-    assert Mixing(data.shape, "float32", np.arange(4), 0.5, None).place(0, 0)[1] == []
+        assert work.bind(0, 0)[1] == []
+    assert Mixing(data.shape, "float32", np.arange(4), 0.5, None).bind(0, 0)[1] == []
