@@ -34,14 +34,18 @@ class Gpuio:
         self.options = dict(
             work["options"], path_imgrec=work["rec"], path_imgidx=work["idx"], **self.more
         )
+        self.epochs = work.get("epochs", 1)
 
     def batches(self):
-        """Yield (images, array) of one epoch."""
+        """Yield (images, array) of the epochs of one iterator."""
         it = self.mx.io.ImageRecordIter(**self.options)
-        for batch in it:
-            data = batch.data[0]
-            data.wait_to_read()
-            yield data.shape[0] - batch.pad, data
+        for epoch in range(self.epochs):
+            if epoch:
+                it.reset()
+            for batch in it:
+                data = batch.data[0]
+                data.wait_to_read()
+                yield data.shape[0] - batch.pad, data
         getattr(it, "close", lambda: None)()
 
     @staticmethod
@@ -269,15 +273,18 @@ def one_round(peer):
     return {"images": count, "wall_s": time.perf_counter() - wall, "cpu_s": cpu_s() - cpu}
 
 
-def check(peer, count, out):
-    """Save the first `count` images as arrays 0, 1, ..."""
+def check(peer, count, out, options):
+    """Save the first `count` images as arrays 0, 1, ...; made with some options changed."""
     images = []
+    usual = getattr(peer, "options", {})
+    peer.options = {**usual, **options}
     batches = peer.batches()
     for valid, batch in batches:
         images += peer.to_numpy(batch)[:valid]
         if len(images) >= count:
             break
     batches.close()
+    peer.options = usual
     np.savez(out, **{str(i): image for i, image in enumerate(images[:count])})
     return {"images": min(count, len(images))}
 
@@ -295,10 +302,12 @@ def obey(peer, order):
             found = version(peer.package)
         except Exception:  # noqa: BLE001 -- the package may be installed under another name
             found = "unknown"
-        return peer, {"package": peer.package, "version": found}
+        file = getattr(peer, "mx", None)
+        file = getattr(file, "__file__", "")
+        return peer, {"package": peer.package, "version": found, "file": file}
     if order["do"] == "round":
         return peer, one_round(peer)
-    return peer, check(peer, order["images"], order["out"])
+    return peer, check(peer, order["images"], order["out"], order["options"])
 
 
 def main():

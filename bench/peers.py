@@ -43,23 +43,31 @@ class Peer:
     name : str              which of the worker's peers
     work : dict             what the worker is to do: files, options; "env": variables to set
     python : path           the Python that has the peer's library
+    root : path             the source tree whose gpuio it imports, where that Python is this one
 
     Attributes
     ----------
     absent : str            why the peer cannot be had here; empty if it can
+    versions : dict         package to version
+    file : str              where its library was imported from, where the worker says so
     """
 
     def __init__(
-        self, label: str, name: str, work: dict[str, Any], python: Path | str = sys.executable
+        self,
+        label: str,
+        name: str,
+        work: dict[str, Any],
+        python: Path | str = sys.executable,
+        root: Path | str = ROOT,
     ) -> None:
-        self.label, self.absent, self.versions = label, "", {}
+        self.label, self.absent, self.versions, self.file = label, "", {}, ""
         self._process: subprocess.Popen[str] | None = None
         if not Path(python).exists():
             self.absent = "its Python is not there"
             return
         env = {**os.environ, **work.get("env", {})}
         if str(python) == sys.executable:
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), env.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [str(python), str(_WORKER)],
             stdin=subprocess.PIPE,
@@ -74,6 +82,7 @@ class Peer:
             self.absent = answer["absent"]
         else:
             self.versions = {answer["package"]: answer["version"]}
+            self.file = answer["file"]
 
     def __enter__(self) -> Self:
         return self
@@ -85,11 +94,11 @@ class Peer:
         """Let the peer do its work once; return what it took."""
         return Measured(**self._order(do="round"))
 
-    def images(self, count: int) -> list[np.ndarray]:
-        """Return the peer's first images."""
+    def images(self, count: int, **options: Any) -> list[np.ndarray]:
+        """Return the peer's first images; `options` are changed for them alone."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "images.npz"
-            self._order(do="check", images=count, out=str(out))
+            self._order(do="check", images=count, out=str(out), options=options)
             with np.load(out) as arrays:
                 return [arrays[str(i)] for i in range(len(arrays.files))]
 

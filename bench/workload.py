@@ -1,4 +1,4 @@
-"""What the benchmarks work on: their common options, and record files of photos."""
+"""What the benchmarks work on: their common options, and record files of photos or cuts of them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Packed", "main_job", "packed", "parser"]
+__all__ = ["Packed", "cut", "main_job", "packed", "parser"]
 
 _KINDS = {".jpg", ".jpeg", ".png"}
+_CUTS = 20  # different cuts of a photo
+_QUALITY = 95  # of a cut's JPEG file; 95 = OpenCV's default
 
 
 class Packed(NamedTuple):
@@ -41,20 +45,25 @@ def parser(question: str, *, rounds: int = 7) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def packed(images: str | None, count: int, seed: int = 0) -> Iterator[Packed]:
-    """Pack photos as they are into a temporary record file; a folder is a class.
+def packed(
+    images: str | None, count: int, seed: int = 0, *, side: int | None = None
+) -> Iterator[Packed]:
+    """Pack photos into a temporary record file; a folder is a class.
 
     Parameters
     ----------
     images : str or None        a folder with folders of photos; None: photos are made
     count : int                 records; the photos are repeated until there are so many
+    side : int, optional        pixels; each record is a square cut of a photo, see `cut`, instead
+                                of the photo as it is
     """
     from gpuio import recordio
     from gpuio.tools.photos import make_photos
 
     with tempfile.TemporaryDirectory(prefix="gpuio-bench-") as folder:
         if images is None:
-            files = make_photos(Path(folder) / "photos", min(count, 200), 20, seed)
+            made = min(count, 200) if side is None else max(1, min(count // _CUTS, 200))
+            files = make_photos(Path(folder) / "photos", made, 20, seed)
         else:
             files = sorted(p for p in Path(images).rglob("*") if p.suffix.lower() in _KINDS)
             if not files:
@@ -63,9 +72,12 @@ def packed(images: str | None, count: int, seed: int = 0) -> Iterator[Packed]:
         rec, idx = str(Path(folder) / "photos.rec"), str(Path(folder) / "photos.idx")
         with recordio.MXIndexedRecordIO(idx, rec, "w") as writer:
             for number in range(count):
-                file = files[number % len(files)]
+                file, turn = files[number % len(files)], number // len(files)
+                blob = file.read_bytes()
+                if side is not None:
+                    blob = cut(blob, side, turn)
                 header = recordio.IRHeader(0, float(classes.index(file.parent.name)), number, 0)
-                writer.write_idx(number, recordio.pack(header, file.read_bytes()))
+                writer.write_idx(number, recordio.pack(header, blob))
         with open(rec, "rb") as file:  # just written, so in the page cache; read to be sure
             while file.read(1 << 24):
                 pass
@@ -75,7 +87,26 @@ def packed(images: str | None, count: int, seed: int = 0) -> Iterator[Packed]:
             "records": count,
             "mean_bytes": round(os.path.getsize(rec) / count),
         }
+        if side is not None:
+            about["cut to"] = f"{side}x{side}, JPEG quality {_QUALITY}"
         yield Packed(rec, idx, count, about)
+
+
+def cut(blob: bytes, side: int, turn: int) -> bytes:
+    """Return a JPEG file of a photo's centre, `side` pixels wide and high.
+
+    The cut of turn 0 is as wide as the photo's shorter edge; those of later turns are smaller, down
+    to half of it.
+    """
+    import cv2
+
+    photo = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR)
+    height, width = photo.shape[:2]
+    edge = round(min(height, width) * (1 - turn % _CUTS / (2 * _CUTS)))
+    y, x = (height - edge) // 2, (width - edge) // 2
+    centre = photo[y : y + edge, x : x + edge]
+    small = cv2.resize(centre, (side, side), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
 
 
 def main_job(threads: int, batch_size: int) -> dict[str, Any]:
