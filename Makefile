@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 IMAGES ?=
-TORCH  ?= torch
+TORCH  ?= torch torchvision
 CASES  ?= 100000
 HOURS  ?= 0
 
-.PHONY: demo test lint check parity frameworks rehearsal bench fuzz soak clean
+.PHONY: demo test lint check parity frameworks decoders rehearsal bench fuzz soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -34,8 +34,9 @@ check: lint test
 parity: $(VENV)/.ready .venv-mxnet/.ready
 	GPUIO_MXNET_PYTHON=.venv-mxnet/bin/python $(BIN)/python -m pytest tests/parity
 
-# PyTorch and JAX, in an environment of their own: the adapters' and examples' tests skip nothing.
-# TORCH=torch==... chooses a version or a build.
+# PyTorch, torchvision and JAX, in an environment of their own: the adapters' and examples' tests
+# skip nothing, and benchmarks have a peer built on torchvision.
+# TORCH="torch==... torchvision==..." chooses versions or builds.
 .venv-frameworks/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-frameworks
 	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check \
@@ -58,6 +59,19 @@ rehearsal: .venv-rehearsal/.ready
 	for script in gpu gpu_kernels gpu_soak; do .venv-rehearsal/bin/python \
 		tests/simulated_cuda/run.py bench/$$script.py --toy >/dev/null || exit 1; done
 
+# Decoders of JPEG files, in an environment of their own, for bench/decode.py.
+.venv-decoders/.ready: bench/decoders.txt
+	$(PYTHON) -m venv .venv-decoders
+	: > .venv-decoders/failed.txt
+	sed '/^#/d' bench/decoders.txt | { cat; echo $(TORCH); } | while read -r package; do \
+		.venv-decoders/bin/python -m pip install --quiet --disable-pip-version-check \
+			$$package 2> .venv-decoders/pip.txt || \
+			echo "$$package: $$(grep ERROR .venv-decoders/pip.txt | tail -n 1)" \
+			>> .venv-decoders/failed.txt; done
+	touch $@
+
+decoders: .venv-decoders/.ready
+
 bench: $(VENV)/.ready
 	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
 
@@ -74,4 +88,4 @@ soak: $(VENV)/.ready
 	GPUIO_LONG=1 $(BIN)/python -m pytest tests/tools/test_im2rec.py
 
 clean:
-	rm -rf $(VENV) .venv-mxnet .venv-frameworks .venv-rehearsal build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .venv-mxnet .venv-frameworks .venv-decoders .venv-rehearsal build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info

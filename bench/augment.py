@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jobs import COLOUR, GEOMETRY
 from peers import Measured, Peer, open_peers
 from report import save
 from rounds import conclude, interleave, ratio
@@ -22,36 +23,17 @@ from workload import main_job, packed, parser
 
 NAME = "augment"
 MAIN = "main job"
-_GEOMETRY = {
-    "resize": -1,
-    "max_rotate_angle": 10,
-    "max_shear_ratio": 0.125,
-    "random_resized_crop": True,
-    "min_random_area": 0.125,
-    "min_aspect_ratio": 0.75,
-    "max_aspect_ratio": 1.25,
-    "rand_mirror": True,
-    "seed_aug": 1,
-}
-_COLOUR = {
-    "random_h": 36,
-    "random_s": 50,
-    "random_l": 50,
-    "pca_noise": 0.125,
-    "brightness": 0.375,
-    "contrast": 0.375,
-    "saturation": 0.375,
-}
+_SEED = {"seed_aug": 1}
 LIBRARIES = ("gpuio", "mxnet", "mxnet on all threads")
 JOBS: dict[str, dict[str, Any]] = {
     MAIN: {},
     "random resized crop": {
         name: value
-        for name, value in _GEOMETRY.items()
+        for name, value in (GEOMETRY | _SEED).items()
         if name not in ("max_rotate_angle", "max_shear_ratio")
     },
-    "geometry": _GEOMETRY,
-    "geometry and colour": _GEOMETRY | _COLOUR,
+    "geometry": GEOMETRY | _SEED,
+    "geometry and colour": GEOMETRY | COLOUR | _SEED,
     "resize by bicubic": {"inter_method": 2},
     "resize by area": {"inter_method": 3},
     "resize by Lanczos": {"inter_method": 4},

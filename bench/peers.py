@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-__all__ = ["Measured", "Peer", "PeerError", "open_peers"]
+__all__ = ["Measured", "Peer", "PeerError", "mxnet_python", "open_peers", "python_of"]
 
 ROOT = Path(__file__).resolve().parents[1]
 _WORKER = Path(__file__).with_name("peer_worker.py")
@@ -50,6 +50,7 @@ class Peer:
     absent : str            why the peer cannot be had here; empty if it can
     versions : dict         package to version
     file : str              where its library was imported from, where the worker says so
+    has_torch : bool        its Python has torch
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Peer:
         root: Path | str = ROOT,
     ) -> None:
         self.label, self.absent, self.versions, self.file = label, "", {}, ""
+        self.has_torch = False
         self._process: subprocess.Popen[str] | None = None
         if not Path(python).exists():
             self.absent = "its Python is not there"
@@ -82,7 +84,7 @@ class Peer:
             self.absent = answer["absent"]
         else:
             self.versions = {answer["package"]: answer["version"]}
-            self.file = answer["file"]
+            self.file, self.has_torch = answer["file"], answer["torch"]
 
     def __enter__(self) -> Self:
         return self
@@ -90,9 +92,9 @@ class Peer:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def round(self) -> Measured:
-        """Let the peer do its work once; return what it took."""
-        return Measured(**self._order(do="round"))
+    def round(self, **options: Any) -> Measured:
+        """Let the peer do its work once; `options` are changed for it alone."""
+        return Measured(**self._order(do="round", options=options))
 
     def images(self, count: int, **options: Any) -> list[np.ndarray]:
         """Return the peer's first images; `options` are changed for them alone."""
@@ -124,11 +126,27 @@ class Peer:
         return answer
 
 
-def mxnet_python() -> Path:
-    """Return where a Python with MXNet is to be: GPUIO_MXNET_PYTHON, else .venv-mxnet."""
-    given = os.environ.get("GPUIO_MXNET_PYTHON")
+def python_of(environment: str) -> Path:
+    """Return where a Python is to be: GPUIO_NAME_PYTHON, else .venv-name.
+
+    Parameters
+    ----------
+    environment : {"mxnet", "frameworks", "decoders"}
+    """
+    given = os.environ.get(f"GPUIO_{environment.upper()}_PYTHON")
     # absolute, but not resolved: following the links would leave the virtual environment
-    return Path(given).absolute() if given else ROOT / ".venv-mxnet" / "bin" / "python"
+    return Path(given).absolute() if given else ROOT / f".venv-{environment}" / "bin" / "python"
+
+
+def mxnet_python() -> Path:
+    """Return where a Python with MXNet is to be."""
+    return python_of("mxnet")
+
+
+def _python_of(label: str) -> Path | str:
+    if label.startswith("mxnet"):
+        return mxnet_python()
+    return python_of("frameworks") if label.startswith("torch") else sys.executable
 
 
 def open_peers(wanted: dict[str, tuple[str, dict[str, Any]]]) -> tuple[list[Peer], dict[str, str]]:
@@ -136,8 +154,8 @@ def open_peers(wanted: dict[str, tuple[str, dict[str, Any]]]) -> tuple[list[Peer
 
     Parameters
     ----------
-    wanted : dict       label to (worker's name, work); labels that start with "mxnet" run in
-                        MXNet's Python
+    wanted : dict       label to (worker's name, work); labels that start with "mxnet" or
+                        "torch" run in the Python that has it
 
     Returns
     -------
@@ -146,8 +164,7 @@ def open_peers(wanted: dict[str, tuple[str, dict[str, Any]]]) -> tuple[list[Peer
     """
     found, absent = [], {}
     for label, (name, work) in wanted.items():
-        python = mxnet_python() if label.startswith("mxnet") else sys.executable
-        peer = Peer(label, name, work, python)
+        peer = Peer(label, name, work, _python_of(label))
         if peer.absent:
             absent[label] = peer.absent
         else:

@@ -12,17 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-DRAWN = ("end_to_end", "decode", "framing", "start", "soak")
+DRAWN = ("end_to_end", "decode", "framing", "start", "soak", "host_cost", "large_sets")
+_STARTS = {
+    "import_to_first_batch_s": "seconds from the import to the first batch",
+    "import_to_first_batch_cpu_s": "CPU seconds from the import to the first batch",
+}
 _OURS, _OTHER, _BOUND = "#1b6ca8", "#b8b8b8", "#444444"
 
 
 def bars(axes: Any, values: dict[str, dict[str, float]], title: str, bound: str = "") -> None:
-    """Draw one horizontal bar a label, with quartiles; the label `bound` becomes a line."""
+    """Draw one horizontal bar per label, with quartiles; the label `bound` becomes a line.
+
+    Values stand in a column right of the axes, where neither bars nor the line come.
+    """
     labels = [label for label in values if label != bound]
     for place, label in enumerate(labels):
         one = values[label]
@@ -30,11 +38,15 @@ def bars(axes: Any, values: dict[str, dict[str, float]], title: str, bound: str 
         spread = [[one["median"] - one["q1"]], [one["q3"] - one["median"]]]
         axes.barh(place, one["median"], color=color, xerr=spread, capsize=3, ecolor=_BOUND)
         axes.annotate(
-            _short(one["median"]), (one["median"], place), (5, 8), textcoords="offset points"
+            _short(one["median"]),
+            (1.02, place),
+            xycoords=axes.get_yaxis_transform(),
+            va="center",
+            annotation_clip=False,
         )
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
-    axes.margins(x=0.2)
+    axes.margins(x=0.05)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(lambda value, _: _short(value))
     axes.set_title(title, fontsize=10)
@@ -68,8 +80,21 @@ def draw(result: dict[str, Any]) -> Any:
             part.suptitle(name, fontsize=10)
             speeds(part, results[name]["peers"], "record")
     elif result["name"] == "start":
-        axes = figure.subplots()
-        bars(axes, _field(results["peers"], "process_s"), "seconds from start to end, two batches")
+        pair = figure.subplots(1, 2)
+        for axes, (name, title) in zip(pair, _STARTS.items(), strict=True):
+            if all(name in one for one in results["peers"].values()):
+                bars(axes, _field(results["peers"], name), title)
+    elif result["name"] == "large_sets":
+        left, right = figure.subplots(1, 2)
+        bars(left, _field(results["peers"], "seconds"), "seconds to the first record or batch")
+        bars(right, _field(results["peers"], "peak_mib"), "peak resident memory, MiB")
+    elif "ways" in results:
+        parts = np.ravel(figure.subplots(-(-len(results["ways"]) // 2), 2))
+        figure.set_size_inches(10, 1.2 + 3.6 * len(parts) // 2)
+        for axes, (way, found) in zip(parts, results["ways"].items(), strict=False):
+            bars(axes, _field(found["peers"], "images_per_s"), f"{way}: images/s, more is better")
+        for axes in parts[len(results["ways"]) :]:
+            axes.remove()
     elif result["name"] == "soak":
         axes = figure.subplots()
         grown = results["resident_mib"]
@@ -103,7 +128,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", default=Path(__file__).with_name("results"), type=Path)
     for path in sorted(parser.parse_args().folder.glob("*.json")):
         result = json.loads(path.read_text())
-        if result.get("name") not in DRAWN:
+        if not str(result.get("name", "")).startswith(DRAWN):
             continue
         figure = draw(result)
         figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None})

@@ -22,6 +22,8 @@ ALL = {
     "decode": FOLDER,
     "framing": FOLDER,
     "faults": FOLDER,
+    "host_cost": FOLDER,
+    "large_sets": ("--threads", "--rounds"),
     "start": FOLDER,
     "soak": FOLDER,
     "kernels": ("--rounds",),

@@ -17,7 +17,7 @@ def augment():
     sys.path.insert(0, str(BENCH))
     yield importlib.import_module("augment")
     sys.path.remove(str(BENCH))
-    for name in ("augment", "peers", "report", "rounds", "workload"):
+    for name in ("augment", "jobs", "peers", "report", "rounds", "workload"):
         sys.modules.pop(name, None)
 
 
