@@ -6,21 +6,17 @@ stops where something is not as it should be, and the caller finds out what.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+from numba import types as t
+
+from gpuio.kernels.jit import kernel
 
 __all__ = ["walk"]
 
 _MAGIC = np.uint32(0xCED7230A)
 
 
-@numba.njit(
-    numba.int64(
-        numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.int64[::1], numba.int64[::1]
-    ),
-    nogil=True,
-    cache=True,
-)
+@kernel(t.int64(t.Array(t.uint8, 1, "C", readonly=True), t.int64[::1], t.int64[::1]))
 def walk(buffer, starts, lengths):
     """Write start and expanded length (int64, bytes) of each whole record; return their number."""
     size = len(buffer)

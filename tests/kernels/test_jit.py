@@ -32,14 +32,14 @@ def install(folder):
     return kernels / "cpu"
 
 
-def run(folder, home, script=SCRIPT):
+def run(folder, home, script=SCRIPT, timeout=120):
     environment = {"PYTHONPATH": str(folder), "HOME": str(home), "PATH": os.environ["PATH"]}
     done = subprocess.run(
         [sys.executable, "-P", "-B", "-c", script],
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -69,6 +69,37 @@ def test_kernels_work_where_nothing_can_be_written(tmp_path):
     home.write_text("no folder either")
     for _ in range(2):
         assert run(tmp_path / "site", home) == ["0", "1"]
+
+
+@pytest.mark.slow
+def test_every_kernel_compiles_where_nothing_can_be_written(tmp_path):
+    kernels = tmp_path / "site" / "gpuio" / "kernels"
+    shutil.copytree(
+        Path(jit.__file__).parent, kernels, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (kernels.parent / "__init__.py").write_text("")
+    for folder in (kernels, *(path for path in kernels.iterdir() if path.is_dir())):
+        (folder / "__pycache__").write_text("")
+    (tmp_path / "home").write_text("no folder either")
+    script = """
+import gpuio.kernels.framing as framing
+from gpuio.kernels.__main__ import compile_all
+assert framing.walk.stats.cache_path is None, framing.walk.stats
+print(*compile_all())
+"""
+    made = set(run(tmp_path / "site", tmp_path / "home", script, timeout=500))
+    files = {path.relative_to(kernels) for path in kernels.rglob("*.py")}
+    names = {path.with_suffix("").as_posix().replace("/", ".") for path in files}
+    names = {name.removesuffix(".__init__") for name in names} - {"__init__", "__main__"}
+    assert made == {f"gpuio.kernels.{name}" for name in names}
+    assert {"gpuio.kernels.framing", "gpuio.kernels.cpu.window"} <= made
+
+
+def test_compiled_code_is_kept_by_jit_alone():
+    # which is what makes kernels work where nothing can be written
+    folder = Path(jit.__file__).parent
+    paths = [path for path in folder.rglob("*.py") if path.name != "jit.py"]
+    assert [path.name for path in paths if "cache=" in path.read_text()] == []
 
 
 SOURCES = {
