@@ -1,4 +1,5 @@
-// Steps that change colours, a pixel at a time: as in colour.py, in the same order.
+// Steps that change colours, a pixel at a time: as in colour.py, in the same order. An image has SUMS
+// sums of gray values: its jitter's, and one for each tone step.
 
 __device__ inline int round_byte(float value) {
   return (int)fminf(fmaxf(rintf(value), 0.0f), 255.0f);
@@ -9,10 +10,6 @@ template <int C>
 __device__ inline int gray(const Pixel<C>& p) {
   return (4899 * p.c[0] + 9617 * p.c[1] + 1868 * p.c[2] + 8192) >> 14;
 }
-
-// Steps of a plan's tones; the first three are also those of its jitter.
-enum { BRIGHTNESS, CONTRAST, SATURATION, POSTERIZE, SOLARIZE };
-const int SUMS = 5;  // of gray values, an image: the jitter's, and one a tone step
 
 // Brightness, contrast or saturation by a factor; sum is that of the gray values, for contrast.
 template <int C>
@@ -134,8 +131,6 @@ __device__ __noinline__ Pixel<C> colour(Pixel<C> p, const Plan& plan, const u64*
 }
 
 // The change of colour that comes before all geometry but the first resize.
-enum { PRE_COLOUR_HLS = 1, PRE_COLOUR_GAIN = 2 };
-
 template <int C>
 __device__ Pixel<C> pre_colour(Pixel<C> p, const Plan& plan) {
   if constexpr (C >= 3) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpuio.kernels.cuda.launch_plan import LaunchPlan, structs
+from gpuio.kernels.cuda.launch_plan import LaunchPlan, declarations
 from gpuio.kernels.cuda.mix import MIX, Mixing
 from gpuio.kernels.cuda.nvrtc import compile_source
 from gpuio.kernels.plan.layout import c_struct
@@ -28,7 +28,11 @@ def source(kernel: str = "") -> str:
                         compiler ten times as long
     """
     folder = Path(__file__).parent
-    parts = [structs(), c_struct("Mix", MIX), *((folder / name).read_text() for name in _FILES)]
+    parts = [
+        declarations(),
+        c_struct("Mix", MIX),
+        *((folder / name).read_text() for name in _FILES),
+    ]
     if kernel:
         parts = ["#define ONE_KERNEL\n", *parts, _instance(kernel)]
     return "\n".join(parts)

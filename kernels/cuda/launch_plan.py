@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuio.kernels import normalise
+from gpuio.kernels.cuda import stage
 from gpuio.kernels.cuda.stage import (
     BORDER,
     COMMON,
@@ -32,9 +33,10 @@ from gpuio.kernels.cuda.stage import (
     settle,
 )
 from gpuio.kernels.cuda.validate import goal, invalid_rows
-from gpuio.kernels.plan.layout import BILINEAR, CONTRAST, TONES, c_struct
+from gpuio.kernels.plan import layout as plan_layout
+from gpuio.kernels.plan.layout import BILINEAR, CONTRAST, TONES, c_enum, c_struct
 
-__all__ = ["BLOCK", "JOB", "Launch", "LaunchPlan", "structs"]
+__all__ = ["BLOCK", "JOB", "Launch", "LaunchPlan", "declarations"]
 
 JOB = np.dtype(
     [
@@ -55,6 +57,13 @@ BLOCK = 256  # threads
 _TILE, _TILE_THREADS = 32, 64  # the last step's: pixels a side and threads, a block
 _SUM_BLOCKS = 8  # of gray_sum, an image
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
+# codes that the CUDA source names: the interpolations, the tones, the bits, the kinds of a view
+_CODES = (
+    ("NEAREST BILINEAR CUBIC AREA LANCZOS4 TRIANGLE", plan_layout),
+    ("BRIGHTNESS CONTRAST SATURATION POSTERIZE SOLARIZE", plan_layout),
+    ("PRE_COLOUR_HLS PRE_COLOUR_GAIN", plan_layout),
+    ("COPY HALVE WARP BORDER SHRINK SHRINK_WHOLE POST_AFFINE PRE_COLOUR EXPAND LETTERBOX", stage),
+)
 _STEPS = ("resize", "expand", "warp", "pad", "upscale1", "upscale2")
 
 
@@ -67,10 +76,18 @@ class Launch(NamedTuple):
     args: tuple[np.uint64]
 
 
-def structs():
-    """Return the C declarations that stand in front of the CUDA source."""
-    sizes = f"const int BLOCK = {BLOCK}, TILE = {_TILE}, TILE_THREADS = {_TILE_THREADS};\n"
-    return c_struct("Plan") + c_struct("View", VIEW) + c_struct("Job", JOB) + sizes
+def declarations():
+    """Return what stands in front of the CUDA source: structs, codes and sizes."""
+    sizes = {"BLOCK": BLOCK, "TILE": _TILE, "TILE_THREADS": _TILE_THREADS, "SUMS": 1 + TONES}
+    return "".join(
+        [
+            c_struct("Plan"),
+            c_struct("View", VIEW),
+            c_struct("Job", JOB),
+            *(c_enum(names, vars(module)) for names, module in _CODES),
+            *(f"const int {name} = {value};\n" for name, value in sizes.items()),
+        ]
+    )
 
 
 class LaunchPlan:

@@ -4,10 +4,8 @@
 // A view says, for one image, what a step reads and how. A pixel is held as ints, one a channel, in
 // B, G, R (, A) order; bytes between steps. The arithmetic is that of the functions of the same
 // names in the CPU kernels, one rounding an operation: compile with --fmad=false.
-
-// Kinds of a view: the six interpolations and what else a step may be.
-enum { NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4, TRIANGLE };
-enum { COPY = 10, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, POST_AFFINE, PRE_COLOUR, EXPAND, LETTERBOX };
+//
+// The codes of interpolations, tones and kinds of a view are declared in Python and stand in front.
 
 typedef unsigned char byte;
 typedef unsigned long long u64;

@@ -45,6 +45,9 @@ last step writes R, G, B (, A). Heights stand before widths, y before x.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 __all__ = [
@@ -63,6 +66,7 @@ __all__ = [
     "SOLARIZE",
     "TONES",
     "TRIANGLE",
+    "c_enum",
     "c_struct",
 ]
 
@@ -130,6 +134,22 @@ PLAN = np.dtype(
     ],
     align=True,
 )
+
+
+def c_enum(names: str, codes: Mapping[str, Any]) -> str:
+    """Return the C declaration of codes, so that a source needs no copy of their values.
+
+    Parameters
+    ----------
+    names : str             the codes' names, a space between two
+    codes : mapping         their values, int32, by name; a module's `vars`
+
+    Returns
+    -------
+    str     ``enum { NEAREST = 0, BILINEAR = 1 };``
+    """
+    return "enum { " + ", ".join(f"{name} = {codes[name]}" for name in names.split()) + " };\n"
+
 
 _C_TYPES = {
     "i4": "int",

@@ -10,7 +10,7 @@ import pytest
 
 from gpuio.kernels import normalise
 from gpuio.kernels.cuda.compile import compile_only, source
-from gpuio.kernels.cuda.launch_plan import JOB, structs
+from gpuio.kernels.cuda.launch_plan import JOB, declarations
 from gpuio.kernels.cuda.nvrtc import CompileError, compile_source, locate
 from gpuio.kernels.cuda.stage import VIEW
 from gpuio.kernels.plan.layout import PLAN
@@ -305,7 +305,7 @@ def test_c_lays_structs_out_as_numpy_does(name, dtype, tmp_path):
     fields = ", ".join(f"offsetof({name}, {field})" for field in dtype.names)
     program = f"""#include <cstddef>
 #include <cstdio>
-{structs()}
+{declarations()}
 int main() {{
   size_t offsets[] = {{{fields}, sizeof({name})}};
   for (size_t offset : offsets) std::printf("%zu ", offset);
