@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from gpuio.errors import RecordError
 
-__all__ = ["IRHeader", "pack", "pack_img", "parse_image_record", "unpack", "unpack_img"]
+__all__ = ["FORMAT", "IRHeader", "pack", "pack_img", "parse_image_record", "unpack", "unpack_img"]
 
 IRHeader: Any = namedtuple("HEADER", ["flag", "label", "id", "id2"])  # type: ignore[name-match]  # noqa: PYI024 -- MXNet's name
 
-_FORMAT = struct.Struct("<IfQQ")
+FORMAT = struct.Struct("<IfQQ")  # flag, label, id, id2
 
 
 def pack(header: tuple[Any, Any, Any, Any], s: bytes) -> bytes:
@@ -40,9 +40,9 @@ def pack(header: tuple[Any, Any, Any, Any], s: bytes) -> bytes:
     """
     header = IRHeader(*header)
     if isinstance(header.label, numbers.Number):
-        return _FORMAT.pack(0, header.label, header.id, header.id2) + s
+        return FORMAT.pack(0, header.label, header.id, header.id2) + s
     label = np.asarray(header.label, dtype=np.float32)
-    return _FORMAT.pack(label.size, 0, header.id, header.id2) + label.tobytes() + s
+    return FORMAT.pack(label.size, 0, header.id, header.id2) + label.tobytes() + s
 
 
 def unpack(s: bytes) -> tuple[Any, bytes]:
@@ -79,22 +79,22 @@ def parse_image_record(
     RecordError                     the payload is shorter than the header says
     """
     size = len(payload)
-    if size < _FORMAT.size:
+    if size < FORMAT.size:
         raise RecordError(
-            f"record of {size} bytes is shorter than an image record's header of {_FORMAT.size}: "
+            f"record of {size} bytes is shorter than an image record's header of {FORMAT.size}: "
             "it is no image record"
         )
-    flag, label, identity, id2 = _FORMAT.unpack_from(payload)
+    flag, label, identity, id2 = FORMAT.unpack_from(payload)
     view = memoryview(payload)
     if flag == 0:
-        return flag, label, identity, id2, view[_FORMAT.size :]
-    start = _FORMAT.size + 4 * flag
+        return flag, label, identity, id2, view[FORMAT.size :]
+    start = FORMAT.size + 4 * flag
     if start > size:
         raise RecordError(
             f"record header says {flag:,} labels ({4 * flag:,} bytes), the record holds "
-            f"{size - _FORMAT.size:,} bytes behind the header"
+            f"{size - FORMAT.size:,} bytes behind the header"
         )
-    labels = np.frombuffer(payload, np.float32, flag, _FORMAT.size)
+    labels = np.frombuffer(payload, np.float32, flag, FORMAT.size)
     labels.flags.writeable = False
     return flag, labels, identity, id2, view[start:]
 

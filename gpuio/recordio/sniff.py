@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from gpuio.errors import FormatError
 from gpuio.recordio.framing import HEADER_BYTES, head_at, unframe
+from gpuio.recordio.header import FORMAT
 from gpuio.storage.local import LocalFile
 
 __all__ = ["Sniffed", "sniff"]
 
 _PREFIX = 64  # bytes of a record that are read first
-_HEADER = struct.Struct("<IfQQ")
 _SIGNATURES = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
@@ -93,13 +93,13 @@ class _Payload(NamedTuple):
 
 def _look(payload: _Payload) -> Sniffed:
     """Say what a payload is."""
-    head = payload.piece(0, _HEADER.size)
-    if len(head) == _HEADER.size:
-        flag, label, identity, _ = _HEADER.unpack(head)
-        start = _HEADER.size + 4 * flag
+    head = payload.piece(0, FORMAT.size)
+    if len(head) == FORMAT.size:
+        flag, label, identity, _ = FORMAT.unpack(head)
+        start = FORMAT.size + 4 * flag
         if start <= payload.size:
             count = min(flag, 2)
-            array = struct.unpack(f"<{count}f", payload.piece(_HEADER.size, 4 * count))
+            array = struct.unpack(f"<{count}f", payload.piece(FORMAT.size, 4 * count))
             kind = "empty"
             if start < payload.size:
                 kind = "image" if _is_image(payload.piece(start, _LONGEST)) else "unknown"

@@ -1,11 +1,15 @@
 """Framing survives any payload, finds every record, and names every fault by its byte."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuio.errors import FormatError, GpuioWarning
+from gpuio.recordio import framing, header
 from gpuio.recordio.framing import (
     MAX_PAYLOAD,
     encode,
@@ -224,3 +228,25 @@ def test_the_fast_path_takes_whole_records_only():
         assert whole_at(chunk, at) is None
     for cut in range(AT[2], AT[3]):
         assert whole_at(chunk[:cut], AT[2]) is None
+
+
+def literals(folder):
+    """Yield (file, value) of each constant in a folder's sources."""
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant):
+                yield path.relative_to(folder).as_posix(), node.value
+
+
+def test_the_magic_and_the_image_records_header_are_written_once():
+    package = Path(framing.__file__).parent.parent
+    kernels = [*literals(package / "kernels")]
+    found = [pair for pair in literals(package) if not pair[0].startswith("kernels/")]
+    magics = [path for path, value in found if value == framing.MAGIC]
+    formats = [path for path, value in found if value == header.FORMAT.format]
+    assert magics == ["recordio/framing.py"]
+    assert formats == ["recordio/header.py"]
+    # the kernels import nothing of gpuio: theirs is a copy, and it is the same number
+    copies = [value for _, value in kernels if isinstance(value, int) and value >> 8 == 0xCED723]
+    assert copies
+    assert set(copies) == {framing.MAGIC}
