@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["DTYPES", "bfloat16", "normalisation", "round_half_away", "storage", "terms"]
+__all__ = ["DTYPES", "bfloat16", "round_half_away", "storage", "terms"]
 
 DTYPES = ("float32", "float16", "bfloat16", "uint8", "int8")
 
@@ -48,41 +48,3 @@ def bfloat16(values):
     """Return float32 values as bfloat16 bit patterns (uint16), rounded half to even."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & np.uint32(1))) >> 16).astype(np.uint16)
-
-
-def normalisation(dtype, mean, std, scale, gain=1.0, shift=0.0, ratio=False):
-    """Return the output value of each byte of each channel.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float16", "bfloat16", "uint8", "int8"}
-    mean, std, scale, gain, shift : as in `terms`
-    ratio : bool                ``(p - mean) / std * scale``, without gain and shift
-
-    Returns
-    -------
-    storage(dtype)[C, 256]      host
-
-    Notes
-    -----
-    uint8 is the byte itself and int8 is ``clamp(p - round(mean))``: as in MXNet, they ignore std,
-    scale, gain and shift. The halves are the float32 value rounded half to even.
-    """
-    mean = np.asarray(mean, np.float32)
-    p = np.arange(256)
-    if dtype == "uint8":
-        return np.tile(p.astype(np.uint8), (len(mean), 1))
-    if dtype == "int8":
-        return np.clip(p - round_half_away(mean)[:, None], -128, 127).astype(np.int8)
-    less, factor, plus = terms(mean, std, scale, gain, shift)[:, :, None]
-    value = p.astype(np.float32) - less
-    if ratio:
-        value = value / np.asarray(std, np.float32)[:, None] * np.float32(scale)
-    else:
-        value = value * factor + plus
-    if dtype == "bfloat16":
-        return bfloat16(value)
-    if dtype == "float16":
-        with np.errstate(over="ignore"):
-            return value.astype(np.float16).view(np.uint16)
-    return value

@@ -1,7 +1,7 @@
 """The last step: bytes of a window to values of a batch, one function a width of the output.
 
 Values are computed, not looked up: a subtraction, a product and a sum in float32, each rounded,
-vectorise where a gather of 256 entries does not. They equal `gpuio.kernels.normalise.normalisation`
+vectorise where a gather of 256 entries does not. They equal the tables of the tests' reference
 bit for bit.
 
 Every function takes the output flat with the strides of a channel, a row and a pixel in elements,

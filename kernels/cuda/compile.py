@@ -1,4 +1,4 @@
-"""The CUDA kernels, compiled: by CuPy for the GPU that is here, by NVRTC for one that is not."""
+"""The CUDA kernels, put together and compiled by CuPy for the GPU that is here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 from gpuio.kernels.cuda.launch_plan import LaunchPlan, declarations
 from gpuio.kernels.cuda.mix import MIX, Mixing
-from gpuio.kernels.cuda.nvrtc import compile_source
 from gpuio.kernels.plan.layout import c_struct
 
-__all__ = ["OPTIONS", "LaunchPlan", "Mixing", "compile_only", "load", "source"]
+__all__ = ["OPTIONS", "LaunchPlan", "Mixing", "load", "source"]
 
 _FILES = (
     "resample.cu", "antialias.cu", "colour.cu", "augment.cu", "values.cu", "finish.cu", "mix.cu",
@@ -74,22 +73,3 @@ def load(kernel: str) -> Any:
     module = cupy.RawModule(code=source(kernel), options=OPTIONS)
     module.compile()
     return module
-
-
-def compile_only(arch: str, kernel: str = "") -> bytes:
-    """Compile for an architecture that need not be here; needs no driver.
-
-    Parameters
-    ----------
-    arch : str          "sm_90" for machine code, "compute_90" for PTX
-    kernel : str        the only kernel to be compiled; "" compiles all
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    gpuio.kernels.cuda.nvrtc.CompileError
-    """
-    return compile_source(source(kernel), "gpuio.cu", (*OPTIONS, f"-arch={arch}"))

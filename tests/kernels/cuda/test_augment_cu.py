@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from gpuio.kernels import normalise
-from gpuio.kernels.cuda.compile import compile_only, source
+from gpuio.kernels.cuda.compile import source
 from gpuio.kernels.cuda.launch_plan import JOB, declarations
-from gpuio.kernels.cuda.nvrtc import CompileError, compile_source, locate
+from gpuio.kernels.cuda.nvrtc import locate
 from gpuio.kernels.cuda.stage import VIEW
 from gpuio.kernels.plan.layout import PLAN
 from support import elf, reference
 from support.host_batches import execute, on_cpu, placed
+from support.nvrtc import CompileError, compile_only, compile_source
 from support.plans import DETECTION_STEPS, EXTRAS, STEPS, plain, random_plan
 
 COLOUR = {"jitter", "hls", "pca", "tone", "pre_colour"}
