@@ -7,7 +7,9 @@ cannot be written; where neither can, functions are compiled anew in every proce
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numba
 
@@ -16,7 +18,7 @@ __all__ = ["inner", "kernel"]
 _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
-def kernel(signature, *sources):
+def kernel(signature: Any, *sources: str) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function for one signature, at once.
 
     Parameters
@@ -33,7 +35,7 @@ def kernel(signature, *sources):
     ``--fmad=false``.
     """
 
-    def compile_now(function):
+    def compile_now(function: Callable[..., Any]) -> Any:
         if sources:
             function.__qualname__ += f"_{_checksum(function, sources):08x}"
         try:
@@ -46,7 +48,7 @@ def kernel(signature, *sources):
     return compile_now
 
 
-def _checksum(function, sources):
+def _checksum(function: Callable[..., Any], sources: Iterable[str]) -> int:
     """Return the CRC-32 of modules beside a function's own; 0 where they cannot be read."""
     found, own = 0, Path(function.__code__.co_filename)
     try:
@@ -57,6 +59,6 @@ def _checksum(function, sources):
     return found
 
 
-def inner(function):
+def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only kernels of its own module call, or that name it as a source."""
     return numba.njit(function, no_cpython_wrapper=True, **_OPTIONS)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, LANCZOS4
 
@@ -35,7 +37,9 @@ _TURN = np.array(
 
 
 @functools.lru_cache(maxsize=64)
-def taps(dst, src, method, *, clamp):
+def taps(
+    dst: int, src: int, method: int, *, clamp: bool
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return the taps of one axis of a resize, as OpenCV's uint8 path has them.
 
     Parameters
@@ -74,7 +78,7 @@ def taps(dst, src, method, *, clamp):
     return index, np.rint(weight * _f(2048)).astype(np.int32)
 
 
-def rounded_values(width, channels, method):
+def rounded_values(width: Any, channels: int, method: int) -> Any:
     """Return how many values of a row, from the left, are summed along y in float32.
 
     OpenCV's bicubic works in float32 on eight values at a time and in integers on what is left of
@@ -84,7 +88,7 @@ def rounded_values(width, channels, method):
     return width * channels // 8 * 8 if method == CUBIC else 0
 
 
-def _weights(fraction, method):
+def _weights(fraction: npt.NDArray[np.float32], method: int) -> npt.NDArray[np.float32]:
     """Return float32[n, k], the weights of k taps at fractions of a pixel."""
     if method == CUBIC:
         return _cubic(fraction)
@@ -93,12 +97,12 @@ def _weights(fraction, method):
     return np.stack([1 - fraction, fraction], 1)
 
 
-def fraction_weights(method):
+def fraction_weights(method: int) -> npt.NDArray[np.float32]:
     """Return float32[32, k], the weights at every 1/32 of a pixel; `method` is not nearest."""
     return _weights(np.arange(32, dtype=_f) / _f(32), method)
 
 
-def _cubic(x):
+def _cubic(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the four weights of Keys' cubic with a = -0.75; float32."""
     a, one = _f(-0.75), _f(1)
     y, z = x + one, one - x
@@ -108,7 +112,7 @@ def _cubic(x):
     return np.stack([w0, w1, w2, one - w0 - w1 - w2], 1)
 
 
-def _lanczos4(x):
+def _lanczos4(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the eight weights of a Lanczos window, normalised to sum to one; float32."""
     angle = -(x + _f(3)).astype(np.float64) * math.pi * 0.25
     sine, cosine = np.sin(angle)[:, None], np.cos(angle)[:, None]
@@ -120,11 +124,14 @@ def _lanczos4(x):
     total = np.zeros(len(x), _f)
     for k in range(8):
         total += weight[:, k]
-    return weight * (_f(1) / total)[:, None]
+    normalised: npt.NDArray[np.float32] = weight * (_f(1) / total)[:, None]
+    return normalised
 
 
 @functools.lru_cache(maxsize=64)
-def area_taps(dst, src):
+def area_taps(
+    dst: int, src: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Return the source pixels that each pixel of a shrunk axis covers.
 
     Parameters
@@ -154,7 +161,9 @@ def area_taps(dst, src):
 
 
 @functools.lru_cache(maxsize=64)
-def triangle_taps(dst, src):
+def triangle_taps(
+    dst: int, src: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return the taps of one axis of Pillow's bilinear resize.
 
     The filter is a triangle of support 1 in pixels of the larger grid: it widens as the image

@@ -6,7 +6,10 @@ GIL. Steps that few plans have are compiled when a plan first asks for them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.kernels import normalise
 from gpuio.kernels.cpu import finish, multi_step, post_crop, window
@@ -30,7 +33,17 @@ class Normalisation:
                                     no matter to uint8 and int8
     """
 
-    def __init__(self, dtype, mean, std, scale, layout="NCHW", mean_image=None, *, ratio=False):
+    def __init__(
+        self,
+        dtype: str,
+        mean: Any,
+        std: Any,
+        scale: float,
+        layout: str = "NCHW",
+        mean_image: Any = None,
+        *,
+        ratio: bool = False,
+    ) -> None:
         if dtype not in normalise.DTYPES:
             raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(normalise.DTYPES)}")
         if layout not in ("NCHW", "NHWC"):
@@ -47,7 +60,7 @@ class Normalisation:
         self._whole = whole.astype(np.int32)
         self._terms = normalise.terms(*self._given)
 
-    def check(self, channels, height, width):
+    def check(self, channels: int, height: int, width: int) -> None:
         """Raise ValueError if an output's shape does not belong to these means."""
         if channels != self._terms.shape[1]:
             raise ValueError(f"{channels} channels, but {self._terms.shape[1]} means")
@@ -57,7 +70,7 @@ class Normalisation:
                 f" {(channels, height, width)} (C, H, W)"
             )
 
-    def write(self, pixels, row, flat, shape):
+    def write(self, pixels: Any, row: Any, flat: Any, shape: tuple[int, int, int]) -> None:
         """Write a finished window.
 
         Parameters
@@ -90,7 +103,7 @@ class Normalisation:
         else:
             finish.finish_32(pixels, terms, flat, *shape, *strides)
 
-    def _write_centred(self, pixels, row, flat, shape, strides):
+    def _write_centred(self, pixels: Any, row: Any, flat: Any, shape: Any, strides: Any) -> None:
         """Write with a mean image; narrow types are made from float32 afterwards."""
         terms = normalise.terms(*self._given, float(row["gain"][0]), float(row["shift"][0]))
         if self.dtype == "int8":
@@ -100,7 +113,7 @@ class Normalisation:
         finish.finish_centred(pixels, self.mean_image, terms, mirror, values, *shape, *strides)
         self._narrow(values, flat)
 
-    def _write_ratios(self, pixels, row, flat, shape, strides):
+    def _write_ratios(self, pixels: Any, row: Any, flat: Any, shape: Any, strides: Any) -> None:
         """Write with divisions, with a mean image or without one."""
         from gpuio.kernels.cpu.finish_ratio import finish_ratio  # noqa: PLC0415 -- compiles
 
@@ -113,7 +126,7 @@ class Normalisation:
         finish_ratio(pixels, centre, wide, terms, mirror, values, *shape, *strides)
         self._narrow(values, flat)
 
-    def _narrow(self, values, flat):
+    def _narrow(self, values: Any, flat: Any) -> None:
         """Write float32 values as the output's type; float32 itself is written already."""
         if self.dtype == "bfloat16":
             flat.view(np.uint16)[:] = normalise.bfloat16(values)
@@ -127,38 +140,45 @@ class Normalisation:
 class Scratch:
     """Working memory of one thread; grows to the largest image seen."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.window = np.empty(0, np.uint8)
         self._images = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
-        self._spare = {}
+        self._spare: dict[str, npt.NDArray[np.uint8]] = {}
         self.grow(512)
 
-    def take_window(self, size):
+    def take_window(self, size: int) -> npt.NDArray[np.uint8]:
         """Return uint8[size]."""
         if self.window.size < size:
             self.window = np.empty(size, np.uint8)
         return self.window[:size]
 
-    def take_image(self, size, source):
+    def take_image(self, size: int, source: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Return uint8[size] for what is made from `source`, so not the memory `source` lies in."""
         number = int(source.base is self._images[0])
         if self._images[number].size < size:
             self._images[number] = np.empty(size, np.uint8)
         return self._images[number][:size]
 
-    def take_spare(self, name, size):
+    def take_spare(self, name: str, size: int) -> npt.NDArray[np.uint8]:
         """Return uint8[size] that nothing else takes but this name."""
         if name not in self._spare or self._spare[name].size < size:
             self._spare[name] = np.empty(size, np.uint8)
         return self._spare[name][:size]
 
-    def grow(self, n):
+    def grow(self, n: int) -> None:
         """Make `work` what `make_window` wants for `n`."""
         n = 2 * n
+        self.work: tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
         self.work = np.empty(8 * n, np.int32), np.empty(8 * n, np.int16), np.empty(4 * n, np.uint8)
 
 
-def augment(pixels, row, normalisation, out, scratch):
+def augment(
+    pixels: npt.NDArray[Any],
+    row: npt.NDArray[Any],
+    normalisation: Normalisation,
+    out: npt.NDArray[Any],
+    scratch: Scratch,
+) -> None:
     """Execute one row of a plan.
 
     Parameters
@@ -192,7 +212,7 @@ def augment(pixels, row, normalisation, out, scratch):
     if more:
         aimed = row.copy()
         aimed["mirror"] *= row["post_affine_on"] == 0  # the turn comes before the flip
-    source = np.require(pixels, np.uint8, "CW").reshape(-1)
+    source = np.require(pixels, np.uint8, ["C", "W"]).reshape(-1)
     code = window.make_window(aimed, 0, source, C, H, W, made, *scratch.work)
     if code < 0:
         scratch.grow(-code)
@@ -212,7 +232,7 @@ def augment(pixels, row, normalisation, out, scratch):
     normalisation.write(made.view(np.uint32), row, flat, (C, H, W))
 
 
-def _colour(row, channels, window):
+def _colour(row: Any, channels: int, window: npt.NDArray[np.uint32]) -> None:
     """Take the colour steps of a plan on a window, uint32[H * W], in place."""
     if not (row["jitter"] or row["hls_on"] or row["pca_on"]):
         return

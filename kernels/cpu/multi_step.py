@@ -8,7 +8,11 @@ first needs them.
 # ruff: noqa: PLC0415 -- a rare step is compiled when a plan first needs it
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.kernels.cpu import window
 from gpuio.kernels.plan.layout import (
@@ -30,15 +34,43 @@ class PlanError(ValueError):
     """A plan's numbers do not fit its image."""
 
 
-class _Image:
-    """Flat pixels (uint8) with their size; `stride` bytes a pixel, `channels` of them in use."""
+class _Scratch(Protocol):
+    """What the steps take of `augment.Scratch`."""
 
-    def __init__(self, pixels, height, width, stride, channels):
-        self.pixels, self.height, self.width = pixels, height, width
-        self.stride, self.channels = stride, channels
+    work: tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+
+    def take_image(self, size: int, source: npt.NDArray[Any], /) -> npt.NDArray[np.uint8]: ...
+
+    def take_spare(self, name: str, size: int, /) -> npt.NDArray[np.uint8]: ...
+
+    def grow(self, n: int, /) -> None: ...
 
 
-def execute(pixels, row, channels, height, width, out, scratch):
+class _Image(NamedTuple):
+    """Flat pixels with their size; `stride` bytes per pixel, `channels` of them in use."""
+
+    pixels: npt.NDArray[np.uint8]
+    height: int
+    width: int
+    stride: int
+    channels: int
+
+
+_Region = tuple[int, int, int, int]  # y, x, height, width
+_Cut = tuple[
+    int, int, int, int, bool, npt.NDArray[np.uint8]
+]  # a region, whether flipped, and where it is written
+
+
+def execute(
+    pixels: npt.NDArray[np.uint8],
+    row: Any,
+    channels: int,
+    height: int,
+    width: int,
+    out: npt.NDArray[np.uint8],
+    scratch: _Scratch,
+) -> None:
     """Execute a row's geometry.
 
     Parameters
@@ -63,35 +95,46 @@ def execute(pixels, row, channels, height, width, out, scratch):
     image = _Image(pixels, h, w, channels, channels)
     if row["orient"] > 1:
         image = _upright(image, int(row["orient"]), scratch)
-    crop = tuple(int(row[name]) for name in ("crop_y", "crop_x", "crop_h", "crop_w"))
-    plain = crop[2:] == (height, width)
+    y, x, h, w = (int(row[name]) for name in ("crop_y", "crop_x", "crop_h", "crop_w"))
+    plain = (h, w) == (height, width)
     mirror = bool(row["mirror"])
     steps = [name for name in _STEPS if _present(row, name)]
     for number, name in enumerate(steps):
-        cut = None
+        cut: _Cut | None = None
         if number == len(steps) - 1 and name != "pad":
-            _inside(crop, *_size(image, row, name))
-            flat = out if plain else scratch.take_image(4 * crop[2] * crop[3], image.pixels)
-            cut = (*crop, mirror and plain, flat)
+            _inside((y, x, h, w), *_size(image, row, name))
+            flat = out if plain else scratch.take_image(4 * h * w, image.pixels)
+            cut = (y, x, h, w, mirror and plain, flat)
         made = _STEPS[name](image, row, name, cut, scratch)
-        if cut is None:
+        if made is not None:
             image = made
             continue
         if plain:
             return
-        image = _Image(flat, *crop[2:], 4, image.channels)
-        crop = (0, 0, *crop[2:])
-    _inside(crop, image.height, image.width)
+        image = _Image(flat, h, w, 4, image.channels)
+        y = x = 0
+    _inside((y, x, h, w), image.height, image.width)
     if plain:
         whole = 0, 0, image.height, image.width
-        _resample(image, whole, image.height, image.width, NEAREST, (*crop, mirror, out), scratch)
+        _resample(
+            image, whole, image.height, image.width, NEAREST, (y, x, h, w, mirror, out), scratch
+        )
     else:
         inter = int(row["crop_inter"])
         cut = (0, 0, height, width, mirror, out)
-        _resample(image, crop, height, width, inter, cut, scratch)
+        _resample(image, (y, x, h, w), height, width, inter, cut, scratch)
 
 
-def resize_window(source, height, width, inter, y, x, h, w):
+def resize_window(
+    source: npt.NDArray[np.uint8],
+    height: int,
+    width: int,
+    inter: int,
+    y: int,
+    x: int,
+    h: int,
+    w: int,
+) -> npt.NDArray[np.uint8]:
     """Resize an image by taps and keep a window of the result.
 
     Parameters
@@ -115,7 +158,15 @@ def resize_window(source, height, width, inter, y, x, h, w):
     return out.reshape(h, w, 4)[:, :, :channels].copy()
 
 
-def _letterbox(pixels, row, channels, height, width, out, scratch):
+def _letterbox(
+    pixels: npt.NDArray[np.uint8],
+    row: Any,
+    channels: int,
+    height: int,
+    width: int,
+    out: npt.NDArray[np.uint8],
+    scratch: _Scratch,
+) -> None:
     """Execute a row for a smaller output, and lay that in the upper left of nothing."""
     h, w = int(row["letterbox_h"]), int(row["letterbox_w"])
     if w < 1 or h > height or w > width:
@@ -129,26 +180,26 @@ def _letterbox(pixels, row, channels, height, width, out, scratch):
     canvas[:h, :w] = made.view(np.uint32).reshape(h, w)
 
 
-def _size(image, row, name):
+def _size(image: _Image, row: Any, name: str) -> tuple[int, int]:
     """Return the size of an image after a step other than pad."""
     if name == "expand" and row["expand_h"] <= 0:
         return image.height, image.width
     return int(row[f"{name}_h"]), int(row[f"{name}_w"])
 
 
-def _present(row, name):
+def _present(row: Any, name: str) -> bool:
     if name == "expand":
         return bool(row["pre_colour"] != 0 or row["flip"] != 0 or row["expand_h"] > 0)
     return int(row[name if name == "pad" else f"{name}_h"]) > 0
 
 
-def _inside(crop, height, width):
+def _inside(crop: _Region, height: int, width: int) -> None:
     y, x, h, w = crop
     if h < 1 or w < 1 or y < 0 or x < 0 or y + h > height or x + w > width:
         raise PlanError(f"crop y={y} x={x} h={h} w={w} is not inside {height} x {width}")
 
 
-def _upright(image, orientation, scratch):
+def _upright(image: _Image, orientation: int, scratch: _Scratch) -> _Image:
     """Apply an EXIF orientation."""
     from gpuio.kernels.cpu import orient
 
@@ -162,14 +213,16 @@ def _upright(image, orientation, scratch):
     return _Image(made, h, w, 4, image.channels)
 
 
-def _whole(image, height, width, scratch):
+def _whole(image: _Image, height: int, width: int, scratch: _Scratch) -> tuple[_Cut, _Image]:
     """Return the cut that is all of an image, and the image it makes."""
     flat = scratch.take_image(4 * height * width, image.pixels)
     made = _Image(flat, height, width, 4, image.channels)
     return (0, 0, height, width, False, made.pixels), made
 
 
-def _resize(image, row, name, cut, scratch):
+def _resize(
+    image: _Image, row: Any, name: str, cut: _Cut | None, scratch: _Scratch
+) -> _Image | None:
     """Resize as the fields `name` say; make `cut` of it, or the image that is returned."""
     height, width = _size(image, row, name)
     if width < 1:
@@ -183,7 +236,9 @@ def _resize(image, row, name, cut, scratch):
     return made
 
 
-def _expand(image, row, name, cut, scratch):
+def _expand(
+    image: _Image, row: Any, name: str, cut: _Cut | None, scratch: _Scratch
+) -> _Image | None:
     """Tint, flip and frame; make `cut` of it, or the image that is returned."""
     height, width = _size(image, row, name)
     expanded = row["expand_h"] > 0
@@ -218,7 +273,7 @@ def _expand(image, row, name, cut, scratch):
     return made
 
 
-def _pre_colour(row, channels, window):
+def _pre_colour(row: Any, channels: int, window: npt.NDArray[np.uint32]) -> None:
     """Change the colours of uint32[n] before the geometry, in place."""
     if row["pre_colour"] == 0:
         return
@@ -233,7 +288,9 @@ def _pre_colour(row, channels, window):
         colour.jitter(window, max(channels, 3), np.zeros(1, np.int32), gain)
 
 
-def _warp(image, row, _name, cut, scratch):
+def _warp(
+    image: _Image, row: Any, _name: str, cut: _Cut | None, scratch: _Scratch
+) -> _Image | None:
     """Warp; make `cut` of it, or the image that is returned."""
     from gpuio.kernels.cpu import warp
 
@@ -255,7 +312,9 @@ def _warp(image, row, _name, cut, scratch):
     return made
 
 
-def _pad(image, row, _name, _cut, scratch):
+def _pad(
+    image: _Image, row: Any, _name: str, _cut: _Cut | None, scratch: _Scratch
+) -> _Image | None:
     """Put the border round."""
     from gpuio.kernels.cpu import orient
 
@@ -268,7 +327,7 @@ def _pad(image, row, _name, _cut, scratch):
     return made
 
 
-_STEPS = {
+_STEPS: dict[str, Callable[[_Image, Any, str, _Cut | None, _Scratch], _Image | None]] = {
     "resize": _resize,
     "expand": _expand,
     "warp": _warp,
@@ -278,7 +337,15 @@ _STEPS = {
 }
 
 
-def _resample(image, region, height, width, inter, cut, scratch):
+def _resample(
+    image: _Image,
+    region: _Region,
+    height: int,
+    width: int,
+    inter: int,
+    cut: _Cut,
+    scratch: _Scratch,
+) -> None:
     """Resize a region (y, x, h, w) of an image to height x width and keep a window of it."""
     if not NEAREST <= inter <= TRIANGLE:
         raise PlanError(f"interpolation {inter} is not one of 0 to 5")
@@ -295,7 +362,15 @@ def _resample(image, region, height, width, inter, cut, scratch):
         _filter(image, region, height, width, inter, cut)
 
 
-def _sample(image, region, height, width, inter, cut, scratch):
+def _sample(
+    image: _Image,
+    region: _Region,
+    height: int,
+    width: int,
+    inter: int,
+    cut: _Cut,
+    scratch: _Scratch,
+) -> None:
     """Resize by nearest or bilinear, or copy: a plan of one step for `make_window`."""
     y, x, h, w, mirror, out = cut
     step = np.zeros(1, PLAN)
@@ -314,12 +389,12 @@ def _sample(image, region, height, width, inter, cut, scratch):
         raise PlanError(f"step {step[0]} ended with {code}")
 
 
-def _start(image, region):
+def _start(image: _Image, region: _Region) -> tuple[int, int]:
     """Return base and pitch of a region, bytes."""
     return image.stride * (region[0] * image.width + region[1]), image.stride * image.width
 
 
-def _shrink(image, region, height, width, cut):
+def _shrink(image: _Image, region: _Region, height: int, width: int, cut: _Cut) -> None:
     """Average areas."""
     from gpuio.kernels.cpu import area
 
@@ -335,7 +410,7 @@ def _shrink(image, region, height, width, cut):
     )  # fmt: skip
 
 
-def _filter_triangle(image, region, height, width, cut):
+def _filter_triangle(image: _Image, region: _Region, height: int, width: int, cut: _Cut) -> None:
     """Resize as Pillow does."""
     from gpuio.kernels.cpu.antialias import resize_triangle, triangle_table
 
@@ -348,7 +423,7 @@ def _filter_triangle(image, region, height, width, cut):
     )  # fmt: skip
 
 
-def _filter(image, region, height, width, inter, cut):
+def _filter(image: _Image, region: _Region, height: int, width: int, inter: int, cut: _Cut) -> None:
     """Resize by taps."""
     from gpuio.kernels.cpu import resize
     from gpuio.kernels.taps import rounded_values, taps

@@ -6,7 +6,10 @@ Modules of rare steps are imported, and so compiled, when a plan first needs the
 # ruff: noqa: PLC0415 -- a rare step is compiled when a plan first needs it
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.kernels.cpu.multi_step import PlanError
 from gpuio.kernels.plan.layout import BILINEAR, POSTERIZE, SATURATION, SOLARIZE, TONES
@@ -14,12 +17,14 @@ from gpuio.kernels.plan.layout import BILINEAR, POSTERIZE, SATURATION, SOLARIZE,
 __all__ = ["erase", "post_affine", "tone", "tone_table", "wanted"]
 
 
-def wanted(row):
+def wanted(row: npt.NDArray[Any]) -> bool:
     """Say whether a row, PLAN[1], has any of these steps."""
     return bool(row["post_affine_on"][0] or row["tone_count"][0] or row["erase_h"][0] > 0)
 
 
-def post_affine(row, height, width, window):
+def post_affine(
+    row: Any, height: int, width: int, window: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
     """Warp a window that is not flipped yet, and flip it then.
 
     Parameters
@@ -44,7 +49,7 @@ def post_affine(row, height, width, window):
     return made
 
 
-def tone(row, channels, pixels):
+def tone(row: Any, channels: int, pixels: npt.NDArray[np.uint8]) -> None:
     """Take the tone steps on uint8[n, 4], in place.
 
     Raises
@@ -70,7 +75,7 @@ def tone(row, channels, pixels):
             look_up(pixels, tone_table(op, value))
 
 
-def tone_table(op, value):
+def tone_table(op: int, value: float) -> npt.NDArray[np.uint8]:
     """Return what POSTERIZE or SOLARIZE makes of each byte, uint8[256]."""
     byte = np.arange(256)
     if op == POSTERIZE and 0 <= value <= 8:
@@ -80,7 +85,7 @@ def tone_table(op, value):
     raise PlanError(f"tone step {op} by {value}")
 
 
-def erase(row, channels, window):
+def erase(row: Any, channels: int, window: npt.NDArray[np.uint8]) -> None:
     """Fill a rectangle of uint8[height, width, 4], in place."""
     h = int(row["erase_h"])
     if h <= 0:

@@ -37,7 +37,7 @@ def source(kernel: str = "") -> str:
     return "\n".join(parts)
 
 
-def _instance(kernel):
+def _instance(kernel: str) -> str:
     """Return the line that makes a kernel of its template."""
     kind, *words = kernel.split("_")
     match kind, *words:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.kernels import normalise
 from gpuio.kernels.cuda import stage
@@ -76,7 +77,7 @@ class Launch(NamedTuple):
     args: tuple[np.uint64]
 
 
-def declarations():
+def declarations() -> str:
     """Return what stands in front of the CUDA source: structs, codes and sizes."""
     sizes = {"BLOCK": BLOCK, "TILE": _TILE, "TILE_THREADS": _TILE_THREADS, "SUMS": 1 + TONES}
     return "".join(
@@ -141,7 +142,7 @@ class LaunchPlan:
         self._terms = _terms(self._rows, dtype, mean, std, scale, ratio)
         self._mean_image = self._centre(mean_image, dtype)
         self.scratch_bytes = 0
-        self._stages = []
+        self._stages: list[npt.NDArray[Any]] = []
         self._taps = Taps()
         self._now = oriented(self._rows, addresses, channels, swapped)
         self.invalid = self._refuse()
@@ -178,7 +179,7 @@ class LaunchPlan:
             host[start : start + part.nbytes] = part.reshape(-1).view(np.uint8)
         return host, self._launches(at[0])
 
-    def _centre(self, mean_image, dtype):
+    def _centre(self, mean_image: Any, dtype: str) -> npt.NDArray[np.float32] | None:
         """Return the mean image as the kernels read it, or None: uint8 ignores it, int8 rounds."""
         if mean_image is None or dtype == "uint8":
             return None
@@ -188,7 +189,7 @@ class LaunchPlan:
         values = normalise.round_half_away(mean_image) if dtype == "int8" else mean_image
         return np.ascontiguousarray(values, np.float32)
 
-    def _parts(self):
+    def _parts(self) -> list[npt.NDArray[Any]]:
         """Return the tables, addresses open: jobs, plans, terms, sums, mean image, taps, views.
 
         Views of stages and of the last step lie one after the other, a job for each; jobs of the
@@ -205,7 +206,7 @@ class LaunchPlan:
             np.stack([*self._stages, self._now]),
         ]
 
-    def _launches(self, jobs):
+    def _launches(self, jobs: int) -> list[Launch]:
         """Return the launches: each stage, the sums, the last step."""
         count = len(self._rows)
         args = [(np.uint64(jobs + k * JOB.itemsize),) for k in range(len(self._stages) + 1 + TONES)]
@@ -215,7 +216,7 @@ class LaunchPlan:
             largest = int((views["h"].astype(np.int64) * views["w"]).max())
             blocks = min(max(-(-largest // BLOCK), 1), 4096)
             launches.append(Launch(f"stage_{self._channels}", (blocks, count), (BLOCK,), arg))
-        sums = [self._rows["jitter"].any(), *_contrasts(self._rows).any(0)]
+        sums = [self._rows["jitter"].any(), *np.atleast_1d(_contrasts(self._rows).any(0))]
         for slot in np.flatnonzero(sums).tolist():  # a sum needs those before it
             name = f"gray_sum_{self._channels}"
             arg = args[len(self._stages) + slot]
@@ -225,7 +226,7 @@ class LaunchPlan:
         launches.append(Launch(f"finish_{self._kernel}", grid, (_TILE_THREADS,), final))
         return launches
 
-    def _refuse(self):
+    def _refuse(self) -> list[int]:
         """Take out the rows that ask for what is not there, and return them."""
         now = self._now
         size = now["dst_h"].astype(np.int64), now["dst_w"].astype(np.int64)
@@ -234,7 +235,7 @@ class LaunchPlan:
         now["source"][bad] = 0
         return np.flatnonzero(bad).tolist()
 
-    def _walk(self):
+    def _walk(self) -> None:
         """Go through the steps: a stage for each that another reads, the last one in `_now`."""
         rows, now = self._rows, self._now
         has = np.stack([rows["pad" if name == "pad" else f"{name}_h"] > 0 for name in _STEPS])
@@ -268,7 +269,7 @@ class LaunchPlan:
         self._store(alive & (twice | ~np.isin(now["kind"], COMMON)))
         now["plain"] = self._plain()
 
-    def _plain(self):
+    def _plain(self) -> npt.NDArray[np.bool_]:
         """Say of which rows the last step does no more than resample and normalise neighbours."""
         rows, now = self._rows, self._now
         wide = np.where(now["kind"] == COPY, now["dst_w"], now["src_w"]) > 1
@@ -276,9 +277,10 @@ class LaunchPlan:
         more = sum(
             rows[name] != 0 for name in ("jitter", "hls_on", "pca_on", "tone_count", "erase_h")
         )
-        return neighbours & (more == 0) & (self._mean_image is None)
+        plain: npt.NDArray[np.bool_] = neighbours & (more == 0) & (self._mean_image is None)
+        return plain
 
-    def _expand(self, mine, cut):
+    def _expand(self, mine: npt.NDArray[np.bool_], cut: npt.NDArray[np.bool_]) -> None:
         """Tint, flip and frame what some rows read; of those in `cut` their crop alone."""
         coloured = mine & (self._rows["pre_colour"] != 0)
         now = self._now[coloured]
@@ -299,7 +301,7 @@ class LaunchPlan:
             now[name] = np.where(cut, rows[f"crop_{name}"], now[whole] if whole else 0)
         self._now[expanded] = now
 
-    def _letterbox(self, mine):
+    def _letterbox(self, mine: npt.NDArray[np.bool_]) -> None:
         """Let the view of some rows lay its window in the upper left of the output."""
         if not mine.any():
             return
@@ -311,7 +313,7 @@ class LaunchPlan:
         now["dst_h"], now["dst_w"] = self._height, self._width
         self._now[mine] = now
 
-    def _aim(self, name, mine):
+    def _aim(self, name: str, mine: npt.NDArray[np.bool_]) -> None:
         """Let the view of some rows make step `name` of what it reads, all of it."""
         now, rows = self._now[mine], self._rows[mine]
         now["src_h"], now["src_w"] = now["dst_h"], now["dst_w"]
@@ -330,7 +332,7 @@ class LaunchPlan:
         now["h"], now["w"], now["y"], now["x"] = now["dst_h"], now["dst_w"], 0, 0
         self._now[mine] = now
 
-    def _crop(self, mine):
+    def _crop(self, mine: npt.NDArray[np.bool_]) -> None:
         """Let the view of some rows resize their crop to the output."""
         now, rows = self._now[mine], self._rows[mine]
         now["source"] += (now["y"] * now["step_y"] + now["x"] * now["step_x"]).astype(np.uint64)
@@ -342,7 +344,7 @@ class LaunchPlan:
         self._taps.resize(now, self._channels)
         self._now[mine] = now
 
-    def _post_affine(self, mine):
+    def _post_affine(self, mine: npt.NDArray[np.bool_]) -> None:
         """Let the view of some rows warp the window that they make."""
         if not mine.any():
             return
@@ -353,7 +355,7 @@ class LaunchPlan:
         self._taps.warp(now)
         self._now[mine] = now
 
-    def _store(self, mine):
+    def _store(self, mine: npt.NDArray[np.bool_]) -> None:
         """Make a stage of the views of some rows, and let their views read its result.
 
         Addresses in scratch memory have their highest bit set until `bind` knows where it is.
@@ -376,22 +378,25 @@ class LaunchPlan:
         self._now[mine] = now
 
 
-def _terms(rows, dtype, mean, std, scale, ratio):
+def _terms(
+    rows: npt.NDArray[Any], dtype: str, mean: Any, std: Any, scale: float, ratio: bool
+) -> npt.NDArray[np.float32]:
     """Return mean, factor and shift, or mean, std and scale, of each row, float32[n, 3, 4]."""
     made = np.zeros((len(rows), 3, 4), np.float32)
-    mean, std, scale = np.asarray(mean, np.float32), np.asarray(std, np.float32), np.float32(scale)
+    mean, std, by = np.asarray(mean, np.float32), np.asarray(std, np.float32), np.float32(scale)
     if dtype == "int8":
         made[:, 0, : len(mean)] = normalise.round_half_away(mean)
         return made
     made[:, 0, : len(mean)] = mean
     if ratio:
-        made[:, 1, : len(mean)], made[:, 2, : len(mean)] = std, scale
+        made[:, 1, : len(mean)], made[:, 2, : len(mean)] = std, by
         return made
-    made[:, 1, : len(mean)] = (rows["gain"] * scale)[:, None] / std
-    made[:, 2, : len(mean)] = (rows["shift"] * scale)[:, None] / std
+    made[:, 1, : len(mean)] = (rows["gain"] * by)[:, None] / std
+    made[:, 2, : len(mean)] = (rows["shift"] * by)[:, None] / std
     return made
 
 
-def _contrasts(rows):
+def _contrasts(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Say which tone steps change contrast, bool[n, TONES]."""
-    return (np.arange(TONES) < rows["tone_count"][:, None]) & (rows["tone_op"] == CONTRAST)
+    taken = np.arange(TONES) < rows["tone_count"][:, None]
+    return np.asarray(taken & (rows["tone_op"] == CONTRAST))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.kernels.cuda.launch_plan import BLOCK, Launch
 
@@ -33,7 +36,7 @@ _ALIGN = 16  # bytes, of the order behind the table
 _BLOCKS = 4096  # at most; a thread takes several elements of a large row
 
 
-def cycles(partner):
+def cycles(partner: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     """Return the rows that have another partner, cycle by cycle.
 
     Parameters
@@ -74,7 +77,14 @@ class Mixing:
     table_bytes : int           device memory that `bind` needs
     """
 
-    def __init__(self, shape, dtype, partner, share, box):
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        dtype: str,
+        partner: npt.NDArray[Any],
+        share: float,
+        box: tuple[int, int, int, int, str] | None,
+    ) -> None:
         self._order = cycles(partner)
         mix = self._mix = np.zeros(1, MIX)
         mix["size"] = mix["count"] = int(np.prod(shape[1:], dtype=np.int64))
@@ -91,7 +101,7 @@ class Mixing:
         self._start = -(-MIX.itemsize // _ALIGN) * _ALIGN
         self.table_bytes = self._start + self._order.nbytes
 
-    def bind(self, tables, data):
+    def bind(self, tables: int, data: int) -> tuple[npt.NDArray[np.uint8], list[Launch]]:
         """Return the table's bytes (uint8[table_bytes], for address `tables`) and the launches.
 
         Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["in_wheels", "locate"]
@@ -36,7 +37,7 @@ def locate() -> str:
     return ""
 
 
-def in_wheels(folders, names):
+def in_wheels(folders: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return the paths of libraries that NVIDIA's wheels brought, in the order of sys.path.
 
     Parameters

@@ -6,7 +6,11 @@ to pixel. What the host can work out, it does here, for all images at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, TRIANGLE
 from gpuio.kernels.taps import rounded_values, taps
@@ -65,7 +69,9 @@ VIEW = np.dtype(
 )
 
 
-def oriented(rows, addresses, channels, swapped):
+def oriented(
+    rows: npt.NDArray[Any], addresses: Any, channels: int, swapped: Any
+) -> npt.NDArray[Any]:
     """Return views of the decoded images, their EXIF orientation applied by the way of reading."""
     views = np.zeros(len(rows), VIEW)
     views["swap"] = swapped
@@ -90,12 +96,12 @@ def oriented(rows, addresses, channels, swapped):
     return views
 
 
-def known(inter, last=TRIANGLE):
+def known(inter: npt.NDArray[Any], last: int = TRIANGLE) -> npt.NDArray[np.bool_]:
     """Say which interpolations there are, the codes up to `last`."""
     return (inter >= NEAREST) & (inter <= last)
 
 
-def settle(views, fields, base):
+def settle(views: npt.NDArray[Any], fields: Iterable[str], base: int) -> None:
     """Make offsets, whose highest bit is set, addresses from `base` on."""
     for field in fields:
         inside = views[field] >> np.uint64(63) != 0
@@ -106,12 +112,12 @@ def settle(views, fields, base):
 class Taps:
     """Tables that the host works out: weights of Lanczos resizes and warps, each once a batch."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.parts = [np.zeros(0, np.uint8)]
-        self._offsets = {}
+        self._offsets: dict[Any, int] = {}
         self._size = 0
 
-    def resize(self, views, channels):
+    def resize(self, views: npt.NDArray[Any], channels: int) -> None:
         """Choose how each view resizes, and give it its tables."""
         _resize(views)
         views["rounded"] = np.where(
@@ -119,23 +125,24 @@ class Taps:
         )
         for k in np.flatnonzero(views["kind"] == LANCZOS4).tolist():
             for axis, size in (("y", "h"), ("x", "w")):
-                key = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]), axis)
+                dst, src = int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k])
+                key = (dst, src, axis)
                 if key not in self._offsets:
-                    index, weight = taps(*key[:2], LANCZOS4, clamp=axis == "x")
+                    index, weight = taps(dst, src, LANCZOS4, clamp=axis == "x")
                     self._add(key, np.concatenate([index[:, :1], weight], 1, dtype=np.int32))
                 views[f"taps_{axis}"][k] = self._offsets[key] | OPEN
 
         for k in np.flatnonzero(views["kind"] == TRIANGLE).tolist():
             for axis, size in (("y", "h"), ("x", "w")):
-                key = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]))
-                if key not in self._offsets:
+                lengths = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]))
+                if lengths not in self._offsets:
                     from gpuio.kernels.cpu.antialias import triangle_table  # noqa: PLC0415 -- compiles
 
-                    table = triangle_table(*key)
-                    self._add(key, np.append(np.int32(table.shape[1]), table))
-                views[f"taps_{axis}"][k] = self._offsets[key] | OPEN
+                    table = triangle_table(*lengths)
+                    self._add(lengths, np.append(np.int32(table.shape[1]), table))
+                views[f"taps_{axis}"][k] = self._offsets[lengths] | OPEN
 
-    def warp(self, views):
+    def warp(self, views: npt.NDArray[Any]) -> None:
         """Give each view of a warp the weights of its interpolation."""
         for method in np.unique(views["inter"]).tolist():
             if method not in self._offsets:
@@ -144,7 +151,7 @@ class Taps:
                 self._add(method, warp_weights(method))
             views["taps_x"][views["inter"] == method] = self._offsets[method] | OPEN
 
-    def _add(self, key, table):
+    def _add(self, key: Any, table: npt.NDArray[Any]) -> None:
         """Keep a table, aligned to 16 bytes."""
         flat = np.zeros(-(-table.nbytes // 16) * 16, np.uint8)
         flat[: table.nbytes] = np.ascontiguousarray(table).reshape(-1).view(np.uint8)
@@ -153,7 +160,7 @@ class Taps:
         self._size += flat.size
 
 
-def _resize(views):
+def _resize(views: npt.NDArray[Any]) -> None:
     """Choose how each view resizes, from its sizes and its interpolation."""
     src_h, src_w, dst_h, dst_w = (views[name] for name in ("src_h", "src_w", "dst_h", "dst_w"))
     views["scale_y"] = 1.0 / (dst_h.astype(np.float64) / src_h)

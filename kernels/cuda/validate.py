@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.kernels.cuda.stage import known
 from gpuio.kernels.plan.layout import LANCZOS4, PRE_COLOUR_HLS, SOLARIZE, TONES, TRIANGLE
@@ -10,7 +13,9 @@ from gpuio.kernels.plan.layout import LANCZOS4, PRE_COLOUR_HLS, SOLARIZE, TONES,
 __all__ = ["goal", "invalid_rows"]
 
 
-def goal(rows, height, width):
+def goal(
+    rows: npt.NDArray[Any], height: int, width: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return the size to which each row's crop is resized for an output of (height, width).
 
     Returns
@@ -21,7 +26,14 @@ def goal(rows, height, width):
     return np.where(boxed, rows["letterbox_h"], height), np.where(boxed, rows["letterbox_w"], width)
 
 
-def invalid_rows(rows, height, width, channels, out_h, out_w):
+def invalid_rows(
+    rows: npt.NDArray[Any],
+    height: npt.NDArray[Any],
+    width: npt.NDArray[Any],
+    channels: int,
+    out_h: int,
+    out_w: int,
+) -> npt.NDArray[np.bool_]:
     """Say which rows do not fit their images or the output.
 
     Parameters
@@ -59,7 +71,13 @@ def invalid_rows(rows, height, width, channels, out_h, out_w):
     return bad
 
 
-def _resized(rows, name, height, width, bad):
+def _resized(
+    rows: npt.NDArray[Any],
+    name: str,
+    height: npt.NDArray[Any],
+    width: npt.NDArray[Any],
+    bad: npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return the sizes after a step that sets them; mark rows where it cannot be."""
     on = rows[f"{name}_h"] > 0
     last = LANCZOS4 if name == "warp" else TRIANGLE
@@ -67,7 +85,7 @@ def _resized(rows, name, height, width, bad):
     return np.where(on, rows[f"{name}_h"], height), np.where(on, rows[f"{name}_w"], width)
 
 
-def _odd(rows, height, width):
+def _odd(rows: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[np.bool_]:
     """Say which rows have a tone step or an erased rectangle that cannot be, bool[n]."""
     count = rows["tone_count"]
     unknown = (rows["tone_op"] < 0) | (rows["tone_op"] > SOLARIZE)

@@ -174,7 +174,7 @@ def c_struct(name: str = "Plan", dtype: np.dtype = PLAN) -> str:
             whose double is aligned to 8 bytes
     """
     lines = []
-    for field in dtype.names:
+    for field in dtype.names or ():
         base, shape = dtype[field].base, dtype[field].shape
         dims = "".join(f"[{n}]" for n in shape)
         lines.append(f"  {_C_TYPES[base.str[1:]]} {field}{dims};")
