@@ -9,6 +9,22 @@ from gpu_engines import WORKERS, batches, in_turns
 _SHARES = {"min_random_area": 0.08, "min_aspect_ratio": 0.75, "max_aspect_ratio": 1.33}
 
 
+def encoded(blobs):
+    """Return images as a reader hands them to a backend."""
+    from gpuio.backend.protocol import Encoded
+    from gpuio.decode.ending import has_end
+    from gpuio.decode.imageinfo import probe
+    from gpuio.decode.scans import count_scans
+
+    made = Encoded.empty(len(blobs))
+    made.blobs[:] = blobs
+    for row, blob in enumerate(blobs):
+        info = probe(blob)
+        scans = count_scans(blob, info)
+        made.headers[row] = info.height, info.width, info.hardware, scans, has_end(blob)
+    return made
+
+
 class Batches:
     """gpuio's backend: decode, random resized crop, flip, normalise."""
 
@@ -17,9 +33,10 @@ class Batches:
         from gpuio.backend.protocol import Output
 
         self.backend = open_backend("cpu" if cpu else "gpu", **settings)
-        self.batches, self.workers = batches(blobs, size), workers
-        rng = np.random.default_rng(0)
-        self.rows = [plans(some, rng) for some in self.batches]
+        self.workers = workers
+        rng, cut = np.random.default_rng(0), batches(blobs, size)
+        self.rows = [plans(some, rng) for some in cut]
+        self.batches = [encoded(some) for some in cut]
         self.output = Output(3, SIDE, SIDE, dtype, "NCHW", MEAN, STD, 1.0)
         self.backend.share(size, workers)
 
@@ -27,8 +44,7 @@ class Batches:
         """Make one batch; return its number of images."""
         blobs, rows = self.batches[number], self.rows[number]
         out = self.backend.allocate(self.output.shape(len(rows)), self.output.dtype)
-        pixels = self.backend.decode(blobs, rows, 3)
-        assert self.backend.augment(pixels, rows, self.output, out) == []
+        assert self.backend.make(blobs, rows, self.output, out) == []
         self.backend.fence([out])
         return len(rows)
 

@@ -2,6 +2,6 @@
 
 from gpuio.backend.choose import array_backend, open_backend
 from gpuio.backend.pool import HostPool
-from gpuio.backend.protocol import Backend, Fault, Output, Pixels
+from gpuio.backend.protocol import Backend, Encoded, Fault, Output
 
-__all__ = ["Backend", "Fault", "HostPool", "Output", "Pixels", "array_backend", "open_backend"]
+__all__ = ["Backend", "Encoded", "Fault", "HostPool", "Output", "array_backend", "open_backend"]

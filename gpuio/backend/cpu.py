@@ -7,16 +7,14 @@ pixels are nobody else's.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Any
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import mixing
 from gpuio.backend.pool import HostPool
-from gpuio.backend.protocol import Blob, Fault, Output
+from gpuio.backend.protocol import Blob, Encoded, Fault, Output
 from gpuio.decode.opencv import decode
 from gpuio.decode.shorten import shorten
 from gpuio.errors import DecodeError, GpuioError
@@ -27,17 +25,6 @@ __all__ = ["CpuBackend"]
 
 _WARP_TAPS = 6  # rows from the one above a place in an image to behind the last of Lanczos' taps
 _ROWS_A_SHARE = 8  # enough to hide the hand-over, small enough to spread a batch
-
-
-@attrs.frozen(eq=False)
-class _Encoded:
-    """Rows still to be decoded: `augment` decodes each just before it needs it."""
-
-    blobs: Sequence[Blob | None]
-    channels: int
-
-    def __len__(self) -> int:
-        return len(self.blobs)
 
 
 class CpuBackend:
@@ -68,15 +55,8 @@ class CpuBackend:
         """Return a batch's array: undefined contents, the pool's memory."""
         return self._pool.array(shape, dtype)
 
-    def decode(
-        self, blobs: Sequence[Blob | None], rows: npt.NDArray[np.void], channels: int
-    ) -> _Encoded:
-        """Return the rows as they are; `augment` decodes them one by one."""
-        del rows
-        return _Encoded(blobs, channels)
-
-    def augment(
-        self, pixels: _Encoded, rows: npt.NDArray[np.void], output: Output, out: NDArray
+    def make(
+        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: NDArray
     ) -> list[Fault]:
         """Decode and augment row by row."""
         normalisation = self._prepared(output)
@@ -84,17 +64,17 @@ class CpuBackend:
         if scratch is None:
             scratch = self._mine.scratch = self._kernels.Scratch()
         faults = []
-        needed = _rows_needed(rows, output)
+        needed = _rows_needed(plan, output)
         storage = np.asarray(out)
         if storage.itemsize == 2:
             storage = storage.view(np.uint16)  # the kernels write halves as bit patterns
-        for number, blob in enumerate(pixels.blobs):
+        for number, blob in enumerate(records.blobs):
             if blob is None:
                 storage[number] = 0
                 continue
-            row = rows[number : number + 1]
+            row = plan[number : number + 1]
             try:
-                image, row = _decoded(blob, row, needed[number], pixels.channels)
+                image, row = _decoded(blob, row, needed[number], output.channels)
                 self._kernels.augment(image, row, normalisation, storage[number], scratch)
             except GpuioError as error:
                 storage[number] = 0

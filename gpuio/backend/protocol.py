@@ -6,16 +6,17 @@ engine; the pipeline owns threads, order and files. Nothing else in gpuio knows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.decode.imageinfo import HEADER
 from gpuio.errors import GpuioError
 
-__all__ = ["Backend", "Blob", "Fault", "Output", "Pixels"]
+__all__ = ["Backend", "Blob", "Encoded", "Fault", "Output"]
 
 Blob = bytes | memoryview
 
@@ -72,11 +73,29 @@ class Output:
         return (rows, self.channels, self.height, self.width)
 
 
-class Pixels(Protocol):
-    """Decoded images of some rows, on the backend's own memory; may decode when asked."""
+@attrs.frozen(eq=False)
+class Encoded:
+    """The encoded images of some rows, and what their headers say: a backend parses none again.
+
+    Attributes
+    ----------
+    blobs : list of bytes-like or None      None: the row has no image (pad, or a fault)
+    headers : HEADER[n]                     host; see `gpuio.decode.imageinfo.HEADER`
+    """
+
+    blobs: list[Blob | None]
+    headers: npt.NDArray[np.void]
+
+    @classmethod
+    def empty(cls, rows: int) -> Encoded:
+        """Return rows without an image, to be filled."""
+        return cls([None] * rows, np.zeros(rows, HEADER))
 
     def __len__(self) -> int:
-        """Return the number of rows."""
+        return len(self.blobs)
+
+    def __getitem__(self, part: slice) -> Encoded:
+        return Encoded(self.blobs[part], self.headers[part])
 
 
 class Backend(Protocol):
@@ -89,32 +108,21 @@ class Backend(Protocol):
     device_id: int
 
     def share(self, batch_size: int, threads: int) -> int:
-        """Return how many rows one `decode` + `augment` should take, 1 <= share <= batch_size."""
+        """Return how many rows one `make` should take, 1 <= share <= batch_size."""
 
     def allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
         """Return an array of undefined contents that lives until its last reference is gone."""
 
-    def decode(
-        self, blobs: Sequence[Blob | None], rows: npt.NDArray[np.void], channels: int
-    ) -> Any:
-        """Decode encoded images.
-
-        Parameters
-        ----------
-        blobs : sequence of bytes-like or None      None: the row has no image (pad, or a fault)
-        rows : PLAN[n]                              host; `src_h`, `src_w` are the headers' sizes
-        channels : {1, 3, 4}                        gray, B G R, or B G R A
-        """
-
-    def augment(
-        self, pixels: Any, rows: npt.NDArray[np.void], output: Output, out: Any
+    def make(
+        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
     ) -> list[Fault]:
-        """Execute the plan into `out`, rows without an image zero-filled.
+        """Decode images and execute the plan into `out`, rows without an image zero-filled.
 
         Parameters
         ----------
-        pixels                  what `decode` returned
-        rows : PLAN[n]          host
+        records : Encoded       n rows; decoded to `output.channels`: gray, B G R, or B G R A
+        plan : PLAN[n]          host; `src_h`, `src_w` are the headers' sizes
+        output : Output
         out : array[n, C, H, W] or [n, H, W, C], the backend's device, from `allocate`
 
         Returns

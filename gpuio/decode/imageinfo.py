@@ -10,12 +10,25 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+import numpy as np
+
 from gpuio.decode.headers import foreign_name, read_header
 from gpuio.errors import DecodeError
 
-__all__ = ["BARE_MARKERS", "DEFAULT_MAX_PIXELS", "ImageInfo", "check_format", "check_size", "probe"]
+__all__ = ["BARE_MARKERS", "HEADER", "ImageInfo", "check_format", "check_size", "probe"]
 
-DEFAULT_MAX_PIXELS = 64_000_000
+# what a backend is told of an image, a row of an array; all 0 where there is none:
+# size as stored; whether a GPU's JPEG engine takes what the frame header says; how many scans there
+# are; whether a JPEG's own end marker is there
+HEADER = np.dtype(
+    [
+        ("height", np.int32),
+        ("width", np.int32),
+        ("hardware", np.bool_),
+        ("scans", np.int32),
+        ("ended", np.bool_),
+    ]
+)
 
 _Buffer = bytes | bytearray | memoryview
 

@@ -46,8 +46,8 @@ def count_scans(blob: _Buffer, info: ImageInfo) -> int:
     return int(np.count_nonzero(data[marks + 1] == _START_OF_SCAN))
 
 
-def check_scans(blob: _Buffer, info: ImageInfo, max_scans: int, max_pixels: int) -> None:
-    """Refuse a JPEG that would take too long for its number of scans.
+def check_scans(blob: _Buffer, info: ImageInfo, max_scans: int, max_pixels: int) -> int:
+    """Return how many scans an image has; refuse a JPEG that would take too long for them.
 
     Raises
     ------
@@ -67,6 +67,7 @@ def check_scans(blob: _Buffer, info: ImageInfo, max_scans: int, max_pixels: int)
             f"{_FULL_SIZE_SCANS} of max_pixels={max_pixels:,}: raise max_pixels if the image is "
             "genuine"
         )
+    return scans
 
 
 def _first_scan(blob: _Buffer, at: int) -> int:

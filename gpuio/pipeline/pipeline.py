@@ -208,24 +208,25 @@ class Pipeline:
             order.mx_index,
             records.labels,
         )
-        plan["src_h"], plan["src_w"] = records.stored[:, 0], records.stored[:, 1]
+        for source, size in (("src_h", "height"), ("src_w", "width")):
+            plan[source] = np.maximum(records.encoded.headers[size], 1)
         plan["orient"] = records.orientation
         failed = {fault.row for fault in records.faults}
         for row, error in self.planner.faults(plan):
-            if row not in failed and records.blobs[row] is not None:
+            if row not in failed and records.encoded.blobs[row] is not None:
                 where = self.reader.place(int(order.position[row]))
                 records.faults.append(Fault(row, error.at(**where)))  # type: ignore[arg-type]
-                records.blobs[row] = None
+                records.encoded.blobs[row] = None
         self.stats.add(
             read_s=time.perf_counter() - begun,
-            encoded_bytes=sum(len(blob) for blob in records.blobs if blob is not None),
+            encoded_bytes=sum(len(blob) for blob in records.encoded.blobs if blob is not None),
         )
         return _Loaded(place, order, records, plan)
 
     def shares(self, loads: Iterator[_Loaded]) -> Iterator[_Share]:
         """Cut loaded batches into shares and give each batch its array."""
         for loaded in loads:
-            rows = len(loaded.records.blobs)
+            rows = len(loaded.records.encoded.blobs)
             out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
             size = self.backend.share(rows, self.threads)
             for first in range(0, rows, size):
@@ -236,8 +237,8 @@ class Pipeline:
         begun = time.perf_counter()
         rows = slice(share.first, share.stop)
         plan = share.loaded.plan[rows]
-        pixels = self.backend.decode(share.loaded.records.blobs[rows], plan, self.output.channels)
-        faults = self.backend.augment(pixels, plan, self.output, share.out[rows])
+        records = share.loaded.records.encoded[rows]
+        faults = self.backend.make(records, plan, self.output, share.out[rows])
         self.stats.add(make_s=time.perf_counter() - begun)
         return share, [self._named(share, fault) for fault in faults]
 
@@ -323,7 +324,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
     while True:
         share, failed = next(shares)
         faults += failed
-        if share.stop == len(share.loaded.records.blobs):
+        if share.stop == len(share.loaded.records.encoded.blobs):
             break
     loaded = share.loaded
     return FinishedBatch(
@@ -336,7 +337,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
         no_label=loaded.records.no_label,
         plan=loaded.plan,
         faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
-        cut_short=sum(isinstance(blob, Completed) for blob in loaded.records.blobs),
+        cut_short=sum(isinstance(blob, Completed) for blob in loaded.records.encoded.blobs),
     )
 
 

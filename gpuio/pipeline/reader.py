@@ -10,9 +10,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.backend import Fault
+from gpuio.backend import Encoded, Fault
 from gpuio.backend.protocol import Blob
-from gpuio.decode.ending import completed
+from gpuio.decode.ending import completed, has_end
 from gpuio.decode.imageinfo import check_format, check_size, probe
 from gpuio.decode.scans import check_scans
 from gpuio.errors import GpuioError
@@ -34,22 +34,20 @@ class Records:
 
     Attributes
     ----------
-    blobs : list of bytes-like or None      encoded image of each row; None: no record, or a fault
+    encoded : Encoded                       the images; None: no record, or a fault
     labels : float32[B, columns]            host; zeros where there is no record; see RecordLabels
     index : uint64[B]                       ids of the records, host; 0 where there is no record
     heights, widths : int32[B]              pixels after orientation; 0 where there is no image
-    stored : int32[B, 2]                    pixels as stored (height, width)
     orientation : int32[B]                  EXIF orientation still to apply
     no_label : float32[label_width]         the label of a row without a record
     faults : list of Fault
     """
 
-    blobs: list[Blob | None]
+    encoded: Encoded
     labels: npt.NDArray[np.float32]
     index: npt.NDArray[np.uint64]
     heights: npt.NDArray[np.int32]
     widths: npt.NDArray[np.int32]
-    stored: npt.NDArray[np.int32]
     orientation: npt.NDArray[np.int32]
     no_label: npt.NDArray[np.float32]
     faults: list[Fault] = attrs.field(factory=list)
@@ -94,12 +92,11 @@ class RecordReader:
         """
         rows = len(positions)
         made = Records(
-            blobs=[None] * rows,
+            encoded=Encoded.empty(rows),
             labels=np.tile(self.no_label, (rows, 1)),
             index=np.zeros(rows, np.uint64),
             heights=np.zeros(rows, np.int32),
             widths=np.zeros(rows, np.int32),
-            stored=np.ones((rows, 2), np.int32),
             orientation=np.ones(rows, np.int32),
             no_label=self.no_label,
         )
@@ -157,10 +154,10 @@ class RecordReader:
         info = probe(blob)
         check_format(info, blob)
         check_size(info, self._max_pixels)
-        check_scans(blob, info, self._max_scans, self._max_pixels)
+        scans = check_scans(blob, info, self._max_scans, self._max_pixels)
         orientation = info.orientation if self._upright else 1
-        made.blobs[row] = completed(blob) if self._accepts_cut else blob
-        made.stored[row] = info.height, info.width
+        made.encoded.blobs[row] = completed(blob) if self._accepts_cut else blob
+        made.encoded.headers[row] = info.height, info.width, info.hardware, scans, has_end(blob)
         made.orientation[row] = orientation
         made.heights[row], made.widths[row] = (
             info.oriented if orientation != 1 else (info.height, info.width)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gpuio.backend import Fault, Output
+from gpuio.backend import Encoded, Fault, Output
 from gpuio.errors import DecodeError, StorageError
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.order.epochs import BatchOrder
@@ -31,14 +31,11 @@ class FakeBackend:
     def allocate(self, shape, dtype):
         return np.full(shape, 255, dtype)
 
-    def decode(self, blobs, rows, channels):
+    def make(self, records, plan, output, out):
         with self.lock:
             self.calls += 1
-        return blobs
-
-    def augment(self, pixels, rows, output, out):
         faults = []
-        for row, blob in enumerate(pixels):
+        for row, blob in enumerate(records.blobs):
             out[row] = 0 if blob in (None, b"bad") else blob[0]
             if blob == b"bad":
                 faults.append(Fault(row, DecodeError("not a readable image")))
@@ -65,14 +62,15 @@ class FakeReader:
             raise StorageError("input/output error", path="data.rec")
         rows = len(positions)
         ones = np.ones(rows, np.int32)
-        blobs = [None if p < 0 else b"bad" if p in self.bad else bytes([p]) for p in positions]
+        encoded = Encoded.empty(rows)
+        for row, p in enumerate(positions):
+            encoded.blobs[row] = None if p < 0 else b"bad" if p in self.bad else bytes([p])
         return Records(
-            blobs,
+            encoded,
             np.zeros((rows, 1), np.float32),
             positions.astype(np.uint64),
             ones,
             ones,
-            np.ones((rows, 2), np.int32),
             ones,
             np.zeros(1, np.float32),
         )

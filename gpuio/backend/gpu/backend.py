@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -26,26 +25,15 @@ from gpuio.backend.gpu.lease import BatchPool, Lease
 from gpuio.backend.gpu.probe import Gap, gaps, survey
 from gpuio.backend.gpu.routing import Sources
 from gpuio.backend.gpu.workspace import Ring, Slot
-from gpuio.backend.protocol import Blob, Fault, Output
+from gpuio.backend.protocol import Encoded, Fault, Output
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
 from gpuio.errors import BackendError, ClosedError, GpuioError
 from gpuio.kernels.cuda.compile import LaunchPlan, Mixing
 
-__all__ = ["GpuBackend", "GpuPixels"]
+__all__ = ["GpuBackend"]
 
 _log = logging.getLogger("gpuio")
 _SLOTS = 3  # one decoded into, one read by its kernels, one to spare
-
-
-@attrs.frozen(eq=False)
-class GpuPixels:
-    """Images to be decoded: the GPU decodes when `augment` asks, into memory it then owns."""
-
-    blobs: Sequence[Blob | None]
-    channels: int
-
-    def __len__(self) -> int:
-        return len(self.blobs)
 
 
 class GpuBackend:
@@ -128,17 +116,8 @@ class GpuBackend:
         with self._boundary():
             return self._allocate(shape, dtype)
 
-    def decode(
-        self,
-        blobs: Sequence[Blob | None],
-        rows: npt.NDArray[np.void],  # noqa: ARG002 -- `augment` gets them again, and uses them
-        channels: int,
-    ) -> GpuPixels:
-        """Return the images to be decoded; the GPU does it in `augment`."""
-        return GpuPixels(blobs, channels)
-
-    def augment(
-        self, pixels: GpuPixels, rows: npt.NDArray[np.void], output: Output, out: Any
+    def make(
+        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
     ) -> list[Fault]:
         """Decode and execute the plan into `out`, rows without an image zero-filled.
 
@@ -150,9 +129,9 @@ class GpuBackend:
         """
         with self._boundary():
             try:
-                return self._make(pixels, rows, output, out)
+                return self._make(records, plan, output, out)
             except OutOfDeviceMemoryError as first:
-                return self._make_halves(pixels, rows, output, out, first)
+                return self._make_halves(records, plan, output, out, first)
 
     def mix(self, data: Any, partner: npt.NDArray[np.int64], share: float, box: Any) -> None:
         """Mix the rows of a batch in place; returns at once after queueing the kernel."""
@@ -209,8 +188,8 @@ class GpuBackend:
 
     def _make_halves(
         self,
-        pixels: GpuPixels,
-        rows: npt.NDArray[np.void],
+        records: Encoded,
+        plan: npt.NDArray[np.void],
         output: Output,
         out: Any,
         first: OutOfDeviceMemoryError,
@@ -218,26 +197,25 @@ class GpuBackend:
         """Try once more with half of the rows at a time, each half done before the next."""
         self._make_room()
         faults: list[Fault] = []
-        half = -(-len(rows) // 2)
-        for start in range(0, len(rows), half):
+        half = -(-len(plan) // 2)
+        for start in range(0, len(plan), half):
             part = slice(start, start + half)
-            some = GpuPixels(pixels.blobs[part], pixels.channels)
             try:
-                found = self._make(some, rows[part], output, out[part])
+                found = self._make(records[part], plan[part], output, out[part])
             except OutOfDeviceMemoryError as error:
                 raise self._full(
-                    f"decoding {len(rows)} images, or {half} of them", error
+                    f"decoding {len(plan)} images, or {half} of them", error
                 ) from first
             faults += [Fault(start + fault.row, fault.error) for fault in found]
             self._ring.shrink()  # waits for this half
         return faults
 
     def _make(
-        self, pixels: GpuPixels, rows: npt.NDArray[np.void], output: Output, out: Any
+        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
     ) -> list[Fault]:
         """Decode into a slot and queue the kernels that read it."""
         with self._turn(out) as slot:
-            sources = Sources(self._device, slot, pixels.blobs, rows, pixels.channels)
+            sources = Sources(self._device, slot, records, plan, output.channels)
             sources.decode(self._engines)
             work = LaunchPlan(
                 sources.rows,

@@ -1,13 +1,12 @@
 """The decoded images of one batch in flight: who decodes which, and where each comes to lie.
 
-Routes come from the headers alone. The JPEG engine gets what it takes; the rest, and whatever the
-engine then refuses, is decoded by OpenCV and uploaded. An engine that refuses a batch as a whole
-makes way for one that names the bad images, which gets the batch again.
+Routes come from the headers' facts, which the reader found: nothing is parsed here. The JPEG engine
+gets what it takes; the rest, and whatever the engine then refuses, is decoded by OpenCV and
+uploaded. An engine that refuses a batch as a whole makes way for one that names the bad images,
+which gets the batch again.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +14,9 @@ import numpy.typing as npt
 from gpuio.backend.gpu.device import Device
 from gpuio.backend.gpu.engines import EnginePool
 from gpuio.backend.gpu.workspace import Slot
-from gpuio.backend.protocol import Blob, Fault
-from gpuio.decode.ending import Completed, has_end
+from gpuio.backend.protocol import Encoded, Fault
 from gpuio.decode.engine import Destination
-from gpuio.decode.imageinfo import probe
 from gpuio.decode.opencv import decode
-from gpuio.decode.scans import count_scans
 from gpuio.errors import BackendError, DecodeError, GpuioError
 
 __all__ = ["Sources"]
@@ -35,7 +31,7 @@ class Sources:
     ----------
     device : Device
     slot : Slot                     taken, its last reader waited for
-    blobs : sequence of bytes-like or None
+    records : Encoded
     rows : PLAN[n]                  host
     channels : {1, 3, 4}
 
@@ -51,14 +47,15 @@ class Sources:
         self,
         device: Device,
         slot: Slot,
-        blobs: Sequence[Blob | None],
+        records: Encoded,
         rows: npt.NDArray[np.void],
         channels: int,
     ) -> None:
-        self._device, self._slot, self._blobs, self._channels = device, slot, blobs, channels
+        self._device, self._slot, self._channels = device, slot, channels
+        self._blobs, self._headers = records.blobs, records.headers
         self.rows = rows
-        self.addresses = np.zeros(len(blobs), np.uint64)
-        self.swapped = np.zeros(len(blobs), np.bool_)
+        self.addresses = np.zeros(len(records), np.uint64)
+        self.swapped = np.zeros(len(records), np.bool_)
         self._failed: dict[int, GpuioError] = {}
         self._places: dict[int, Destination] = {}
         self._decoded: list[tuple[int, npt.NDArray[np.uint8]]] = []  # by OpenCV: address, pixels
@@ -77,7 +74,8 @@ class Sources:
         OutOfDeviceMemoryError
         """
         present = [row for row, blob in enumerate(self._blobs) if blob is not None]
-        fast = [row for row in present if self._takes(row)]
+        takes = self._engine_takes()
+        fast = [row for row in present if takes[row]]
         host = sorted(set(present) - set(fast))
         if fast:
             host = sorted(host + self._decode_fast(engines, fast, present))
@@ -106,19 +104,18 @@ class Sources:
             piece[:] = host.reshape(-1).view(np.uint8)
             self._device.upload(address, piece, self._slot.stream)
 
-    def _takes(self, row: int) -> bool:
-        """Say whether the JPEG engine gets this image."""
-        blob = self._blobs[row]
-        if blob is None or self._channels == 4:
-            return False
-        try:
-            info = probe(blob)
-        except DecodeError:
-            return False  # OpenCV words the error
+    def _engine_takes(self) -> list[bool]:
+        """Say which images the JPEG engine gets."""
+        if self._channels == 4:
+            return [False] * len(self._blobs)
+        headers = self._headers
+        takes = headers["hardware"] & (headers["scans"] == 1)
         # engines differ over what becomes of a JPEG that was cut short: OpenCV's word counts
-        whole = has_end(blob) and not isinstance(blob, Completed)
-        fits = (info.height, info.width) == tuple(self._sizes[row])
-        return info.hardware and fits and whole and count_scans(blob, info) == 1
+        takes &= headers["ended"]
+        takes &= headers["height"] == self._sizes[:, 0]
+        takes &= headers["width"] == self._sizes[:, 1]
+        taken: list[bool] = takes.tolist()
+        return taken
 
     def _place(self, rows: list[int]) -> None:
         """Cut the slot's arena into one place for each of these rows, once a turn."""

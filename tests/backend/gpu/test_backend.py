@@ -20,7 +20,17 @@ from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, ClosedError, DecodeError
 from support.fake_device import POISON, FakeDevice
-from support.gpu_batches import MEAN, OUTPUT, SIDE, STD, batch, blobs_of, expected, rows_of
+from support.gpu_batches import (
+    MEAN,
+    OUTPUT,
+    SIDE,
+    STD,
+    batch,
+    blobs_of,
+    encoded,
+    expected,
+    rows_of,
+)
 from support.pictures import cmyk_jpeg, jpeg, picture
 
 ENGINES = {
@@ -362,8 +372,7 @@ def test_a_slice_of_a_batch_knows_its_batch(make):
     out = backend.allocate(OUTPUT.shape(4), OUTPUT.dtype)
     for first in (0, 2):
         part = slice(first, first + 2)
-        some = backend.decode(blobs[part], rows[part], 3)
-        backend.augment(some, rows[part], OUTPUT, out[part])
+        backend.make(encoded(blobs[part]), rows[part], OUTPUT, out[part])
     assert np.array_equal(out[1:3].asnumpy(), expected(blobs, rows)[1:3])
 
 
@@ -373,8 +382,7 @@ def test_a_row_made_again_is_written_after_the_batch_it_replaces_a_row_of(make):
     blobs = blobs_of(3)
     rows = rows_of(blobs)
     out, _ = batch(backend, [blobs[0], None, blobs[2]], rows)
-    some = backend.decode(blobs[1:2], rows[1:2], 3)
-    backend.augment(some, rows[1:2], OUTPUT, out[1:2])
+    backend.make(encoded(blobs[1:2]), rows[1:2], OUTPUT, out[1:2])
     for stream in reversed(device.streams.values()):
         stream.run(len(stream.work))
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
@@ -401,7 +409,7 @@ def test_a_full_device_makes_the_batch_in_two_halves(opener):
     rows = rows_of(blobs)
     out = backend.allocate(OUTPUT.shape(4), OUTPUT.dtype)
     device.limit = device.used + 2 * 720_000 + (1 << 20) + 5000
-    faults = backend.augment(backend.decode(blobs, rows, 3), rows, OUTPUT, out)
+    faults = backend.make(encoded(blobs), rows, OUTPUT, out)
     assert faults == []
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
     assert ("trim",) in device.log
@@ -417,7 +425,7 @@ def test_what_idle_slots_hold_makes_room_for_a_larger_batch(make):
     assert len(backend._ring._free) == 2
     out = backend.allocate(OUTPUT.shape(4), OUTPUT.dtype)
     device.limit = device.used
-    assert backend.augment(backend.decode(blobs, rows, 3), rows, OUTPUT, out) == []
+    assert backend.make(encoded(blobs), rows, OUTPUT, out) == []
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
     assert np.array_equal(small[1].asnumpy(), expected(blobs[1:2], rows[1:2]))
 
@@ -430,9 +438,9 @@ def test_a_device_too_small_for_half_a_batch_is_an_error_with_sizes(make):
     out = backend.allocate(OUTPUT.shape(4), OUTPUT.dtype)
     device.limit = device.used + 1000
     with pytest.raises(BackendError, match=r"decoding 4 images, or 2 of them: 1 MiB asked for"):
-        backend.augment(backend.decode(blobs, rows, 3), rows, OUTPUT, out)
+        backend.make(encoded(blobs), rows, OUTPUT, out)
     device.limit = 1 << 30
-    assert backend.augment(backend.decode(blobs, rows, 3), rows, OUTPUT, out) == []
+    assert backend.make(encoded(blobs), rows, OUTPUT, out) == []
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
 
 
@@ -554,6 +562,24 @@ def test_what_engines_differ_over_never_reaches_one(opener, make):
     assert [fault.row for fault in faults] == [1]
     blobs[1] = None
     assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+def test_no_header_is_parsed_again(opener, make, monkeypatch):
+    """What the reader found comes along with the images, for the engine's and for OpenCV's."""
+
+    def parse(*_):
+        pytest.fail("a header is parsed again")
+
+    engine = Counting(opener())
+    backend = make(open_engine=lambda: engine)
+    blobs = [*blobs_of(2), jpeg(picture(31, 33), progressive=True)]
+    rows = rows_of(blobs)
+    records, want = encoded(blobs), expected(blobs, rows)
+    monkeypatch.setattr("gpuio.decode.imageinfo._jpeg", parse)
+    out = backend.allocate(OUTPUT.shape(3), OUTPUT.dtype)
+    assert backend.make(records, rows, OUTPUT, out) == []
+    assert engine.given == [blobs[:2]]
+    assert np.array_equal(out.asnumpy(), want)
 
 
 def test_what_is_cut_short_never_reaches_the_engine_whose_batch_it_would_fail(opener, make):

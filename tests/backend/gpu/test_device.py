@@ -12,6 +12,7 @@ from gpuio.backend.protocol import Output
 from gpuio.decode.opencv import decode
 from gpuio.kernels import normalise
 from gpuio.kernels.cpu import augment
+from support.gpu_batches import batch
 from support.pictures import jpeg, picture, spoilt
 from support.plans import EXTRAS, STEPS, plain, random_plan
 
@@ -38,12 +39,6 @@ def backend(request):
 def output_of(dtype="float32", layout="NCHW", side=SIDE):
     mean, std = np.array([123, 117, 104], np.float32), np.array([58, 57, 57], np.float32)
     return Output(3, side, side, dtype, layout, mean, std, 1.0)
-
-
-def batch(backend, blobs, rows, output):
-    out = backend.allocate(output.shape(len(rows)), output.dtype)
-    faults = backend.augment(backend.decode(blobs, rows, output.channels), rows, output, out)
-    return out, faults
 
 
 def on_cpu(blobs, rows, output):
