@@ -60,10 +60,6 @@ class Slot:
             self._pinned = self.device.pinned(-(-(nbytes + nbytes // 4) // _GRAIN) * _GRAIN)
         return self._pinned[:nbytes]
 
-    def bytes_held(self) -> int:
-        """Return the device memory this slot holds."""
-        return sum(buffer.nbytes for buffer in self._buffers.values())
-
     def release(self) -> None:
         """Free the memory; the caller has waited for the last reader."""
         self.keep = None
@@ -115,11 +111,6 @@ class Ring:
         for slot in idle:
             slot.read_done.wait()
             slot.release()
-
-    def bytes_held(self) -> int:
-        """Return the device memory of the slots that are free at the moment."""
-        with self._lock:
-            return sum(slot.bytes_held() for slot in self._free)
 
     def close(self) -> None:
         """Free everything, what is in use when it is put back."""
