@@ -8,10 +8,9 @@ from typing import Any
 
 from gpuio.backend.protocol import Backend
 from gpuio.errors import BackendError, OptionError
+from gpuio.options.machine import GPU_ONLY
 
 __all__ = ["array_backend", "open_backend"]
-
-_GPU_ONLY = ("decoder", "decoders", "hw_decoder_load", "decoder_room")
 
 _log = logging.getLogger("gpuio")
 
@@ -26,8 +25,7 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
         one of them is not or the GPU does not open; it logs in one line which and why, the latter
         as a warning.
     device_id : int         number of the GPU
-    settings                given to the backend; decoder, decoders, hw_decoder_load, decoder_room
-                            to a GPU only
+    settings                given to the backend; those of `GPU_ONLY` to a GPU only
 
     Raises
     ------
@@ -67,7 +65,7 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
 
 def _of_a_cpu(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that mean something to the CPU."""
-    return {name: value for name, value in settings.items() if name not in _GPU_ONLY}
+    return {name: value for name, value in settings.items() if name not in GPU_ONLY}
 
 
 @functools.cache

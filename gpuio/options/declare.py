@@ -14,7 +14,7 @@ import attrs
 
 from gpuio.errors import OptionError
 
-__all__ = ["describe", "option", "parse_options", "same"]
+__all__ = ["arranged", "describe", "option", "parse_options"]
 
 
 def option(
@@ -45,23 +45,55 @@ def option(
     )
 
 
-def same(cls: type[Any], name: str, **changes: Any) -> Any:
-    """Declare an option that another iterator has as well, as it is declared there.
+def arranged(
+    *chains: tuple[Any, ...], **changes: dict[str, Any]
+) -> Callable[[type[Any], list[Any]], list[Any]]:
+    """Return a `field_transformer` for a class of options that is put together from mixins.
+
+    Options stand as the bases are listed, each base's as they are declared, and the class's own
+    behind them; but for what `chains` move.
 
     Parameters
     ----------
-    cls : attrs class           the other iterator's options
-    name : str
-    changes : optional          default, meaning, differs, unit or ours, where they are others
+    chains : (name, ...)        the others, names or all of a mixin's, stand behind the first one
+    changes : dict, by name     default, meaning, differs, unit or ours of an inherited option,
+                                where they are others here
+
+    Raises
+    ------
+    KeyError, ValueError        from the transformer: there is no option of that name
     """
-    field = getattr(attrs.fields(cls), name)
-    default = changes.pop("default", field.default)
-    return attrs.field(
-        default=default,
-        converter=field.converter,
-        kw_only=True,
-        metadata={**field.metadata, **changes},
-    )
+
+    def transform(cls: type[Any], fields: list[Any]) -> list[Any]:
+        found = {field.name: field for field in fields}
+        names = [name for base in cls.__bases__ for name in _names(base)]
+        names += [field.name for field in fields if not field.inherited]
+        names = list(dict.fromkeys(names))
+        for anchor, *others in chains:
+            moved = [name for one in others for name in _names(one)]
+            names = [name for name in names if name not in moved]
+            place = names.index(anchor) + 1
+            names[place:place] = moved
+        for name, change in changes.items():
+            texts = {key: value for key, value in change.items() if key != "default"}
+            if not texts.keys() <= found[name].metadata.keys():
+                raise KeyError(f"{name}: {', '.join(texts.keys() - found[name].metadata.keys())}")
+            found[name] = found[name].evolve(
+                default=change.get("default", found[name].default),
+                metadata={**found[name].metadata, **texts},
+            )
+        return [found[name] for name in names]
+
+    return transform
+
+
+def _names(option_or_mixin: str | type[Any]) -> list[str]:
+    """Return an option's name, or those of all options of a mixin."""
+    if isinstance(option_or_mixin, str):
+        return [option_or_mixin]
+    if not attrs.has(option_or_mixin):
+        return []
+    return [field.name for field in attrs.fields(option_or_mixin)]
 
 
 def _named(converter: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:

@@ -13,12 +13,8 @@ import numpy as np
 
 from gpuio.options import convert
 from gpuio.options.declare import option
-from gpuio.options.files import FileOptions
 
-__all__ = ["GPU_ONLY", "ExtraOptions"]
-
-GPU_ONLY = ("decoder", "decoders", "hw_decoder_load", "decoder_room")  # settings of the GPU backend
-_ON_A_CPU = " Without effect where ctx='auto' takes the CPU; an OptionError with ctx='cpu'."
+__all__ = ["ExtraOptions"]
 
 
 def _colour(value: Any) -> str | float | tuple[float, ...]:
@@ -37,95 +33,11 @@ def _colour(value: Any) -> str | float | tuple[float, ...]:
     return byte(value)
 
 
-@attrs.frozen(kw_only=True)
-class ExtraOptions(FileOptions):
-    """The part of `ImageRecordIter`'s options that is ours alone."""
-
-    # damaged files
-    resync: bool = option(
-        False,
-        convert.switch,
-        "Go on behind damaged framing (a bad magic, length or flag, a file that was cut) at the "
-        "next record, instead of a FormatError at construction; what is skipped stands in a "
-        "warning, in stats() and in error_log. With path_imgidx a damaged record is left to "
-        "on_error in any case, and this only admits a file that was cut.",
-        ours=True,
-    )
-    checksum: bool | str | tuple[str, ...] = option(
-        "",
-        convert.path_or_switch,
-        "Check each record as it is read against the checksums that `gpuio checksum` wrote: True "
-        "for the files beside the record files, or their paths. What differs is a RecordError, "
-        "left to on_error.",
-        ours=True,
-    )
-
-    # the batch's form
-    layout: str = option(
-        "NCHW",
-        convert.choice("NCHW", "NHWC"),
-        "Order of a batch's axes: 'NCHW' (rows, channels, height, width) or 'NHWC', channels last.",
-        ours=True,
-    )
-    exif: str = option(
-        "apply",
-        convert.choice("apply", "ignore"),
-        "Whether a JPEG's EXIF orientation turns the image upright; images of four channels are "
-        "never turned, as in MXNet.",
-        ours=True,
-    )
-
-    truncated: str = option(
-        "raise",
-        convert.choice("raise", "accept"),
-        "What becomes of a JPEG that ends inside its scan data: 'raise' makes it a bad record, "
-        "dealt with as on_error says; 'accept' keeps the part that is there, the rest gray (of a "
-        "progressive one coarse), as MXNet does, and counts it in stats()['cut_short'].",
-        ours=True,
-    )
-    max_scans: int = option(
-        100,
-        convert.positive,
-        "Refuse a JPEG of more scans before it is decoded, and one whose scans, taken together, "
-        "visit more than 16 times max_pixels: a few bytes a scan keep a decoder busy for minutes.",
-        ours=True,
-    )
-
-    # the GPU's decoder
-    decoder: str = option(
-        "auto",
-        convert.choice("auto", "dali", "nvimgcodec"),
-        "The library that decodes on a GPU; 'auto' takes the best that is installed." + _ON_A_CPU,
-        ours=True,
-    )
-    decoders: int = option(
-        2, convert.positive, "Decode engines opened on a GPU at most." + _ON_A_CPU, ours=True
-    )
-    hw_decoder_load: float = option(
-        0.65,
-        convert.within(0.0, 1.0),
-        "Share of a batch that the JPEG hardware of a GPU takes; its other cores decode the rest."
-        + _ON_A_CPU,
-        ours=True,
-    )
-    decoder_room: int = option(
-        0,
-        convert.integer(0, 65535),
-        "Side of a square image that a GPU's JPEG engines get room for when they start, so that "
-        "they need not ask for more in the first batches; 0 leaves it to them." + _ON_A_CPU,
-        unit="pixels",
-        ours=True,
-    )
+@attrs.frozen(kw_only=True, slots=False)
+class ExtraOptions:
+    """Options of `ImageRecordIter` that are ours alone and change images or labels."""
 
     # geometry
-    antialias: bool = option(
-        False,
-        convert.switch,
-        "Resize as Pillow's and torchvision's bilinear, whose filter widens as the image shrinks, "
-        "wherever inter_method means bilinear (1, or 9 and 10 where they choose it): resize, the "
-        "resized crops and the enlargement of small images; not in the affine step.",
-        ours=True,
-    )
     aspect_distribution: str = option(
         "uniform",
         convert.choice("uniform", "loguniform"),

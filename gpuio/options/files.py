@@ -1,4 +1,4 @@
-"""Options of our own about what files are read and what their labels are."""
+"""Options about what is read: files, parts, labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 from gpuio.options import convert
 from gpuio.options.declare import option
 
-__all__ = ["FileOptions", "label_width"]
+__all__ = ["DamageOptions", "FileOptions", "LabelOptions", "LayoutOptions"]
 
 
 def label_width(value: Any) -> int | str:
@@ -17,9 +17,104 @@ def label_width(value: Any) -> int | str:
     return value if value in ("auto", "ragged") else convert.positive(value)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class FileOptions:
-    """The part of `ImageRecordIter`'s options that is about the files."""
+    """Options of all record iterators about the files."""
+
+    path_imgrec: str | tuple[str, ...] = option(
+        "",
+        convert.each_path,
+        "The .rec file, or several: a list, 'a.rec;b.rec', a directory, or a regular expression as "
+        "the last part of the path.",
+        differs="Several files may also come as a list; a directory is read in sorted order.",
+    )
+    path_imgidx: str | tuple[str, ...] = option(
+        "",
+        convert.each_path,
+        "The .idx file of each .rec. With it `shuffle` is a full permutation and parts hold equal "
+        "numbers of records.",
+        differs="MXNet crashes on a missing or foreign index; here it is an error, unless reindex.",
+    )
+    path_imglist: str = option(
+        "",
+        convert.text,
+        "A .lst file whose labels replace those in the records; looked up by the record's id.",
+    )
+    data_shape: tuple[int, int, int] = option(
+        None,
+        convert.optional(convert.shape),
+        "Shape of one image in the batch: channels (1 gray, 3 RGB, 4 RGBA), height, width. "
+        "Required.",
+        unit="pixels",
+    )
+    batch_size: int = option(
+        None,
+        convert.optional(convert.positive),
+        "Images a batch. Required.",
+        differs="MXNet takes 0; here it is an OptionError.",
+    )
+    num_parts: int = option(
+        1, convert.positive, "Number of parts (shards) the records are divided into."
+    )
+    part_index: int = option(
+        0, convert.integer(0), "The part this iterator reads, 0 <= part_index < num_parts."
+    )
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class DamageOptions:
+    """Options of our own, of all record iterators, about damaged files."""
+
+    reindex: bool = option(
+        False,
+        convert.switch,
+        "Index a file in memory, by one scan, where path_imgidx is not given, is missing (with a "
+        "warning) or belongs to another file (likewise).",
+        ours=True,
+    )
+    resync: bool = option(
+        False,
+        convert.switch,
+        "Go on behind damaged framing (a bad magic, length or flag, a file that was cut) at the "
+        "next record, instead of a FormatError at construction; what is skipped stands in a "
+        "warning, in stats() and in error_log. With path_imgidx a damaged record is left to "
+        "on_error in any case, and this only admits a file that was cut.",
+        ours=True,
+    )
+    checksum: bool | str | tuple[str, ...] = option(
+        "",
+        convert.path_or_switch,
+        "Check each record as it is read against the checksums that `gpuio checksum` wrote: True "
+        "for the files beside the record files, or their paths. What differs is a RecordError, "
+        "left to on_error.",
+        ours=True,
+    )
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class LabelOptions:
+    """Which augmenter, and which labels, for classification."""
+
+    aug_seq: str = option(
+        "aug_default",
+        convert.choice("aug_default", ""),
+        "Augmenters to apply, in order: 'aug_default', or '' for none, when every stored image "
+        "already has the size of data_shape.",
+        differs="With '' an image of another size is a RecordError; MXNet reads stray memory.",
+    )
+    label_width: int | str = option(
+        1,
+        label_width,
+        "Number of float labels a record has; or 'auto', the number that records looked at when "
+        "the files are opened agree on; or 'ragged', any: rows are filled up with -1 to the "
+        "largest number, and the batch's label_count holds each row's.",
+        differs="'auto' and 'ragged' are ours.",
+    )
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class LayoutOptions:
+    """Options of our own about what a file's records and labels are, for classification."""
 
     record_layout: str = option(
         "auto",
@@ -49,12 +144,5 @@ class FileOptions:
         convert.choice("float", "class"),
         "What labels are: 'float', any number; 'class', whole numbers from 0, so that NaN, inf, a "
         "negative or a fractional label is a RecordError.",
-        ours=True,
-    )
-    reindex: bool = option(
-        False,
-        convert.switch,
-        "Index a file in memory, by one scan, where path_imgidx is not given, is missing (with a "
-        "warning) or belongs to another file (likewise).",
         ours=True,
     )

@@ -1,7 +1,7 @@
-"""Every option of ImageDetRecordIter, declared once.
+"""Every option of ImageDetRecordIter, put together from mixins.
 
-What it shares with ImageRecordIter is that one's declaration. Names and defaults are MXNet 1.9.1's;
-options of our own say so.
+What it shares with ImageRecordIter is declared once for both; what is detection's alone, here.
+Names and defaults are MXNet 1.9.1's; options of our own say so.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import attrs
 
 from gpuio.errors import OptionError
 from gpuio.options import convert
-from gpuio.options.declare import option, same
-from gpuio.options.image_record import ImageRecordOptions
+from gpuio.options.declare import arranged, option
+from gpuio.options.machine import DecoderOptions
 from gpuio.options.record import RecordOptions
 
 __all__ = ["SAMPLER_RANGES", "ImageDetRecordOptions"]
@@ -26,28 +26,10 @@ _EACH = " One value, or one for each sampler."
 _OFF = "0 switches it off."
 
 
-def _shared(name: str, **changes: Any) -> Any:
-    """Declare an option as ImageRecordIter has it."""
-    return same(ImageRecordOptions, name, **changes)
+@attrs.frozen(kw_only=True, slots=False)
+class BoxLabelOptions:
+    """Which augmenter, and which labels, for detection."""
 
-
-@attrs.frozen(kw_only=True)
-class ImageDetRecordOptions(RecordOptions):
-    """The options of `ImageDetRecordIter`; each field's metadata holds its documentation."""
-
-    order_seed: ClassVar[int] = 233  # MXNet's constant, added to `seed` for the order
-    ratio: ClassVar[bool] = True  # the normalisation divides by std, then multiplies by scale
-
-    # what is read
-    path_imgrec: str | tuple[str, ...] = _shared("path_imgrec", default="./data/imgrec.rec")
-    path_imgidx: str | tuple[str, ...] = _shared(
-        "path_imgidx", differs="MXNet's detection iterator knows no index.", ours=True
-    )
-    path_imglist: str = _shared(
-        "path_imglist",
-        meaning="A .lst file whose labels replace those in the records; looked up by the record's "
-        "id. With label_width <= 0 a label is all columns between the id and the last one.",
-    )
     aug_seq: str = option(
         "det_aug_default",
         convert.choice("det_aug_default", ""),
@@ -77,26 +59,12 @@ class ImageDetRecordOptions(RecordOptions):
         "padded; label[1] is int32 (batch_size,), the number of objects.",
         ours=True,
     )
-    data_shape: tuple[int, int, int] = _shared("data_shape")
-    batch_size: int = _shared("batch_size")
-    num_parts: int = _shared("num_parts")
-    part_index: int = _shared("part_index")
 
-    # order
-    shuffle: bool = _shared("shuffle")
-    seed: int = _shared(
-        "seed",
-        meaning="Seed of the order; with aug_stream='record' also of the augmentation.",
-        differs="MXNet's augmentation ignores it.",
-    )
-    shuffle_chunk_size: int = _shared("shuffle_chunk_size")
-    shuffle_chunk_seed: int = _shared("shuffle_chunk_seed")
-    round_batch: bool = _shared(
-        "round_batch",
-        differs="With False MXNet leaves the padded rows as the batch before had them; here they "
-        "have no image and no object.",
-    )
-    last_batch: str | None = _shared("last_batch")
+
+@attrs.frozen(kw_only=True, slots=False)
+class StreamOptions:
+    """Where the random numbers of detection come from."""
+
     aug_stream: str = option(
         "record",
         convert.choice("record", "mxnet"),
@@ -109,33 +77,11 @@ class ImageDetRecordOptions(RecordOptions):
         ours=True,
     )
 
-    # the machine
-    preprocess_threads: int = _shared("preprocess_threads")
-    prefetch_buffer: int = _shared("prefetch_buffer")
-    ctx: str = _shared("ctx")
-    device_id: int = _shared("device_id", ours=True)
-    dtype: str = _shared("dtype", differs="MXNet's detection iterator has float32 alone.")
-    layout: str = _shared("layout")
-    data_name: str = _shared("data_name")
-    label_name: str = _shared("label_name")
-    verbose: bool = _shared("verbose")
-    max_pixels: int = _shared("max_pixels")
-    exif: str = _shared("exif")
-    truncated: str = _shared("truncated")
-    max_scans: int = _shared("max_scans")
-    resync: bool = _shared("resync")
-    checksum: bool | str | tuple[str, ...] = _shared("checksum")
-    reindex: bool = _shared("reindex")
-    decoder: str = _shared("decoder")
-    decoders: int = _shared("decoders")
-    hw_decoder_load: float = _shared("hw_decoder_load")
-    decoder_room: int = _shared("decoder_room")
-    on_error: str = _shared("on_error")
-    max_bad: int = _shared("max_bad")
-    error_log: str = _shared("error_log")
 
-    # augmentation, in its order
-    resize: int = _shared("resize")
+@attrs.frozen(kw_only=True, slots=False)
+class BoxAugmentOptions:
+    """The augmentation of detection, in its order."""
+
     random_hue_prob: float = option(
         0.0, _share, "Probability of a shift of the hue by up to max_random_hue. " + _OFF
     )
@@ -169,7 +115,6 @@ class ImageDetRecordOptions(RecordOptions):
         convert.number(1.0),
         "Largest side of the canvas, in sides of the image; below 1.05 nothing is done.",
     )
-    fill_value: int = _shared("fill_value", default=127, meaning="Value of the canvas's pixels.")
     rand_crop_prob: float = option(
         0.0,
         _share,
@@ -227,30 +172,66 @@ class ImageDetRecordOptions(RecordOptions):
         "'shrink' makes it smaller, if it must be, and 'fit' smaller or larger, keeping its "
         "aspect: it lies in the upper left then, all else is 0 before the normalisation.",
     )
-    inter_method: int = _shared("inter_method")
-    antialias: bool = _shared(
-        "antialias",
-        meaning="Resize as Pillow's bilinear, whose filter widens as the image shrinks, wherever "
-        "inter_method means bilinear (1, or 9 and 10 where they choose it).",
-    )
 
-    # normalisation: (pixel - mean) / std * scale
-    mean_img: str = _shared("mean_img")
-    mean_r: float = _shared(
-        "mean_r",
-        meaning="Mean of red (or gray). The four are subtracted if one of them is above 0, and "
-        "then instead of mean_img.",
-    )
-    mean_g: float = _shared("mean_g", meaning="Mean of green.")
-    mean_b: float = _shared("mean_b", meaning="Mean of blue.")
-    mean_a: float = _shared("mean_a", meaning="Mean of alpha.")
-    std_r: float = _shared(
-        "std_r", default=0.0, meaning="Divisor of red (or gray). 0 or less is off."
-    )
-    std_g: float = _shared("std_g", default=0.0, meaning="Divisor of green. 0 or less is off.")
-    std_b: float = _shared("std_b", default=0.0, meaning="Divisor of blue. 0 or less is off.")
-    std_a: float = _shared("std_a", default=0.0, meaning="Divisor of alpha. 0 or less is off.")
-    scale: float = _shared("scale", meaning="Multiplier, at last.")
+
+_CHANGES: dict[str, dict[str, Any]] = {
+    "path_imgrec": {"default": "./data/imgrec.rec"},
+    "path_imgidx": {"differs": "MXNet's detection iterator knows no index.", "ours": True},
+    "path_imglist": {
+        "meaning": "A .lst file whose labels replace those in the records; looked up by the "
+        "record's id. With label_width <= 0 a label is all columns between the id and the last "
+        "one."
+    },
+    "seed": {
+        "meaning": "Seed of the order; with aug_stream='record' also of the augmentation.",
+        "differs": "MXNet's augmentation ignores it.",
+    },
+    "round_batch": {
+        "differs": "With False MXNet leaves the padded rows as the batch before had them; here "
+        "they have no image and no object."
+    },
+    "device_id": {"ours": True},
+    "dtype": {"differs": "MXNet's detection iterator has float32 alone."},
+    "fill_value": {"default": 127, "meaning": "Value of the canvas's pixels."},
+    "antialias": {
+        "meaning": "Resize as Pillow's bilinear, whose filter widens as the image shrinks, "
+        "wherever inter_method means bilinear (1, or 9 and 10 where they choose it)."
+    },
+    "mean_r": {
+        "meaning": "Mean of red (or gray). The four are subtracted if one of them is above 0, and "
+        "then instead of mean_img."
+    },
+    "mean_g": {"meaning": "Mean of green."},
+    "mean_b": {"meaning": "Mean of blue."},
+    "mean_a": {"meaning": "Mean of alpha."},
+    "std_r": {"default": 0.0, "meaning": "Divisor of red (or gray). 0 or less is off."},
+    "std_g": {"default": 0.0, "meaning": "Divisor of green. 0 or less is off."},
+    "std_b": {"default": 0.0, "meaning": "Divisor of blue. 0 or less is off."},
+    "std_a": {"default": 0.0, "meaning": "Divisor of alpha. 0 or less is off."},
+    "scale": {"meaning": "Multiplier, at last."},
+}
+
+
+@attrs.frozen(
+    kw_only=True,
+    slots=False,
+    field_transformer=arranged(
+        ("path_imglist", BoxLabelOptions),
+        ("last_batch", StreamOptions),
+        ("dtype", "layout"),
+        ("max_pixels", "exif", "truncated", "max_scans", "resync", "checksum", "reindex"),
+        ("reindex", DecoderOptions),
+        ("resize", BoxAugmentOptions),
+        ("max_pad_scale", "fill_value"),
+        ("resize_mode", "inter_method", "antialias"),
+        **_CHANGES,
+    ),
+)
+class ImageDetRecordOptions(RecordOptions, BoxLabelOptions, StreamOptions, BoxAugmentOptions):
+    """The options of `ImageDetRecordIter`; each field's metadata holds its documentation."""
+
+    order_seed: ClassVar[int] = 233
+    ratio: ClassVar[bool] = True
 
     def __attrs_post_init__(self) -> None:
         self.check()

@@ -1,23 +1,50 @@
-"""What the options of all record iterators have in common beside their declarations."""
+"""What the options of all record iterators have in common: declarations, checks, forms.
+
+An option that all of them have is declared once, in one of these mixins.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
 from gpuio.errors import OptionError
-from gpuio.options.extras import GPU_ONLY
+from gpuio.options.declare import arranged
+from gpuio.options.files import DamageOptions, FileOptions
+from gpuio.options.geometry import GeometryOptions, ResampleOptions
+from gpuio.options.machine import GPU_ONLY, DecoderOptions, FormOptions, MachineOptions
+from gpuio.options.normalise import NormaliseOptions
+from gpuio.options.order import OrderOptions
 
 __all__ = ["RecordOptions"]
 
 
-class RecordOptions:
-    """Checks and forms of a set of options; the fields are the subclass's."""
+@attrs.frozen(kw_only=True, slots=False, field_transformer=arranged())
+class RecordOptions(
+    FileOptions,
+    OrderOptions,
+    MachineOptions,
+    GeometryOptions,
+    NormaliseOptions,
+    DamageOptions,
+    FormOptions,
+    DecoderOptions,
+    ResampleOptions,
+):
+    """The options that every record iterator has.
 
-    __slots__ = ()
+    Attributes
+    ----------
+    order_seed : int        MXNet's constant, added to `seed` for the order
+    ratio : bool            the normalisation divides by std, then multiplies by scale; False: it
+                            multiplies by scale / std
+    """
 
-    def check(self: Any) -> None:
+    order_seed: ClassVar[int]
+    ratio: ClassVar[bool]
+
+    def check(self) -> None:
         """Check the source, the order and the device.
 
         Raises
@@ -47,11 +74,11 @@ class RecordOptions:
                     raise OptionError(f"{field.name}: a setting of the GPU, but ctx={self.ctx!r}")
 
     @property
-    def ending(self: Any) -> str:
+    def ending(self) -> str:
         """What becomes of the last batch: `last_batch`, or what round_batch means."""
         return self.last_batch or ("borrow" if self.round_batch else "pad")
 
-    def as_dict(self: Any) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the options that differ from their defaults, and the required ones."""
         return {
             field.name: getattr(self, field.name)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
 from gpuio.errors import OptionError
-from gpuio.options.extras import GPU_ONLY
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions
+from gpuio.options.machine import GPU_ONLY
 from gpuio.order.epochs import Order
 from gpuio.pipeline.det_reader import DetRecordReader, measure_labels
 from gpuio.pipeline.error_policy import ErrorPolicy

@@ -17,6 +17,7 @@ from gpuio.decode.imageinfo import check_format, check_size, probe
 from gpuio.decode.opencv import decode
 from gpuio.decode.scans import check_scans
 from gpuio.errors import FormatError, GpuioError
+from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
@@ -32,7 +33,6 @@ Int64 = npt.NDArray[np.int64]
 
 _AT_ONCE = 64  # records a thread looks at in one go
 _BYTES_AT_ONCE = 8 << 20
-_MAX_SCANS = 100  # as ImageRecordIter's default
 _BEYOND = 1 << 62  # no file is as long
 
 
@@ -80,7 +80,7 @@ class Depth:
     headers: bool = False
     images: bool = False
     sums: Checksums | None = None
-    max_pixels: int = 64_000_000
+    max_pixels: int = MAX_PIXELS
 
     @property
     def reads(self) -> bool:
@@ -269,7 +269,7 @@ def _fault(
         info = probe(blob)
         check_format(info, blob)
         check_size(info, depth.max_pixels)
-        check_scans(blob, info, _MAX_SCANS, depth.max_pixels)
+        check_scans(blob, info, MAX_SCANS, depth.max_pixels)
         if depth.images:
             decode(blob, 3)
     except GpuioError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuio.errors import FormatError, StorageError
+from gpuio.options.machine import MAX_PIXELS
 from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
 from gpuio.storage.local import LocalFile
 from gpuio.tools.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
@@ -50,7 +51,7 @@ def add_depth(parser: argparse.ArgumentParser) -> None:
         help="compare with the checksums beside FILE, or in SUMS",
     )
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--max-pixels", type=int, default=64_000_000, help="larger is a problem")
+    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="larger is a problem")
 
 
 def run(args: argparse.Namespace) -> int:

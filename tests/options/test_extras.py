@@ -11,10 +11,21 @@ from gpuio.errors import OptionError
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.options.declare import describe
 from gpuio.options.extras import ExtraOptions
+from gpuio.options.files import DamageOptions, LayoutOptions
+from gpuio.options.geometry import ResampleOptions
 from gpuio.options.image_record import ImageRecordOptions
+from gpuio.options.machine import DecoderOptions, FormOptions
 from gpuio.plan.planner import Planner
 from support.tables import options
 
+OURS = [
+    one
+    for mixin in (
+        *(LayoutOptions, DamageOptions, FormOptions),
+        *(DecoderOptions, ResampleOptions, ExtraOptions),
+    )
+    for one in describe(mixin)
+]
 RRC = {
     "random_resized_crop": True,
     "min_random_area": 0.1,
@@ -33,10 +44,10 @@ def draw(count=1, size=(375, 500), *, first=0, pass_index=0, **given):
 
 
 def test_they_stand_behind_mxnets_and_say_whose_they_are():
-    mine = {one["name"] for one in describe(ExtraOptions)}
+    mine = {one["name"] for one in OURS}
     every = [one["name"] for one in describe(ImageRecordOptions)]
     assert set(every[-len(mine) :]) == mine
-    assert all(one["ours"] for one in describe(ExtraOptions))
+    assert all(one["ours"] for one in OURS)
 
 
 def test_a_loguniform_ratio_is_uniform_in_its_logarithm():
@@ -99,7 +110,7 @@ def test_antialiasing_without_a_bilinear_resize_is_refused():
 
 def test_their_page_names_every_one_of_them():
     page = (Path(__file__).parents[2] / "docs/beyond_mxnet.md").read_text()
-    names = [one["name"] for one in describe(ExtraOptions)]
+    names = [one["name"] for one in OURS]
     assert [name for name in names if not re.search(rf"\b{name}\b", page)] == []
 
 

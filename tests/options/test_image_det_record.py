@@ -8,9 +8,9 @@ import pytest
 
 from gpuio.errors import OptionError
 from gpuio.options.declare import describe, parse_options
-from gpuio.options.extras import GPU_ONLY
 from gpuio.options.image_det_record import SAMPLER_RANGES, ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions
+from gpuio.options.machine import GPU_ONLY
 
 REQUIRED = {"data_shape": (3, 300, 300), "batch_size": 4}
 
