@@ -19,6 +19,7 @@ from gpuio.kernels.plan import settings as codes
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.plan.extras import Extras
+from gpuio.plan.settings import fill, of_options, seed_bits
 
 __all__ = ["Planner", "check_conflicts", "plan_faults"]
 
@@ -29,7 +30,6 @@ _PCA_VECTORS = (
     (-0.5836, -0.6948, 0.4203),
 )
 _PCA_SPREAD = (55.46, 4.794, 1.148)
-_SEEDS = 1 << 64  # of Philox; mt19937 takes the low 32 bits
 _NO_MAX_SIZE = np.float32(1e10)  # MXNet's default of max_img_size
 
 
@@ -221,35 +221,35 @@ def _fault(row: npt.NDArray[np.void], options: Any) -> str:
 
 def _settings(options: ImageRecordOptions) -> npt.NDArray[np.void]:
     """Return the options as the kernel reads them, SETTINGS[1]."""
-    made = np.zeros(1, codes.SETTINGS)
-    row: Any = made[0]
-    for name in codes.SETTINGS.names or ():
-        if hasattr(options, name) and name != "seed":
-            row[name] = getattr(options, name) or 0
-    row["min_aspect_ratio"], row["max_aspect_ratio"] = _aspect(options)
-    row["mersenne"] = options.seed_aug is not None
+    plain = of_options(options, codes.OPTIONS, np.float32)
+    least, most = _aspect(options)
     seed = options.seed if options.seed_aug is None else options.seed_aug
-    row["seed"] = np.uint64(seed % _SEEDS).astype(np.int64)
-    row["height"], row["width"] = options.data_shape[1:]
-    row["crop"] = _crop_kind(options)
-    row["log_aspect"] = options.aspect_distribution == "loguniform"
-    row["resize_on"] = options.resize != -1
-    row["jitter_on"] = max(row["brightness"], row["contrast"], row["saturation"]) > 0
-    row["hls_on"] = any((options.random_h, options.random_s, options.random_l))
-    row["normalise"] = options.dtype != "uint8"
-    one_aspect = row["min_aspect_ratio"] == row["max_aspect_ratio"] == 1
-    row["area_on"] = not (one_aspect and row["min_random_area"] == row["max_random_area"] == 1)
-    row["affine_on"] = (
-        options.max_rotate_angle > 0
-        or row["max_shear_ratio"] > 0
-        or options.rotate > 0
-        or len(options.rotate_list) > 0
-        or not row["min_random_scale"] == row["max_random_scale"] == 1
-        or (not options.random_resized_crop and not one_aspect)
-        or row["max_img_size"] != _NO_MAX_SIZE
-        or row["min_img_size"] != 0
-    )
-    return made
+    made = {
+        "mersenne": options.seed_aug is not None,
+        "seed": seed_bits(seed),
+        "height": options.data_shape[1],
+        "width": options.data_shape[2],
+        "crop": _crop_kind(options),
+        "log_aspect": options.aspect_distribution == "loguniform",
+        "min_aspect_ratio": least,
+        "max_aspect_ratio": most,
+        "resize_on": options.resize != -1,
+        "jitter_on": max(plain["brightness"], plain["contrast"], plain["saturation"]) > 0,
+        "hls_on": any((options.random_h, options.random_s, options.random_l)),
+        "normalise": options.dtype != "uint8",
+        "area_on": not least == most == plain["min_random_area"] == plain["max_random_area"] == 1,
+        "affine_on": (
+            options.max_rotate_angle > 0
+            or plain["max_shear_ratio"] > 0
+            or options.rotate > 0
+            or len(options.rotate_list) > 0
+            or not plain["min_random_scale"] == plain["max_random_scale"] == 1
+            or (not options.random_resized_crop and not least == most == 1)
+            or plain["max_img_size"] != _NO_MAX_SIZE
+            or plain["min_img_size"] != 0
+        ),
+    }
+    return fill(codes.SETTINGS, plain | made)
 
 
 def _crop_kind(options: ImageRecordOptions) -> int:

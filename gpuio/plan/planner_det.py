@@ -8,7 +8,6 @@ as well, and on nothing else: see `gpuio.order.det_stream`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +20,10 @@ from gpuio.options.image_det_record import SAMPLER_RANGES, ImageDetRecordOptions
 from gpuio.order.det_stream import DetStream
 from gpuio.order.epochs import Order
 from gpuio.plan.planner import plan_faults
+from gpuio.plan.settings import fill, of_options, seed_bits
 
 __all__ = ["DetPlanner"]
 
-_SEEDS = 1 << 64  # of Philox
 _MODES = {"force": codes.FORCE, "shrink": codes.SHRINK, "fit": codes.FIT}
 _SHORT = ("scale", "ratio", "overlap", "sample", "object")  # fields of SAMPLERS
 
@@ -128,24 +127,21 @@ class DetPlanner:
 
 def _settings(options: ImageDetRecordOptions) -> npt.NDArray[np.void]:
     """Return the options as the kernel reads them, DET_SETTINGS[1]."""
-    made = np.zeros(1, codes.DET_SETTINGS)
-    row: Any = made[0]
-    for name in codes.DET_SETTINGS.names or ():
-        value = getattr(options, name, None)
-        if isinstance(value, float):
-            row[name] = mxnet_float32(value)
-        elif isinstance(value, int) and name != "seed":
-            row[name] = value
-    row["seed"] = np.uint64(options.seed % _SEEDS).astype(np.int64)
-    row["continuing"] = options.aug_stream == "mxnet"
-    row["channels"], row["height"], row["width"] = options.data_shape
-    row["augment"] = options.aug_seq != ""
-    row["resize_on"] = options.resize != -1
+    plain = of_options(options, codes.DET_OPTIONS, mxnet_float32)
     colours = ("hue", "saturation", "illumination", "contrast")
-    row["colour_on"] = any(row[f"random_{name}_prob"] > 0 for name in colours)
-    row["resize_mode"] = _MODES[options.resize_mode]
-    row["emit_overlap"] = options.crop_emit_mode == "overlap"
-    return made
+    made = {
+        "continuing": options.aug_stream == "mxnet",
+        "seed": seed_bits(options.seed),
+        "channels": options.data_shape[0],
+        "height": options.data_shape[1],
+        "width": options.data_shape[2],
+        "augment": options.aug_seq != "",
+        "resize_on": options.resize != -1,
+        "colour_on": any(plain[f"random_{name}_prob"] > 0 for name in colours),
+        "resize_mode": _MODES[options.resize_mode],
+        "emit_overlap": options.crop_emit_mode == "overlap",
+    }
+    return fill(codes.DET_SETTINGS, plain | made)
 
 
 def _samplers(options: ImageDetRecordOptions) -> npt.NDArray[np.void]:
