@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gpuio as mx
-from gpuio.io.sparse import CSRNDArray
+from gpuio.nd.sparse import CSRNDArray
 from support import making
 from support.conformance import CHECKS, Case
 

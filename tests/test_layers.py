@@ -21,9 +21,9 @@ LEVEL = {
     "decode": 3,
     "options": 2,
     "recordio": 2,
+    "nd": 2,
     "storage": 1,
     "errors": 0,
-    "nd": 0,
     "kernels": 0,
     "_version": 0,
     "base": 1,
@@ -34,7 +34,7 @@ ALLOWED_SIDEWAYS = {
 }
 # inside a function only: (importing module, imported module): why
 ALLOWED_LATE = {
-    ("gpuio.nd", "gpuio.backend"): "as_in_context(gpu()) hands the array to the backend",
+    ("gpuio.nd.arrays", "gpuio.backend"): "as_in_context(gpu()) hands the array to the backend",
 }
 HOMES = {
     "cupy": {

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from gpuio.errors import GpuioError, OptionError
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
-from gpuio.io.sparse import CSRNDArray
 from gpuio.nd import Context, NDArray, host_array
+from gpuio.nd.sparse import CSRNDArray
 
 __all__ = ["NDArrayIter"]
 

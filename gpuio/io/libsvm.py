@@ -18,8 +18,8 @@ from gpuio.io.base import DataDesc
 from gpuio.io.lines import Lines, runs
 from gpuio.io.number import strtof
 from gpuio.io.rows import RowIter, option, row_shape
-from gpuio.io.sparse import CSRNDArray
 from gpuio.nd import Context, host_array
+from gpuio.nd.sparse import CSRNDArray
 from gpuio.options import convert
 
 __all__ = ["LibSVMIter"]

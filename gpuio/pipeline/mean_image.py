@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError
 from gpuio.nd import asnumpy
+from gpuio.nd.files import read_arrays, write_arrays
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.pipeline.pipeline import BatchPosition
-from gpuio.recordio.ndfile import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from gpuio.pipeline.opening import Opened

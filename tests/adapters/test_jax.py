@@ -8,8 +8,8 @@ import pytest
 
 import gpuio as mx
 from gpuio.adapters.jax import loader, to_jax
-from gpuio.io.sparse import CSRNDArray
 from gpuio.nd import host_array
+from gpuio.nd.sparse import CSRNDArray
 from support.feeds import Counting, value
 
 

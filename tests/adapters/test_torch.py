@@ -9,8 +9,8 @@ import pytest
 
 import gpuio as mx
 from gpuio.adapters.torch import loader, to_torch
-from gpuio.io.sparse import CSRNDArray
 from gpuio.nd import host_array
+from gpuio.nd.sparse import CSRNDArray
 from support import making
 from support.feeds import Counting, value
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import gpuio as mx
 from gpuio.errors import GpuioError, MXNetError, OptionError, StateError
-from gpuio.io.sparse import CSRNDArray
 from gpuio.nd import NDArray
+from gpuio.nd.sparse import CSRNDArray
 
 HANDLES = ("pad", "discard", "roll_over")
 

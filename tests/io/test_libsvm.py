@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import gpuio as mx
 from gpuio.errors import FormatError, OptionError, StorageError
-from gpuio.io.sparse import CSRNDArray
+from gpuio.nd.sparse import CSRNDArray
 
 
 @pytest.fixture

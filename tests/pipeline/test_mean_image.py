@@ -5,7 +5,7 @@ import pytest
 
 import gpuio as mx
 from gpuio.errors import FormatError
-from gpuio.recordio.ndfile import read_arrays, write_arrays
+from gpuio.nd.files import read_arrays, write_arrays
 from support.making import flat, photo, png, write_rec
 
 

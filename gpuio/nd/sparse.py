@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import GpuioError
-from gpuio.nd import Context, NDArray, cpu, host_array
+from gpuio.nd.arrays import NDArray, host_array
+from gpuio.nd.context import Context, cpu
 
 __all__ = ["CSRNDArray"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpuio.errors import FormatError, StorageError
-from gpuio.recordio.ndfile import read_arrays, write_arrays
+from gpuio.nd.files import read_arrays, write_arrays
 
 # mx.nd.save("x", {"mean_img": mx.nd.array([[[1.5]], [[2]], [[-1]]])}), written by MXNet 1.9.1
 MXNETS = bytes.fromhex(

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from gpuio import cpu
 from gpuio.errors import GpuioError
-from gpuio.io.sparse import CSRNDArray
+from gpuio.nd.sparse import CSRNDArray
 
 
 def csr_of(dense):

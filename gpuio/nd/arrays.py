@@ -1,4 +1,4 @@
-"""As little of mx.nd as data scripts need: arrays that know `.asnumpy()`, and their contexts.
+"""Arrays that know `.asnumpy()`, and MXNet's functions that make and join them.
 
 An `NDArray` *is* a `numpy.ndarray` (host) or a `cupy.ndarray` (device); the subclass only adds
 MXNet's methods, and prints as MXNet's does. Nothing here copies unless it says so.
@@ -17,21 +17,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.nd.context import Context, cpu
+
 __all__ = [
-    "Context",
     "NDArray",
     "arange",
     "array",
     "asnumpy",
     "concat",
-    "cpu",
-    "cpu_pinned",
     "described",
     "empty",
     "expand_dims",
     "flip",
     "full",
-    "gpu",
     "host_array",
     "ones",
     "stack",
@@ -39,63 +37,6 @@ __all__ = [
     "waitall",
     "zeros",
 ]
-
-
-class Context:
-    """Where an array lives: a device type and a device number.
-
-    Parameters
-    ----------
-    device_type : {"cpu", "cpu_pinned", "gpu"}
-    device_id : int                 number of the device, >= 0
-
-    Notes
-    -----
-    Compares and prints as MXNet's does: ``mx.cpu() == mx.cpu(0)``, ``repr`` is ``cpu(0)``.
-    """
-
-    __slots__ = ("device_id", "device_type")
-
-    def __init__(self, device_type: str | Context, device_id: int = 0) -> None:
-        kind, number = (
-            (device_type.device_type, device_type.device_id)
-            if isinstance(device_type, Context)
-            else (device_type, device_id)
-        )
-        if kind not in ("cpu", "cpu_pinned", "gpu"):
-            raise ValueError(f"device type {kind!r}: expected 'cpu', 'cpu_pinned' or 'gpu'")
-        self.device_type: str = kind
-        self.device_id: int = int(number)
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Context)
-            and self.device_type == other.device_type
-            and self.device_id == other.device_id
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.device_type, self.device_id))
-
-    def __repr__(self) -> str:
-        return f"{self.device_type}({self.device_id})"
-
-    __str__ = __repr__
-
-
-def cpu(device_id: int = 0) -> Context:
-    """Return the host's context."""
-    return Context("cpu", device_id)
-
-
-def cpu_pinned(device_id: int = 0) -> Context:
-    """Return the context of page-locked host memory; here it is ordinary host memory."""
-    return Context("cpu_pinned", device_id)
-
-
-def gpu(device_id: int = 0) -> Context:
-    """Return a GPU's context; making one does not need a GPU, using it does."""
-    return Context("gpu", device_id)
 
 
 def _assign(element: Any, key: Any, value: Any) -> None:
