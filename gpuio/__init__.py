@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gpuio import hooks
 from gpuio._version import __version__
 from gpuio.errors import (
     BackendError,
@@ -61,6 +62,9 @@ __all__ = [
 _MODULES = {"base": "base", "image": "image", "img": "image", "io": "io", "nd": "nd"}
 _MODULES |= {"ndarray": "nd", "recordio": "recordio"}
 _FROM_ND = ("Context", "asnumpy", "cpu", "cpu_pinned", "gpu")
+
+
+hooks.provide(array_backend="gpuio.backend:array_backend")  # for arrays put on a GPU
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gpuio.errors import GpuioError, OptionError
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
 from gpuio.nd import Context, NDArray, host_array
+from gpuio.nd.context import on_host
 from gpuio.nd.sparse import CSRNDArray
 
 __all__ = ["NDArrayIter"]
@@ -120,8 +121,7 @@ class NDArrayIter(DataIter):
                 "NDArrayIter: CSR sources need last_batch_handle='discard', "
                 f"got {self.last_batch_handle!r}"
             )
-        if self.ctx.device_type == "gpu":
-            raise OptionError("ctx='gpu': CSR batches stay on the host; use ctx='cpu'")
+        on_host(self.ctx, "CSR batches")
 
     def _axis_of(self, source: Any) -> int:
         """Return a source's batch axis; one with fewer axes than the layout has its rows first."""
@@ -234,7 +234,7 @@ class NDArrayIter(DataIter):
 
     def _put(self, array: Any) -> Any:
         """Move a batch's array to where the user asked for it."""
-        return array if self.ctx.device_type != "gpu" else array.as_in_context(self.ctx)
+        return array.as_in_context(self.ctx)
 
     def getdata(self) -> list[Any]:
         """Return the current batch's data, one array a source."""

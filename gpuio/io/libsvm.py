@@ -19,6 +19,7 @@ from gpuio.io.lines import Lines, runs
 from gpuio.io.number import strtof
 from gpuio.io.rows import RowIter, option, row_shape
 from gpuio.nd import Context, host_array
+from gpuio.nd.context import on_host
 from gpuio.nd.sparse import CSRNDArray
 from gpuio.options import convert
 
@@ -130,8 +131,7 @@ def _check(
         )
     if label_libsvm != "NULL" and width == 1:
         raise OptionError("label_shape holds 1 value: labels from label_libsvm have several")
-    if Context(ctx).device_type == "gpu":
-        raise OptionError("ctx='gpu': sparse batches stay on the host; use ctx='cpu'")
+    on_host(ctx, "sparse batches")
     if dtype not in (None, "None") and np.dtype(dtype) != np.float32:
         raise OptionError(f"dtype={np.dtype(dtype).name}: LibSVMIter gives float32 only")
 

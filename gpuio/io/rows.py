@@ -130,8 +130,7 @@ class RowIter(DataIter):
             return False
         stop = self._count * (2 if self._last_batch == "borrow" else 1)
         data, label, index = self._maker.next(self._start, self._number, epoch.batches, stop)
-        if self.ctx.device_type == "gpu":
-            data, label = data.as_in_context(self.ctx), label.as_in_context(self.ctx)
+        data, label = data.as_in_context(self.ctx), label.as_in_context(self.ctx)
         self._number += 1
         pad = epoch.pad if self._number == epoch.batches else 0
         self._batch = DataBatch([data], [label], pad, index)

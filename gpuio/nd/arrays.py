@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.nd.context import Context, cpu
+from gpuio.nd.context import Context, cpu, put
 
 __all__ = [
     "NDArray",
@@ -144,11 +144,7 @@ class NDArray(np.ndarray[Any, np.dtype[Any]]):
 
     def as_in_context(self, context: Context) -> Any:
         """Return this array in `context`: itself on the host, a copy on a GPU."""
-        if context.device_type == "gpu":
-            from gpuio.backend import array_backend
-
-            return array_backend(context.device_id).put(self)
-        return self
+        return put(self, context)
 
     as_in_ctx = as_in_context
 
@@ -250,15 +246,8 @@ def arange(
 
 def _joined(join: Any, data: Sequence[Any], axis: int) -> Any:
     """Join arrays where the first one lives."""
-    kind: Any = type(data[0])
-    if getattr(data[0], "context", cpu()).device_type != "gpu":
-        return _made(join(data, axis))
-    for one in data:
-        one.wait_to_read()
-    made = join(data, axis)  # of the device's plain type
-    out = kind(made.shape, made.dtype)
-    out[...] = made
-    return out
+    on_device = getattr(data[0], "joined", None)
+    return on_device(join, data, axis) if on_device else _made(join(data, axis))
 
 
 def concat(*data: Any, dim: int = 1) -> Any:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Context", "cpu", "cpu_pinned", "gpu"]
+from typing import Any
+
+from gpuio.errors import OptionError
+from gpuio.hooks import call
+
+__all__ = ["Context", "cpu", "cpu_pinned", "gpu", "on_host", "put"]
 
 
 class Context:
@@ -60,3 +65,23 @@ def cpu_pinned(device_id: int = 0) -> Context:
 def gpu(device_id: int = 0) -> Context:
     """Return a GPU's context; making one does not need a GPU, using it does."""
     return Context("gpu", device_id)
+
+
+def put(array: Any, context: Context) -> Any:
+    """Return a host array in a context: itself on the host, a copy on a GPU."""
+    if context.device_type == "gpu":
+        return call("array_backend", context.device_id).put(array)
+    return array
+
+
+def on_host(context: str | Context, what: str) -> Context:
+    """Return a context that `what`, which no device can hold, may be put in.
+
+    Raises
+    ------
+    OptionError         it is a GPU's
+    """
+    context = Context(context)
+    if context.device_type == "gpu":
+        raise OptionError(f"ctx='gpu': {what} stay on the host; use ctx='cpu'")
+    return context

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gpuio.errors import GpuioError
 from gpuio.nd.arrays import NDArray, host_array
-from gpuio.nd.context import Context, cpu
+from gpuio.nd.context import Context, cpu, on_host
 
 __all__ = ["CSRNDArray"]
 
@@ -95,6 +95,13 @@ class CSRNDArray:
             raise GpuioError("asscipy() needs SciPy: pip install scipy") from error
         parts = (self.data.asnumpy(), self.indices.asnumpy(), self.indptr.asnumpy())
         return csr_matrix(parts, shape=self.shape)
+
+    def as_in_context(self, context: Context) -> CSRNDArray:
+        """Return this matrix; OptionError for a GPU, where there is none."""
+        on_host(context, "sparse arrays")
+        return self
+
+    as_in_ctx = as_in_context
 
     def wait_to_read(self) -> None:
         """Return at once: a host array is always complete."""

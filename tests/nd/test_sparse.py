@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gpuio import cpu
-from gpuio.errors import GpuioError
+from gpuio import cpu, gpu
+from gpuio.errors import GpuioError, OptionError
 from gpuio.nd.sparse import CSRNDArray
 
 
@@ -75,3 +75,10 @@ def test_of_a_column_named_twice_the_last_value_shows():
 def test_arrays_that_do_not_fit_are_refused(parts):
     with pytest.raises(GpuioError, match="CSR of shape"):
         CSRNDArray(*parts)
+
+
+def test_it_stays_on_the_host():
+    matrix = csr_of(np.eye(2))
+    assert matrix.as_in_context(cpu()) is matrix
+    with pytest.raises(OptionError, match="sparse arrays stay on the host"):
+        matrix.as_in_context(gpu())

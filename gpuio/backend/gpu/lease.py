@@ -12,6 +12,7 @@ import contextlib
 import math
 import threading
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -177,6 +178,16 @@ class BatchArray:
         return array(host_array(self.asnumpy()), context)
 
     as_in_ctx = as_in_context
+
+    def joined(self, join: Any, data: Sequence[Any], axis: int) -> Any:
+        """Return what `join` makes of device arrays, as an array of this type, outside the pool."""
+        for one in data:
+            one.wait_to_read()
+        made = join(data, axis)  # of the device's plain type
+        kind: Any = type(self)
+        out = kind(made.shape, made.dtype)
+        out[...] = made
+        return out
 
     def copyto(self, other: Any) -> Any:
         """Copy into another array, or into a new one in a `Context`."""
