@@ -19,6 +19,7 @@ from gpuio.nd.arrays import (
     zeros,
 )
 from gpuio.nd.context import Context, cpu, cpu_pinned, gpu
+from gpuio.nd.files import load, save
 from gpuio.nd.sparse import CSRNDArray
 
 __all__ = [
@@ -38,7 +39,9 @@ __all__ = [
     "full",
     "gpu",
     "host_array",
+    "load",
     "ones",
+    "save",
     "stack",
     "transpose",
     "waitall",

@@ -1,4 +1,4 @@
-"""MXNet's file of named arrays, as `mx.nd.save` writes it: read and write the dense ones.
+"""mx.nd.save and mx.nd.load: MXNet's file of arrays, named or not, dense ones.
 
 Layout, little-endian: a list magic and a reserved word (uint64 each), the number of arrays
 (uint64), then the arrays, the number of names (uint64), then the names, each a length (uint64) and
@@ -17,91 +17,138 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, StorageError
+from gpuio.errors import FormatError, OptionError, StorageError
+from gpuio.nd.arrays import NDArray, asnumpy, host_array
 from gpuio.storage.atomic import writing
 
-__all__ = ["read_arrays", "write_arrays"]
+__all__ = ["load", "save"]
 
 _LIST_MAGIC = 0x112
 _ARRAY_MAGIC = 0xF993FAC9
 _DENSE = 0
 _CPU = (1, 0)
-_TYPES = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64")
+_TYPES = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64", "bool")
 
 
-def write_arrays(path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """Write named arrays, all of them or nothing.
+def save(fname: str | os.PathLike[str], data: Any) -> None:
+    """Write arrays into a file, byte for byte MXNet's: all of them or nothing.
 
     Parameters
     ----------
-    path : str
-    arrays : dict of name to array      float32, float64, float16, uint8, int32, int8 or int64
+    fname : str
+    data : array, list of arrays, or dict of str to array
+        dense, on the host or on a device: float32, float64, float16, uint8, int32, int8, int64 or
+        bool. A single number is written with shape (1,)
 
     Raises
     ------
-    StorageError                        the file cannot be written
+    TypeError, ValueError       `data` is something else
+    OptionError                 an array is sparse or of another dtype; nothing is written
+    StorageError                the file cannot be written
     """
+    names, arrays = _named(data)
     parts = [struct.pack("<QQQ", _LIST_MAGIC, 0, len(arrays))]
-    for array in arrays.values():
-        code = _TYPES.index(array.dtype.name)
+    for number, array in enumerate(arrays):
+        if array.dtype.name not in _TYPES:
+            raise OptionError(
+                f"array {names[number] if names else number!r} is {array.dtype.name}: "
+                f"{os.fspath(fname)} can hold {', '.join(_TYPES)}"
+            )
         parts += [
             struct.pack("<IiI", _ARRAY_MAGIC, _DENSE, array.ndim),
             struct.pack(f"<{array.ndim}q", *array.shape),
-            struct.pack("<iii", *_CPU, code),
-            np.ascontiguousarray(array).tobytes(),
+            struct.pack("<iii", *_CPU, _TYPES.index(array.dtype.name)),
+            array.tobytes(),
         ]
-    parts.append(struct.pack("<Q", len(arrays)))
-    for name in arrays:
+    parts.append(struct.pack("<Q", len(names)))
+    for name in names:
         encoded = name.encode()
         parts += [struct.pack("<Q", len(encoded)), encoded]
-    with writing(path) as file:
+    with writing(fname) as file:
         file.write(b"".join(parts))
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
-    """Read named arrays; arrays without names are named "0", "1", ...
+def _named(data: Any) -> tuple[list[str], list[npt.NDArray[Any]]]:
+    """Return the names, none if there are none, and the arrays on the host."""
+    names: list[str] = []
+    if isinstance(data, dict):
+        names, data = list(data), list(data.values())
+    elif hasattr(data, "shape"):
+        data = [data]
+    elif not isinstance(data, list):
+        raise ValueError(
+            "data needs to either be a NDArray, dict of str, NDArray pairs or a list of NDarrays."
+        )
+    if not all(hasattr(array, "shape") for array in data) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise TypeError("save only accept dict str->NDArray or list of NDArray")
+    for number, array in enumerate(data):
+        if getattr(array, "stype", "default") != "default":
+            raise OptionError(
+                f"array {names[number] if names else number!r} is sparse: save its asnumpy()"
+            )
+    return names, [np.atleast_1d(asnumpy(array)) for array in data]
+
+
+def load(fname: str | os.PathLike[str]) -> list[NDArray] | dict[str, NDArray]:
+    """Read what `save`, or MXNet's, has written.
+
+    Parameters
+    ----------
+    fname : str
+
+    Returns
+    -------
+    list of NDArray, or dict of str to NDArray
+        as they were saved, on the host; a list where nothing has a name
 
     Raises
     ------
     StorageError        the file cannot be read
-    FormatError         it is no such file, is cut short, or holds a sparse array
+    FormatError         it is not such a file, is cut short, or holds a sparse array
     """
-    path = os.fspath(path)
+    path = os.fspath(fname)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise StorageError(f"cannot read: {error.strerror}", path=path) from error
     try:
-        return _parse(data)
+        names, arrays = _parse(data)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise FormatError(f"array file is cut short or damaged: {error}", path=path) from error
     except FormatError as error:
         raise error.at(path=path) from None
+    return dict(zip(names, arrays, strict=True)) if names else arrays
 
 
-def _parse(data: bytes) -> dict[str, npt.NDArray[Any]]:
+def _parse(data: bytes) -> tuple[list[str], list[NDArray]]:
+    """Return the names, none if there are none, and the arrays."""
     magic, _, count = struct.unpack_from("<QQQ", data)
     if magic != _LIST_MAGIC:
         raise FormatError(
             f"not an MXNet array file: it starts {magic:#x}, expected {_LIST_MAGIC:#x}"
         )
-    at, arrays = 24, []
+    at = 24
+    names: list[str] = []
+    arrays: list[NDArray] = []
     for _ in range(count):
         array, at = _parse_array(data, at)
         arrays.append(array)
     (named,) = struct.unpack_from("<Q", data, at)
     at += 8
-    names = [str(number) for number in range(count)]
-    for number in range(min(named, count)):
+    if named not in (0, count):
+        raise FormatError(f"{named} names for {count} arrays", offset=at - 8)
+    for number in range(named):
         (length,) = struct.unpack_from("<Q", data, at)
         if at + 8 + length > len(data):
             raise FormatError(f"name {number} goes beyond the end of the file", offset=at)
-        names[number] = data[at + 8 : at + 8 + length].decode()
+        names.append(data[at + 8 : at + 8 + length].decode())
         at += 8 + length
-    return dict(zip(names, arrays, strict=True))
+    return names, arrays
 
 
-def _parse_array(data: bytes, at: int) -> tuple[npt.NDArray[Any], int]:
+def _parse_array(data: bytes, at: int) -> tuple[NDArray, int]:
     """Read the array that starts at byte `at`; return it and where it ends."""
     magic, storage, rank = struct.unpack_from("<IiI", data, at)
     if magic != _ARRAY_MAGIC or storage != _DENSE:
@@ -110,6 +157,8 @@ def _parse_array(data: bytes, at: int) -> tuple[npt.NDArray[Any], int]:
             f"type {storage}",
             offset=at,
         )
+    if rank == 0:  # MXNet's empty NDArray, of which nothing else is written
+        raise FormatError(f"array at byte {at} has no shape: it was saved unset", offset=at)
     shape = struct.unpack_from(f"<{rank}q", data, at + 12)
     at += 12 + 8 * rank
     _, _, code = struct.unpack_from("<iii", data, at)
@@ -121,4 +170,4 @@ def _parse_array(data: bytes, at: int) -> tuple[npt.NDArray[Any], int]:
             f"array of shape {shape} goes beyond the end of the file ({len(data)} bytes)", offset=at
         )
     values = np.frombuffer(data, dtype, size, at).reshape(shape).copy()
-    return values, at + size * dtype.itemsize
+    return host_array(values), at + size * dtype.itemsize

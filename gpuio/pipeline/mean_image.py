@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError
-from gpuio.nd import asnumpy
-from gpuio.nd.files import read_arrays, write_arrays
+from gpuio.nd import asnumpy, load, save
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.pipeline.pipeline import BatchPosition
@@ -52,16 +51,17 @@ def mean_image(
         return None, False
     made = not Path(options.mean_img).exists()
     if made:
-        write_arrays(options.mean_img, {_NAME: _averaged(options, open_pipeline)})
-    arrays = read_arrays(options.mean_img)
-    shapes = [array.shape for array in arrays.values()]
+        save(options.mean_img, {_NAME: _averaged(options, open_pipeline)})
+    found = load(options.mean_img)
+    arrays = list(found.values()) if isinstance(found, dict) else found
+    shapes = [array.shape for array in arrays]
     if shapes != [options.data_shape]:
         raise FormatError(
             f"mean image file holds arrays of shapes {shapes}, expected one of "
             f"{options.data_shape}",
             path=options.mean_img,
         )
-    return next(iter(arrays.values())).astype(np.float32), made
+    return asnumpy(arrays[0]).astype(np.float32), made
 
 
 def _averaged(

@@ -5,7 +5,7 @@ import pytest
 
 import gpuio as mx
 from gpuio.errors import FormatError
-from gpuio.nd.files import read_arrays, write_arrays
+from gpuio.nd import load, save
 from support.making import flat, photo, png, write_rec
 
 
@@ -37,7 +37,7 @@ def test_a_missing_mean_is_the_average_of_every_record_once(paths, tmp_path):
     images = raw(paths)
     with reader(paths, mean_img=path, last_batch="partial") as it:
         got = np.concatenate([b.data[0].asnumpy() for b in it])
-    mean = read_arrays(path)["mean_img"]
+    mean = load(path)["mean_img"]
     assert np.abs(mean - images.mean(0)).max() < 2e-5
     assert np.array_equal(got, images.astype(np.float32) - mean)
 
@@ -45,7 +45,7 @@ def test_a_missing_mean_is_the_average_of_every_record_once(paths, tmp_path):
 def test_an_existing_mean_is_read_and_left_alone(paths, tmp_path):
     path = tmp_path / "mean.bin"
     mean = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype(np.float32)
-    write_arrays(path, {"anything": mean})
+    save(path, {"anything": mean})
     before = path.read_bytes()
     with reader(paths, mean_img=str(path), scale=0.5, mean_r=99) as it:
         got = next(it).data[0].asnumpy()
@@ -56,7 +56,7 @@ def test_an_existing_mean_is_read_and_left_alone(paths, tmp_path):
 def test_the_mean_is_subtracted_before_the_flip(paths, tmp_path):
     path = tmp_path / "mean.bin"
     mean = np.arange(192, dtype=np.float32).reshape(3, 8, 8)
-    write_arrays(path, {"mean_img": mean})
+    save(path, {"mean_img": mean})
     with (
         reader(paths, mean_img=str(path)) as it,
         reader(paths, mean_img=str(path), mirror=True) as m,
@@ -67,7 +67,7 @@ def test_the_mean_is_subtracted_before_the_flip(paths, tmp_path):
 def test_int8_subtracts_the_rounded_mean_and_uint8_none(paths, tmp_path):
     path = tmp_path / "mean.bin"
     mean = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype(np.float32)
-    write_arrays(path, {"mean_img": mean})
+    save(path, {"mean_img": mean})
     images = raw(paths)[:3]
     with reader(paths, mean_img=str(path), dtype="int8", scale=3, mean_g=7) as it:
         assert np.array_equal(next(it).data[0], np.clip(images - np.floor(mean + 0.5), -128, 127))
@@ -86,7 +86,7 @@ def test_making_the_mean_uses_the_first_permutation_up(paths, tmp_path):
 
 def test_a_mean_of_another_shape_is_refused(paths, tmp_path):
     path = tmp_path / "mean.bin"
-    write_arrays(path, {"mean_img": np.zeros((3, 9, 8), np.float32)})
+    save(path, {"mean_img": np.zeros((3, 9, 8), np.float32)})
     with pytest.raises(FormatError, match=r"\(3, 9, 8\).*expected one of \(3, 8, 8\)"):
         reader(paths, mean_img=str(path))
 
