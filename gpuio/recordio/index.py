@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 import numpy as np
@@ -18,8 +17,8 @@ import numpy.typing as npt
 
 from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
 from gpuio.recordio.framing import HEADER_BYTES, end_of_record, head_at, is_junk, scan
+from gpuio.recordio.index_text import read_index, write_index
 from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
-from gpuio.storage.atomic import writing
 from gpuio.storage.local import LocalFile
 
 __all__ = [
@@ -30,67 +29,6 @@ __all__ = [
 Int64 = npt.NDArray[np.int64]
 
 _SAMPLED = 64  # records of an index that are looked at when it is opened
-
-
-def read_index(
-    path: str | os.PathLike[str], key_type: Callable[[Any], Any] = int
-) -> tuple[list[Any], list[int]]:
-    """Read an index file.
-
-    Blank lines, CRLF, blanks for the TAB, a byte order mark, trailing NUL bytes and a missing last
-    newline are accepted; fields behind the offset are not looked at.
-
-    Returns
-    -------
-    keys : list of key_type
-    offsets : list of int       bytes; both in the order of the file
-
-    Raises
-    ------
-    StorageError                the file cannot be read
-    FormatError                 a line is no key and offset; the message names the line
-    """
-    path = os.fspath(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise StorageError(
-            f"cannot read the index: {error.strerror}; `gpuio rec2idx` makes one", path=path
-        ) from error
-    keys: list[Any] = []
-    offsets: list[int] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip(" \t\r\n\0")  # noqa: PLW2901
-        if not line:
-            continue
-        fields = line.split("\t")
-        if len(fields) < 2:
-            fields = line.split()
-        try:
-            keys.append(key_type(fields[0].strip()))
-            offset = int(fields[1])
-        except (IndexError, ValueError):
-            raise FormatError(
-                f"index line {number} is {line[:60]!r}: expected a key, a TAB and a byte offset",
-                path=path,
-            ) from None
-        if offset < 0:
-            raise FormatError(f"index line {number}: offset {offset} is below 0", path=path)
-        offsets.append(offset)
-    return keys, offsets
-
-
-def write_index(path: str | os.PathLike[str], keys: Iterable[Any], offsets: Iterable[int]) -> None:
-    """Write an index file, all of it or nothing.
-
-    Raises
-    ------
-    StorageError        the file cannot be written
-    """
-    with writing(path) as file:
-        file.writelines(
-            f"{key}\t{offset}\n".encode() for key, offset in zip(keys, offsets, strict=True)
-        )
 
 
 def build_index(
