@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
 from gpuio.recordio.framing import HEADER_BYTES, end_of_record, head_at, is_junk, scan
+from gpuio.recordio.index_entries import read_text
 from gpuio.recordio.index_text import read_index, write_index
 from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
 from gpuio.storage.local import LocalFile
@@ -28,6 +29,7 @@ __all__ = [
 
 Int64 = npt.NDArray[np.int64]
 
+_ASKED = 8  # times that an array of consecutive keys is made before it is kept
 _SAMPLED = 64  # records of an index that are looked at when it is opened
 
 
@@ -54,9 +56,38 @@ def build_index(
     return len(offsets)
 
 
+class _Consecutive:
+    """The keys of records that are numbered one by one, an array only where somebody asks for it.
+
+    Opening a set asks a few times and lets the arrays go; if more is asked, one is kept.
+    """
+
+    def __init__(self, numbers: range) -> None:
+        self._numbers = numbers
+        self._asked = 0
+        self._kept: Int64 | None = None
+
+    def __getitem__(self, rows: slice | Int64) -> Int64 | _Consecutive:
+        if isinstance(rows, slice) and rows.step in (None, 1):
+            return _Consecutive(self._numbers[rows])
+        return self.array()[rows]
+
+    def array(self) -> Int64:
+        """Return the keys, int64[N]."""
+        if self._kept is not None:
+            return self._kept
+        made = _array(self._numbers)
+        self._asked += 1
+        if self._asked > _ASKED:
+            self._kept = made
+        return made
+
+
 @attrs.frozen(eq=False)
 class RecordTable:
     """Where every record lies, in the order of the files and, in a file, of the offsets.
+
+    The arrays may be views that cannot be written to.
 
     Attributes
     ----------
@@ -75,9 +106,14 @@ class RecordTable:
     file: npt.NDArray[np.int32]
     offset: Int64
     length: Int64
-    key: Int64
+    _key: Int64 | _Consecutive
     indexed: bool
     skipped: tuple[SkippedRange, ...] = ()
+
+    @property
+    def key(self) -> Int64:
+        """Each record's key, int64[N]."""
+        return self._key.array() if isinstance(self._key, _Consecutive) else self._key
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -101,7 +137,7 @@ class RecordTable:
             file=self.file[rows],
             offset=self.offset[rows],
             length=self.length[rows],
-            key=self.key[rows],
+            key=self._key[rows],
         )
 
 
@@ -140,19 +176,20 @@ def open_table(
 
 def file_table(path: str, idx_path: str | None, *, past_damage: bool) -> RecordTable:
     """Find every record of one file, which may hold none; errors as `open_table`."""
+    key: range | Int64
     with LocalFile(path) as file:
         if idx_path is not None:
             offset, length, key, skipped = _indexed(file, idx_path, past_damage=past_damage)
         else:
             offset, length, skipped = _found(file, past_damage=past_damage)
-            key = np.arange(len(offset), dtype=np.int64)
+            key = range(len(offset))
     return RecordTable(
         paths=(path,),
         sizes=np.array([file.size], np.int64),
-        file=np.zeros(len(offset), np.int32),
+        file=np.broadcast_to(np.int32(0), len(offset)),  # 0 bytes per record
         offset=offset,
         length=length,
-        key=key,
+        key=_Consecutive(key) if isinstance(key, range) else key,
         indexed=idx_path is not None,
         skipped=skipped,
     )
@@ -168,6 +205,8 @@ def join_tables(tables: Sequence[RecordTable]) -> RecordTable:
     counts = [len(table) for table in tables]
     if sum(counts) == 0:
         raise EmptyDatasetError("no record in any file", path=", ".join(paths))
+    if len(tables) == 1:
+        return tables[0]
     return RecordTable(
         paths=paths,
         sizes=column("sizes"),
@@ -191,29 +230,31 @@ def _found(file: LocalFile, *, past_damage: bool) -> tuple[Int64, Int64, tuple[S
 
 def _indexed(
     file: LocalFile, idx_path: str, *, past_damage: bool
-) -> tuple[Int64, Int64, Int64, tuple[SkippedRange, ...]]:
+) -> tuple[Int64, Int64, range | Int64, tuple[SkippedRange, ...]]:
     """Return offsets, lengths and keys of a file with an index, checked by samples."""
     key, offset = _read_int_index(idx_path)
-    order = np.argsort(offset, kind="stable")
-    key, offset = key[order], offset[order]
-    double = np.flatnonzero(np.diff(offset) == 0) + 1
-    if len(double):
-        warnings.warn(
-            GpuioWarning(
-                f"{idx_path}: {len(double)} lines repeat an offset, the first is byte "
-                f"{offset[double[0]]}; the first line of each is taken"
-            ),
-            stacklevel=4,
-        )
-        key, offset, order = (np.delete(array, double) for array in (key, offset, order))
-    beyond = np.flatnonzero(offset > file.size - HEADER_BYTES)
+    order = None
+    if not (offset[1:] > offset[:-1]).all():
+        order = np.argsort(offset, kind="stable")
+        key, offset = _array(key)[order], offset[order]
+        double = np.flatnonzero(np.diff(offset) == 0) + 1
+        if len(double):
+            warnings.warn(
+                GpuioWarning(
+                    f"{idx_path}: {len(double)} lines repeat an offset, the first is byte "
+                    f"{offset[double[0]]}; the first line of each is taken"
+                ),
+                stacklevel=4,
+            )
+            key, offset, order = (np.delete(array, double) for array in (key, offset, order))
+    first = int(np.searchsorted(offset, file.size - HEADER_BYTES, side="right"))
+    beyond = len(offset) - first
     skipped: tuple[SkippedRange, ...] = ()
-    if len(beyond):
-        first = beyond[0]
+    if beyond:
         what = (
             f"{idx_path}: key {key[first]} lies at byte {offset[first]:,} (line "
-            f"{order[first] + 1}), beyond the end of the record file ({file.size:,} bytes), and "
-            f"{len(beyond) - 1} more do"
+            f"{(first if order is None else order[first]) + 1}), beyond the end of the record file "
+            f"({file.size:,} bytes), and {beyond - 1} more do"
         )
         if not past_damage:
             raise FormatError(
@@ -223,16 +264,25 @@ def _indexed(
                 key=int(key[first]),
                 offset=int(offset[first]),
             )
-        reason = f"{what}, with {len(beyond)} records"
-        begin, end = min(int(offset[first]), file.size), max(int(offset[beyond[-1]]), file.size)
+        reason = f"{what}, with {beyond} records"
+        begin, end = min(int(offset[first]), file.size), max(int(offset[-1]), file.size)
         skipped = (SkippedRange(file.path, begin, end, reason),)
         warn_of_skipped(skipped, "are missing")
         key, offset = key[:first], offset[:first]
-    length = np.diff(np.append(offset, file.size))
+    length = _lengths(offset, file.size)
     if _looks_wrong(file, offset, length):
-        length = _against_the_file(file, idx_path, key, offset, length)
-    _warn_of_keys(idx_path, key)
+        length = _against_the_file(file, idx_path, _array(key), offset, length)
+    if not isinstance(key, range):
+        _warn_of_keys(idx_path, key)
     return offset, length, key, skipped
+
+
+def _lengths(offset: Int64, end: int) -> Int64:
+    """Return how far it is from each offset to the next, and from the last one to the end."""
+    length = np.empty(len(offset), np.int64)
+    np.subtract(offset[1:], offset[:-1], out=length[:-1])
+    length[-1:] = end - offset[-1:]
+    return length
 
 
 def _warn_of_keys(idx_path: str, key: Int64) -> None:
@@ -251,8 +301,21 @@ def _warn_of_keys(idx_path: str, key: Int64) -> None:
         )
 
 
-def _read_int_index(idx_path: str) -> tuple[Int64, Int64]:
-    """Read an index of whole-number keys; other keys are numbered by their lines."""
+def _array(key: range | Int64) -> Int64:
+    """Return keys as an array."""
+    if isinstance(key, range):
+        return np.arange(key.start, key.stop, dtype=np.int64)
+    return key
+
+
+def _read_int_index(idx_path: str) -> tuple[range | Int64, Int64]:
+    """Read keys and offsets of an index; keys that are no numbers are numbered by their lines."""
+    entries = read_text(idx_path)
+    return _read_odd_index(idx_path) if entries is None else (entries.keys, entries.offsets)
+
+
+def _read_odd_index(idx_path: str) -> tuple[Int64, Int64]:
+    """Read an index that is not of the common form."""
     try:
         raw = Path(idx_path).read_bytes()
         if raw.count(b"\t") == raw.count(b"\n") and raw.isascii() and b"\0" not in raw:

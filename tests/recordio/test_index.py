@@ -77,6 +77,21 @@ def test_a_table_is_the_same_with_and_without_an_index(six):
     assert (scanned.indexed, indexed.indexed, len(indexed)) == (False, True, 6)
 
 
+def test_consecutive_keys_and_the_file_take_no_memory(six, tmp_path):
+    table = open_table([six[0]], [six[1]])
+    assert table.file.strides == (0,)
+    assert (table.file.dtype, table.key.dtype) == (np.int32, np.int64)
+    assert table.key is not table.key
+    for _ in range(20):
+        assert table.key.tolist() == [0, 1, 2, 3, 4, 5]
+    assert table.key is table.key  # asked for so often that it is kept
+    assert table.take(slice(2, 4)).key.tolist() == [2, 3]
+    assert table.take(slice(None, None, 2)).key.tolist() == [0, 2, 4]
+    assert table.take(np.array([5, 0])).key.tolist() == [5, 0]
+    assert table.take(slice(2, 5)).take(slice(1, 2)).key.tolist() == [3]
+    assert table.take(slice(2, 4)).file.tolist() == [0, 0]
+
+
 def test_files_follow_each_other(six, tmp_path):
     other = write_rec(tmp_path, [b"1", b"22"], name="other")
     table = open_table([other[0], six[0]])
