@@ -14,13 +14,17 @@ from typing import Any, Self, TextIO
 
 from gpuio.errors import FormatError, GpuioError, StorageError
 from gpuio.recordio.framing import HEADER_BYTES, encode, head_at, unframe, whole_at
-from gpuio.recordio.index import read_index
+from gpuio.recordio.index_entries import Entries, read_text
+from gpuio.recordio.index_text import read_index
+from gpuio.recordio.key_list import KeyList
+from gpuio.recordio.offset_dict import OffsetDict
 from gpuio.storage.local import LocalFile
 
 __all__ = ["MXIndexedRecordIO", "MXRecordIO"]
 
 _CHUNK = 1 << 20  # bytes a sequential reader fetches at once, and a writer's buffer
 _FIRST_CHUNK = 32 << 10  # after a seek: nobody knows yet whether reading goes on from there
+_PLAIN_BELOW = 1 << 16  # entries: a list and a dict of fewer take 10 MB at most, and 10 ms
 
 
 class MXRecordIO:
@@ -224,7 +228,16 @@ class MXIndexedRecordIO(MXRecordIO):
     ----------
     idx : dict              key to byte offset; of a repeated key the last
     keys : list             in the order of the index file
+
+    Notes
+    -----
+    In a reader of 65,536 and more records with whole-number keys, `idx` and `keys` answer from
+    arrays of 8 bytes per record (16 where keys are not consecutive) and make Python objects only
+    when they are changed. ``isinstance`` takes them for a dict and a list; `json` wants
+    ``list(keys)``. A forked child shares the arrays.
     """
+
+    _read: tuple[tuple[int, ...], Entries] | None = None  # the index file's status, what it holds
 
     def __init__(
         self,
@@ -234,14 +247,14 @@ class MXIndexedRecordIO(MXRecordIO):
         key_type: Callable[[Any], Any] = int,
     ) -> None:
         self.idx_path = os.fspath(idx_path)
-        self.idx: dict[Any, int] = {}
-        self.keys: list[Any] = []
+        self.idx: dict[Any, int] | OffsetDict = {}
+        self.keys: list[Any] | KeyList = []
         self.key_type = key_type
         self.fidx: TextIO | None = None
         super().__init__(uri, flag)
 
     def open(self) -> None:
-        """Open the record file and the index; a reader reads the whole index."""
+        """Open the record file and the index; a reader reads the whole index if it is new."""
         super().open()
         self.idx, self.keys = {}, []
         try:
@@ -249,8 +262,7 @@ class MXIndexedRecordIO(MXRecordIO):
                 self.fidx = Path(self.idx_path).open("w", encoding="utf-8")  # noqa: SIM115
             else:
                 self.fidx = Path(self.idx_path).open(encoding="utf-8-sig")  # noqa: SIM115
-                keys, offsets = read_index(self.idx_path, self.key_type)
-                self.keys, self.idx = keys, dict(zip(keys, offsets, strict=True))
+                self._read_index(os.fstat(self.fidx.fileno()))
         except OSError as error:
             self.close()
             raise StorageError(
@@ -260,6 +272,23 @@ class MXIndexedRecordIO(MXRecordIO):
         except GpuioError:
             self.close()
             raise
+
+    def _read_index(self, status: os.stat_result) -> None:
+        """Make `keys` and `idx`; a file of the same status is not read again."""
+        name = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if self._read is None or self._read[0] != name:
+            entries = read_text(self.idx_path) if self.key_type is int else None
+            self._read = None if entries is None else (name, entries)
+        if self._read is None:
+            self.keys, offsets = read_index(self.idx_path, self.key_type)
+            self.idx = dict(zip(self.keys, offsets, strict=True))
+            return
+        entries = self._read[1]
+        if len(entries) >= _PLAIN_BELOW:
+            self.keys, self.idx = KeyList(entries), OffsetDict(entries)
+            return
+        self.keys = entries.key_list(0, len(entries))
+        self.idx = dict(zip(self.keys, entries.offsets.tolist(), strict=True))
 
     def close(self) -> None:
         """Close both files; the index of a writer is complete only now."""
@@ -275,7 +304,9 @@ class MXIndexedRecordIO(MXRecordIO):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        state["fidx"] = None
+        state["fidx"] = state["_read"] = None
+        if state["is_open"]:  # `open` reads them anew
+            state["idx"], state["keys"] = {}, []
         return state
 
     def seek(self, idx: Any) -> None:

@@ -5,6 +5,7 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gpuio as mx
@@ -232,3 +233,134 @@ def test_no_file_stays_open(five):
         del reader
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+LARGE = 300_000  # records
+
+
+@pytest.fixture(params=[False, True], ids=["consecutive", "any order"])
+def large(request, tmp_path):
+    """A large file of empty records; keys and paths."""
+    from gpuio.recordio.framing import encode
+
+    rec, idx = tmp_path / "large.rec", tmp_path / "large.idx"
+    rec.write_bytes(encode(b"") * LARGE)
+    keys = list(range(LARGE))
+    if request.param:
+        keys = np.random.default_rng(1).permutation(LARGE).tolist()
+    idx.write_text("".join(f"{key}\t{8 * row}\n" for row, key in enumerate(keys)))
+    return keys, str(idx), str(rec)
+
+
+def test_a_large_index_stays_in_arrays(large):
+    keys, idx, rec = large
+    with MXIndexedRecordIO(idx, rec, "r") as reader:
+        assert isinstance(reader.keys, list)
+        assert isinstance(reader.idx, dict)
+        assert (len(reader.keys), len(reader.idx)) == (LARGE, LARGE)
+        assert [reader.read_idx(keys[row]) for row in (0, 5, -1)] == [b""] * 3
+        assert reader.idx[keys[-1]] == 8 * (LARGE - 1)
+        with pytest.raises(KeyError, match="300000"):
+            reader.read_idx(LARGE)
+        assert reader.keys._made is None
+        assert reader.idx._made is None
+        assert list(reader.keys) == keys
+        assert dict(reader.idx.items()) == {key: 8 * row for row, key in enumerate(keys)}
+
+
+def test_what_a_script_changes_is_its_own_until_the_reader_is_reset(large):
+    keys, idx, rec = large
+    with MXIndexedRecordIO(idx, rec, "r") as reader:
+        reader.keys.remove(keys[3])
+        reader.idx["mine"] = 8
+        del reader.idx[keys[0]]
+        assert reader.read_idx("mine") == b""
+        with pytest.raises(KeyError):
+            reader.read_idx(keys[0])
+        assert len(reader.keys) == LARGE - 1
+        reader.reset()
+        assert len(reader.keys) == len(reader.idx) == LARGE
+        assert reader.read_idx(keys[0]) == b""
+
+
+def test_a_reset_reads_an_index_again_only_if_it_changed(large, monkeypatch):
+    from gpuio.recordio import files
+
+    _, idx, rec = large
+    read = []
+    real = files.read_text
+    monkeypatch.setattr(files, "read_text", lambda path: (read.append(path), real(path))[1])
+    with MXIndexedRecordIO(idx, rec, "r") as reader:
+        reader.reset()
+        assert read == [idx]
+        with Path(idx).open("a") as file:
+            file.write("999999\t0\n")
+        assert len(reader.keys) == LARGE
+        reader.reset()
+        assert read == [idx, idx]
+        assert reader.keys[-1] == 999999
+
+
+def test_an_index_file_of_another_kind_replaces_the_arrays(large):
+    _, idx, rec = large
+    with MXIndexedRecordIO(idx, rec, "r") as reader:
+        Path(idx).write_text("0\t0\textra\n")
+        reader.reset()
+        assert (reader.keys, reader.idx) == ([0], {0: 0})
+        Path(idx).write_text("0\tx\n")
+        with pytest.raises(FormatError, match="index line 1 is"):
+            reader.reset()
+
+
+def test_a_pickled_reader_is_small_and_opens_anew(large):
+    keys, idx, rec = large
+    reader = MXIndexedRecordIO(idx, rec, "r")
+    data = pickle.dumps(reader)
+    assert len(data) < 1000
+    with pickle.loads(data) as again:
+        assert again.keys == keys
+        assert again.read_idx(keys[1]) == b""
+    closed = pickle.loads(pickle.dumps(reader))  # the first one closed it
+    assert closed.keys == keys
+    assert closed.idx[keys[1]] == 8
+
+
+def test_a_failed_pickle_of_a_writer_keeps_what_it_was(tmp_path):
+    writer = MXIndexedRecordIO(str(tmp_path / "w.idx"), str(tmp_path / "w.rec"), "w")
+    writer.write_idx(3, b"x")
+    again = pickle.loads(pickle.dumps(writer))
+    assert (again.keys, again.idx, again.writable) == ([], {}, True)
+    again.close()
+
+
+def private_kib():
+    """Memory of this process alone, KiB."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_worker_shares_the_index(tmp_path):
+    from gpuio.recordio.framing import encode
+
+    count = 1_500_000
+    rec, idx = str(tmp_path / "a.rec"), str(tmp_path / "a.idx")
+    Path(rec).write_bytes(encode(b"") * count)
+    keys = np.arange(count)
+    keys[[5, 9]] = keys[[9, 5]]  # so that keys are stored, too: 24 MB of arrays
+    Path(idx).write_text("".join(f"{key}\t{8 * row}\n" for row, key in enumerate(keys.tolist())))
+    reader = MXIndexedRecordIO(idx, rec, "r")
+    reader.read_idx(0)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            before = private_kib()
+            found = [reader.read_idx(key) for key in range(0, count, 500)]
+            total = sum(reader.idx[key] for key in range(0, count, 50))
+            grown = private_kib() - before
+            code = 0 if found == [b""] * len(found) and total and grown < 6 << 10 else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    reader.close()
