@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpuio.recordio.header import IRHeader, pack, pack_img, unpack, unpack_img
+from gpuio.recordio.index_binary import share_index
 from gpuio.recordio.verification_pairs import read_pairs
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "pack",
     "pack_img",
     "read_pairs",
+    "share_index",
     "unpack",
     "unpack_img",
 ]

@@ -14,7 +14,8 @@ from typing import Any, Self, TextIO
 
 from gpuio.errors import FormatError, GpuioError, StorageError
 from gpuio.recordio.framing import HEADER_BYTES, encode, head_at, unframe, whole_at
-from gpuio.recordio.index_entries import Entries, read_text
+from gpuio.recordio.index_binary import open_entries
+from gpuio.recordio.index_entries import Entries
 from gpuio.recordio.index_text import read_index
 from gpuio.recordio.key_list import KeyList
 from gpuio.recordio.offset_dict import OffsetDict
@@ -234,7 +235,8 @@ class MXIndexedRecordIO(MXRecordIO):
     In a reader of 65,536 and more records with whole-number keys, `idx` and `keys` answer from
     arrays of 8 bytes per record (16 where keys are not consecutive) and make Python objects only
     when they are changed. ``isinstance`` takes them for a dict and a list; `json` wants
-    ``list(keys)``. A forked child shares the arrays.
+    ``list(keys)``. A forked child shares the arrays. A file FILE.idx.bin that `share_index` made is
+    mapped into memory instead of reading the text.
     """
 
     _read: tuple[tuple[int, ...], Entries] | None = None  # the index file's status, what it holds
@@ -277,7 +279,7 @@ class MXIndexedRecordIO(MXRecordIO):
         """Make `keys` and `idx`; a file of the same status is not read again."""
         name = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if self._read is None or self._read[0] != name:
-            entries = read_text(self.idx_path) if self.key_type is int else None
+            entries = open_entries(self.idx_path) if self.key_type is int else None
             self._read = None if entries is None else (name, entries)
         if self._read is None:
             self.keys, offsets = read_index(self.idx_path, self.key_type)

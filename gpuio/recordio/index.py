@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
 from gpuio.recordio.framing import HEADER_BYTES, end_of_record, head_at, is_junk, scan
-from gpuio.recordio.index_entries import read_text
+from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_text import read_index, write_index
 from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
 from gpuio.storage.local import LocalFile
@@ -310,7 +310,7 @@ def _array(key: range | Int64) -> Int64:
 
 def _read_int_index(idx_path: str) -> tuple[range | Int64, Int64]:
     """Read keys and offsets of an index; keys that are no numbers are numbered by their lines."""
-    entries = read_text(idx_path)
+    entries = open_entries(idx_path)
     return _read_odd_index(idx_path) if entries is None else (entries.keys, entries.offsets)
 
 

@@ -7,6 +7,7 @@ import sys
 
 from gpuio.errors import GpuioError, StorageError
 from gpuio.recordio.index import build_index
+from gpuio.recordio.index_binary import share_index
 
 __all__ = ["add_arguments", "main", "run"]
 
@@ -17,6 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("index", help="the .idx file to write; an old one is replaced")
     parser.add_argument(
         "--resync", action="store_true", help="go on behind damage; a warning names what is skipped"
+    )
+    parser.add_argument(
+        "--binary",
+        action="store_true",
+        help="also write INDEX.bin, which opens large sets faster and in memory that all processes "
+        "share",
     )
 
 
@@ -29,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     """
     try:
         count = build_index(args.record, args.index, past_damage=args.resync)
+        if args.binary:
+            share_index(args.index)
     except GpuioError as error:
         print(f"rec2idx: {error}", file=sys.stderr)
         return 3 if isinstance(error, StorageError) else 1

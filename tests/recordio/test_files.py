@@ -288,8 +288,8 @@ def test_a_reset_reads_an_index_again_only_if_it_changed(large, monkeypatch):
 
     _, idx, rec = large
     read = []
-    real = files.read_text
-    monkeypatch.setattr(files, "read_text", lambda path: (read.append(path), real(path))[1])
+    real = files.open_entries
+    monkeypatch.setattr(files, "open_entries", lambda path: (read.append(path), real(path))[1])
     with MXIndexedRecordIO(idx, rec, "r") as reader:
         reader.reset()
         assert read == [idx]
@@ -340,7 +340,9 @@ def private_kib():
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_worker_shares_the_index(tmp_path):
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_forked_worker_shares_the_index(tmp_path, binary):
+    from gpuio.recordio import share_index
     from gpuio.recordio.framing import encode
 
     count = 1_500_000
@@ -349,6 +351,8 @@ def test_a_forked_worker_shares_the_index(tmp_path):
     keys = np.arange(count)
     keys[[5, 9]] = keys[[9, 5]]  # so that keys are stored, too: 24 MB of arrays
     Path(idx).write_text("".join(f"{key}\t{8 * row}\n" for row, key in enumerate(keys.tolist())))
+    if binary:
+        share_index(idx)
     reader = MXIndexedRecordIO(idx, rec, "r")
     reader.read_idx(0)
     child = os.fork()

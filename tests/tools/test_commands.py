@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gpuio.errors import GpuioWarning
+from gpuio.recordio.index_binary import open_entries
 from gpuio.tools import cli, demo, rec2idx
 from gpuio.tools.contact import contact_sheet
 from support.making import jpeg, offsets, photo, png, write_rec
@@ -41,6 +42,18 @@ def test_rec2idx_goes_on_behind_damage_if_asked_to(mixed, tmp_path, capsys):
         assert rec2idx.main([mixed[0], str(out), "--resync"]) == 0
     assert offsets(out) == [at[0], at[2], at[3]]
     capsys.readouterr()
+
+
+def test_rec2idx_writes_a_binary_if_asked_to(mixed, tmp_path, capsys):
+    out = tmp_path / "again.idx"
+    assert rec2idx.main([mixed[0], str(out)]) == 0
+    assert not (tmp_path / "again.idx.bin").exists()
+    assert cli.main(["rec2idx", "--binary", mixed[0], str(out)]) == 0
+    assert open_entries(out).offsets.tolist() == offsets(mixed[1])
+    (tmp_path / "again.idx.bin").unlink()
+    (tmp_path / "again.idx.bin").mkdir()
+    assert rec2idx.main(["--binary", mixed[0], str(out)]) == 3
+    assert "cannot write" in capsys.readouterr().err
 
 
 def test_info_counts_what_is_there(mixed, capsys):
