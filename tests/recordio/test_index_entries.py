@@ -34,8 +34,18 @@ TEXTS = st.one_of(
     st.lists(st.one_of(PLAIN, LINES), max_size=12).map("".join),
     st.integers(0, 40).map(lambda n: "".join(f"{i}\t{128 * i}\n" for i in range(n))),
 ).map(lambda text: text.encode("utf-8"))
+EVEN = st.integers(1, 9).map(lambda n: b"".join(b"%d\t%d\n" % (10 + i, 300 + i) for i in range(n)))
+
+
+def put(text, at, byte):
+    at %= len(text)
+    return text[:at] + bytes([byte]) + text[at + 1 :]
+
+
 RAW = st.one_of(
     TEXTS,
+    st.builds(put, EVEN, st.integers(0, 99), st.integers(0, 255)),
+    st.builds(put, EVEN, st.integers(0, 99), st.sampled_from(b"/:;\t\n 0")),
     st.binary(max_size=60),
     st.tuples(st.sampled_from([b"\xef\xbb\xbf", b"\xff"]), TEXTS).map(b"".join),
     st.tuples(TEXTS, st.sampled_from([b"\0\0\0", b" ", b"\r\n\r\n", b"\x1a", b"\xc3"])).map(
@@ -118,13 +128,20 @@ def test_what_the_fast_reader_answers_for(tmp_path, text):
         b"0\t0\n-7\t16\n",
         b"0\t0\n7\t-16\n",
         b"0\t0\n7\t" + b"1" * 17 + b"\n",
+        b"0\t0\n" + b"1" * 17 + b"\t16\n",
         b"0\t0\nx\t16\n",
         b"0\t0\n7\t1\x0b6\n",
+        b"0\t0\n:\t1\n",
+        b"0\t0\n7\t/\n",
+        b"10\t300\n11\t30:\n",
         b"0\t0\r7\t16\r",
         b"a" * (3 << 20),
     ],
 )
-def test_what_it_leaves_to_the_reader_of_lines(tmp_path, text):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_it_leaves_to_the_reader_of_lines(tmp_path, text, compiled, monkeypatch):
+    if compiled:
+        monkeypatch.setattr(index_entries, "_UNEVEN", -1)
     (tmp_path / "a.idx").write_bytes(text)
     assert read_text(tmp_path / "a.idx") is None
     assert read_text(tmp_path) is None
