@@ -278,11 +278,6 @@ def crop(src: npt.NDArray[Any], plan: Crop) -> npt.NDArray[Any]:
     return window.copy() if plan.resize is None else _resize(window, plan.resize)
 
 
-def resize(src: npt.NDArray[Any], plan: Resize) -> npt.NDArray[Any]:
-    """Carry out a planned resize."""
-    return imresize(src, *plan)
-
-
 def require_floats(src: Any, where: str) -> None:
     """Refuse an integer image where fractions are computed in place."""
     if not np.issubdtype(src.dtype, np.floating):
