@@ -214,15 +214,16 @@ def test_four_forked_workers_read_their_own_parts_at_once(paths):
 
 def test_another_process_goes_on_from_options_and_a_state(paths):
     """What may be sent to a spawned worker: the options and the state, by pickle and as JSON."""
-    with reader(paths, shuffle=True, path_imgidx=paths[1], seed=5) as it:
+    options = {"shuffle": True, "path_imgidx": paths[1], "seed": 5}
+    with reader(paths, **options) as it:
         next(it)
-        sent = pickle.dumps((it.options, json.dumps(it.state_dict()))).hex()
+        sent = pickle.dumps((options, json.dumps(it.state_dict()))).hex()
         rest = [[int(x) for x in batch.label[0]] for batch in it]
     done = script(
         paths,
         "import json, pickle\n"
         f"options, state = pickle.loads(bytes.fromhex({sent!r}))\n"
-        "with mx.io.ImageRecordIter.from_options(options) as it:\n"
+        "with reader(**options) as it:\n"
         "    it.load_state_dict(json.loads(state))\n"
         "    print([[int(x) for x in b.label[0]] for b in it])\n",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 import weakref
-from typing import Any, Self
+from typing import Any
 
 import attrs
 import numpy as np
@@ -72,13 +72,6 @@ class ImageRecordIter(DataIter):
 
     def __init__(self, **options: Any) -> None:
         self._start_with(parse_options(self._declared, {**options, **self._fixed}))
-
-    @classmethod
-    def from_options(cls, options: Any) -> Self:
-        """Make the iterator from an options object."""
-        made = cls.__new__(cls)
-        made._start_with(attrs.evolve(options, **cls._fixed))  # noqa: SLF001 -- our own class
-        return made
 
     def _start_with(self, options: Any) -> None:
         super().__init__(options.batch_size)

@@ -311,14 +311,6 @@ def test_the_signature_and_the_docs_come_from_the_options():
     assert "Unlike MXNet" in mx.io.ImageRecordIter.__doc__
 
 
-def test_from_options_makes_the_same_iterator(ten):
-    from gpuio.options.image_record import ImageRecordOptions
-
-    options = ImageRecordOptions(path_imgrec=ten[0], data_shape=(3, 8, 8), batch_size=3, ctx="cpu")
-    with mx.io.ImageRecordIter.from_options(options) as it:
-        assert next(it).label[0].tolist() == [0, 1, 2]
-
-
 def test_a_pickled_copy_keeps_what_a_subclass_added(ten):
     with Counting(path_imgrec=ten[0], data_shape=(3, 8, 8), batch_size=2, verbose=False) as it:
         next(it)
