@@ -21,7 +21,6 @@ from gpuio.decode.engine import (
     Decoded,
     Destination,
     OutOfDeviceMemoryError,
-    Region,
     is_out_of_memory,
 )
 from gpuio.errors import BackendError, DecodeError
@@ -88,11 +87,8 @@ class DaliEngine:
         channels: int,
         places: Sequence[Destination] = (),  # noqa: ARG002 -- the output lies in DALI's own memory
         stream: int = 0,
-        regions: Sequence[Region | None] | None = None,
     ) -> Decoded:
         """Decode a batch into DALI's memory; see `gpuio.decode.engine.Engine.decode`."""
-        if regions is not None and any(region is not None for region in regions):
-            raise BackendError("decode regions: DALI's engine decodes whole images; use nvimgcodec")
         encoded = [np.frombuffer(blob, np.uint8) for blob in blobs]
         pipeline, pixels = self._run(encoded, channels, stream)
         addresses = np.zeros(len(blobs), np.uint64)

@@ -22,7 +22,6 @@ from gpuio.errors import DecodeError
 __all__ = ["Decoded", "Destination", "Engine", "OutOfDeviceMemoryError", "is_out_of_memory"]
 
 Blob = bytes | memoryview
-Region = tuple[int, int, int, int]  # y0, x0, y1, x1; the end is exclusive
 
 _OUT_OF_MEMORY = ("out of memory", "out_of_memory", "memoryallocation", "bad_alloc")
 
@@ -89,7 +88,6 @@ class Engine(Protocol):
         channels: int,
         places: Sequence[Destination],
         stream: int,
-        regions: Sequence[Region | None] | None = None,
     ) -> Decoded:
         """Decode a batch.
 
@@ -100,7 +98,6 @@ class Engine(Protocol):
         channels : {1, 3}                   gray or colour
         places : sequence of Destination          memory of each image; empty unless `uses_arena`
         stream : int                        handle of the stream that the pixels are ready on
-        regions : sequence, optional        part of each image to decode, None = all of it
 
         Raises
         ------

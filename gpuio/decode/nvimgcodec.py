@@ -1,4 +1,4 @@
-"""Decode with nvImageCodec: into our own memory, one bad image at a time, regions.
+"""Decode with nvImageCodec: into our own memory, one bad image at a time.
 
 The library comes with DALI's wheel; called directly it says which image is bad and lets us own the
 output memory. On the host (`device_id=None`) the same code decodes with libjpeg-turbo.
@@ -17,7 +17,6 @@ from gpuio.decode.engine import (
     Decoded,
     Destination,
     OutOfDeviceMemoryError,
-    Region,
     is_out_of_memory,
 )
 from gpuio.errors import BackendError, DecodeError
@@ -102,16 +101,14 @@ class NvImageCodecEngine:
         channels: int,
         places: Sequence[Destination],
         stream: int,
-        regions: Sequence[Region | None] | None = None,
     ) -> Decoded:
         """Decode each blob into its place; see `gpuio.decode.engine.Engine.decode`."""
         addresses = np.zeros(len(blobs), np.uint64)
         errors: dict[int, DecodeError] = {}
         streams, images, rows = [], [], []
         for row, blob in enumerate(blobs):
-            region = regions[row] if regions is not None else None
             try:
-                code = self._open(blob, (int(sizes[row, 0]), int(sizes[row, 1])), region)
+                code = self._open(blob, (int(sizes[row, 0]), int(sizes[row, 1])))
             except DecodeError as error:
                 errors[row] = error
                 continue
@@ -133,7 +130,7 @@ class NvImageCodecEngine:
         """Drop the decoder; may be called twice."""
         self._decoder = None
 
-    def _open(self, blob: Blob, size: tuple[int, int], region: Region | None) -> Any:
+    def _open(self, blob: Blob, size: tuple[int, int]) -> Any:
         """Parse a header and check that it promises what ours did."""
         lib = self._lib
         try:
@@ -148,9 +145,7 @@ class NvImageCodecEngine:
                 f"nvImageCodec reads {found[1]}x{found[0]} pixels in a header that says "
                 f"{size[1]}x{size[0]}"
             )
-        if region is None:
-            return code
-        return code.get_sub_code_stream(region=lib.Region(*region))
+        return code
 
     def _decode(self, streams: list[Any], images: Any, channels: int, stream: int) -> list[Any]:
         """Call the decoder, its errors mapped to ours."""

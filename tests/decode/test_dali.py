@@ -134,12 +134,6 @@ def test_a_full_device_is_told_apart_from_a_bad_image(engine, monkeypatch):
     assert 3 not in engine._pipelines
 
 
-def test_regions_are_refused_by_name(engine):
-    blob = jpeg(picture(8, 8))
-    with pytest.raises(BackendError, match="use nvimgcodec"):
-        engine.decode([blob], sizes_of([blob]), 3, regions=[(0, 0, 4, 4)])
-
-
 @pytest.mark.parametrize(
     ("says", "kind", "match"),
     [

@@ -24,13 +24,13 @@ class OnDevice:
     def warm_up(self, blob, rows):
         """Do nothing: the host needs no warming up."""
 
-    def decode(self, blobs, sizes, channels, places, stream, regions=None):
+    def decode(self, blobs, sizes, channels, places, stream):
         """Decode on the host, then write to the places or to device memory of its own."""
         assert stream, "a stream of the backend's"
         nbytes = [int(height) * int(width) * channels for height, width in sizes]
         host = [np.empty((1, size // channels, channels), np.uint8) for size in nbytes]
         own = [Destination(each.ctypes.data, each) for each in host] if self.uses_arena else []
-        made = self._engine.decode(blobs, sizes, channels, own, 0, regions)
+        made = self._engine.decode(blobs, sizes, channels, own, 0)
         targets, keep = self._targets(nbytes, places)
         addresses = np.where(made.addresses == 0, 0, targets).astype(np.uint64)
         for target, source, size in zip(addresses, made.addresses, nbytes, strict=True):

@@ -484,7 +484,7 @@ class Stubborn:
     def warm_up(self, blob, rows):
         pass
 
-    def decode(self, blobs, sizes, channels, places, stream, regions=None):
+    def decode(self, blobs, sizes, channels, places, stream):
         self.calls += 1
         raise self.error
 

@@ -44,7 +44,7 @@ class Engine:
         assert not self.busy.locked(), "closed while it was lent"
         self.closed += 1
 
-    def decode(self, blobs, sizes, channels, places, stream, regions=None):
+    def decode(self, blobs, sizes, channels, places, stream):
         assert self.busy.acquire(blocking=False), "two calls at once"
         try:
             assert not self.closed
