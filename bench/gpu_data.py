@@ -39,7 +39,7 @@ def write_rec(blobs, folder):
 
 def plans(blobs, rng):
     """Draw random resized crops, 8 to 100 % of the area, and flips: PLAN[n]."""
-    from gpuio.decode.imageinfo import probe
+    from gpuio.decode.formats import probe
     from gpuio.kernels.plan.layout import BILINEAR, PLAN
 
     rows = np.zeros(len(blobs), PLAN)

@@ -44,7 +44,7 @@ class Bare:
 
     def __init__(self, name, blobs, size, device, *, share=0.65, engines=WORKERS, room=(0, 0)):
         from gpuio.backend.gpu.engines import EnginePool, engine_opener
-        from gpuio.decode.imageinfo import probe
+        from gpuio.decode.formats import probe
 
         opener = engine_opener(
             name, None if device is None else device.id, engines=engines, hw_decoder_load=share,

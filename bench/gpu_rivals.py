@@ -12,9 +12,9 @@ _SHARES = {"min_random_area": 0.08, "min_aspect_ratio": 0.75, "max_aspect_ratio"
 def encoded(blobs):
     """Return images as a reader hands them to a backend."""
     from gpuio.backend.protocol import Encoded
-    from gpuio.decode.ending import has_end
-    from gpuio.decode.imageinfo import probe
-    from gpuio.decode.scans import count_scans
+    from gpuio.decode.formats import probe
+    from gpuio.decode.jpeg import has_end
+    from gpuio.decode.limits import count_scans
 
     made = Encoded.empty(len(blobs))
     made.blobs[:] = blobs

@@ -39,7 +39,7 @@ def order(blobs, rounds):
     import cupy
 
     from gpuio.backend.gpu.cuda import CudaDevice
-    from gpuio.decode.imageinfo import probe
+    from gpuio.decode.formats import probe
     from gpuio.decode.nvimgcodec import NvImageCodecEngine
 
     blobs = [blob for blob in blobs if probe(blob).hardware][:_ROWS]

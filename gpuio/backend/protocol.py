@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.decode.imageinfo import HEADER
+from gpuio.decode.formats import HEADER
 from gpuio.errors import GpuioError
 
 __all__ = ["Backend", "Blob", "Encoded", "Fault", "Output"]
@@ -80,7 +80,7 @@ class Encoded:
     Attributes
     ----------
     blobs : list of bytes-like or None      None: the row has no image (pad, or a fault)
-    headers : HEADER[n]                     host; see `gpuio.decode.imageinfo.HEADER`
+    headers : HEADER[n]                     host; see `gpuio.decode.formats.HEADER`
     """
 
     blobs: list[Blob | None]

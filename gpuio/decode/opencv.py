@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.decode.ending import has_end
-from gpuio.decode.imageinfo import probe
+from gpuio.decode.formats import probe
+from gpuio.decode.jpeg import has_end
 from gpuio.errors import DecodeError
 
 __all__ = ["decode"]

@@ -8,7 +8,7 @@ its lower neighbour in the chroma upsampling, is beyond what the crop needs).
 
 from __future__ import annotations
 
-from gpuio.decode.imageinfo import BARE_MARKERS
+from gpuio.decode.formats import BARE_MARKERS
 
 __all__ = ["shorten"]
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Fault, Output
-from gpuio.decode.ending import Completed
+from gpuio.decode.jpeg import Completed
 from gpuio.errors import GpuioError
 from gpuio.order.epochs import BatchOrder, Order
 from gpuio.pipeline.error_policy import ErrorPolicy

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from gpuio.backend import Encoded, Fault
 from gpuio.backend.protocol import Blob
-from gpuio.decode.ending import completed, has_end
-from gpuio.decode.imageinfo import check_format, check_size, probe
-from gpuio.decode.scans import check_scans
+from gpuio.decode.formats import probe
+from gpuio.decode.jpeg import completed, has_end
+from gpuio.decode.limits import check_format, check_scans, check_size
 from gpuio.errors import GpuioError
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions

@@ -13,9 +13,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.decode.imageinfo import check_format, check_size, probe
+from gpuio.decode.formats import probe
+from gpuio.decode.limits import check_format, check_scans, check_size
 from gpuio.decode.opencv import decode
-from gpuio.decode.scans import check_scans
 from gpuio.errors import FormatError, GpuioError
 from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
 from gpuio.pipeline.prefetch import Prefetcher

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.decode.imageinfo import ImageInfo, probe
+from gpuio.decode.formats import ImageInfo, probe
 from gpuio.errors import DecodeError, GpuioError
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.decode.imageinfo import BARE_MARKERS
+from gpuio.decode.formats import BARE_MARKERS
 
 __all__ = ["jpeg_quality"]
 

@@ -10,7 +10,7 @@ import pytest
 from gpuio.backend.gpu.probe import gaps, survey
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.engine import OutOfDeviceMemoryError
-from gpuio.decode.imageinfo import probe
+from gpuio.decode.formats import probe
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, DecodeError
 from support.pictures import cmyk_jpeg, every_jpeg, jpeg, picture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpuio.decode.engine import Destination, OutOfDeviceMemoryError
-from gpuio.decode.imageinfo import probe
+from gpuio.decode.formats import probe
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
 from gpuio.errors import DecodeError

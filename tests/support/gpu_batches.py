@@ -3,10 +3,10 @@
 import numpy as np
 
 from gpuio.backend.protocol import Encoded, Output
-from gpuio.decode.ending import Completed, has_end
-from gpuio.decode.imageinfo import probe
+from gpuio.decode.formats import probe
+from gpuio.decode.jpeg import Completed, has_end
+from gpuio.decode.limits import count_scans
 from gpuio.decode.opencv import decode
-from gpuio.decode.scans import count_scans
 from gpuio.errors import DecodeError
 from gpuio.kernels.cpu import augment
 from support.pictures import jpeg, picture

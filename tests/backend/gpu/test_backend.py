@@ -13,9 +13,9 @@ from gpuio.backend.gpu.engines import EnginePool
 from gpuio.backend.gpu.workspace import Ring
 from gpuio.backend.protocol import Output
 from gpuio.decode.dali import DaliEngine
-from gpuio.decode.ending import completed
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
-from gpuio.decode.imageinfo import probe
+from gpuio.decode.formats import probe
+from gpuio.decode.jpeg import completed
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, ClosedError, DecodeError
@@ -575,7 +575,7 @@ def test_no_header_is_parsed_again(opener, make, monkeypatch):
     blobs = [*blobs_of(2), jpeg(picture(31, 33), progressive=True)]
     rows = rows_of(blobs)
     records, want = encoded(blobs), expected(blobs, rows)
-    monkeypatch.setattr("gpuio.decode.imageinfo._jpeg", parse)
+    monkeypatch.setattr("gpuio.decode.formats._jpeg", parse)
     out = backend.allocate(OUTPUT.shape(3), OUTPUT.dtype)
     assert backend.make(records, rows, OUTPUT, out) == []
     assert engine.given == [blobs[:2]]

@@ -12,9 +12,9 @@ import pytest
 from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.backend.gpu.workspace import Slot
 from gpuio.decode.dali import DaliEngine
-from gpuio.decode.ending import has_end
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
-from gpuio.decode.imageinfo import probe
+from gpuio.decode.formats import probe
+from gpuio.decode.jpeg import has_end
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, DecodeError

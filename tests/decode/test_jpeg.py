@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpuio.decode.ending import Completed, completed, has_end
+from gpuio.decode.jpeg import Completed, completed, has_end
 from support.making import flat, jpeg, photo
 
 WHOLE = jpeg(photo(60, 80))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuio.decode.imageinfo import check_size, probe
+from gpuio.decode.formats import probe
+from gpuio.decode.limits import check_size
 from gpuio.errors import DecodeError
 
 RNG = np.random.default_rng(7)

@@ -1,8 +1,7 @@
 """What an encoded image says of itself before any pixel is decoded.
 
 `probe` reads the header alone: format, size, channels, depth, EXIF orientation and, for JPEG, what
-decides whether a GPU's engine takes it. Limits are enforced here, so that a file of a hundred bytes
-that claims 100 megapixels costs nothing.
+decides whether a GPU's engine takes it.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpuio.decode.headers import foreign_name, read_header
+from gpuio.decode.headers import read_header
 from gpuio.errors import DecodeError
 
-__all__ = ["BARE_MARKERS", "HEADER", "ImageInfo", "check_format", "check_size", "probe"]
+__all__ = ["BARE_MARKERS", "HEADER", "ImageInfo", "probe"]
 
 # what a backend is told of an image, a row of an array; all 0 where there is none:
 # size as stored; whether a GPU's JPEG engine takes what the frame header says; how many scans there
@@ -61,8 +60,6 @@ _PROCESS = {
     0xCE: "hierarchical",
     0xCF: "hierarchical",
 }
-# what libjpeg-turbo decodes to three channels; it converts no colours of lossless images
-_DECODED = ("baseline", "extended", "progressive", "arithmetic", "arithmetic progressive")
 
 
 class ImageInfo(NamedTuple):
@@ -117,49 +114,6 @@ def probe(blob: _Buffer) -> ImageInfo:
     if bytes(blob[:2]) == b"\xff\xd8":
         return _jpeg(blob)
     return ImageInfo(*read_header(blob))
-
-
-def check_format(info: ImageInfo, blob: _Buffer) -> None:
-    """Refuse bytes that are no image of a format this package reads.
-
-    Raises
-    ------
-    DecodeError             naming the format where it is known, and the first bytes; for a JPEG of
-                            12 bits, a lossless or a hierarchical one, naming its kind
-    """
-    if info.format == "jpeg" and (info.bits != 8 or info.process not in _DECODED):
-        raise DecodeError(
-            f"{info.process} JPEG of {info.bits} bits: a kind that is not decoded; expected 8 bits "
-            f"and {', '.join(_DECODED)}"
-        )
-    if info.format != "unknown":
-        return
-    if len(blob) == 0:
-        raise DecodeError("image is empty: the record holds a header and no image bytes")
-    foreign = foreign_name(blob)
-    raise DecodeError(
-        f"not a readable image: {len(blob)} bytes starting {bytes(blob[:8]).hex()}"
-        + (f", a file of format {foreign}, which is not read" if foreign else "")
-        + "; expected JPEG, PNG, WebP, GIF, BMP, TIFF, PNM or JPEG 2000"
-    )
-
-
-def check_size(info: ImageInfo, max_pixels: int) -> None:
-    """Refuse an image whose header claims no pixels, or more than `max_pixels`.
-
-    Raises
-    ------
-    DecodeError             naming the claimed size, the limit and the option that moves it
-    """
-    if info.height < 1 or info.width < 1:
-        raise DecodeError(
-            f"{info.format} header says {info.width}x{info.height} pixels: expected at least 1x1"
-        )
-    if info.height * info.width > max_pixels:
-        raise DecodeError(
-            f"{info.format} header says {info.width}x{info.height} pixels, more than the limit of "
-            f"{max_pixels:,}: raise max_pixels if the image is genuine"
-        )
 
 
 def _jpeg(blob: _Buffer) -> ImageInfo:

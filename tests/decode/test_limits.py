@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gpuio.decode.imageinfo import probe
-from gpuio.decode.scans import check_scans, count_scans
+from gpuio.decode.formats import probe
+from gpuio.decode.limits import check_scans, count_scans
 from gpuio.errors import DecodeError
 from gpuio.io import ImageRecordIter
 from support import kinds

@@ -1,4 +1,6 @@
-"""How many scans a JPEG has, and a limit on them.
+"""What is refused by its header alone: other formats, too many pixels, too many scans.
+
+A file of a hundred bytes that claims 100 megapixels costs nothing.
 
 Every scan of a progressive JPEG visits all of its coefficients, and a scan of a few bytes is
 enough: a file of some kilobytes can keep a decoder busy for minutes. So scans are counted before
@@ -9,17 +11,64 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuio.decode.imageinfo import BARE_MARKERS, ImageInfo
+from gpuio.decode.formats import BARE_MARKERS, ImageInfo
+from gpuio.decode.headers import foreign_name
 from gpuio.errors import DecodeError
 
-__all__ = ["check_scans", "count_scans"]
+__all__ = ["check_format", "check_scans", "check_size", "count_scans"]
 
 # scans that an image of max_pixels may have; encoders write ten or so
 _FULL_SIZE_SCANS = 16
 
+# what libjpeg-turbo decodes to three channels; it converts no colours of lossless images
+_DECODED = ("baseline", "extended", "progressive", "arithmetic", "arithmetic progressive")
+
 _START_OF_SCAN = 0xDA
 
 _Buffer = bytes | bytearray | memoryview
+
+
+def check_format(info: ImageInfo, blob: _Buffer) -> None:
+    """Refuse bytes that are no image of a format this package reads.
+
+    Raises
+    ------
+    DecodeError             naming the format where it is known, and the first bytes; for a JPEG of
+                            12 bits, a lossless or a hierarchical one, naming its kind
+    """
+    if info.format == "jpeg" and (info.bits != 8 or info.process not in _DECODED):
+        raise DecodeError(
+            f"{info.process} JPEG of {info.bits} bits: a kind that is not decoded; expected 8 bits "
+            f"and {', '.join(_DECODED)}"
+        )
+    if info.format != "unknown":
+        return
+    if len(blob) == 0:
+        raise DecodeError("image is empty: the record holds a header and no image bytes")
+    foreign = foreign_name(blob)
+    raise DecodeError(
+        f"not a readable image: {len(blob)} bytes starting {bytes(blob[:8]).hex()}"
+        + (f", a file of format {foreign}, which is not read" if foreign else "")
+        + "; expected JPEG, PNG, WebP, GIF, BMP, TIFF, PNM or JPEG 2000"
+    )
+
+
+def check_size(info: ImageInfo, max_pixels: int) -> None:
+    """Refuse an image whose header claims no pixels, or more than `max_pixels`.
+
+    Raises
+    ------
+    DecodeError             naming the claimed size, the limit and the option that moves it
+    """
+    if info.height < 1 or info.width < 1:
+        raise DecodeError(
+            f"{info.format} header says {info.width}x{info.height} pixels: expected at least 1x1"
+        )
+    if info.height * info.width > max_pixels:
+        raise DecodeError(
+            f"{info.format} header says {info.width}x{info.height} pixels, more than the limit of "
+            f"{max_pixels:,}: raise max_pixels if the image is genuine"
+        )
 
 
 def count_scans(blob: _Buffer, info: ImageInfo) -> int:
