@@ -75,7 +75,8 @@ class Dali:
             batch_size=o["batch_size"],
             num_threads=o["preprocess_threads"],
             device_id=None,
-            prefetch_queue_depth=2,
+            prefetch_queue_depth=1,  # with the dynamic executor, the least CPU time per image
+            exec_dynamic=True,
         )
         with pipe:
             blobs, _ = fn.readers.mxnet(
