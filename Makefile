@@ -7,7 +7,13 @@ TORCH  ?= torch torchvision
 CASES  ?= 100000
 HOURS  ?= 0
 
-.PHONY: demo test lint check parity frameworks decoders rehearsal bench fuzz soak clean
+# What says most in a minute: a little of everything. `make test` has the rest.
+QUICK := tests/order tests/plan tests/options tests/recordio tests/storage tests/pipeline tests/io \
+	tests/kernels/cpu tests/kernels/plan tests/decode/test_formats.py tests/decode/test_jpeg.py \
+	tests/backend/test_choose.py tests/backend/test_pool.py tests/parity/test_golden.py \
+	tests/test_api.py tests/test_layers.py tests/test_pages.py
+
+.PHONY: demo quick test lint check parity frameworks decoders rehearsal bench fuzz soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +22,9 @@ $(VENV)/.ready: pyproject.toml
 
 demo: $(VENV)/.ready
 	$(BIN)/python -m gpuio.tools.demo $(if $(IMAGES),--images "$(IMAGES)",) --out demo-out
+
+quick: $(VENV)/.ready
+	$(BIN)/python -m pytest -q -m "not slow" $(QUICK)
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest

@@ -152,6 +152,7 @@ def epoch(paths, allowed):
     return errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_any_call_may_fail_once(paths, monkeypatch, point):
     owner, name, fail, allowed = POINTS[point]

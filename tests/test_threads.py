@@ -193,6 +193,7 @@ def test_a_forked_child_goes_on_where_its_parent_stood_and_so_does_the_parent(pa
     assert done.stdout == f"{left} True 1\n{left} True 0\n", done.stderr
 
 
+@pytest.mark.slow
 def test_four_forked_workers_read_their_own_parts_at_once(paths):
     done = script(
         paths,

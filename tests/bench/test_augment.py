@@ -21,6 +21,7 @@ def augment():
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_the_toy_run_measures_every_job_beside_the_main_job(tmp_path, augment):
     words = [sys.executable, str(BENCH / "augment.py"), "--toy", "--out", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

@@ -40,6 +40,7 @@ def out(tmp_path_factory):
 RUN = ["end_to_end", "decode", "framing", "start", "soak", "host_cost", "large_sets"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
 def test_benchmark_runs_and_says_what_it_measured_and_where(out, name, monkeypatch):
     if name == "decode":  # those of this Python are enough

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCH = Path(__file__).parents[2] / "bench"
 
 
+@pytest.mark.slow
 def test_the_toy_run_compares_damaged_files_with_the_sound_one(tmp_path):
     words = [sys.executable, str(BENCH / "faults.py"), "--toy", "--out", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

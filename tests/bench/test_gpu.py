@@ -28,6 +28,7 @@ def forget_helpers():
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_every_competitor_that_needs_no_gpu_is_measured(tmp_path, monkeypatch, capsys):
     pytest.importorskip("nvidia.dali")
     out = tmp_path / "result.json"
@@ -93,6 +94,7 @@ def test_another_picture_than_opencvs_is_not_timed(monkeypatch, capsys):
     assert "another picture" in result["absent"]["bare nvimgcodec"]
 
 
+@pytest.mark.slow
 def test_memory_and_iterators_left_early_are_looked_at(tmp_path, monkeypatch, capsys):
     out = tmp_path / "result.json"
     load("gpu_soak", monkeypatch).main(["--toy", "--cpu", "--out", str(out)])
@@ -167,6 +169,7 @@ def test_what_a_crash_of_dali_took_away_is_measured_without_it(session):
     assert any("--without dali" in call and "gpu_without_dali.json" in call for call in calls)
 
 
+@pytest.mark.slow
 def test_a_step_that_hangs_is_cut_and_the_others_run(session):
     done, steps, calls = session("*'-m pytest'*) exec sleep 60;;", BUDGET="6")
     assert done.returncode == 1

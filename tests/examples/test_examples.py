@@ -74,6 +74,7 @@ def test_every_example_is_run_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SAYS, "drawing"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAYS)
 def test_example(name, tmp_path):
     missing = [one for one in NEEDS.get(name, ()) if importlib.util.find_spec(one) is None]
@@ -88,6 +89,7 @@ def test_example(name, tmp_path):
         check_picture(tmp_path / picture)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["image_folder", "image_iter"])
 def test_an_example_takes_the_users_images(name, tmp_path):
     images = tmp_path / "given"

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FUZZ = Path(__file__).with_name("framing.py")
 CASES = 100_000  # 210 s of one core; they take all there are
 
 
+@pytest.mark.slow
 def test_no_mutant_crashes_hangs_or_hides_an_intact_record():
     words = [sys.executable, str(FUZZ), "--cases", str(CASES), "--seed", "2026"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)

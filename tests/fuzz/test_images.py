@@ -38,6 +38,7 @@ def read_corpus(folder, way):
     return {name: kind_of(answer["failed"].get(str(key))) for key, name in enumerate(names)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["cpu", "dali", "nvimgcodec"])
 def test_the_corpus_gives_the_outcomes_of_its_table(tmp_path, way):
     if way != "cpu":
@@ -53,6 +54,7 @@ def test_the_corpus_is_small():
     assert sum(path.stat().st_size for path in CORPUS.iterdir()) < 200_000
 
 
+@pytest.mark.slow
 def test_thousands_of_mutants_harm_nothing(tmp_path, capsys):
     arguments = ["--cases", "4000", "--seed", "11", "--keep", str(tmp_path / "found")]
     code = images.main(arguments)

@@ -62,6 +62,7 @@ def test_an_install_that_cannot_be_written_keeps_its_cache_in_the_users_folder(t
     assert list(home.rglob("*.nbi"))
 
 
+@pytest.mark.slow
 def test_kernels_work_where_nothing_can_be_written(tmp_path):
     kernels = install(tmp_path / "site")
     (kernels / "__pycache__").write_text("")
@@ -122,6 +123,7 @@ def twice():
 }
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_anew_when_a_source_that_it_names_has_changed(tmp_path):
     kernels = install(tmp_path / "site")
     for name, text in SOURCES.items():

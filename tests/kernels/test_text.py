@@ -37,6 +37,7 @@ def int_rows(text, columns=2):
     return out[0, : found[0]].tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     st.from_regex(

@@ -256,6 +256,7 @@ def kill_while_packing(folder, seconds):
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [12, pytest.param(200, marks=LONG)])
 def test_a_packing_killed_at_any_time_resumes_to_the_same_bytes(tmp_path, kills):
     root = tmp_path / "photos"

@@ -39,6 +39,7 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--pass-through"], ["--resize", "40", "--num-thread", "3"]])
 def test_a_packing_killed_anywhere_leaves_nothing_or_what_can_be_resumed(photos, arguments):
     """A hundred kills each; older files stand there, and never pair up with new ones."""

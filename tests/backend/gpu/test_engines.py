@@ -440,6 +440,7 @@ def test_dali_and_nvimagecodec_make_the_same_pixels_of_a_batch(real, on_host):
     assert np.array_equal(before, after)
 
 
+@pytest.mark.slow
 def test_200_iterators_left_early_leave_nothing_behind(tmp_path, monkeypatch):
     pairs, threads = [], threading.active_count()
 

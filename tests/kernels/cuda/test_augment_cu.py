@@ -223,6 +223,7 @@ def everything(arch):
     return compile_only(arch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
 def test_it_compiles_for_a_gpu_that_is_not_here(arch):
     if not locate():
@@ -239,6 +240,7 @@ def test_it_compiles_for_a_gpu_that_is_not_here(arch):
         assert stack_bytes == 0, name
 
 
+@pytest.mark.slow
 def test_products_and_sums_stay_two_roundings_and_results_leave_in_16_bytes():
     if not locate():
         pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")

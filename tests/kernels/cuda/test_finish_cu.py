@@ -82,6 +82,7 @@ print("no byte beside the page was read")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages as Linux does")
 def test_words_are_read_only_where_they_hold_a_byte_of_the_image():
     host_kernels.compiled()  # skips where there is no compiler
