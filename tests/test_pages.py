@@ -1,14 +1,22 @@
-"""The tests that the pages name are there, and the pages that they link to."""
+"""Pages name what is there: tests, files, commands, commits, and other pages."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+from test_layers import LEVEL
+
+from gpuio.tools.cli import COMMANDS
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md"]
-PAGES += [page for folder in ("docs", "bench", "examples") for page in (ROOT / folder).glob("*.md")]
+PAGES = [*ROOT.glob("*.md")]
+for folder in ("docs", "docs/decisions", "bench", "examples"):
+    PAGES += (ROOT / folder).glob("*.md")
+GUIDES = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md")]
+GUIDES += [ROOT / "docs/architecture.md", ROOT / "docs/adding.md"]
+GUIDES += sorted((ROOT / "docs/decisions").glob("*.md"))
 
 
 @pytest.mark.parametrize(("page", "least"), [("files", 20), ("damage", 20), ("faults", 40)])
@@ -30,3 +38,61 @@ def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert broken == []
+
+
+def named_paths(page):
+    """Yield each path of the repository that a page names in backquotes."""
+    for name in re.findall(r"`([^`\s]+)`", page.read_text()):
+        first = name.split("/")[0]
+        if "/" in name and first in {path.name for path in ROOT.iterdir()} and "*" not in name:
+            yield name
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_that_the_guides_name_exist(page):
+    missing = [name for name in named_paths(page) if not (ROOT / name).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/adding.md"])
+def test_the_guides_name_many_paths(page):
+    assert len(set(named_paths(ROOT / page))) > 40
+
+
+def test_commands_that_the_guides_name_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in GUIDES:
+        text = page.read_text()
+        made = set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE))
+        assert made <= targets, page
+        ours = set(re.findall(r"`gpuio ([a-z0-9]+)", text))
+        assert ours <= set(COMMANDS), page
+
+
+def test_every_folder_of_code_has_a_line_in_the_architecture():
+    text = (ROOT / "docs/architecture.md").read_text()
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("kernels/**/*.py")}
+    folders |= {
+        path.parent.relative_to(ROOT).as_posix()
+        for path in ROOT.glob("gpuio/*/**/*.py")
+        if path.relative_to(ROOT).parts[1] != "kernels"
+    }
+    assert [folder for folder in sorted(folders) if f"| `{folder}/` |" not in text] == []
+
+
+def test_the_layers_in_the_architecture_are_those_that_are_enforced():
+    text = (ROOT / "docs/architecture.md").read_text()
+    lines = re.findall(r"^(\d)  ([a-z_ ]+)$", text, re.MULTILINE)
+    assert {name: int(level) for level, names in lines for name in names.split()} == LEVEL
+
+
+def test_commits_that_are_examples_have_the_subject_that_the_page_gives():
+    text = " ".join((ROOT / "docs/adding.md").read_text().split())
+    examples = re.findall(r'"([^"]+: [^"]+)" \(([0-9a-f]{7})[,)]', text)
+    assert len(examples) >= 8
+    for subject, commit in examples:
+        log = ["git", "log", "-1", "--format=%s", commit]
+        done = subprocess.run(log, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip("this copy has no history of that far back")
+        assert done.stdout.strip() == subject
