@@ -16,6 +16,7 @@ LEVEL = {
     "image": 7,
     "pipeline": 6,
     "backend": 5,
+    "tasks": 5,
     "plan": 4,
     "order": 3,
     "decode": 3,

@@ -17,6 +17,7 @@ from gpuio.image.augment import Shape, own_draws
 from gpuio.image.detaugment import DetAugmenter, Label
 from gpuio.image.draws import Draws, Rng
 from gpuio.image.geometry import Crop
+from gpuio.kernels.plan.box_label import have_area
 from gpuio.nd import host_array
 
 __all__ = ["DetRandomCropAug", "DetRandomPadAug"]
@@ -178,7 +179,7 @@ class DetRandomCropAug(DetAugmenter):
         moved[:, 1:5] = np.clip(moved[:, 1:5], 0, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             kept = _areas(moved) * w * h / _areas(label)
-        valid = (moved[:, 3] > moved[:, 1]) & (moved[:, 4] > moved[:, 2])
+        valid = have_area(moved)
         valid &= kept > self.min_eject_coverage
         return moved[valid] if valid.any() else None
 

@@ -12,12 +12,13 @@ import numpy.typing as npt
 from gpuio.errors import OptionError, RecordError
 from gpuio.image.chain import DetChain, fill_row
 from gpuio.image.detaugment import det_in_two_steps
-from gpuio.image.detlabel import MIN_WIDTH, check_valid_label, parse_label
+from gpuio.image.detlabel import check_valid_label, parse_label
 from gpuio.image.detrecipes import CreateDetAugmenter
 from gpuio.image.drawing import BoxStyle, draw_boxes, show
 from gpuio.image.iter import ImageIter
 from gpuio.image.source import Sample
 from gpuio.io.base import DataBatch
+from gpuio.kernels.plan.box_label import LEAST_OBJECT
 from gpuio.nd import host_array
 
 __all__ = ["ImageDetIter"]
@@ -134,7 +135,7 @@ class ImageDetIter(ImageIter):
                 )
             most, width = max(most, boxes.shape[0]), boxes.shape[1]
         self.reset()
-        return most, width or MIN_WIDTH
+        return most, width or LEAST_OBJECT
 
     def _parse_label(self, label: Any) -> npt.NDArray[np.float32]:
         """Return the valid objects of a stored label, float32[objects, B]; a hook to override.

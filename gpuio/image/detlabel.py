@@ -1,4 +1,4 @@
-"""The numbers of a detection label: parsed from a record, checked after augmentation."""
+"""A detection label: parsed from a record, checked after augmentation, with MXNet's sentences."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import RecordError
+from gpuio.kernels.plan.box_label import (
+    LEAST_HEADER,
+    LEAST_LABEL,
+    LEAST_OBJECT,
+    have_area,
+    objects_of,
+)
 
-__all__ = ["MIN_WIDTH", "check_valid_label", "parse_label"]
-
-MIN_WIDTH = 5  # id, xmin, ymin, xmax, ymax
+__all__ = ["check_valid_label", "parse_label"]
 
 
 def parse_label(label: Any) -> npt.NDArray[np.float32]:
@@ -30,16 +35,18 @@ def parse_label(label: Any) -> npt.NDArray[np.float32]:
     RecordError                     the label is malformed or holds no valid box
     """
     raw = np.asarray(label, np.float32).ravel()
-    if raw.size < 7:
-        raise RecordError(f"Label shape is invalid: {raw.size} numbers, expected 7 or more")
+    if raw.size < LEAST_LABEL:
+        raise RecordError(
+            f"Label shape is invalid: {raw.size} numbers, expected {LEAST_LABEL} or more"
+        )
     header, width = int(raw[0]), int(raw[1])
-    if width < MIN_WIDTH or header < 2 or (raw.size - header) % width != 0:
+    if width < LEAST_OBJECT or header < LEAST_HEADER or (raw.size - header) % width != 0:
         raise RecordError(
             f"Label shape {raw.shape} inconsistent with annotation width {width} behind a "
             f"header of {header}"
         )
-    objects = raw[header:].reshape(-1, width)
-    valid = (objects[:, 3] > objects[:, 1]) & (objects[:, 4] > objects[:, 2])
+    objects: npt.NDArray[np.float32] = objects_of(raw)
+    valid: npt.NDArray[np.bool_] = have_area(objects)
     if not valid.any():
         raise RecordError("Encounter sample with no valid label.")
     return objects[valid]
@@ -53,10 +60,10 @@ def check_valid_label(label: npt.NDArray[Any]) -> None:
     RecordError                     no row has an id >= 0 and a positive size, or it is no
                                     (objects, 5 or more) array
     """
-    if label.ndim != 2 or label.shape[1] < MIN_WIDTH:
+    if label.ndim != 2 or label.shape[1] < LEAST_OBJECT:
         raise RecordError(
             f"Label with shape (1+, 5+) required, {label.shape} received after augmentation"
         )
-    valid = (label[:, 0] >= 0) & (label[:, 3] > label[:, 1]) & (label[:, 4] > label[:, 2])
+    valid = (label[:, 0] >= 0) & have_area(label)
     if not valid.any():
         raise RecordError("Invalid label occurs after augmentation: no box is left")

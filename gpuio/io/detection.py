@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import cast
 
 import attrs
-import numpy as np
-import numpy.typing as npt
 
-from gpuio.io.base import DataDesc
 from gpuio.io.record import ImageRecordIter, document
-from gpuio.options.image_det_record import ImageDetRecordOptions
-from gpuio.pipeline.det_reader import DetRecordReader
 from gpuio.pipeline.opening import open_pipeline
-from gpuio.pipeline.pipeline import FinishedBatch
+from gpuio.tasks.box_labels import BoxLabels
+from gpuio.tasks.detect import Detect
 
 __all__ = ["ImageDetRecordIter"]
 
 _log = logging.getLogger("gpuio")
-_HEAD = 4  # numbers before the label in its row
 
 
 class ImageDetRecordIter(ImageRecordIter):
@@ -51,47 +46,20 @@ class ImageDetRecordIter(ImageRecordIter):
     whole ids (MXNet: their lower 32 bits).
     """
 
-    _declared = ImageDetRecordOptions
+    _task = Detect
 
     @property
     def label_pad_width(self) -> int:
         """Numbers to which labels are padded."""
-        return self._reader().label_pad_width
+        return self._boxes().label_pad_width
 
     @property
     def max_objects(self) -> int:
         """Objects for which a label has room."""
-        return (self.label_pad_width - 2) // self._reader().object_width
+        return self._boxes().max_objects
 
-    def _reader(self) -> DetRecordReader:
-        reader = self._machine().pipeline.reader
-        assert isinstance(reader, DetRecordReader)
-        return reader
-
-    def _label_descs(self) -> list[DataDesc]:
-        options, rows = self.options, self.options.batch_size
-        if options.label_format == "mxnet":
-            shape: tuple[int, ...] = (rows, _HEAD + self.label_pad_width)
-            return [DataDesc(options.label_name, shape, np.float32, "NCHW")]
-        shape = (rows, self.max_objects, self._reader().object_width)
-        return [
-            DataDesc(options.label_name, shape, np.float32, "NCHW"),
-            DataDesc(f"{options.label_name}_count", (rows,), np.int32, "NCHW"),
-        ]
-
-    def _labels(self, made: FinishedBatch) -> tuple[list[npt.NDArray[Any]], None]:
-        if self.options.label_format == "mxnet":
-            return [made.label], None
-        shape = self.max_objects, self._reader().object_width
-        boxes = np.full((len(made.label), *shape), self.options.label_pad_value, np.float32)
-        count = np.zeros(len(made.label), np.int32)
-        for row, label in enumerate(made.label):
-            size, head, width = (int(label[at]) for at in (3, _HEAD, _HEAD + 1))
-            if size > 0:
-                objects = label[_HEAD + head : _HEAD + size].reshape(-1, width)
-                count[row] = len(objects)
-                boxes[row, : len(objects), :width] = objects
-        return [boxes, count], None
+    def _boxes(self) -> BoxLabels:
+        return cast("BoxLabels", self._machine().labels)
 
     def sync_label_shape(self, it: ImageDetRecordIter, verbose: bool = False) -> ImageDetRecordIter:
         """Pad the labels of this iterator and of `it` to the same width, the larger one.
@@ -120,10 +88,10 @@ class ImageDetRecordIter(ImageRecordIter):
             return
         first_pass = self._machine().first_pass
         options = attrs.evolve(self.options, label_pad_width=width, verbose=False)
-        opened = open_pipeline(options)
+        opened = open_pipeline(Detect(options))
         opened.first_pass = first_pass
         self.close()
         self._take(attrs.evolve(options, verbose=self.options.verbose), opened)
 
 
-document(ImageDetRecordIter, ImageDetRecordOptions, required=("data_shape", "batch_size"))
+document(ImageDetRecordIter, Detect.declared, required=("data_shape", "batch_size"))

@@ -9,17 +9,16 @@ from typing import Any
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from gpuio.backend.pool import element_type
 from gpuio.errors import ClosedError, StateError
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
-from gpuio.options.image_record import ImageRecordOptions
 from gpuio.order.epochs import EpochShape
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
+from gpuio.tasks.classify import Classify
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
 
@@ -28,7 +27,7 @@ _STATE_VERSION = 1
 _OWN = frozenset(
     [
         *("batch_size", "options", "provide_data", "provide_label"),
-        *("_at", "_batch", "_closer", "_opened", "_turn", "_wide"),
+        *("_at", "_batch", "_closer", "_opened", "_turn"),
     ]
 )
 
@@ -67,15 +66,15 @@ class ImageRecordIter(DataIter):
     An explicit `reset()` before the first batch starts the second pass, as in MXNet.
     """
 
-    _declared: type[Any] = ImageRecordOptions
+    _task: type[Any] = Classify
     _fixed: dict[str, Any] = {}  # noqa: RUF012 -- read only; options a subclass fixes
 
     def __init__(self, **options: Any) -> None:
-        self._start_with(parse_options(self._declared, {**options, **self._fixed}))
+        self._start_with(parse_options(self._task.declared, {**options, **self._fixed}))
 
     def _start_with(self, options: Any) -> None:
         super().__init__(options.batch_size)
-        opened = open_pipeline(options)
+        opened = open_pipeline(self._task(options))
         self._at = BatchPosition(opened.first_pass, 0, 0)
         self._batch: DataBatch | None = None
         self._repeat = False
@@ -96,28 +95,7 @@ class ImageRecordIter(DataIter):
                 output.layout,
             )
         ]
-        self.provide_label = self._label_descs()
-
-    def _label_descs(self) -> list[DataDesc]:
-        """Return what provide_label says."""
-        options, labels = self.options, self._machine().labels
-        assert labels is not None
-        width = options.num_classes or labels.width
-        self._wide = width > 1 or options.num_classes is not None or labels.ragged
-        shape = (options.batch_size, width) if self._wide else (options.batch_size,)
-        return [DataDesc(options.label_name, shape, np.float32, "NCHW")]
-
-    def _labels(
-        self, made: FinishedBatch
-    ) -> tuple[list[npt.NDArray[Any]], npt.NDArray[np.int32] | None]:
-        """Return a finished batch's arrays of labels, host, and what `label_count` holds.
-
-        That is int32[B], the number of each row's labels, where rows differ in it; else None.
-        """
-        kind = self._machine().labels
-        assert kind is not None
-        labels, count = kind.split(made.label)
-        return [labels if self._wide else labels[:, 0]], count
+        self.provide_label = [DataDesc(*one, "NCHW") for one in opened.labels.described()]
 
     def __len__(self) -> int:
         """Return the exact number of batches of the current epoch."""
@@ -157,8 +135,8 @@ class ImageRecordIter(DataIter):
         FormatError, OptionError, StorageError, ClosedError
                                 as `identities`
         """
-        asked: int | None = getattr(self.options, "num_classes", None)
-        return asked or self._machine().contents.num_classes()
+        machine = self._machine()
+        return machine.task.classes or machine.contents.num_classes()
 
     def _machine(self) -> Opened:
         if self._opened is None:
@@ -199,8 +177,9 @@ class ImageRecordIter(DataIter):
             return self._batch
 
     def _to_batch(self, made: FinishedBatch) -> DataBatch:
-        backend = self._machine().backend
-        labels, count = self._labels(made)
+        machine = self._machine()
+        backend = machine.backend
+        labels, count = machine.labels.handed_out(made.label)
         label = [backend.put(host_array(np.ascontiguousarray(one))) for one in labels]
         backend.fence([made.data, *label])  # made ahead, so seldom a wait; then any stream may read
         batch = DataBatch(
@@ -356,4 +335,4 @@ def document(
 
 
 for _class in (ImageRecordIter, ImageRecordUInt8Iter, ImageRecordInt8Iter):
-    document(_class, ImageRecordOptions)
+    document(_class, Classify.declared)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from gpuio.errors import OptionError
 from gpuio.options import convert
@@ -270,6 +272,13 @@ class ImageDetRecordOptions(RecordOptions, BoxLabelOptions, StreamOptions, BoxAu
                         f"min_crop_{name}, max_crop_{name}: expected {rule}, got {least:g} and "
                         f"{most:g}"
                     )
+
+    def applied(
+        self, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return means, 0 unless one of the four is above 0, and divisors, 1 but where above 0."""
+        mean = mean if (mean > 0).any() else np.zeros_like(mean)
+        return mean, np.where(std > 0, std, np.ones_like(std))
 
     def each(self, name: str) -> tuple[Any, ...]:
         """Return an option of the crop samplers, a value for each."""

@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from gpuio.errors import OptionError
+from gpuio.options import convert
 from gpuio.options.declare import arranged
 from gpuio.options.files import DamageOptions, FileOptions
 from gpuio.options.geometry import GeometryOptions, ResampleOptions
@@ -72,6 +75,22 @@ class RecordOptions(
             for field in attrs.fields(type(self)):
                 if field.name in GPU_ONLY and getattr(self, field.name) != field.default:
                     raise OptionError(f"{field.name}: a setting of the GPU, but ctx={self.ctx!r}")
+
+    def normalisation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], float]:
+        """Return mean and std (float32[channels], R, G, B (, A) or gray) and scale that apply."""
+        mean, std = (
+            np.array([convert.mxnet_float32(getattr(self, f"{name}_{c}")) for c in "rgba"])
+            for name in ("mean", "std")
+        )
+        mean, std = self.applied(mean, std)
+        C = self.data_shape[0]
+        return mean[:C], std[:C], float(convert.mxnet_float32(self.scale))
+
+    def applied(
+        self, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return means and divisors, float32[4], as they apply."""
+        return mean, std
 
     @property
     def ending(self) -> str:

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
-from gpuio.options.image_det_record import ImageDetRecordOptions
-from gpuio.options.image_record import ImageRecordOptions
+from gpuio.options.record import RecordOptions
 from gpuio.order.part import Table, part
 from gpuio.order.passes import open_passes
 
@@ -62,7 +61,7 @@ class Order:
     Parameters
     ----------
     table : RecordTable
-    options : ImageRecordOptions    batch_size, shuffle, seed, shuffle_chunk_size,
+    options : RecordOptions         batch_size, shuffle, seed, shuffle_chunk_size,
                                     shuffle_chunk_seed, num_parts, part_index, round_batch,
                                     last_batch
 
@@ -74,7 +73,7 @@ class Order:
     the next pass, start 0: it gives up the pass, and so the permutation, that was begun.
     """
 
-    def __init__(self, table: Table, options: ImageRecordOptions | ImageDetRecordOptions) -> None:
+    def __init__(self, table: Table, options: RecordOptions) -> None:
         self.batch_size = options.batch_size
         self._ending = options.ending
         self._passes = open_passes(table, options)

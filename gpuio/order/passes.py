@@ -17,8 +17,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.options.image_det_record import ImageDetRecordOptions
-from gpuio.options.image_record import ImageRecordOptions
+from gpuio.options.record import RecordOptions
 from gpuio.order.part import Table, byte_positions, chunk_starts, part
 from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle
 
@@ -169,13 +168,13 @@ class Passes:
         return _Pass(offsets, starts, rows)
 
 
-def open_passes(table: Table, options: ImageRecordOptions | ImageDetRecordOptions) -> Passes:
+def open_passes(table: Table, options: RecordOptions) -> Passes:
     """Return the passes over the part that the options name.
 
     Parameters
     ----------
     table : RecordTable
-    options : ImageRecordOptions    num_parts, part_index, shuffle, seed, shuffle_chunk_size,
+    options : RecordOptions         num_parts, part_index, shuffle, seed, shuffle_chunk_size,
                                     shuffle_chunk_seed
     """
     parts, index = options.num_parts, options.part_index

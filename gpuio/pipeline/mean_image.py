@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError
 from gpuio.nd import asnumpy, load, save
-from gpuio.options.image_det_record import ImageDetRecordOptions
-from gpuio.options.image_record import ImageRecordOptions
 from gpuio.pipeline.pipeline import BatchPosition
+from gpuio.tasks.task import Task
 
 if TYPE_CHECKING:
     from gpuio.pipeline.opening import Opened
@@ -25,7 +23,7 @@ _NAME = "mean_img"
 
 
 def mean_image(
-    options: ImageRecordOptions | ImageDetRecordOptions, open_pipeline: Callable[[Any], Opened]
+    task: Task, open_pipeline: Callable[[Task], Opened]
 ) -> tuple[npt.NDArray[np.float32] | None, bool]:
     """Return the mean image that the options name, and whether it was made now.
 
@@ -34,7 +32,7 @@ def mean_image(
 
     Parameters
     ----------
-    options : ImageRecordOptions or ImageDetRecordOptions
+    task : Task
     open_pipeline : callable
 
     Returns
@@ -47,11 +45,12 @@ def mean_image(
     ------
     FormatError         the file holds another number of arrays, or an image of another shape
     """
+    options = task.options
     if not options.mean_img or options.dtype == "uint8":
         return None, False
     made = not Path(options.mean_img).exists()
     if made:
-        save(options.mean_img, {_NAME: _averaged(options, open_pipeline)})
+        save(options.mean_img, {_NAME: _averaged(task, open_pipeline)})
     found = load(options.mean_img)
     arrays = list(found.values()) if isinstance(found, dict) else found
     shapes = [array.shape for array in arrays]
@@ -64,18 +63,19 @@ def mean_image(
     return asnumpy(arrays[0]).astype(np.float32), made
 
 
-def _averaged(
-    options: ImageRecordOptions | ImageDetRecordOptions, open_pipeline: Callable[[Any], Opened]
-) -> npt.NDArray[np.float32]:
+def _averaged(task: Task, open_pipeline: Callable[[Task], Opened]) -> npt.NDArray[np.float32]:
     """Average the part's images as the options make them."""
     # what is bad is logged by the iterator itself, which meets it again
-    off: dict[str, Any] = {"verbose": False, "error_log": ""}
-    if isinstance(options, ImageRecordOptions):
-        off |= {"num_classes": None, "mixup_alpha": 0.0, "cutmix_alpha": 0.0}
-    opened = open_pipeline(
-        attrs.evolve(options, mean_img="", dtype="float32", layout="NCHW", last_batch="pad", **off)
+    plain = task.unmixed(
+        mean_img="",
+        dtype="float32",
+        layout="NCHW",
+        last_batch="pad",
+        verbose=False,
+        error_log="",
     )
-    total = np.zeros(options.data_shape, np.float32)
+    opened = open_pipeline(plain)
+    total = np.zeros(task.options.data_shape, np.float32)
     count = 0
     try:
         pipeline = opened.pipeline

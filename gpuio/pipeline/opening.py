@@ -16,28 +16,21 @@ import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
 from gpuio.errors import OptionError
-from gpuio.options.image_det_record import ImageDetRecordOptions
-from gpuio.options.image_record import ImageRecordOptions
 from gpuio.options.machine import GPU_ONLY
+from gpuio.options.record import RecordOptions
 from gpuio.order.epochs import Order
-from gpuio.pipeline.det_reader import DetRecordReader, measure_labels
 from gpuio.pipeline.error_policy import ErrorPolicy
-from gpuio.pipeline.labelling import open_labels
-from gpuio.pipeline.labels import RecordLabels
 from gpuio.pipeline.mean_image import mean_image
 from gpuio.pipeline.pipeline import Pipeline
 from gpuio.pipeline.reader import RecordReader
 from gpuio.pipeline.stats import Stats
-from gpuio.plan.mix import Mixer
-from gpuio.plan.planner import Planner
-from gpuio.plan.planner_det import DetPlanner
-from gpuio.plan.replay import normalisation
-from gpuio.recordio.checksum import Checksums, open_checksums
+from gpuio.recordio.checksum import open_checksums
 from gpuio.recordio.index import RecordTable, open_table
-from gpuio.recordio.layouts import Contents, recognise
+from gpuio.recordio.layouts import Contents
 from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.uri import divide, expand
 from gpuio.storage.local import LocalFile
+from gpuio.tasks.task import Labels, Task
 
 __all__ = ["Opened", "open_pipeline"]
 
@@ -53,14 +46,14 @@ class Opened:
     `first_pass` is 1 when making the mean image has used up the first pass, as in MXNet; else 0.
     """
 
-    options: ImageRecordOptions | ImageDetRecordOptions
+    task: Task
     table: RecordTable
     files: list[LocalFile]
     backend: Backend
     pipeline: Pipeline
     fingerprint: dict[str, Any]
     contents: Contents
-    labels: RecordLabels | None
+    labels: Labels
     first_pass: int = 0
 
     def close(self) -> None:
@@ -71,8 +64,8 @@ class Opened:
         self.backend.close()
 
 
-def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened:
-    """Open the files and the backend that the options name.
+def open_pipeline(task: Task) -> Opened:
+    """Open the files and the backend that the task's options name.
 
     Raises
     ------
@@ -80,10 +73,12 @@ def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened
     OptionError                     options that conflict, or a part without records
     BackendError                    the asked-for GPU cannot be used
     """
+    options = task.options
     paths = expand(options.path_imgrec)
     idx_paths = divide(options.path_imgidx)
-    planner, mixer = _draws_of(options)
-    contents = _contents_of(options, paths, idx_paths)
+    draws = task.draws()
+    find = reindexed if options.reindex else open_table
+    contents = task.contents(find(paths, idx_paths, past_damage=options.resync))
     table = contents.table
     checksums = open_checksums(options.checksum, table, past_damage=options.resync)
     order = Order(table, options)
@@ -93,11 +88,11 @@ def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened
             f"({len(table.offset)} records in all): use fewer parts"
         )
     order.check()
-    labels = None if isinstance(options, ImageDetRecordOptions) else open_labels(options, contents)
-    mean, made = mean_image(options, open_pipeline)
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(LocalFile(path)) for path in table.paths]
         table.check_files(files)
+        labels = task.open_labels(contents, files, order)
+        mean, made = mean_image(task, open_pipeline)
         backend = open_backend(
             options.ctx,
             max(options.device_id, 0),
@@ -108,17 +103,21 @@ def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened
         stats = Stats()
         policy = ErrorPolicy(options.on_error, options.max_bad, options.error_log, stats)
         policy.note_skipped(table.skipped)
+        raw_ids = contents.ids() if contents.payload == "raw" else None
+        reader = RecordReader(table, files, options, labels, raw_ids, checksums)
+        if draws.follow is not None:
+            draws.follow(order, reader.look)
         pipeline = Pipeline(
             order,
-            planner,
-            _reader_of(options, contents, labels, files, checksums, order, planner),
+            draws.planner,
+            reader,
             backend,
-            _output_of(options, mean),
+            _output_of(task, mean),
             policy,
             stats,
             threads=options.preprocess_threads,
             prefetch=options.prefetch_buffer,
-            mixer=mixer,
+            mixer=draws.mixer,
         )
         fingerprint = _fingerprint(options, table, files)  # reads, so may fail: before pop_all
         opened.pop_all()
@@ -135,7 +134,7 @@ def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened
             backend.name,
         )
     return Opened(
-        options,
+        task,
         table,
         files,
         backend,
@@ -147,55 +146,11 @@ def open_pipeline(options: ImageRecordOptions | ImageDetRecordOptions) -> Opened
     )
 
 
-def _contents_of(
-    options: ImageRecordOptions | ImageDetRecordOptions, paths: list[str], idx_paths: list[str]
-) -> Contents:
-    """Find the records, and say what they are."""
-    find = reindexed if options.reindex else open_table
-    table = find(paths, idx_paths, past_damage=options.resync)
-    if isinstance(options, ImageDetRecordOptions):
-        return recognise(table, "plain", "image_record")
-    return recognise(table, options.record_layout, options.payload)
-
-
-def _draws_of(
-    options: ImageRecordOptions | ImageDetRecordOptions,
-) -> tuple[Planner | DetPlanner, Mixer | None]:
-    """Return what draws the plans, and what mixes images where soft labels are asked for."""
-    if isinstance(options, ImageDetRecordOptions):
-        return DetPlanner(options), None
-    planner, mixer = Planner(options), Mixer(options)
-    return planner, mixer if options.num_classes is not None else None
-
-
-def _reader_of(
-    options: ImageRecordOptions | ImageDetRecordOptions,
-    contents: Contents,
-    labels: RecordLabels | None,
-    files: list[LocalFile],
-    checksums: list[Checksums] | None,
-    order: Order,
-    planner: Planner | DetPlanner,
-) -> RecordReader:
-    """Return the reader; let a planner that draws from one stream look through it."""
-    if not isinstance(options, ImageDetRecordOptions):
-        raw_ids = contents.ids() if contents.payload == "raw" else None
-        return RecordReader(contents.table, files, options, labels, raw_ids, checksums)
-    sizes, listed = measure_labels(contents.table, files, order.rows(), options)
-    reader = DetRecordReader(contents.table, files, options, sizes, listed, checksums)
-    if isinstance(planner, DetPlanner) and options.aug_stream == "mxnet":
-        planner.follow(order, reader.look)
-    return reader
-
-
-def _output_of(
-    options: ImageRecordOptions | ImageDetRecordOptions, mean_image: npt.NDArray[np.float32] | None
-) -> Output:
+def _output_of(task: Task, mean_image: npt.NDArray[np.float32] | None) -> Output:
     """Return what an image is turned into."""
+    options = task.options
     channels, height, width = options.data_shape
-    mean, std, scale = normalisation(options)
-    if options.ratio and mean.any():
-        mean_image = None
+    mean, std, scale = options.normalisation()
     return Output(
         channels=channels,
         height=height,
@@ -205,13 +160,13 @@ def _output_of(
         mean=mean,
         std=std,
         scale=scale,
-        mean_image=mean_image,
+        mean_image=task.subtracted(mean, mean_image),
         ratio=options.ratio,
     )
 
 
 def _fingerprint(
-    options: ImageRecordOptions | ImageDetRecordOptions, table: RecordTable, files: list[LocalFile]
+    options: RecordOptions, table: RecordTable, files: list[LocalFile]
 ) -> dict[str, Any]:
     """Return what a saved state must agree on: the source, and every option that moves a record."""
     return {

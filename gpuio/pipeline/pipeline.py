@@ -30,8 +30,7 @@ from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
 from gpuio.plan.mix import Mixer
-from gpuio.plan.planner import Planner
-from gpuio.plan.planner_det import DetPlanner
+from gpuio.plan.request import PlanMaker, PlanRequest
 
 __all__ = ["BatchPosition", "BatchStream", "FinishedBatch", "Pipeline"]
 
@@ -62,8 +61,7 @@ class Pipeline:
     Parameters
     ----------
     order : Order               which record stands where
-    planner : Planner or DetPlanner
-                                every random number; what moves with the images in their labels
+    planner : PlanMaker         every random number; what moves with the images in their labels
     reader : RecordReader
     backend : Backend           not closed here
     output : Output             what an image is turned into
@@ -77,7 +75,7 @@ class Pipeline:
     def __init__(
         self,
         order: Order,
-        planner: Planner | DetPlanner,
+        planner: PlanMaker,
         reader: RecordReader,
         backend: Backend,
         output: Output,
@@ -201,12 +199,14 @@ class Pipeline:
         begun = time.perf_counter()
         records = self.reader.read(order.position)
         plan = self.planner.draw(
-            records.heights,
-            records.widths,
-            order.pass_index,
-            order.position,
-            order.mx_index,
-            records.labels,
+            PlanRequest(
+                records.heights,
+                records.widths,
+                order.pass_index,
+                order.position,
+                order.mx_index,
+                records.labels,
+            )
         )
         for source, size in (("src_h", "height"), ("src_w", "width")):
             plan[source] = np.maximum(records.encoded.headers[size], 1)

@@ -16,14 +16,13 @@ from gpuio.decode.formats import probe
 from gpuio.decode.jpeg import completed, has_end
 from gpuio.decode.limits import check_format, check_scans, check_size
 from gpuio.errors import GpuioError
-from gpuio.options.image_det_record import ImageDetRecordOptions
-from gpuio.options.image_record import ImageRecordOptions
-from gpuio.pipeline.labels import RecordLabels
+from gpuio.options.record import RecordOptions
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
 from gpuio.storage.local import LocalFile
+from gpuio.tasks.task import Labels
 
 __all__ = ["RecordReader", "Records"]
 
@@ -35,7 +34,7 @@ class Records:
     Attributes
     ----------
     encoded : Encoded                       the images; None: no record, or a fault
-    labels : float32[B, columns]            host; zeros where there is no record; see RecordLabels
+    labels : float32[B, columns]            host; zeros where there is no record; see Labels
     index : uint64[B]                       ids of the records, host; 0 where there is no record
     heights, widths : int32[B]              pixels after orientation; 0 where there is no image
     orientation : int32[B]                  EXIF orientation still to apply
@@ -60,8 +59,8 @@ class RecordReader:
     ----------
     table : RecordTable             where each record lies
     files : sequence of LocalFile   one a path of the table; the caller closes them
-    options : ImageRecordOptions
-    labels : RecordLabels
+    options : RecordOptions
+    labels : Labels
     raw_ids : int64[N], optional    payloads are bare images with these ids, not image records
     checksums : list of Checksums, optional
                                     one a path of the table, that records are checked against
@@ -71,14 +70,13 @@ class RecordReader:
         self,
         table: RecordTable,
         files: list[LocalFile],
-        options: ImageRecordOptions | ImageDetRecordOptions,
-        labels: RecordLabels | None,
+        options: RecordOptions,
+        labels: Labels,
         raw_ids: npt.NDArray[np.int64] | None = None,
         checksums: list[Checksums] | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
         self._raw_ids, self._checksums = raw_ids, checksums
-        self.no_label = np.zeros(0 if labels is None else labels.columns, np.float32)
         self._max_pixels, self._max_scans = options.max_pixels, options.max_scans
         self._accepts_cut = options.truncated == "accept"
         self._upright = options.exif == "apply" and options.data_shape[0] != 4
@@ -93,12 +91,12 @@ class RecordReader:
         rows = len(positions)
         made = Records(
             encoded=Encoded.empty(rows),
-            labels=np.tile(self.no_label, (rows, 1)),
+            labels=np.tile(self._labels.no_label, (rows, 1)),
             index=np.zeros(rows, np.uint64),
             heights=np.zeros(rows, np.int32),
             widths=np.zeros(rows, np.int32),
             orientation=np.ones(rows, np.int32),
-            no_label=self.no_label,
+            no_label=self._labels.no_label,
         )
         present = np.flatnonzero(positions >= 0)
         wanted = positions[present]
@@ -146,11 +144,11 @@ class RecordReader:
         if self._raw_ids is None:
             flag, label, identity, _, blob = parse_image_record(payload)
             made.index[row] = identity
-            self._take_label(made.labels[row], flag, label, identity)
+            self._labels.take(made.labels[row], flag, label, identity)
         else:
             blob, identity = payload, int(self._raw_ids[position])
             made.index[row] = identity % (1 << 64)  # keys of an index may be negative
-            self._take_label(made.labels[row], 0, None, identity)
+            self._labels.take(made.labels[row], 0, None, identity)
         info = probe(blob)
         check_format(info, blob)
         check_size(info, self._max_pixels)
@@ -163,13 +161,9 @@ class RecordReader:
             info.oriented if orientation != 1 else (info.height, info.width)
         )
 
-    def _take_label(
-        self,
-        out: npt.NDArray[np.float32],
-        flag: int,
-        label: float | npt.NDArray[np.float32] | None,
-        identity: int,
-    ) -> None:
-        """Write a record's label row; a label of None means that the record can hold none."""
-        assert self._labels is not None
-        self._labels.take(out, flag, label, identity)
+    def look(
+        self, positions: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return heights and widths (0 where there is no image) and label rows of some records."""
+        records = self.read(positions)
+        return records.heights, records.widths, records.labels

@@ -19,6 +19,7 @@ from gpuio.kernels.plan import settings as codes
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.plan.extras import Extras
+from gpuio.plan.request import PlanRequest
 from gpuio.plan.settings import fill, of_options, seed_bits
 
 __all__ = ["Planner", "check_conflicts", "plan_faults"]
@@ -130,42 +131,21 @@ class Planner:
         self._angles = np.array(options.rotate_list, np.int32).reshape(-1)
         self._axes = np.array(_PCA_VECTORS, np.float32) * np.array(_PCA_SPREAD, np.float32)
 
-    def draw(
-        self,
-        heights: npt.NDArray[np.int32],
-        widths: npt.NDArray[np.int32],
-        pass_index: npt.NDArray[np.int64],
-        record: npt.NDArray[np.int64],
-        mx_index: npt.NDArray[np.int64],
-        labels: npt.NDArray[np.float32] | None = None,
-    ) -> npt.NDArray[np.void]:
-        """Return the plan of a batch.
-
-        Parameters
-        ----------
-        heights, widths : int32[B]      of the decoded images, upright, pixels; 0 for a row without
-        pass_index, record : int64[B]   pass and global position of each row's record
-        mx_index : int64[B]             see `BatchOrder`
-        labels : optional               left alone: they are no places in the images
-
-        Returns
-        -------
-        PLAN[B]     host; a row that cannot be planned holds no window: ask `faults`
-        """
-        del labels
-        plan = np.zeros(len(heights), PLAN)
+    def draw(self, request: PlanRequest) -> npt.NDArray[np.void]:
+        """Return the plan of a batch, PLAN[B]: see `PlanMaker`."""
+        plan = np.zeros(len(request.heights), PLAN)
         self._draw(
             self._settings,
             self._angles,
             self._axes,
-            np.ascontiguousarray(heights, np.int32),
-            np.ascontiguousarray(widths, np.int32),
-            np.ascontiguousarray(pass_index, np.int64),
-            np.ascontiguousarray(record, np.int64),
-            np.ascontiguousarray(mx_index, np.int64),
+            np.ascontiguousarray(request.heights, np.int32),
+            np.ascontiguousarray(request.widths, np.int32),
+            np.ascontiguousarray(request.pass_index, np.int64),
+            np.ascontiguousarray(request.record, np.int64),
+            np.ascontiguousarray(request.mx_index, np.int64),
             plan,
         )
-        self._extras.draw(plan, pass_index, record)
+        self._extras.draw(plan, request.pass_index, request.record)
         return plan
 
     def faults(self, plan: npt.NDArray[np.void]) -> list[tuple[int, RecordError]]:

@@ -7,8 +7,6 @@ as well, and on nothing else: see `gpuio.order.det_stream`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +18,7 @@ from gpuio.options.image_det_record import SAMPLER_RANGES, ImageDetRecordOptions
 from gpuio.order.det_stream import DetStream
 from gpuio.order.epochs import Order
 from gpuio.plan.planner import plan_faults
+from gpuio.plan.request import Look, PlanRequest
 from gpuio.plan.settings import fill, of_options, seed_bits
 
 __all__ = ["DetPlanner"]
@@ -28,9 +27,6 @@ _MODES = {"force": codes.FORCE, "shrink": codes.SHRINK, "fit": codes.FIT}
 _SHORT = ("scale", "ratio", "overlap", "sample", "object")  # fields of SAMPLERS
 
 _Labels = npt.NDArray[np.float32]
-_Look = Callable[
-    [npt.NDArray[np.int64]], tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], _Labels]
-]
 
 
 class DetPlanner:
@@ -43,7 +39,7 @@ class DetPlanner:
 
     Notes
     -----
-    A label row is ``[channels, height, width, n, label of n numbers, padding]``.
+    How label rows lie: `gpuio.kernels.plan.box_label`.
     """
 
     def __init__(self, options: ImageDetRecordOptions) -> None:
@@ -57,7 +53,7 @@ class DetPlanner:
         self._samplers = _samplers(options)
         self._stream: DetStream | None = None
 
-    def follow(self, order: Order, look: _Look) -> None:
+    def follow(self, order: Order, look: Look) -> None:
         """Draw from one generator that runs on through all records, as MXNet does.
 
         Parameters
@@ -68,33 +64,13 @@ class DetPlanner:
         """
         self._stream = DetStream(order, look, self._fill)
 
-    def draw(
-        self,
-        heights: npt.NDArray[np.int32],
-        widths: npt.NDArray[np.int32],
-        pass_index: npt.NDArray[np.int64],
-        record: npt.NDArray[np.int64],
-        mx_index: npt.NDArray[np.int64],
-        labels: _Labels,
-    ) -> npt.NDArray[np.void]:
-        """Return the plan of a batch and move its labels.
-
-        Parameters
-        ----------
-        heights, widths : int32[B]      of the decoded images, upright, pixels; 0 for a row without
-        pass_index, record : int64[B]   pass and global position of each row's record
-        mx_index : int64[B]             not looked at
-        labels : float32[B, W]          as stored; changed, where the row has an image
-
-        Returns
-        -------
-        PLAN[B]     host; a row that cannot be planned holds no window: ask `faults`
-        """
-        del mx_index
+    def draw(self, request: PlanRequest) -> npt.NDArray[np.void]:
+        """Return the plan of a batch, PLAN[B], and move its labels: see `PlanMaker`."""
+        passes, record, labels = request.pass_index, request.record, request.labels
         if self._stream is not None:
-            return self._stream.draw(pass_index, record, labels)
+            return self._stream.draw(passes, record, labels)
         state = np.zeros(self._state_words, np.uint32)  # seeded anew for each row
-        return self._fill(state, heights, widths, pass_index, record, labels)
+        return self._fill(state, request.heights, request.widths, passes, record, labels)
 
     def _fill(
         self,

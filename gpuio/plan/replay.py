@@ -16,36 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.kernels.plan.layout import PLAN
-from gpuio.options.convert import mxnet_float32
-from gpuio.options.image_det_record import ImageDetRecordOptions
-from gpuio.options.image_record import ImageRecordOptions
+from gpuio.options.record import RecordOptions
 
-__all__ = ["normalisation", "replay"]
-
-
-def normalisation(
-    options: ImageRecordOptions | ImageDetRecordOptions,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], float]:
-    """Return mean and std (float32[channels], R, G, B (, A) or gray) and scale, as options say.
-
-    In detection means are 0 unless one of the four options is above 0; stds count where above 0.
-    """
-
-    def each(name: str) -> npt.NDArray[np.float32]:
-        return np.array([mxnet_float32(getattr(options, f"{name}_{c}")) for c in "rgba"])
-
-    mean, std = each("mean"), each("std")
-    if isinstance(options, ImageDetRecordOptions):
-        mean = mean if (mean > 0).any() else np.zeros_like(mean)
-        std = np.where(std > 0, std, np.ones_like(std))
-    C = options.data_shape[0]
-    return mean[:C], std[:C], float(mxnet_float32(options.scale))
+__all__ = ["replay"]
 
 
 def replay(
     image: npt.NDArray[np.uint8],
     row: npt.NDArray[np.void],
-    options: ImageRecordOptions | ImageDetRecordOptions,
+    options: RecordOptions,
     mean_image: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[Any]:
     """Return what a row of a plan makes of an image.
@@ -55,8 +34,7 @@ def replay(
     image : uint8[src_h, src_w, C]      decoded, B, G, R (, A) or gray, not turned by its EXIF
                                         orientation: the row says how to turn it
     row : PLAN[()] or PLAN[1]           such as ``batch.plan[3]``
-    options : ImageRecordOptions or ImageDetRecordOptions
-                                        such as ``iterator.options``: data_shape, dtype, layout,
+    options : RecordOptions             such as ``iterator.options``: data_shape, dtype, layout,
                                         mean, std and scale are read, all else is in the row
     mean_image : float32[C, H, W]       of the option mean_img, where it is set
 
@@ -74,7 +52,7 @@ def replay(
     rows[0] = np.asarray(row).reshape(-1)[0]
     C, H, W = options.data_shape
     made = augment.Normalisation(
-        options.dtype, *normalisation(options), options.layout, mean_image, ratio=options.ratio
+        options.dtype, *options.normalisation(), options.layout, mean_image, ratio=options.ratio
     )
     out = np.zeros((H, W, C) if options.layout == "NHWC" else (C, H, W), made.storage)
     augment.augment(np.ascontiguousarray(image), rows, made, out, augment.Scratch())

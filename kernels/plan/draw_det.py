@@ -1,9 +1,7 @@
 """Draw the plan of a batch for detection, and move the labels with their images.
 
-One function a step, in the order in which MXNet's detection augmenter draws. A label row is
-``[channels, rows, columns, n, label of n numbers, padding]``; the label is a header of A numbers,
-A and B first, and objects of B: id, left, top, right, bottom, in shares of the image, and more.
-Arithmetic is float32 where MXNet's is.
+One function per step, in the order in which MXNet's detection augmenter draws. How a label lies in
+its row says `gpuio.kernels.plan.box_label`. Arithmetic is float32 where MXNet's is.
 
 Source: MXNet 1.9.1, src/io/image_det_aug_default.cc and src/io/iter_image_det_recordio.cc.
 """
@@ -16,6 +14,7 @@ import numpy as np
 from numba import from_dtype, njit, types
 
 from gpuio.kernels.jit import kernel
+from gpuio.kernels.plan.box_label import ROW_HEAD, ROW_SIZE
 from gpuio.kernels.plan.layout import BILINEAR, PLAN, PRE_COLOUR_GAIN, PRE_COLOUR_HLS
 from gpuio.kernels.plan.random_bits import between, seed_philox, whole
 from gpuio.kernels.plan.settings import (
@@ -31,7 +30,6 @@ from gpuio.kernels.plan.sizes import grown, interpolation, shorter_edge, window
 
 __all__ = ["draw_det"]
 
-_HEAD = 4  # numbers before the label in its row
 _f = np.float32
 _ZERO, _ONE, _TWO = _f(0), _f(1), _f(2)
 _inner = njit(nogil=True, error_model="numpy")  # a box without area divides by zero, as in C++
@@ -242,8 +240,8 @@ def _final_size(s, h, w):
 @_inner
 def _augment(state, s, samplers, turns, row, label, h, w):
     """Plan one image and move its label; return the size after it, or (-fault, 0)."""
-    head, width = np.int64(label[_HEAD]), np.int64(label[_HEAD + 1])
-    total, objects = np.int64(label[3]), label[_HEAD:]
+    head, width = np.int64(label[ROW_HEAD]), np.int64(label[ROW_HEAD + 1])
+    total, objects = np.int64(label[ROW_SIZE]), label[ROW_HEAD:]
     if s.resize_on:
         h, w = shorter_edge(state, s, row, h, w)
         if h < 0:
@@ -275,7 +273,7 @@ def _augment(state, s, samplers, turns, row, label, h, w):
         row.letterbox_h, row.letterbox_w = new_h, new_w
     for k in range(head + count * width, objects.size):
         objects[k] = s.label_pad_value
-    label[3] = head + count * width
+    label[ROW_SIZE] = head + count * width
     return new_h, new_w
 
 
@@ -302,6 +300,7 @@ def _as_stored(s, row, h, w):
         types.float32[:, ::1],
         from_dtype(PLAN)[::1],
     ),
+    "box_label",
     "random_bits",
     "sizes",
     "settings",
@@ -317,7 +316,7 @@ def draw_det(settings, samplers, state, heights, widths, pass_index, record, lab
     state : uint32[STATE_WORDS]     of a continuing generator, moved on; else scratch
     heights, widths : int32[B]      of the decoded images, upright; 0 where a row has no image
     pass_index, record : int64[B]   the key of a row's own stream, unless the generator continues
-    labels : float32[B, W]          rows as described above, their labels as stored; changed. That
+    labels : float32[B, W]          rows, their labels as stored; changed. That
                                     of a row that cannot be planned may be half moved
     plan : PLAN[B]                  zeros; filled. Where a row cannot be planned, crop_h is minus
                                     the fault's code and (crop_y, crop_x) the size of the image

@@ -16,6 +16,7 @@ from gpuio.options.geometry import ResampleOptions
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.options.machine import DecoderOptions, FormOptions
 from gpuio.plan.planner import Planner
+from gpuio.plan.request import PlanRequest
 from support.tables import options
 
 OURS = [
@@ -40,7 +41,7 @@ def draw(count=1, size=(375, 500), *, first=0, pass_index=0, **given):
     rows = np.arange(first, first + count)
     heights, widths = (np.full(count, side, np.int32) for side in size)
     planner = Planner(options(**{"data_shape": (3, 224, 224), **given}))
-    return planner.draw(heights, widths, np.full(count, pass_index), rows, rows)
+    return planner.draw(PlanRequest(heights, widths, np.full(count, pass_index), rows, rows))
 
 
 def test_they_stand_behind_mxnets_and_say_whose_they_are():

@@ -108,8 +108,8 @@ class FakeOrder:
 
 
 class FakePlanner:
-    def draw(self, heights, widths, passes, records, mx_index, labels):
-        return np.zeros(len(heights), PLAN)
+    def draw(self, request):
+        return np.zeros(len(request.heights), PLAN)
 
     def faults(self, plan):
         return []

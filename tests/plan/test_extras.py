@@ -12,6 +12,7 @@ from gpuio.kernels.plan import layout
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.plan.extras import OPERATIONS, extra_seed
 from gpuio.plan.planner import Planner
+from gpuio.plan.request import PlanRequest
 from support import reference
 from support.planned import picture
 from support.tables import options
@@ -28,7 +29,7 @@ def draw(count=1, *, first=0, pass_index=0, **given):
     rows = np.arange(first, first + count)
     side = np.full(count, 300, np.int32)
     planner = Planner(options(**{"data_shape": (3, H, W), **given}))
-    return planner.draw(side, side, np.full(count, pass_index), rows, rows)
+    return planner.draw(PlanRequest(side, side, np.full(count, pass_index), rows, rows))
 
 
 def changed(before, after):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gpuio.errors import OptionError
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.plan.planner import Planner, check_conflicts
+from gpuio.plan.request import PlanRequest
 from support.planned import execute
 from support.tables import options
 
@@ -40,7 +41,9 @@ def draw(sizes=((375, 500),), *, first=0, pass_index=0, **given):
     heights, widths = np.array(sizes, np.int32).reshape(-1, 2).T
     given = {"data_shape": (3, 224, 224), "dtype": "uint8", **given}
     planner = Planner(options(**given))
-    return planner.draw(heights, widths, np.full(len(rows), pass_index), rows, rows - first)
+    return planner.draw(
+        PlanRequest(heights, widths, np.full(len(rows), pass_index), rows, rows - first)
+    )
 
 
 def faults(*sizes, **given):
@@ -48,7 +51,7 @@ def faults(*sizes, **given):
     planner = Planner(options(**{"data_shape": (3, 224, 224), **given}))
     heights, widths = np.array(sizes, np.int32).T
     rows = np.arange(len(sizes))
-    plan = planner.draw(heights, widths, rows, rows, rows)
+    plan = planner.draw(PlanRequest(heights, widths, rows, rows, rows))
     return [(row, str(error)) for row, error in planner.faults(plan)]
 
 

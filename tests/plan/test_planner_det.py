@@ -6,6 +6,7 @@ import pytest
 from gpuio.kernels.cpu import augment
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.plan.planner_det import DetPlanner
+from gpuio.plan.request import PlanRequest
 from support import reference
 
 
@@ -71,7 +72,7 @@ def test_random_plans_fit_and_labels_stay_labels():
         head, width = draw_label(rng, labels[0])
         before = labels[0].copy()
         row, size = np.zeros(1, np.int64), (np.int32([h]), np.int32([w]))
-        plan = DetPlanner(options).draw(*size, row, row, row, labels)
+        plan = DetPlanner(options).draw(PlanRequest(*size, row, row, row, labels))
         label = labels[0]
         if plan["crop_h"][0] < 0:  # fit and shrink may leave nothing of a flat image
             assert options.resize_mode != "force"
@@ -112,7 +113,7 @@ def test_a_crop_meets_what_its_sampler_asks_for(mode):
     labels[:, 3] = 7
     labels[:, 4:11] = [2, 5, 0, *box]
     sizes = np.full(200, 1000, np.int32)
-    plan = DetPlanner(options).draw(sizes, sizes, rows * 0, rows, rows, labels)
+    plan = DetPlanner(options).draw(PlanRequest(sizes, sizes, rows * 0, rows, rows, labels))
     cropped = plan["crop_h"] < 1000
     assert cropped.sum() > 150
     y, x, h, w = (plan[f"crop_{name}"][cropped] / 1000 for name in "yxhw")
@@ -142,6 +143,6 @@ def test_a_crop_without_a_pixel_is_drawn_again():
     labels = np.full((500, 15), -1, np.float32)
     labels[:, 3:6] = 2, 2, 5  # no object: any crop would do
     sizes = np.full(500, 4, np.int32)  # crops of less than a quarter have no pixel
-    plan = DetPlanner(options).draw(sizes, sizes, rows * 0, rows, rows, labels)
+    plan = DetPlanner(options).draw(PlanRequest(sizes, sizes, rows * 0, rows, rows, labels))
     assert plan["crop_h"].min() == plan["crop_w"].min() == 1
     assert (plan["crop_h"] == 1).sum() > 100

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gpuio.plan.planner import Planner
+from gpuio.plan.request import PlanRequest
 from support import reference
 
 PICTURES = [[40, 50], [50, 40], [23, 90], [64, 64], [130, 33]]  # heights and widths
@@ -24,7 +25,7 @@ def execute(options, sizes):
     """
     rows = np.arange(len(sizes))
     heights, widths = np.array(sizes, np.int32).T
-    plan = Planner(options).draw(heights, widths, rows * 0, rows, rows)
+    plan = Planner(options).draw(PlanRequest(heights, widths, rows * 0, rows, rows))
     C, H, W = options.data_shape
     mean = np.float32([getattr(options, f"mean_{c}") for c in "rgba"[:C]])
     std = np.float32([getattr(options, f"std_{c}") for c in "rgba"[:C]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpuio.errors import RecordError
-from gpuio.pipeline.labels import RecordLabels
+from gpuio.tasks.labels import RecordLabels
 
 THREE = np.array([4, 5, 6], np.float32)
 

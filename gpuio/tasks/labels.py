@@ -5,10 +5,13 @@ Invariant: a row holds exactly what was asked for, or the record is refused by n
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import RecordError
+from gpuio.tasks.task import LabelDesc
 
 __all__ = ["LabelList", "RecordLabels", "listed_label", "number_of_labels"]
 
@@ -41,10 +44,14 @@ class RecordLabels:
     column : int, optional      take this label alone; `width` is 1
     classes : bool              refuse labels that are no whole numbers from 0
     guess : str                 what led to `width`, where the user did not state it
+    name : str                  of the array of labels
+    batch_size : int
+    num_classes : int, optional labels are handed out as rows of weights, made by `Mixer`
 
     Attributes
     ----------
     columns : int               of a row while it is being made: a ragged one begins with its count
+    no_label : float32[columns] of a row without a record: zeros
     """
 
     def __init__(
@@ -56,9 +63,16 @@ class RecordLabels:
         column: int | None = None,
         classes: bool = False,
         guess: str = "",
+        name: str = "label",
+        batch_size: int = 1,
+        num_classes: int | None = None,
     ) -> None:
         self.width, self.ragged = width, ragged
         self.columns = width + ragged
+        self.no_label = np.zeros(self.columns, np.float32)
+        self._name, self._batch_size = name, batch_size
+        self._handed_out = num_classes or width
+        self._wide = self._handed_out > 1 or num_classes is not None or ragged
         self._listed, self._column, self._guess = listed, column, guess
         self._classes = classes
         self._odd = ragged or bool(column)
@@ -125,6 +139,18 @@ class RecordLabels:
                 f"label {values[~good][0]:g} is no class: label_type='class' asks for whole "
                 "numbers from 0"
             )
+
+    def described(self) -> list[LabelDesc]:
+        """Return the one array of labels, a number per row or several."""
+        shape = (self._batch_size, self._handed_out) if self._wide else (self._batch_size,)
+        return [LabelDesc(self._name, shape, np.float32)]
+
+    def handed_out(
+        self, rows: npt.NDArray[np.float32]
+    ) -> tuple[list[npt.NDArray[Any]], npt.NDArray[np.int32] | None]:
+        """Return a finished batch's array of labels, host, and its `label_count`: see `Labels`."""
+        labels, count = self.split(rows)
+        return [labels if self._wide else labels[:, 0]], count
 
     def split(
         self, rows: npt.NDArray[np.float32]

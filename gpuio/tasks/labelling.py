@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError, RecordError
 from gpuio.options.image_record import ImageRecordOptions
-from gpuio.pipeline.labels import LabelList, RecordLabels, number_of_labels
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list, read_list
 from gpuio.recordio.sniff import Sniffed, sniff
 from gpuio.storage.local import LocalFile
+from gpuio.tasks.labels import LabelList, RecordLabels, number_of_labels
 
 __all__ = ["open_labels"]
 
@@ -66,6 +66,9 @@ def open_labels(options: ImageRecordOptions, contents: Contents) -> RecordLabels
         column=column,
         classes=options.label_type == "class",
         guess=guess,
+        name=options.label_name,
+        batch_size=options.batch_size,
+        num_classes=options.num_classes,
     )
 
 

@@ -8,9 +8,9 @@ import pytest
 from gpuio import recordio
 from gpuio.errors import FormatError, OptionError
 from gpuio.options.image_det_record import ImageDetRecordOptions
-from gpuio.pipeline.det_reader import LabelSizes, measure_labels
 from gpuio.recordio.index import open_table
 from gpuio.storage.local import LocalFile
+from gpuio.tasks.box_labels import LabelSizes, measure_labels
 from support import boxes, making
 
 

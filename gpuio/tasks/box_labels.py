@@ -1,33 +1,41 @@
-"""Batches of records of a detection set: their labels are boxes, of a different number each.
+"""The label row of each record of a detection set: boxes, of a different number each.
 
-A label row is ``[channels, height, width, n, label of n numbers, padding]``; what is read has
-zeros for the first three, which belong to the augmented image.
+How a row lies: `gpuio.kernels.plan.box_label`; what is read has zeros for the first three numbers,
+which belong to the augmented image.
 
-Invariant: a label that leaves the reader is a header of A >= 2 numbers, A and B >= 5 first, and
-whole objects of B numbers.
+Invariant: a label that is taken is a header of A >= 2 numbers, A and B >= 5 first, and whole
+objects of B numbers.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioError, OptionError, RecordError
+from gpuio.kernels.plan.box_label import (
+    LEAST_HEADER,
+    LEAST_LABEL,
+    LEAST_OBJECT,
+    ROW_HEAD,
+    ROW_SIZE,
+    label_of,
+    objects_of,
+)
 from gpuio.options.image_det_record import ImageDetRecordOptions
-from gpuio.pipeline.labels import LabelList, listed_label
-from gpuio.pipeline.reader import RecordReader
-from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.lists import read_label_list
 from gpuio.storage.local import LocalFile
+from gpuio.tasks.labels import LabelList, listed_label
+from gpuio.tasks.task import LabelDesc
 
-__all__ = ["DetRecordReader", "LabelSizes", "measure_labels"]
+__all__ = ["BoxLabels", "LabelSizes", "measure_labels"]
 
-_HEAD = 4  # numbers before the label in its row
-_SMALLEST = 7  # numbers of a label: a header of two and one object of five
 _LOOKED_AT = 40  # bytes of a record: framing, header and the first two numbers of its label
 _AT_ONCE = 1024  # records whose beginnings are read together
 
@@ -40,48 +48,35 @@ class LabelSizes:
     object_width: int
 
 
-class DetRecordReader(RecordReader):
-    """Read batches of records whose labels are boxes.
+class BoxLabels:
+    """Make and hand out label rows of boxes: see `Labels`.
 
     Parameters
     ----------
-    table, files : as `RecordReader`
-    options : ImageDetRecordOptions
-    sizes : LabelSizes          of the set: see `measure_labels`
+    options : ImageDetRecordOptions     label_width, label_pad_width, label_pad_value, label_format,
+                                        label_name, batch_size
+    sizes : LabelSizes                  of the set: see `measure_labels`
     listed : dict of id to float32[n], optional
-                                labels of path_imglist, which replace the records' own
-    checksums : as `RecordReader`
+                                        labels of path_imglist, which replace the records' own
 
     Attributes
     ----------
-    label_pad_width : int       numbers to which labels are padded
-    object_width : int          numbers of the widest object
+    label_pad_width : int               numbers to which labels are padded
+    object_width : int                  numbers of the widest object
+    max_objects : int                   for which a label has room
     """
 
     def __init__(
-        self,
-        table: RecordTable,
-        files: list[LocalFile],
-        options: ImageDetRecordOptions,
-        sizes: LabelSizes,
-        listed: LabelList | None = None,
-        checksums: list[Checksums] | None = None,
+        self, options: ImageDetRecordOptions, sizes: LabelSizes, listed: LabelList | None = None
     ) -> None:
-        super().__init__(table, files, options, None, checksums=checksums)
-        self._list, self._label_width = listed, options.label_width
+        self._options, self._list, self._label_width = options, listed, options.label_width
         self.label_pad_width = max(options.label_pad_width, sizes.width)
         self.object_width = sizes.object_width
-        self.no_label = np.zeros(_HEAD + self.label_pad_width, np.float32)
-        self.no_label[_HEAD:] = options.label_pad_value
+        self.max_objects = (self.label_pad_width - LEAST_HEADER) // self.object_width
+        self.no_label = np.zeros(ROW_HEAD + self.label_pad_width, np.float32)
+        self.no_label[ROW_HEAD:] = options.label_pad_value
 
-    def look(
-        self, positions: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Return heights and widths (0 where there is no image) and label rows of some records."""
-        records = self.read(positions)
-        return records.heights, records.widths, records.labels
-
-    def _take_label(
+    def take(
         self,
         out: npt.NDArray[np.float32],
         flag: int,
@@ -108,20 +103,47 @@ class DetRecordReader(RecordReader):
                 f"label has {len(listed)} numbers, label_pad_width={self.label_pad_width} holds no "
                 "more"
             )
-        out[3] = len(listed)
-        out[_HEAD : _HEAD + len(listed)] = listed
+        out[ROW_SIZE] = len(listed)
+        out[ROW_HEAD : ROW_HEAD + len(listed)] = listed
+
+    def described(self) -> list[LabelDesc]:
+        """Return the rows as they are, or with label_format='boxes' objects and their numbers."""
+        name, rows = self._options.label_name, self._options.batch_size
+        if self._options.label_format == "mxnet":
+            return [LabelDesc(name, (rows, len(self.no_label)), np.float32)]
+        return [
+            LabelDesc(name, (rows, self.max_objects, self.object_width), np.float32),
+            LabelDesc(f"{name}_count", (rows,), np.int32),
+        ]
+
+    def handed_out(
+        self, rows: npt.NDArray[np.float32]
+    ) -> tuple[list[npt.NDArray[Any]], npt.NDArray[np.int32] | None]:
+        """Return a finished batch's arrays of labels, host; there is no `label_count`."""
+        if self._options.label_format == "mxnet":
+            return [rows], None
+        shape = len(rows), self.max_objects, self.object_width
+        boxes = np.full(shape, self._options.label_pad_value, np.float32)
+        count = np.zeros(len(rows), np.int32)
+        for number, row in enumerate(rows):
+            label = label_of(row)
+            if len(label) > 0:
+                objects = objects_of(label)
+                count[number] = len(objects)
+                boxes[number, : len(objects), : objects.shape[1]] = objects
+        return [boxes, count], None
 
 
 def _check(label: npt.NDArray[np.float32]) -> None:
     """Refuse a label that is not a header and whole objects."""
     size = len(label)
-    if size < _SMALLEST:
+    if size < LEAST_LABEL:
         raise RecordError(
-            f"label has {size} numbers, expected at least {_SMALLEST}: the header's length (2 or "
+            f"label has {size} numbers, expected at least {LEAST_LABEL}: the header's length (2 or "
             "more), the objects' (5 or more), and one object of id, left, top, right, bottom"
         )
     head, width = float(label[0]), float(label[1])
-    if not (2 <= head <= size and width >= 5):
+    if not (LEAST_HEADER <= head <= size and width >= LEAST_OBJECT):
         raise RecordError(
             f"label begins with {head:g}, {width:g}; expected the header's length, 2 to {size}, "
             "and the objects', at least 5"
@@ -143,7 +165,8 @@ def measure_labels(
 
     Parameters
     ----------
-    table, files : as `RecordReader`
+    table : RecordTable
+    files : list of LocalFile   one per path of the table
     rows : int64[n]             the part's rows of the table
     options : ImageDetRecordOptions
 
@@ -186,8 +209,10 @@ def measure_labels(
 def _largest(measured: npt.NDArray[np.float64]) -> LabelSizes:
     """Return the largest sizes of float64[n, 2], at least those of a label of one object."""
     usable = measured[:, 1][np.isfinite(measured[:, 1])]
-    widest = usable[usable < 1 << 16].max(initial=5)  # more is no object's width but damage
-    return LabelSizes(int(measured[:, 0].max(initial=_SMALLEST)), int(widest))
+    widest = usable[usable < 1 << 16].max(
+        initial=LEAST_OBJECT
+    )  # more is no object's width but damage
+    return LabelSizes(int(measured[:, 0].max(initial=LEAST_LABEL)), int(widest))
 
 
 def _measure(

@@ -1,0 +1,1 @@
+"""What differs between classification and detection: the rest of the package does not ask."""
