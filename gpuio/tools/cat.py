@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 
-from gpuio.errors import GpuioError, StorageError
 from gpuio.storage.atomic import writing
 from gpuio.tools.entries import entries, open_contents
 
@@ -35,27 +34,23 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None and sys.stdout.isatty():
         print("cat: this is an image: give --out, or direct it to a file", file=sys.stderr)
         return 2
-    try:
-        contents = open_contents(args)
-        rows = np.flatnonzero(contents.table.key == args.key)
-        if len(rows) == 0:
-            print(f"cat: no key {args.key} in {args.record}", file=sys.stderr)
-            return 1
-        if len(rows) > 1:
-            print(f"cat: {len(rows)} records have key {args.key}: the first", file=sys.stderr)
-        (entry,) = entries(contents, rows[:1])
-        if entry.error is not None and len(entry.blob) == 0:
-            raise entry.error.at(path=args.record, key=entry.key, offset=entry.offset)
-        if len(entry.blob) == 0:
-            print(f"cat: key {args.key} holds labels and no image", file=sys.stderr)
-            return 1
-        if args.out is None:
-            sys.stdout.buffer.write(entry.blob)
-            sys.stdout.buffer.flush()
-        else:
-            with writing(args.out) as file:
-                file.write(entry.blob)
-    except GpuioError as error:
-        print(f"cat: {error}", file=sys.stderr)
-        return 3 if isinstance(error, StorageError) else 1
+    contents = open_contents(args)
+    rows = np.flatnonzero(contents.table.key == args.key)
+    if len(rows) == 0:
+        print(f"cat: no key {args.key} in {args.record}", file=sys.stderr)
+        return 1
+    if len(rows) > 1:
+        print(f"cat: {len(rows)} records have key {args.key}: the first", file=sys.stderr)
+    (entry,) = entries(contents, rows[:1])
+    if entry.error is not None and len(entry.blob) == 0:
+        raise entry.error.at(path=args.record, key=entry.key, offset=entry.offset)
+    if len(entry.blob) == 0:
+        print(f"cat: key {args.key} holds labels and no image", file=sys.stderr)
+        return 1
+    if args.out is None:
+        sys.stdout.buffer.write(entry.blob)
+        sys.stdout.buffer.flush()
+    else:
+        with writing(args.out) as file:
+            file.write(entry.blob)
     return 0

@@ -1,7 +1,8 @@
 """The command `gpuio`: one table of subcommands, each a module that is loaded when it is run.
 
 A command's module has ``add_arguments(parser)`` and ``run(args) -> int``. Exit codes: 0 done, 1
-something was found, 2 the arguments are wrong, 3 a file could not be read or written.
+something was found, 2 the arguments are wrong, 3 a file could not be read or written. An error of
+ours that a command does not catch is printed behind its name; it means 3 or 1.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import argparse
 import importlib
 import os
 import sys
+from collections.abc import Callable
 
 from gpuio._version import __version__
+from gpuio.errors import GpuioError, StorageError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "call", "main"]
 
 # name: (module, what it does)
 COMMANDS = {
@@ -33,6 +36,20 @@ COMMANDS = {
 }
 
 
+def call(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Run a command; return its exit code, which an error of ours has as well."""
+    try:
+        code = run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except GpuioError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 3 if isinstance(error, StorageError) else 1
+    return code
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command line; return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
@@ -41,13 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         command = importlib.import_module(module)
         parser = argparse.ArgumentParser(prog=f"gpuio {argv[0]}", description=f"{what}.")
         command.add_arguments(parser)
-        try:
-            code: int = command.run(parser.parse_args(argv[1:]))
-            sys.stdout.flush()
-        except BrokenPipeError:  # the reader of a pipe has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        return code
+        return call(argv[0], command.run, parser.parse_args(argv[1:]))
     parser = argparse.ArgumentParser(
         prog="gpuio",
         description="Image batches from MXNet RecordIO files.",

@@ -10,7 +10,7 @@ import collections
 import sys
 from pathlib import Path
 
-from gpuio.errors import GpuioError, StorageError
+from gpuio.errors import StorageError
 from gpuio.recordio.lists import ListItem, write_list
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
 from gpuio.tools.progress import progress
@@ -47,30 +47,24 @@ def run(args: argparse.Namespace) -> int:
     folder, items, problems = Path(args.folder), [], []
     list_path = folder / f"{Path(args.record).stem}.lst"
     seen: collections.Counter[int] = collections.Counter()
-    try:
-        contents = open_contents(args, "auto")
-        if list_path.exists():
-            raise StorageError(
-                "the list is there already: choose another folder", path=str(list_path)
-            )
-        total = len(contents.table)
-        with progress(f"extracting {Path(args.record).name}", args.progress) as advance:
-            for number, entry in enumerate(entries(contents), 1):
-                advance(number, total)
-                if entry.info is None:
-                    reason = "no image" if entry.error is None else entry.error.message
-                    problems.append(f"key {entry.key} at byte {entry.offset}: {reason}")
-                    continue
-                name = _name(entry, seen[entry.key], by_label=args.by_label)
-                seen[entry.key] += 1
-                _write(folder / name, entry)
-                labels = tuple(entry.labels.tolist()) or (0.0,)
-                items.append(ListItem(entry.key, str(name), labels))
-        folder.mkdir(parents=True, exist_ok=True)
-        write_list(list_path, items)
-    except GpuioError as error:
-        print(f"extract: {error}", file=sys.stderr)
-        return 3 if isinstance(error, StorageError) else 1
+    contents = open_contents(args, "auto")
+    if list_path.exists():
+        raise StorageError("the list is there already: choose another folder", path=str(list_path))
+    total = len(contents.table)
+    with progress(f"extracting {Path(args.record).name}", args.progress) as advance:
+        for number, entry in enumerate(entries(contents), 1):
+            advance(number, total)
+            if entry.info is None:
+                reason = "no image" if entry.error is None else entry.error.message
+                problems.append(f"key {entry.key} at byte {entry.offset}: {reason}")
+                continue
+            name = _name(entry, seen[entry.key], by_label=args.by_label)
+            seen[entry.key] += 1
+            _write(folder / name, entry)
+            labels = tuple(entry.labels.tolist()) or (0.0,)
+            items.append(ListItem(entry.key, str(name), labels))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_list(list_path, items)
     print(f"{len(items)} images in {folder}, listed in {list_path.name}", file=sys.stderr)
     for problem in problems[:_MAX_SHOWN]:
         print(f"  left out: {problem}", file=sys.stderr)

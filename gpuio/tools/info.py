@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import collections
 import json
-import sys
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import GpuioError, StorageError
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents, recognise
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
@@ -37,11 +35,7 @@ def run(args: argparse.Namespace) -> int:
     int         0 all records looked at are images, 1 some are not, or the file is damaged, 3 a file
                 could not be read
     """
-    try:
-        facts = survey(open_contents(args), args.sample)
-    except GpuioError as error:
-        print(f"info: {error}", file=sys.stderr)
-        return 3 if isinstance(error, StorageError) else 1
+    facts = survey(open_contents(args), args.sample)
     print(json.dumps(facts, indent=1) if args.json else _text(facts))
     return 1 if facts["unusable"] else 0
 

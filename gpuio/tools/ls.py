@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Any
 
 import numpy as np
 
-from gpuio.errors import GpuioError, StorageError
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
 
 __all__ = ["add_arguments", "run"]
@@ -34,19 +32,15 @@ def run(args: argparse.Namespace) -> int:
                 file is damaged, 3 the file could not be read
     """
     bad = 0
-    try:
-        contents = open_contents(args)
-        count = len(contents.table) if args.count is None else max(args.count, 0)
-        first = max(args.first, 0)
-        rows = np.arange(first, min(first + count, len(contents.table)))
-        if not args.json:
-            print("key\toffset\tbytes\tid\tformat\tsize\tlabels")
-        for entry in entries(contents, rows):
-            bad += entry.error is not None
-            print(json.dumps(_facts(entry)) if args.json else _line(entry))
-    except GpuioError as error:
-        print(f"ls: {error}", file=sys.stderr)
-        return 3 if isinstance(error, StorageError) else 1
+    contents = open_contents(args)
+    count = len(contents.table) if args.count is None else max(args.count, 0)
+    first = max(args.first, 0)
+    rows = np.arange(first, min(first + count, len(contents.table)))
+    if not args.json:
+        print("key\toffset\tbytes\tid\tformat\tsize\tlabels")
+    for entry in entries(contents, rows):
+        bad += entry.error is not None
+        print(json.dumps(_facts(entry)) if args.json else _line(entry))
     return 1 if bad else 0
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gpuio.errors import GpuioError, StorageError
 from gpuio.recordio.index import build_index
 from gpuio.recordio.index_binary import share_index
+from gpuio.tools.cli import call
 
 __all__ = ["add_arguments", "main", "run"]
 
@@ -34,13 +34,9 @@ def run(args: argparse.Namespace) -> int:
     -------
     int         0 done, 1 the record file is damaged, 3 a file could not be read or written
     """
-    try:
-        count = build_index(args.record, args.index, past_damage=args.resync)
-        if args.binary:
-            share_index(args.index)
-    except GpuioError as error:
-        print(f"rec2idx: {error}", file=sys.stderr)
-        return 3 if isinstance(error, StorageError) else 1
+    count = build_index(args.record, args.index, past_damage=args.resync)
+    if args.binary:
+        share_index(args.index)
     print(f"{args.index}: {count} records", file=sys.stderr)
     return 0
 
@@ -49,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; ``python -m gpuio.tools.rec2idx``."""
     parser = argparse.ArgumentParser(prog="rec2idx", description="Make a record file's index.")
     add_arguments(parser)
-    return run(parser.parse_args(argv))
+    return call("rec2idx", run, parser.parse_args(argv))
 
 
 if __name__ == "__main__":

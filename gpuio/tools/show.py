@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from gpuio.decode.opencv import decode
-from gpuio.errors import GpuioError, StorageError
+from gpuio.errors import GpuioError
 from gpuio.tools.contact import contact_sheet
 from gpuio.tools.entries import add_file_arguments, entries, open_contents
 
@@ -34,29 +34,25 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     pictures, titles, bad = [], [], 0
-    try:
-        contents = open_contents(args, "auto")
-        first = max(args.first, 0)
-        rows = np.arange(first, min(first + args.count, len(contents.table)))
-        for entry in entries(contents, rows):
-            title = f"{entry.key}"
-            try:
-                if entry.error is not None:
-                    raise entry.error
-                image = decode(entry.blob, 3)[:, :, ::-1]
-                title += f": {entry.labels[0]:g}" if len(entry.labels) else ""
-            except GpuioError as error:
-                print(f"show: key {entry.key}: {error.message}", file=sys.stderr)
-                image = np.full((args.edge, args.edge, 3), 128, np.uint8)
-                title += " unusable"
-                bad += 1
-            scale = args.edge / max(image.shape[:2])
-            size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
-            pictures.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-            titles.append(title)
-    except GpuioError as error:
-        print(f"show: {error}", file=sys.stderr)
-        return 3 if isinstance(error, StorageError) else 1
+    contents = open_contents(args, "auto")
+    first = max(args.first, 0)
+    rows = np.arange(first, min(first + args.count, len(contents.table)))
+    for entry in entries(contents, rows):
+        title = f"{entry.key}"
+        try:
+            if entry.error is not None:
+                raise entry.error
+            image = decode(entry.blob, 3)[:, :, ::-1]
+            title += f": {entry.labels[0]:g}" if len(entry.labels) else ""
+        except GpuioError as error:
+            print(f"show: key {entry.key}: {error.message}", file=sys.stderr)
+            image = np.full((args.edge, args.edge, 3), 128, np.uint8)
+            title += " unusable"
+            bad += 1
+        scale = args.edge / max(image.shape[:2])
+        size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
+        pictures.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        titles.append(title)
     if not cv2.imwrite(args.out, contact_sheet(pictures, titles)[:, :, ::-1]):
         print(f"show: cannot write {args.out}", file=sys.stderr)
         return 3
