@@ -11,8 +11,8 @@ import attrs
 import numpy as np
 
 from gpuio.backend.pool import element_type
-from gpuio.errors import ClosedError, StateError
-from gpuio.io.base import DataBatch, DataDesc, DataIter
+from gpuio.errors import ClosedError
+from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
 from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
 from gpuio.order.epochs import EpochShape
@@ -256,18 +256,7 @@ class ImageRecordIter(DataIter):
         StateError          the state is another version's, or another source's or order's; the
                             message names each differing field with both values
         """
-        ours = self._machine().fingerprint
-        if not isinstance(state, dict) or state.get("version") != _STATE_VERSION:
-            found = state.get("version") if isinstance(state, dict) else type(state).__name__
-            raise StateError(f"state: expected version {_STATE_VERSION}, got {found}")
-        theirs = state.get("source", {})
-        wrong = [
-            f"{name}: saved {theirs.get(name)!r}, here {value!r}"
-            for name, value in ours.items()
-            if theirs.get(name) != value
-        ]
-        if wrong:
-            raise StateError("state belongs to another iterator: " + "; ".join(wrong))
+        check_state(state, _STATE_VERSION, self._machine().fingerprint)
         self._batch = None
         self._at = BatchPosition(
             int(state["epoch"]), int(state["start"]), int(state["samples"]) // self.batch_size

@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +19,7 @@ from gpuio.errors import ClosedError, OptionError
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
 from gpuio.nd import Context
 from gpuio.options import convert
+from gpuio.order.epochs import EpochShape, epoch_shape
 from gpuio.pipeline.prefetch import Prefetcher
 
 __all__ = ["RowIter", "RowSource", "option", "row_shape"]
@@ -42,15 +42,6 @@ class RowSource(Protocol):
     def close(self) -> None:
         """Close files; may be called twice."""
         ...
-
-
-@attrs.frozen
-class _Epoch:
-    """What an epoch over `rows` rows that begins at row `start` consists of."""
-
-    batches: int
-    pad: int  # of the last batch
-    next_start: int
 
 
 class RowIter(DataIter):
@@ -99,20 +90,15 @@ class RowIter(DataIter):
         self._maker = _Maker(source, batch_size, option("prefetch_buffer", _depth, prefetch_buffer))
         self._closer = weakref.finalize(self, self._maker.close)
 
-    def _epoch(self) -> _Epoch:
+    def _epoch(self) -> EpochShape:
         left = self._count - self._start
-        if self._last_batch == "discard":
-            return _Epoch(left // self.batch_size, 0, 0)
-        batches = -(-left // self.batch_size)
-        pad = batches * self.batch_size - left
-        if self._last_batch == "pad":
-            return _Epoch(batches, pad, 0)
-        if pad > self._count:
+        shape = epoch_shape(left, self.batch_size, self._last_batch)
+        if shape.next_start > self._count:
             raise OptionError(
                 f"batch_size={self.batch_size}: number of input must be bigger than batch size; "
                 f"the {left} rows left and all {self._count} once more do not fill a batch"
             )
-        return _Epoch(batches, pad, pad)
+        return shape
 
     def __len__(self) -> int:
         """Return the exact number of batches of the current epoch."""

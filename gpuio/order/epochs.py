@@ -18,7 +18,7 @@ from gpuio.options.record import RecordOptions
 from gpuio.order.part import Table, part
 from gpuio.order.passes import open_passes
 
-__all__ = ["BatchOrder", "EpochShape", "Order", "part"]
+__all__ = ["BatchOrder", "EpochShape", "Order", "epoch_shape", "part"]
 
 
 @attrs.frozen
@@ -35,6 +35,25 @@ class EpochShape:
     batches: int
     pad: int
     next_start: int
+
+
+def epoch_shape(rest: int, size: int, ending: str) -> EpochShape:
+    """Return the shape of an epoch.
+
+    Parameters
+    ----------
+    rest : int          records from the epoch's start to the end of its pass
+    size : int          rows of a batch
+    ending : {"borrow", "pad", "partial", "discard"}
+                        what the short last batch becomes: see the option last_batch
+    """
+    if ending == "discard":
+        return EpochShape(rest // size, 0, 0)
+    batches = -(-rest // size)
+    missing = batches * size - rest
+    return EpochShape(
+        batches, 0 if ending == "partial" else missing, missing if ending == "borrow" else 0
+    )
 
 
 @attrs.frozen(eq=False)
@@ -87,20 +106,15 @@ class Order:
         OptionError     if a batch needs more than the rest of the pass and one further pass
         """
         size, rest = self.batch_size, self.n_records - start
-        if self._ending == "discard":
-            return EpochShape(rest // size, 0, 0)
-        batches = -(-rest // size)
-        missing = batches * size - rest
-        if self._ending == "borrow":
-            if missing > self.n_records:
-                raise OptionError(
-                    f"batch_size: a batch of {size} needs more than the {rest} records left in "
-                    f"pass {pass_index} and the {self.n_records} of the next one: the number of "
-                    f"records must be bigger than the batch size, or choose last_batch='pad', "
-                    f"'partial' or 'discard'"
-                )
-            return EpochShape(batches, missing, missing)
-        return EpochShape(batches, missing if self._ending == "pad" else 0, 0)
+        shape = epoch_shape(rest, size, self._ending)
+        if shape.next_start > self.n_records:
+            raise OptionError(
+                f"batch_size: a batch of {size} needs more than the {rest} records left in "
+                f"pass {pass_index} and the {self.n_records} of the next one: the number of "
+                f"records must be bigger than the batch size, or choose last_batch='pad', "
+                f"'partial' or 'discard'"
+            )
+        return shape
 
     def check(self) -> None:
         """Make sure that batches of the asked-for size can be made, now and in later epochs.
