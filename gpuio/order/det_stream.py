@@ -10,7 +10,6 @@ in it: the state of the generator before a chunk is kept or found again by repla
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,15 +18,20 @@ import numpy.typing as npt
 
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.order.epochs import Order
+from gpuio.order.replay import Replay
 
 __all__ = ["DetStream"]
 
 _SEED = 233  # MXNet's constant, of its first thread
 _CHUNKS_KEPT = 4  # a batch may begin in one and end in another, and the one after is read ahead
-_STATES_KEPT = 64  # 2.5 KB each
 
 _Key = tuple[int, int]  # pass, number of the chunk in it
+_State = npt.NDArray[np.uint32]
 _Planned = tuple[int, npt.NDArray[np.void], npt.NDArray[np.float32]]  # first row, plan, labels
+
+
+def _as_planned(planned: _Planned) -> _Planned:
+    return planned
 
 
 class DetStream:
@@ -44,10 +48,8 @@ class DetStream:
         from gpuio.kernels.plan.random_bits import mersenne_state
 
         self._order, self._look, self._fill = order, look, fill
-        self._first: npt.NDArray[np.uint32] = mersenne_state(_SEED)
-        self._states: dict[_Key, npt.NDArray[np.uint32]] = {}
-        self._planned: dict[_Key, _Planned] = {}
-        self._lock = threading.Lock()
+        first: _State = mersenne_state(_SEED)
+        self._chunks = Replay((0, 0), first, self._draw, _as_planned, kept=_CHUNKS_KEPT)
 
     def draw(
         self,
@@ -67,15 +69,14 @@ class DetStream:
         PLAN[B]
         """
         made = np.zeros(len(record), PLAN)
-        with self._lock:
-            for which in np.unique(pass_index).tolist():
-                rows = np.flatnonzero((pass_index == which) & (record >= 0))
-                chunk = self._chunk_of(which, record[rows])
-                for number in np.unique(chunk).tolist():
-                    mine = rows[chunk == number]
-                    first, plan, moved = self._chunk((which, number))
-                    made[mine] = plan[record[mine] - first]
-                    labels[mine] = moved[record[mine] - first]
+        for which in np.unique(pass_index).tolist():
+            rows = np.flatnonzero((pass_index == which) & (record >= 0))
+            chunk = self._chunk_of(which, record[rows])
+            for number in np.unique(chunk).tolist():
+                mine = rows[chunk == number]
+                first, plan, moved = self._chunks.result((which, number))
+                made[mine] = plan[record[mine] - first]
+                labels[mine] = moved[record[mine] - first]
         return made
 
     def _chunk_of(self, pass_index: int, record: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -87,26 +88,8 @@ class DetStream:
         ]
         return found
 
-    def _chunk(self, key: _Key) -> _Planned:
-        """Return a chunk's plan and labels, those kept or drawn now."""
-        if key not in self._planned:
-            at, state = self._nearest(key)
-            while at <= key:
-                state, planned, at = self._advance(at, state)
-            self._planned[key] = planned
-            while len(self._planned) > _CHUNKS_KEPT:
-                del self._planned[next(iter(self._planned))]
-        return self._planned[key]
-
-    def _nearest(self, key: _Key) -> tuple[_Key, npt.NDArray[np.uint32]]:
-        """Return the last place at or before a chunk whose state is known."""
-        known = max((one for one in self._states if one <= key), default=None)
-        return ((0, 0), self._first) if known is None else (known, self._states[known])
-
-    def _advance(
-        self, key: _Key, before: npt.NDArray[np.uint32]
-    ) -> tuple[npt.NDArray[np.uint32], _Planned, _Key]:
-        """Draw a chunk: the state after it, what was drawn, and the chunk that comes next."""
+    def _draw(self, key: _Key, before: _State) -> tuple[_Planned, _State, _Key]:
+        """Draw a chunk: its plan, the state after it, and the chunk that comes next."""
         pass_index, number = key
         starts, lengths = self._order.chunks(pass_index)
         first = int(starts[number])
@@ -117,7 +100,4 @@ class DetStream:
             state, heights, widths, np.full(len(positions), pass_index), positions, labels
         )
         after = (pass_index, number + 1) if number + 1 < len(starts) else (pass_index + 1, 0)
-        self._states[after] = state
-        while len(self._states) > _STATES_KEPT:
-            del self._states[next(iter(self._states))]
-        return state, (first, plan, labels), after
+        return (first, plan, labels), state, after

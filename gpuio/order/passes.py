@@ -10,7 +10,6 @@ Invariant: a pass is the same whichever passes were asked for before it.
 from __future__ import annotations
 
 import math
-import threading
 from typing import Any
 
 import attrs
@@ -19,15 +18,16 @@ import numpy.typing as npt
 
 from gpuio.options.record import RecordOptions
 from gpuio.order.part import Table, byte_positions, chunk_starts, part
+from gpuio.order.replay import Replay
 from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle
 
 __all__ = ["Passes", "open_passes"]
 
 _CHUNK_SEED = 666  # MXNet's constant, added to shuffle_chunk_seed
 _PASSES_KEPT = 3  # this one, the next one for borrowed rows, and the one just left
-_STATES_KEPT = 64  # 2.5 KB each
 
 _Rows = npt.NDArray[np.int64]
+_Drawn = tuple[_Rows, _Rows, npt.NDArray[np.uint32]]  # chunks: starts, lengths; what moves records
 
 
 @attrs.frozen(eq=False)
@@ -77,8 +77,7 @@ class Passes:
         self._group_source, self._record_source = Mersenne(group_seed), Mersenne(record_seed)
         order = np.arange(len(groups), dtype=np.int32)
         first = _State(order, self._group_source.state, self._record_source.state)
-        self._first, self._states, self._kept = first, {0: first}, dict[int, _Pass]()
-        self._lock = threading.Lock()  # states and generators move together
+        self._replay = Replay(0, first, self._draw, self._make, kept=_PASSES_KEPT)
 
     def rows(
         self, pass_index: int, first: int, stop: int, start: int, batch_size: int
@@ -124,22 +123,10 @@ class Passes:
     def _pass(self, pass_index: int) -> _Pass:
         """Return a pass, from those kept or by replay."""
         drawn = self._shuffle or len(self._groups) > 1
-        pass_index = pass_index if drawn else 0
-        with self._lock:
-            if pass_index not in self._kept:
-                replayed = max((p for p in self._states if p <= pass_index), default=0)
-                state = self._states.get(replayed, self._first)
-                for p in range(replayed, pass_index):
-                    state = self._advance(p, state)[1]
-                self._kept[pass_index] = self._make(*self._advance(pass_index, state)[0])
-                while len(self._kept) > _PASSES_KEPT:
-                    del self._kept[next(iter(self._kept))]
-            return self._kept[pass_index]
+        return self._replay.result(pass_index if drawn else 0)
 
-    def _advance(
-        self, pass_index: int, state: _State
-    ) -> tuple[tuple[_Rows, _Rows, npt.NDArray[np.uint32]], _State]:
-        """Draw one pass: its chunks (starts, lengths) and draws, and the state after it."""
+    def _draw(self, pass_index: int, state: _State) -> tuple[_Drawn, _State, int]:
+        """Draw one pass: its chunks and draws, the state after it, and the next pass."""
         order = state.groups.copy()
         self._group_source.state = state.group_source
         self._record_source.state = state.record_source
@@ -152,13 +139,11 @@ class Passes:
         if self._shuffle and len(lengths):
             draws = draw_below(self._record_source, run_sizes(lengths))
         after = _State(order, self._group_source.state, self._record_source.state)
-        self._states[pass_index + 1] = after
-        while len(self._states) > _STATES_KEPT:
-            del self._states[next(iter(self._states))]
-        return (starts, lengths, draws), after
+        return (starts, lengths, draws), after, pass_index + 1
 
-    def _make(self, starts: _Rows, lengths: _Rows, draws: npt.NDArray[np.uint32]) -> _Pass:
+    def _make(self, drawn: _Drawn) -> _Pass:
         """Carry out what was drawn."""
+        starts, lengths, draws = drawn
         offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)[: len(starts)]
         if not self._shuffle:
             return _Pass(offsets, starts, None)

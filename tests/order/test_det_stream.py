@@ -5,7 +5,7 @@ import pytest
 
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.kernels.plan.random_bits import mersenne_state
-from gpuio.order import det_stream
+from gpuio.order import det_stream, replay
 from gpuio.order.det_stream import DetStream
 
 CHUNKS = ([(6, 3), (0, 4), (4, 2)], [(0, 4), (6, 3), (4, 2)])  # first row, records: even, odd pass
@@ -63,13 +63,13 @@ def ask(stream, passes, records):
 
 
 def test_the_first_state_is_mxnets(stream):
-    assert np.array_equal(stream._first, mersenne_state(233))
+    assert np.array_equal(stream._chunks._first[1], mersenne_state(233))
 
 
 def test_rows_of_any_order_and_two_passes_get_their_own_numbers(stream):
     passes, records = [0, 0, 1, 0, 1], [8, 1, 4, 5, 0]
     drawn, labels = ask(stream, passes, records)
-    base = int(stream._first[1])
+    base = int(stream._chunks._first[1][1])
     assert [d - base for d in drawn] == [
         int(expected(p)[r]) for p, r in zip(passes, records, strict=True)
     ]
@@ -84,10 +84,10 @@ def test_rows_without_a_record_stay_empty(stream):
 
 @pytest.mark.parametrize("kept", [1, 2, 64])
 def test_jumps_give_what_a_walk_gives(draws, monkeypatch, kept):
-    monkeypatch.setattr(det_stream, "_STATES_KEPT", kept)
+    monkeypatch.setattr(replay, "_STATES_KEPT", kept)
     monkeypatch.setattr(det_stream, "_CHUNKS_KEPT", 1)
     stream = DetStream(FakeOrder(), draws.look, draws.fill)
-    base = int(stream._first[1])
+    base = int(stream._chunks._first[1][1])
     for pass_index in (7, 0, 3, 3, 2, 9, 1):
         drawn, _ = ask(stream, [pass_index] * 9, range(9))
         assert [d - base for d in drawn] == expected(pass_index).tolist()
