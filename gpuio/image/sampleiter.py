@@ -9,14 +9,14 @@ callables, run inside `next()`, one sample after the other.
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from gpuio.backend.pool import HostPool
-from gpuio.errors import ClosedError
-from gpuio.image import iterstate
+from gpuio.errors import ClosedError, StateError
 from gpuio.image.chain import Chain, check_row
 from gpuio.image.current import CurrentBatch
 from gpuio.image.draws import Draws, keyed
@@ -27,6 +27,10 @@ from gpuio.io.base import DataBatch
 __all__ = ["SampleIter"]
 
 _log = logging.getLogger(__name__)
+
+_STATE_VERSION = 1
+# attributes made anew where an iterator is unpickled
+_OWNED = ("_carry", "_chain", "_current", "_feed", "_pool", "current_batch", "imgrec")
 
 _WAITING_A_THREAD = 8  # enough to keep a thread busy while the others' images are drawn
 
@@ -147,28 +151,96 @@ class SampleIter(CurrentBatch):
         return (count + self._carried) // self.batch_size
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the iterator is; see `gpuio.image.iterstate`."""
-        return iterstate.save(self)
+        """Return where the iterator is, after the last batch handed out; JSON can hold it.
+
+        Returns
+        -------
+        dict
+            ``version``; ``kind``, the class's name; ``epoch``; ``samples``, those taken from the
+            epoch's order; ``ended``; ``carried``, those carried into the epoch; ``order``, the keys
+            in the epoch's order where shuffling cannot repeat it (None otherwise); ``carry``, what
+            a roll-over keeps; ``source``, a fingerprint of keys and options
+
+        Notes
+        -----
+        The global generators are not in it: their state is the program's. With ``rng`` an int a
+        restored iterator gives the very batches that the saved one would have given; without, the
+        very samples.
+        """
+        listed = self.shuffle and self._seed is None and self.seq is not None
+        return {
+            "version": _STATE_VERSION,
+            "kind": type(self).__name__,
+            "epoch": self.epoch,
+            "samples": self.cur,
+            "ended": self._ended,
+            "carried": self._carried,
+            "order": list(self.seq) if listed and self.seq is not None else None,
+            "carry": [
+                {"key": sample.key, "position": sample.position, "epoch": sample.epoch}
+                for sample in self._carry
+            ],
+            "source": self._fingerprint(),
+        }
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """Return what must be equal in the iterator that loads a state."""
+        keys = self._base
+        return {
+            "keys": None if keys is None else len(keys),
+            "crc": None if keys is None else zlib.crc32(repr(keys).encode()),
+            "shuffle": bool(self.shuffle),
+            "seed": self._seed,
+            "last_batch_handle": self.last_batch_handle,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go where another iterator of the same files and options was.
 
         Raises
         ------
-        StateError          the state is of other files or options; names the field and both values
+        StateError          the state lacks a field, or is of other files or options; names the
+                            field and both values
         """
         self._require_open()
-        iterstate.load(self, state)
+        self._load(state)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        try:
+            version, kind, source = state["version"], state["kind"], state["source"]
+            epoch, samples, ended = int(state["epoch"]), int(state["samples"]), bool(state["ended"])
+            order, carry = state["order"], [dict(entry) for entry in state["carry"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"not a state of an ImageIter: {error!r}") from error
+        _require("version", version, _STATE_VERSION)
+        _require("kind", kind, type(self).__name__)
+        for field, own in self._fingerprint().items():
+            _require(f"source.{field}", source.get(field), own)
+        keys = self._base
+        if order is not None and (
+            keys is None or sorted(map(str, order)) != sorted(map(str, keys))
+        ):
+            raise StateError("order: the state's keys are not this iterator's")
+        self._restore(epoch, samples, order)
+        self._carry = [self._remake(Sample(**entry)) for entry in carry]
+        self._carried, self._ended = int(state.get("carried", 0)), ended
 
     def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes, a subclass's too, without threads, files and memory of batches."""
         self._require_open()
-        return iterstate.freeze(self)
+        kept = {name: value for name, value in self.__dict__.items() if name not in _OWNED}
+        return {"attributes": kept, "place": SampleIter.state_dict(self)}  # not a subclass's
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        iterstate.thaw(self, state)
+        """Open the files and go to the place."""
+        self.__dict__.update(state["attributes"])
+        self._chain = self._current = self._feed = None
+        self._carry, self._pool = [], HostPool(keep=2)
+        self.__dict__["imgrec"] = self._source.imgrec
+        self._load(state["place"])
 
     def _restore(self, epoch: int, samples: int, order: list[Any] | None) -> None:
-        """Go to a place in an epoch's order; see `iterstate`."""
+        """Go to a place in an epoch's order."""
         self.epoch = epoch
         if self.seq is not None and order is not None:
             self.seq[:] = order
@@ -386,3 +458,11 @@ class SampleIter(CurrentBatch):
     def _hooked(self, sample: Sample) -> Any:
         """Augment a decoded sample with the hooks and return it as (3, H, W)."""
         raise NotImplementedError
+
+
+def _require(field: str, theirs: Any, ours: Any) -> None:
+    if theirs != ours:
+        raise StateError(
+            f"{field} is {theirs!r} in the state and {ours!r} here: a state fits the files and "
+            "options it was saved with"
+        )
