@@ -8,6 +8,8 @@ image's.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "LEAST_HEADER",
     "LEAST_LABEL",
@@ -27,16 +29,16 @@ ROW_SIZE = 3  # where n stands in a row
 ROW_HEAD = 4  # where the label begins in a row
 
 
-def label_of(row):
+def label_of(row: Any) -> Any:
     """Return the label that a row holds, float32[n]."""
     return row[ROW_HEAD : ROW_HEAD + int(row[ROW_SIZE])]
 
 
-def objects_of(label):
+def objects_of(label: Any) -> Any:
     """Return the objects of a whole label, float32[objects, B], a view."""
     return label[int(label[0]) :].reshape(-1, int(label[1]))
 
 
-def have_area(objects):
+def have_area(objects: Any) -> Any:
     """Say which objects, float[n, B], have an area, bool[n]."""
     return (objects[:, 3] > objects[:, 1]) & (objects[:, 4] > objects[:, 2])
