@@ -1,9 +1,9 @@
-"""Random words, and what is made of them: two generators, one set of recipes.
+"""The words that shuffle, and what is made of them.
 
-`Mersenne` is C++'s ``std::mt19937``, which MXNet shuffles and augments with; `philox` is a
-counter-based generator whose words are a pure function of (seed, pass, record). The recipes turn
-either's 32-bit words into numbers as gcc 4.8's libstdc++ does, with which MXNet's wheels were
-built. `gpuio.kernels.plan.random_bits` has the same two generators and recipes for compiled loops.
+`Mersenne` is C++'s ``std::mt19937``, which MXNet shuffles with. The recipes turn its 32-bit words
+into numbers as gcc 4.8's libstdc++ does, with which MXNet's wheels were built.
+`gpuio.kernels.plan.random_bits` has the same generator, and Philox, with the recipes of the
+augmentation, for compiled loops.
 
 Invariant: a recipe takes as many words as MXNet's, so that the draws after it agree as well.
 """
@@ -15,14 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Mersenne", "draw_below", "philox", "run_sizes", "shuffle"]
+__all__ = ["Mersenne", "draw_below", "run_sizes", "shuffle"]
 
 _WORD = 0xFFFFFFFF  # the largest word, and the mask of one
 _BLOCK = 1 << 16  # words tested for rejection at once
 _COMPILED_FROM = 20_000  # records; below, loading Numba costs more than it saves
-
-_PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_PHILOX_STEPS = (0x9E3779B9, 0xBB67AE85)
 
 
 class Mersenne:
@@ -51,54 +48,6 @@ class Mersenne:
     @state.setter
     def state(self, state: Any) -> None:
         self._bits.state = state
-
-
-def philox(
-    seed: int,
-    pass_index: npt.ArrayLike,
-    record: npt.ArrayLike,
-    count: int,
-) -> npt.NDArray[np.uint32]:
-    """Return the first `count` words of each record's own stream.
-
-    Parameters
-    ----------
-    seed : int                  any sign; taken modulo 2^64, the key
-    pass_index : int[B]         taken modulo 2^32
-    record : int[B]             global position, taken modulo 2^64
-    count : int                 words a record, >= 1
-
-    Returns
-    -------
-    uint32[B, count]            host
-
-    Notes
-    -----
-    Philox4x32-10; the counter is (block of four words, pass, record low, record high).
-
-    Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-    """
-    passes = np.atleast_1d(np.asarray(pass_index)).astype(np.uint64) & np.uint64(_WORD)
-    records = np.atleast_1d(np.asarray(record)).astype(np.uint64)
-    blocks = np.arange(-(-count // 4), dtype=np.uint64)
-    shape = (len(records), len(blocks))
-    c0 = np.broadcast_to(blocks, shape)
-    c1 = np.broadcast_to(passes[:, None], shape)
-    c2 = np.broadcast_to((records & np.uint64(_WORD))[:, None], shape)
-    c3 = np.broadcast_to((records >> np.uint64(32))[:, None], shape)
-    k0, k1 = seed & _WORD, (seed >> 32) & _WORD
-    low, half = np.uint64(_WORD), np.uint64(32)
-    for _ in range(10):
-        p0, p1 = c0 * np.uint64(_PHILOX_MULTIPLIERS[0]), c2 * np.uint64(_PHILOX_MULTIPLIERS[1])
-        c0, c1, c2, c3 = (
-            (p1 >> half) ^ c1 ^ np.uint64(k0),
-            p1 & low,
-            (p0 >> half) ^ c3 ^ np.uint64(k1),
-            p0 & low,
-        )
-        k0, k1 = (k0 + _PHILOX_STEPS[0]) & _WORD, (k1 + _PHILOX_STEPS[1]) & _WORD
-    words = np.stack([c0, c1, c2, c3], axis=2).astype(np.uint32)
-    return words.reshape(len(records), -1)[:, :count]
 
 
 def draw_below(source: Mersenne, sizes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gpuio.errors import OptionError
 from gpuio.kernels.plan import layout
 from gpuio.options.image_record import ImageRecordOptions
-from gpuio.order.rng import philox
+from gpuio.plan.settings import seed_bits
 
 __all__ = ["OPERATIONS", "Extras", "check_extras", "extra_seed"]
 
@@ -76,6 +76,18 @@ def check_extras(options: ImageRecordOptions) -> None:
             )
 
 
+def _words(
+    seed: int, pass_index: npt.NDArray[np.int64], record: npt.NDArray[np.int64], count: int
+) -> npt.NDArray[np.uint32]:
+    """Return the first words of each row's own stream, uint32[B, count]."""
+    from gpuio.kernels.plan.philox import philox_words
+
+    words = np.empty((len(record), count), np.uint32)
+    passes = np.ascontiguousarray(pass_index, np.int64)
+    philox_words(seed_bits(seed), passes, np.ascontiguousarray(record, np.int64), words)
+    return words
+
+
 class Extras:
     """Draws what is ours into the rows of a plan.
 
@@ -111,7 +123,7 @@ class Extras:
         options = self._options
         C, H, W = options.data_shape
         seed, count = extra_seed(options, "erase"), 3 + 2 * _TRIES + 4
-        words = philox(seed, pass_index, record, count)
+        words = _words(seed, pass_index, record, count)
         unit = words / _WORD
         area, ratio = unit[:, 3 : 3 + _TRIES], unit[:, 3 + _TRIES : 3 + 2 * _TRIES]
         (least, most), (low, high) = options.erase_area, options.erase_ratio
@@ -146,7 +158,7 @@ class Extras:
     ) -> None:
         """Draw a policy's operations: moves are joined into one turn, tones keep their order."""
         count = tables.count
-        words = philox(extra_seed(self._options, "auto"), pass_index, record, 3 * count)
+        words = _words(extra_seed(self._options, "auto"), pass_index, record, 3 * count)
         op, sign, level = (words[:, k::3] / _WORD for k in range(3))
         op = (op * len(OPERATIONS)).astype(np.int64)
         level = (level * _BINS).astype(np.int64)

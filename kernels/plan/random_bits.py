@@ -20,6 +20,7 @@ __all__ = [
     "coin",
     "mersenne_state",
     "normal3",
+    "philox_word",
     "seed_mersenne",
     "seed_philox",
     "whole",
@@ -91,7 +92,7 @@ def _mersenne_word(state):
 
 
 @njit(nogil=True)
-def _philox_word(state):
+def philox_word(state):
     """Return the next word of the block, making a block where the last one is used up."""
     if state[_AT] == 4:
         c0, c1 = np.uint64(state[_COUNTER]), np.uint64(state[_COUNTER + 1])
@@ -121,7 +122,7 @@ def _word(state):
     """Return the next 32 random bits."""
     if state[_SEEDED]:
         return _mersenne_word(state)
-    return _philox_word(state)
+    return philox_word(state)
 
 
 @njit(nogil=True)

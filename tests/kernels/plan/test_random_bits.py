@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gpuio.kernels.plan import random_bits
-from gpuio.order.rng import Mersenne, philox
+from gpuio.order.rng import Mersenne
+from support.philox import philox
 
 
 def mersenne(seed):
