@@ -24,14 +24,13 @@ from gpuio.image.color import (
     RandomGrayAug,
 )
 from gpuio.image.draws import Rng, as_draws
+from gpuio.plan.imagenet import EIGENVALUES, EIGENVECTORS
 
 __all__ = ["CreateAugmenter", "color_augmenters", "statistics"]
 
 # ImageNet's statistics, R G B on a scale of 0 to 255, as MXNet has them
 MEAN = (123.68, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
-EIGENVALUES = (55.46, 4.794, 1.148)
-EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 
 
 def CreateAugmenter(  # noqa: N802 -- MXNet's name

@@ -28,6 +28,7 @@ from gpuio.recordio.checksum import open_checksums
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.reindex import reindexed
+from gpuio.recordio.sniff import spread
 from gpuio.recordio.uri import divide, expand
 from gpuio.storage.local import LocalFile
 from gpuio.tasks.task import Labels, Task
@@ -190,7 +191,7 @@ def _digest(table: RecordTable, files: list[LocalFile]) -> str:
     made = 0
     for array in (table.file, table.offset, table.length, table.key):
         made = zlib.crc32(np.ascontiguousarray(array).data, made)
-    for row in np.linspace(0, len(table) - 1, _DIGESTED).astype(np.int64).tolist():
+    for row in spread(0, len(table), _DIGESTED).tolist():
         length = min(int(table.length[row]), _DIGESTED_BYTES)
         made = zlib.crc32(files[table.file[row]].read(int(table.offset[row]), length), made)
     return f"{made:08x}"

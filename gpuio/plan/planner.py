@@ -19,18 +19,12 @@ from gpuio.kernels.plan import settings as codes
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.plan.extras import Extras
+from gpuio.plan.imagenet import EIGENVALUES, EIGENVECTORS
 from gpuio.plan.request import PlanRequest
 from gpuio.plan.settings import fill, of_options, seed_bits
 
 __all__ = ["Planner", "check_conflicts", "plan_faults"]
 
-# MXNet's eigenvectors of ImageNet's colours, rows R, G, B, and the spread along each
-_PCA_VECTORS = (
-    (-0.5675, 0.7192, 0.4009),
-    (-0.5808, -0.0045, -0.8140),
-    (-0.5836, -0.6948, 0.4203),
-)
-_PCA_SPREAD = (55.46, 4.794, 1.148)
 _NO_MAX_SIZE = np.float32(1e10)  # MXNet's default of max_img_size
 
 
@@ -129,7 +123,7 @@ class Planner:
         self._options = options
         self._settings = _settings(options)
         self._angles = np.array(options.rotate_list, np.int32).reshape(-1)
-        self._axes = np.array(_PCA_VECTORS, np.float32) * np.array(_PCA_SPREAD, np.float32)
+        self._axes = np.array(EIGENVECTORS, np.float32) * np.array(EIGENVALUES, np.float32)
 
     def draw(self, request: PlanRequest) -> npt.NDArray[np.void]:
         """Return the plan of a batch, PLAN[B]: see `PlanMaker`."""

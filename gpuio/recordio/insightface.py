@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, GpuioWarning
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
-from gpuio.recordio.sniff import Sniffed, sniff
+from gpuio.recordio.sniff import Sniffed, sniff, spread
 from gpuio.storage.local import LocalFile
 
 __all__ = ["FaceRows", "find_faces", "identity_ranges"]
@@ -135,21 +135,16 @@ def _trouble(rows: FaceRows, head: Sniffed, look: Callable[[int], Sniffed]) -> s
     """Say what contradicts the header, "" if nothing does."""
     if rows.images < 1:
         return "no record lies between it and the first identity"
-    images = [look(row) for row in _spread(rows.first, rows.stop)]
+    images = [look(row) for row in np.unique(spread(rows.first, rows.stop, _SAMPLED)).tolist()]
     if sum(one.kind in ("image", "unknown") for one in images) <= len(images) // 2:
         return "the records behind it are no images"
     if rows.identities == 0:
         last = int(rows.key[-1])
         return "" if np.float32(last + 1) == head.labels[0] else f"the last key is {last}"
-    for row in _spread(rows.stop, len(rows.key)):
+    for row in np.unique(spread(rows.stop, len(rows.key), _SAMPLED)).tolist():
         if not _is_range(look(row)):
             return f"key {rows.key[row]} is no identity's record"
     return ""
-
-
-def _spread(low: int, high: int) -> list[int]:
-    """Return some rows of low .. high-1, the first and the last among them."""
-    return sorted(set(np.linspace(low, high - 1, _SAMPLED).astype(int).tolist()))
 
 
 def _warn(file: LocalFile, head: Sniffed, trouble: str) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.insightface import FaceRows, find_faces, identity_ranges
-from gpuio.recordio.sniff import Sniffed, sniff
+from gpuio.recordio.sniff import Sniffed, sniff, spread
 from gpuio.storage.local import LocalFile
 
 __all__ = ["Contents", "recognise"]
@@ -195,7 +195,7 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
 
 def _payload(file: LocalFile, table: RecordTable, low: int, high: int) -> str:
     """Say what the payloads of one file are, by records spread over it."""
-    rows = np.unique(np.linspace(low, high - 1, _SAMPLED).astype(np.int64))
+    rows = np.unique(spread(low, high, _SAMPLED))
     seen: dict[str, list[int]] = {}
     for row in rows.tolist():
         at: Sniffed = sniff(file, int(table.offset[row]), int(table.length[row]))

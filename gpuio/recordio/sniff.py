@@ -1,4 +1,4 @@
-"""A glance at one record: what its payload is, from its first bytes.
+"""A glance at a record: what its payload is, from its first bytes; and which of many to look at.
 
 Invariant: an image record is never taken for anything else; the other kinds begin with bytes that,
 read as its header, claim more labels than the record has bytes.
@@ -9,12 +9,15 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from gpuio.errors import FormatError
 from gpuio.recordio.framing import HEADER_BYTES, head_at, unframe
 from gpuio.recordio.header import FORMAT
 from gpuio.storage.local import LocalFile
 
-__all__ = ["Sniffed", "sniff"]
+__all__ = ["Sniffed", "sniff", "spread"]
 
 _PREFIX = 64  # bytes of a record that are read first
 _SIGNATURES = (
@@ -146,3 +149,13 @@ def _varint(payload: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return made, at
     return len(payload) + 1, at
+
+
+def spread(low: int, high: int, count: int) -> npt.NDArray[np.int64]:
+    """Return `count` rows of low .. high-1, evenly spread, the first and the last among them.
+
+    Returns
+    -------
+    int64[count]        ascending; rows repeat where there are fewer than `count`
+    """
+    return np.linspace(low, high - 1, count).astype(np.int64)

@@ -15,7 +15,7 @@ from gpuio.options.image_record import ImageRecordOptions
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list, read_list
-from gpuio.recordio.sniff import Sniffed, sniff
+from gpuio.recordio.sniff import Sniffed, sniff, spread
 from gpuio.storage.local import LocalFile
 from gpuio.tasks.labels import LabelList, RecordLabels, number_of_labels
 
@@ -128,7 +128,7 @@ def _numbers(
         count = len(table)
         rows = np.arange(count)
         if not every:
-            rows = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED)).astype(np.int64))
+            rows = np.unique(spread(0, count, _SAMPLED))
         for row, seen in _glances(table, rows):
             if seen.kind in ("image", "empty", "unknown"):
                 whole = True

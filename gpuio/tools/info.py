@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents, recognise
+from gpuio.recordio.sniff import spread
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
 from gpuio.tools.quality import jpeg_quality
 
@@ -55,7 +56,7 @@ def survey(contents: Contents, sample: int = 10_000) -> dict[str, Any]:
                                 no image, with their reasons; record sizes in bytes
     """
     table = contents.table
-    chosen = np.unique(np.linspace(0, len(table) - 1, min(sample, len(table))).astype(np.int64))
+    chosen = np.unique(spread(0, len(table), min(sample, len(table))))
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     unusable: list[dict[str, Any]] = []
     pixels: list[int] = []

@@ -2,13 +2,14 @@
 
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuio.recordio.framing import encode
 from gpuio.recordio.index import open_table
-from gpuio.recordio.sniff import sniff
+from gpuio.recordio.sniff import sniff, spread
 from gpuio.storage.local import LocalFile
 from support.faceset import record, sagemaker, write_payloads
 from support.making import flat, jpeg, photo, png
@@ -84,3 +85,14 @@ def test_no_image_record_is_taken_for_another_kind(tmp_path_factory, label, iden
     seen = look(folder, record(label, blob, identity))
     assert seen.kind == ("image" if blob else "empty")
     assert seen.identity == identity
+
+
+@pytest.mark.parametrize("count", [1, 7, 16, 64, 10_000])
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 10), (5, 69), (3, 100_003)])
+def test_rows_are_spread_from_the_first_to_the_last(low, high, count):
+    rows = spread(low, high, count)
+    assert (len(rows), rows.dtype, rows[0]) == (count, np.int64, low)
+    assert count == 1 or rows[-1] == high - 1
+    steps = np.diff(rows)
+    assert count == 1 or 0 <= steps.max() - steps.min() <= 1
+    assert count <= high - low or set(rows.tolist()) == set(range(low, high))
