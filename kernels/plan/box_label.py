@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 __all__ = [
     "LEAST_HEADER",
     "LEAST_LABEL",
@@ -29,16 +32,17 @@ ROW_SIZE = 3  # where n stands in a row
 ROW_HEAD = 4  # where the label begins in a row
 
 
-def label_of(row: Any) -> Any:
+def label_of(row: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the label that a row holds, float32[n]."""
     return row[ROW_HEAD : ROW_HEAD + int(row[ROW_SIZE])]
 
 
-def objects_of(label: Any) -> Any:
+def objects_of(label: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the objects of a whole label, float32[objects, B], a view."""
     return label[int(label[0]) :].reshape(-1, int(label[1]))
 
 
-def have_area(objects: Any) -> Any:
+def have_area(objects: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Say which objects, float[n, B], have an area, bool[n]."""
-    return (objects[:, 3] > objects[:, 1]) & (objects[:, 4] > objects[:, 2])
+    found: npt.NDArray[np.bool_] = (objects[:, 3] > objects[:, 1]) & (objects[:, 4] > objects[:, 2])
+    return found
