@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError
 from gpuio.nd import asnumpy, load, save
-from gpuio.pipeline.pipeline import BatchPosition
-from gpuio.tasks.task import Task
-
-if TYPE_CHECKING:
-    from gpuio.pipeline.opening import Opened
+from gpuio.options.record import RecordOptions
 
 __all__ = ["mean_image"]
 
@@ -23,17 +18,17 @@ _NAME = "mean_img"
 
 
 def mean_image(
-    task: Task, open_pipeline: Callable[[Task], Opened]
+    options: RecordOptions, batches: Iterable[npt.NDArray[np.float32]]
 ) -> tuple[npt.NDArray[np.float32] | None, bool]:
     """Return the mean image that the options name, and whether it was made now.
 
-    A missing file is made: every record of the part is read once, with the options' own
-    augmentation and normalisation, and averaged in float32.
+    A missing file is made: the images of one pass are averaged in float32.
 
     Parameters
     ----------
-    task : Task
-    open_pipeline : callable
+    options : RecordOptions
+    batches : iterable of float32[n, C, H, W]
+        the images of one pass over the part, host; asked for only where the file is to be made
 
     Returns
     -------
@@ -45,12 +40,11 @@ def mean_image(
     ------
     FormatError         the file holds another number of arrays, or an image of another shape
     """
-    options = task.options
     if not options.mean_img or options.dtype == "uint8":
         return None, False
     made = not Path(options.mean_img).exists()
     if made:
-        save(options.mean_img, {_NAME: _averaged(task, open_pipeline)})
+        save(options.mean_img, {_NAME: _averaged(batches, options.data_shape)})
     found = load(options.mean_img)
     arrays = list(found.values()) if isinstance(found, dict) else found
     shapes = [array.shape for array in arrays]
@@ -63,28 +57,14 @@ def mean_image(
     return asnumpy(arrays[0]).astype(np.float32), made
 
 
-def _averaged(task: Task, open_pipeline: Callable[[Task], Opened]) -> npt.NDArray[np.float32]:
-    """Average the part's images as the options make them."""
-    # what is bad is logged by the iterator itself, which meets it again
-    plain = task.unmixed(
-        mean_img="",
-        dtype="float32",
-        layout="NCHW",
-        last_batch="pad",
-        verbose=False,
-        error_log="",
-    )
-    opened = open_pipeline(plain)
-    total = np.zeros(task.options.data_shape, np.float32)
+def _averaged(
+    batches: Iterable[npt.NDArray[np.float32]], shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """Average images, one after the other."""
+    total = np.zeros(shape, np.float32)
     count = 0
-    try:
-        pipeline = opened.pipeline
-        for number in range(pipeline.order.epoch(0, 0).batches):
-            batch = pipeline.next(BatchPosition(0, 0, number))
-            images = asnumpy(batch.data)
-            for image in images[: len(images) - batch.pad]:
-                total += image
-                count += 1
-    finally:
-        opened.close()
+    for images in batches:
+        for image in images:
+            total += image
+            count += 1
     return total * np.float32(1 / count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -16,12 +17,13 @@ import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
 from gpuio.errors import OptionError
+from gpuio.nd import asnumpy
 from gpuio.options.machine import GPU_ONLY
 from gpuio.options.record import RecordOptions
 from gpuio.order.epochs import Order
 from gpuio.pipeline.error_policy import ErrorPolicy
 from gpuio.pipeline.mean_image import mean_image
-from gpuio.pipeline.pipeline import Pipeline
+from gpuio.pipeline.pipeline import BatchPosition, Pipeline
 from gpuio.pipeline.reader import RecordReader
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.checksum import open_checksums
@@ -93,7 +95,7 @@ def open_pipeline(task: Task) -> Opened:
         files = [opened.enter_context(LocalFile(path)) for path in table.paths]
         table.check_files(files)
         labels = task.open_labels(contents, files, order)
-        mean, made = mean_image(task, open_pipeline)
+        mean, made = mean_image(options, _plain_images(task))
         backend = open_backend(
             options.ctx,
             max(options.device_id, 0),
@@ -145,6 +147,31 @@ def open_pipeline(task: Task) -> Opened:
         labels,
         first_pass=int(made),
     )
+
+
+def _plain_images(task: Task) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the images that a mean image is made of, a batch float32[n, C, H, W] at a time, host.
+
+    They are those of the part's first pass, with the options' own augmentation and normalisation.
+    """
+    # what is bad is logged by the iterator itself, which meets it again
+    plain = task.unmixed(
+        mean_img="",
+        dtype="float32",
+        layout="NCHW",
+        last_batch="pad",
+        verbose=False,
+        error_log="",
+    )
+    opened = open_pipeline(plain)
+    try:
+        pipeline = opened.pipeline
+        for number in range(pipeline.order.epoch(0, 0).batches):
+            batch = pipeline.next(BatchPosition(0, 0, number))
+            images = asnumpy(batch.data)
+            yield images[: len(images) - batch.pad]
+    finally:
+        opened.close()
 
 
 def _output_of(task: Task, mean_image: npt.NDArray[np.float32] | None) -> Output:
