@@ -13,15 +13,11 @@ def encoded(blobs):
     """Return images as a reader hands them to a backend."""
     from gpuio.backend.protocol import Encoded
     from gpuio.decode.formats import probe
-    from gpuio.decode.jpeg import has_end
-    from gpuio.decode.limits import count_scans
 
     made = Encoded.empty(len(blobs))
     made.blobs[:] = blobs
     for row, blob in enumerate(blobs):
-        info = probe(blob)
-        scans = count_scans(blob, info)
-        made.headers[row] = info.height, info.width, info.hardware, scans, has_end(blob)
+        made.headers[row] = probe(blob)
     return made
 
 

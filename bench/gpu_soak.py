@@ -39,10 +39,12 @@ def order(blobs, rounds):
     import cupy
 
     from gpuio.backend.gpu.cuda import CudaDevice
-    from gpuio.decode.formats import probe
+    from gpuio.decode.formats import HEADER, engine_takes, probe
     from gpuio.decode.nvimgcodec import NvImageCodecEngine
 
-    blobs = [blob for blob in blobs if probe(blob).hardware][:_ROWS]
+    headers = np.array([tuple(probe(blob)) for blob in blobs], HEADER)
+    blobs = [blob for blob, takes in zip(blobs, engine_takes(headers), strict=True) if takes]
+    blobs = blobs[:_ROWS]
     sizes = np.array([probe(blob)[1:3] for blob in blobs], "i4")
     device, spin = CudaDevice(0), cupy.RawKernel(SPIN, "spin")
     engine = NvImageCodecEngine(0, 1, hw_decoder_load=1.0)

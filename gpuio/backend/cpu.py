@@ -64,7 +64,7 @@ class CpuBackend:
         if scratch is None:
             scratch = self._mine.scratch = self._kernels.Scratch()
         faults = []
-        needed = _rows_needed(plan, output)
+        needed = _rows_needed(plan, records.headers, output)
         storage = np.asarray(out)
         if storage.itemsize == 2:
             storage = storage.view(np.uint16)  # the kernels write halves as bit patterns
@@ -74,7 +74,9 @@ class CpuBackend:
                 continue
             row = plan[number : number + 1]
             try:
-                image, row = _decoded(blob, row, needed[number], output.channels)
+                image, row = _decoded(
+                    blob, row, records.headers[number], needed[number], output.channels
+                )
                 self._kernels.augment(image, row, normalisation, storage[number], scratch)
             except GpuioError as error:
                 storage[number] = 0
@@ -120,7 +122,7 @@ class CpuBackend:
 
 
 def _decoded(
-    blob: Blob, row: npt.NDArray[np.void], needed: int, channels: int
+    blob: Blob, row: npt.NDArray[np.void], header: np.void, needed: int, channels: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.void]]:
     """Decode an image as far down as `needed` (0: all of it); return it and the row that fits it.
 
@@ -129,7 +131,9 @@ def _decoded(
     DecodeError         it cannot be decoded, or has another size than its header said
     """
     height, width = int(row["src_h"][0]), int(row["src_w"][0])
-    shorter = shorten(blob, needed) if needed else None
+    shorter = None
+    if needed:
+        shorter = shorten(blob, needed, int(header["frame_at"]), height, int(header["sampling"]))
     if shorter is not None:
         try:
             image = _of_size(decode(shorter[0], channels), shorter[1], width)
@@ -153,7 +157,9 @@ def _of_size(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArr
     return image
 
 
-def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
+def _rows_needed(
+    rows: npt.NDArray[np.void], headers: npt.NDArray[np.void], output: Output
+) -> list[int]:
     """Return how many rows of each decoded image its plan reads, from the top; 0 if it may be all.
 
     Decoding may stop there and the result is the same to the bit. This holds for plans that crop
@@ -173,6 +179,7 @@ def _rows_needed(rows: npt.NDArray[np.void], output: Output) -> list[int]:
     window = fits & (rows["resize_inter"] <= BILINEAR) & ~halved
     scale = src_h / np.maximum(resize_h, 1)
     reach = np.where(resize_h == 0, stop, np.ceil(stop * scale).astype(np.int64) + 2)
+    plain &= headers["shortens"] != 0
     use = plain & ((resize_h == 0) | window) & (rows["orient"] == 1) & (64 * reach < 63 * src_h)
     needed: list[int] = np.where(use, reach, 0).tolist()
     return needed

@@ -6,45 +6,56 @@ decides whether a GPU's engine takes it.
 
 from __future__ import annotations
 
-import struct
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.decode.headers import read_header
-from gpuio.errors import DecodeError
+from gpuio.decode.jpeg import has_end, walk
 
-__all__ = ["BARE_MARKERS", "HEADER", "ImageInfo", "probe"]
+__all__ = ["FORMATS", "HEADER", "ImageInfo", "engine_takes", "probe"]
 
-# what a backend is told of an image, a row of an array; all 0 where there is none:
-# size as stored; whether a GPU's JPEG engine takes what the frame header says; how many scans there
-# are; whether a JPEG's own end marker is there
+# an ImageInfo as a row of an array, which is what a backend is told; all 0 where there is no image
 HEADER = np.dtype(
     [
+        ("kind", np.int32),
         ("height", np.int32),
         ("width", np.int32),
-        ("hardware", np.bool_),
+        ("channels", np.int32),
+        ("bits", np.int32),
+        ("orientation", np.int32),
+        ("frame", np.int32),
+        ("sampling", np.uint32),
+        ("frame_at", np.int32),
         ("scans", np.int32),
-        ("ended", np.bool_),
+        ("shortens", np.int32),
+        ("ended", np.int32),
     ]
 )
+FORMATS = ("unknown", "jpeg", "png", "bmp", "gif", "webp", "tiff", "pnm", "jp2")  # by kind
 
 _Buffer = bytes | bytearray | memoryview
 
-_SUBSAMPLING: dict[tuple[tuple[int, int], ...], str] = {
-    ((1, 1), (1, 1), (1, 1)): "4:4:4",
-    ((2, 1), (1, 1), (1, 1)): "4:2:2",
-    ((2, 2), (1, 1), (1, 1)): "4:2:0",
-    ((1, 2), (1, 1), (1, 1)): "4:4:0",
-    ((4, 1), (1, 1), (1, 1)): "4:1:1",
-    ((4, 2), (1, 1), (1, 1)): "4:1:0",
-    ((2, 2), (2, 1), (2, 1)): "4:4:0",
-    ((2, 2), (1, 2), (1, 2)): "4:2:2",
+_MOST_BITS = 1 << 16  # a TIFF may claim more than a column holds
+_KIND = {name: kind for kind, name in enumerate(FORMATS)}
+_JPEG = _KIND["jpeg"]
+# factors of three components, see ImageInfo.sampling
+_SUBSAMPLING = {
+    0x111111: "4:4:4",
+    0x211111: "4:2:2",
+    0x221111: "4:2:0",
+    0x121111: "4:4:0",
+    0x411111: "4:1:1",
+    0x421111: "4:1:0",
+    0x222121: "4:4:0",
+    0x221212: "4:2:2",
 }
-_HARDWARE_SUBSAMPLING = frozenset({"4:4:4", "4:2:2", "4:2:0", "4:4:0", "gray"})
-_SOF_WITHOUT_FRAME = frozenset({0xC4, 0xC8, 0xCC})
-BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
-# process byte of the frame marker -> what the JPEG standard calls it
+_ENGINE_FRAMES = (0xC0, 0xC1)
+_ENGINE_SAMPLING = [
+    code for code, name in _SUBSAMPLING.items() if name in ("4:4:4", "4:2:2", "4:2:0", "4:4:0")
+]
+# frame marker -> what the JPEG standard calls it
 _PROCESS = {
     0xC0: "baseline",
     0xC1: "extended",
@@ -63,37 +74,79 @@ _PROCESS = {
 
 
 class ImageInfo(NamedTuple):
-    """A header's facts.
+    """A header's facts, in the order of HEADER's fields.
 
     Attributes
     ----------
-    format : str            "jpeg", "png", "bmp", "gif", "webp", "tiff", "pnm", "jp2" or "unknown"
+    kind : int              place of the format in FORMATS
     height, width : int     pixels as stored, before `orientation`; 0, 0 when the format is unknown
     channels : int          1 to 4; 0 when unknown
     bits : int              bits a channel: 8, 12, 16; 0 when unknown
     orientation : int       EXIF orientation 1 to 8; 1 unless the file is a JPEG that says otherwise
-    process : str           JPEG: "baseline", "progressive", ...; else ""
-    subsampling : str       JPEG: "4:4:4", "4:2:0", "gray", ... or "other"; else ""
-    hardware : bool         whether a GPU's JPEG engine takes it: baseline, 8 bits, 1 or 3 channels,
-                            a common subsampling, one scan as far as the frame header tells
+    frame : int             JPEG: the frame's marker, 0xC0 baseline, 0xC2 progressive, ...; else 0
+    sampling : int          JPEG: one byte per component, the first one highest: horizontal factor
+                            * 16 + vertical factor; else 0
     frame_at : int          JPEG: byte of the image at which the frame header starts; else 0
+    scans : int             JPEG: how many times a decoder goes over the coefficients, 0 if the
+                            image ends before its first scan; else 1
+    shortens : int          JPEG: 1 if decoding may stop early, see `gpuio.decode.jpeg`; else 0
+    ended : int             JPEG: 1 if its end marker is there; else 0
     """
 
-    format: str
+    kind: int
     height: int
     width: int
     channels: int
     bits: int
     orientation: int = 1
-    process: str = ""
-    subsampling: str = ""
-    hardware: bool = False
+    frame: int = 0
+    sampling: int = 0
     frame_at: int = 0
+    scans: int = 1
+    shortens: int = 0
+    ended: int = 0
+
+    @property
+    def format(self) -> str:
+        """Name of the format: "jpeg", "png", ...; "unknown" without a known signature."""
+        return FORMATS[self.kind]
+
+    @property
+    def process(self) -> str:
+        """Name of a JPEG's process: "baseline", "progressive", ...; else ""."""
+        return _PROCESS.get(self.frame, "")
+
+    @property
+    def subsampling(self) -> str:
+        """Name of a JPEG's sampling: "4:4:4", "4:2:0", "gray", ... or "other"; else ""."""
+        if self.kind != _JPEG:
+            return ""
+        if self.channels == 1:
+            return "gray"
+        return _SUBSAMPLING.get(self.sampling >> 8 * (self.channels - 3), "other")
 
     @property
     def oriented(self) -> tuple[int, int]:
         """(height, width) after the orientation is applied."""
         return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
+
+
+def engine_takes(headers: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Say which images a GPU's JPEG engine takes.
+
+    Parameters
+    ----------
+    headers : HEADER[n]
+
+    Returns
+    -------
+    bool[n]     baseline JPEG of 8 bits, one scan, 1 or 3 channels and a common subsampling
+    """
+    common = np.isin(headers["sampling"], _ENGINE_SAMPLING) & (headers["channels"] == 3)
+    takes: npt.NDArray[np.bool_] = np.isin(headers["frame"], _ENGINE_FRAMES)
+    takes &= (headers["bits"] == 8) & (headers["scans"] == 1)
+    takes &= common | (headers["channels"] == 1)
+    return takes
 
 
 def probe(blob: _Buffer) -> ImageInfo:
@@ -111,83 +164,8 @@ def probe(blob: _Buffer) -> ImageInfo:
     ------
     DecodeError             the signature is known and the header behind it is damaged
     """
-    if bytes(blob[:2]) == b"\xff\xd8":
-        return _jpeg(blob)
-    return ImageInfo(*read_header(blob))
-
-
-def _jpeg(blob: _Buffer) -> ImageInfo:
-    """Walk the marker segments up to the frame header."""
-    size, at, orientation = len(blob), 2, 1
-    while at + 4 <= size:
-        if blob[at] != 0xFF:
-            # libjpeg skips bytes that are no marker; so does this walk
-            at += 1
-            continue
-        marker = blob[at + 1]
-        if marker in (0x00, 0xFF):  # a stuffed byte and a fill byte are no markers, either
-            at += 1
-            continue
-        if marker in BARE_MARKERS:
-            at += 2
-            continue
-        if marker in (0xD9, 0xDA):
-            raise DecodeError(
-                f"JPEG has no frame header before its {'scan' if marker == 0xDA else 'end'}, "
-                f"at byte {at} of the image"
-            )
-        length = (blob[at + 2] << 8) | blob[at + 3]
-        if length < 2:
-            raise DecodeError(f"JPEG segment of length {length} at byte {at} of the image")
-        if 0xC0 <= marker <= 0xCF and marker not in _SOF_WITHOUT_FRAME:
-            if at + 10 > size or at + 10 + 3 * blob[at + 9] > size:
-                break
-            return _jpeg_frame(blob, at, marker, orientation)
-        if marker == 0xE1 and orientation == 1 and length >= 16:
-            orientation = _exif_orientation(bytes(blob[at + 4 : at + 2 + length]))
-        at += 2 + length
-    raise DecodeError(f"JPEG ends inside its headers: {size} bytes and no frame header in them")
-
-
-def _jpeg_frame(blob: _Buffer, at: int, marker: int, orientation: int) -> ImageInfo:
-    """Read the frame header that starts at byte `at`."""
-    bits = blob[at + 4]
-    height = (blob[at + 5] << 8) | blob[at + 6]
-    width = (blob[at + 7] << 8) | blob[at + 8]
-    channels = blob[at + 9]
-    if channels not in (1, 3, 4):
-        raise DecodeError(f"JPEG frame header says {channels} components: expected 1, 3 or 4")
-    factors = tuple(
-        (blob[at + 11 + 3 * c] >> 4, blob[at + 11 + 3 * c] & 15) for c in range(channels)
-    )
-    subsampling = "gray" if channels == 1 else _SUBSAMPLING.get(factors[:3], "other")
-    process = _PROCESS[marker]
-    hardware = (
-        process in ("baseline", "extended")
-        and bits == 8
-        and channels in (1, 3)
-        and subsampling in _HARDWARE_SUBSAMPLING
-    )
-    return ImageInfo(
-        "jpeg", height, width, channels, bits, orientation, process, subsampling, hardware, at
-    )
-
-
-def _exif_orientation(segment: bytes) -> int:
-    """Return the orientation an APP1 segment states, 1 if it states none or is damaged."""
-    if segment[:6] != b"Exif\0\0":
-        return 1
-    tiff = segment[6:]
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None or len(tiff) < 8:
-        return 1
-    magic, first = struct.unpack_from(order + "HI", tiff, 2)
-    if magic != 42 or first + 2 > len(tiff):
-        return 1
-    (count,) = struct.unpack_from(order + "H", tiff, first)
-    for entry in range(first + 2, min(first + 2 + 12 * count, len(tiff) - 11), 12):
-        tag, kind = struct.unpack_from(order + "HH", tiff, entry)
-        if tag == 0x0112:
-            (value,) = struct.unpack_from(order + "H", tiff, entry + 8)
-            return int(value) if kind == 3 and 1 <= value <= 8 else 1
-    return 1
+    if blob[:2] == b"\xff\xd8":
+        found = walk(blob)
+        return ImageInfo(_JPEG, *found[:-1], int(has_end(blob)))
+    name, height, width, channels, bits = read_header(blob)
+    return ImageInfo(_KIND[name], height, width, channels, min(bits, _MOST_BITS))

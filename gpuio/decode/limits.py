@@ -9,21 +9,17 @@ anything is decoded, and bounded by themselves and together with the pixels.
 
 from __future__ import annotations
 
-import numpy as np
-
-from gpuio.decode.formats import BARE_MARKERS, ImageInfo
+from gpuio.decode.formats import ImageInfo
 from gpuio.decode.headers import foreign_name
 from gpuio.errors import DecodeError
 
-__all__ = ["check_format", "check_scans", "check_size", "count_scans"]
+__all__ = ["check_format", "check_scans", "check_size"]
 
 # scans that an image of max_pixels may have; encoders write ten or so
 _FULL_SIZE_SCANS = 16
 
 # what libjpeg-turbo decodes to three channels; it converts no colours of lossless images
 _DECODED = ("baseline", "extended", "progressive", "arithmetic", "arithmetic progressive")
-
-_START_OF_SCAN = 0xDA
 
 _Buffer = bytes | bytearray | memoryview
 
@@ -71,39 +67,15 @@ def check_size(info: ImageInfo, max_pixels: int) -> None:
         )
 
 
-def count_scans(blob: _Buffer, info: ImageInfo) -> int:
-    """Return how many times a decoder goes over an image's coefficients.
-
-    Parameters
-    ----------
-    blob : bytes-like       the encoded image
-    info : ImageInfo        what `probe` says of it
-
-    Returns
-    -------
-    int                     1 unless it is a JPEG of several scans; 0 for a JPEG that ends before
-                            its first one
-    """
-    if info.format != "jpeg":
-        return 1
-    at = _first_scan(blob, info.frame_at)
-    # of a sequential image a first scan with all of its components is the only one
-    if "progressive" not in info.process and at + 4 < len(blob) and blob[at + 4] == info.channels:
-        return 1
-    data = np.frombuffer(blob, np.uint8)[at:]
-    marks = np.flatnonzero(data[:-1] == 0xFF)
-    return int(np.count_nonzero(data[marks + 1] == _START_OF_SCAN))
-
-
-def check_scans(blob: _Buffer, info: ImageInfo, max_scans: int, max_pixels: int) -> int:
-    """Return how many scans an image has; refuse a JPEG that would take too long for them.
+def check_scans(info: ImageInfo, max_scans: int, max_pixels: int) -> None:
+    """Refuse a JPEG that would take too long for its number of scans.
 
     Raises
     ------
     DecodeError             more than `max_scans` scans, or so many for its size that they visit
                             more than 16 times `max_pixels`
     """
-    scans = count_scans(blob, info)
+    scans = info.scans
     if scans > max_scans:
         raise DecodeError(
             f"JPEG has {scans} scans, more than the limit of {max_scans}: raise max_scans if the "
@@ -116,20 +88,3 @@ def check_scans(blob: _Buffer, info: ImageInfo, max_scans: int, max_pixels: int)
             f"{_FULL_SIZE_SCANS} of max_pixels={max_pixels:,}: raise max_pixels if the image is "
             "genuine"
         )
-    return scans
-
-
-def _first_scan(blob: _Buffer, at: int) -> int:
-    """Walk from the frame header to the first scan; the image's end if it has none."""
-    size = len(blob)
-    while at + 4 <= size:
-        marker = blob[at + 1] if blob[at] == 0xFF else 0
-        if marker in (0x00, 0xFF):
-            at += 1
-        elif marker in BARE_MARKERS:
-            at += 2
-        elif marker == _START_OF_SCAN:
-            return at
-        else:
-            at += 2 + max((blob[at + 2] << 8) | blob[at + 3], 2)
-    return size

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.decode.formats import probe
-from gpuio.decode.jpeg import has_end
 from gpuio.errors import DecodeError
 
 __all__ = ["decode"]
@@ -74,6 +73,6 @@ def _refusal(blob: bytes | memoryview) -> str:
     if info.format != "jpeg":
         return f"{start}, {info.format.upper()}: damaged, cut short or of a kind OpenCV lacks"
     kind = f"{start}, {info.process} JPEG of {info.bits} bits"
-    if has_end(blob):
+    if info.ended:
         return f"{kind}: damaged, or of a kind OpenCV lacks"
     return f"{kind}: cut short, it has no end marker; truncated='accept' takes what is there"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gpuio.backend import Encoded, Fault
 from gpuio.backend.protocol import Blob
 from gpuio.decode.formats import probe
-from gpuio.decode.jpeg import completed, has_end
+from gpuio.decode.jpeg import completed
 from gpuio.decode.limits import check_format, check_scans, check_size
 from gpuio.errors import GpuioError
 from gpuio.options.record import RecordOptions
@@ -152,10 +152,11 @@ class RecordReader:
         info = probe(blob)
         check_format(info, blob)
         check_size(info, self._max_pixels)
-        scans = check_scans(blob, info, self._max_scans, self._max_pixels)
+        check_scans(info, self._max_scans, self._max_pixels)
         orientation = info.orientation if self._upright else 1
-        made.encoded.blobs[row] = completed(blob) if self._accepts_cut else blob
-        made.encoded.headers[row] = info.height, info.width, info.hardware, scans, has_end(blob)
+        cut = self._accepts_cut and not info.ended
+        made.encoded.blobs[row] = completed(blob) if cut else blob
+        made.encoded.headers[row] = info
         made.orientation[row] = orientation
         made.heights[row], made.widths[row] = (
             info.oriented if orientation != 1 else (info.height, info.width)

@@ -269,7 +269,7 @@ def _fault(
         info = probe(blob)
         check_format(info, blob)
         check_size(info, depth.max_pixels)
-        check_scans(blob, info, MAX_SCANS, depth.max_pixels)
+        check_scans(info, MAX_SCANS, depth.max_pixels)
         if depth.images:
             decode(blob, 3)
     except GpuioError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.decode.formats import BARE_MARKERS
+from gpuio.decode.jpeg import walk
+from gpuio.errors import DecodeError
 
 __all__ = ["jpeg_quality"]
 
@@ -22,6 +23,7 @@ _STANDARD = np.array(
         [72, 92, 95, 98, 112, 100, 103, 99],
     ]
 )
+_HEAD = 65536  # bytes: tables behind them are not looked for
 _ZIGZAG = sorted(
     ((y, x) for y in range(8) for x in range(8)),
     key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]),
@@ -50,7 +52,7 @@ def jpeg_quality(blob: bytes | memoryview) -> tuple[int, bool] | None:
     exact : bool                whether the table is libjpeg's
     None                        there is no luminance table before the image's data
     """
-    table = _luminance(bytes(blob[:65536]))
+    table = _luminance(blob)
     if table is None:
         return None
     distance = np.abs(_tables() - table).sum(1)
@@ -58,22 +60,20 @@ def jpeg_quality(blob: bytes | memoryview) -> tuple[int, bool] | None:
     return best, bool(distance[best - 1] == 0)
 
 
-def _luminance(head: bytes) -> npt.NDArray[np.int64] | None:
+def _luminance(blob: bytes | memoryview) -> npt.NDArray[np.int64] | None:
     """Return quantisation table 0, int64[64], zigzag; None if none is found."""
-    at = 2
-    while at + 4 <= len(head):
-        marker = head[at + 1]
-        if head[at] != 0xFF or marker == 0xFF or marker in BARE_MARKERS:
-            at += 2 if head[at] == 0xFF and marker in BARE_MARKERS else 1
-            continue
-        if marker == 0xDA:
-            return None
+    if bytes(blob[:2]) != b"\xff\xd8":
+        return None
+    try:
+        header = walk(blob)
+    except DecodeError:
+        return None
+    head = bytes(blob[:_HEAD])
+    for at in header.tables_at:
         length = int.from_bytes(head[at + 2 : at + 4], "big")
-        if marker == 0xDB:
-            found = _first_of(head[at + 4 : at + 2 + length])
-            if found is not None:
-                return found
-        at += 2 + max(length, 2)
+        found = _first_of(head[at + 4 : at + 2 + length])
+        if found is not None:
+            return found
     return None
 
 

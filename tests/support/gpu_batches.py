@@ -4,8 +4,7 @@ import numpy as np
 
 from gpuio.backend.protocol import Encoded, Output
 from gpuio.decode.formats import probe
-from gpuio.decode.jpeg import Completed, has_end
-from gpuio.decode.limits import count_scans
+from gpuio.decode.jpeg import Completed
 from gpuio.decode.opencv import decode
 from gpuio.errors import DecodeError
 from gpuio.kernels.cpu import augment
@@ -57,9 +56,7 @@ def encoded(blobs):
             info = probe(blob or b"")
         except DecodeError:
             continue
-        ended = has_end(blob or b"") and not isinstance(blob, Completed)
-        scans = count_scans(blob or b"", info)
-        made.headers[row] = info.height, info.width, info.hardware, scans, ended
+        made.headers[row] = info._replace(ended=0) if isinstance(blob, Completed) else info
     return made
 
 

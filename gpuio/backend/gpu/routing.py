@@ -16,6 +16,7 @@ from gpuio.backend.gpu.engines import EnginePool
 from gpuio.backend.gpu.workspace import Slot
 from gpuio.backend.protocol import Encoded, Fault
 from gpuio.decode.engine import Destination
+from gpuio.decode.formats import engine_takes
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, DecodeError, GpuioError
 
@@ -109,9 +110,8 @@ class Sources:
         if self._channels == 4:
             return [False] * len(self._blobs)
         headers = self._headers
-        takes = headers["hardware"] & (headers["scans"] == 1)
         # engines differ over what becomes of a JPEG that was cut short: OpenCV's word counts
-        takes &= headers["ended"]
+        takes = engine_takes(headers) & (headers["ended"] != 0)
         takes &= headers["height"] == self._sizes[:, 0]
         takes &= headers["width"] == self._sizes[:, 1]
         taken: list[bool] = takes.tolist()

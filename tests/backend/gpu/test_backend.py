@@ -14,7 +14,7 @@ from gpuio.backend.gpu.workspace import Ring
 from gpuio.backend.protocol import Output
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
-from gpuio.decode.formats import probe
+from gpuio.decode.formats import engine_takes
 from gpuio.decode.jpeg import completed
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
@@ -575,7 +575,7 @@ def test_no_header_is_parsed_again(opener, make, monkeypatch):
     blobs = [*blobs_of(2), jpeg(picture(31, 33), progressive=True)]
     rows = rows_of(blobs)
     records, want = encoded(blobs), expected(blobs, rows)
-    monkeypatch.setattr("gpuio.decode.formats._jpeg", parse)
+    monkeypatch.setattr("gpuio.decode.formats.walk", parse)
     out = backend.allocate(OUTPUT.shape(3), OUTPUT.dtype)
     assert backend.make(records, rows, OUTPUT, out) == []
     assert engine.given == [blobs[:2]]
@@ -638,7 +638,7 @@ def test_engines_are_warmed_up_with_the_batch_size_and_never_exceed_their_number
             opened.append(self)
 
         def warm_up(self, blob, rows):
-            assert probe(blob).hardware
+            assert engine_takes(encoded([blob]).headers)
             self.warm.append(rows)
 
         def decode(self, blobs, *args):

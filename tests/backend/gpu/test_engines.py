@@ -13,14 +13,14 @@ from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.backend.gpu.workspace import Slot
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
-from gpuio.decode.formats import probe
+from gpuio.decode.formats import engine_takes
 from gpuio.decode.jpeg import has_end
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, DecodeError
 from gpuio.io import ImageRecordIter
 from support.fake_device import POISON, FakeDevice
-from support.gpu_batches import OUTPUT, batch, blobs_of, expected, rows_of
+from support.gpu_batches import OUTPUT, batch, blobs_of, encoded, expected, rows_of
 from support.making import write_rec
 from support.pictures import jpeg, picture, spoilt
 
@@ -395,7 +395,7 @@ def test_dali_makes_way_for_nvimagecodec_and_255_of_256_images_are_decoded_by_it
     blobs = [jpeg(picture(32, 40, seed=k)) for k in range(512)]
     blobs[77] = spoilt(blobs[77])
     assert has_end(blobs[77])
-    assert probe(blobs[77]).hardware
+    assert engine_takes(encoded(blobs[77:78]).headers)
     rec, idx = write_rec(tmp_path, blobs)
     options = {
         "path_imgrec": rec,
