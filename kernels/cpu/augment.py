@@ -50,15 +50,15 @@ class Normalisation:
             raise ValueError(f"layout {layout!r}: expected 'NCHW' or 'NHWC'")
         self.dtype, self.layout, self.ratio = dtype, layout, ratio
         self.storage = normalise.storage(dtype)
-        self._given = np.asarray(mean, np.float32), np.asarray(std, np.float32), scale
+        self.given = np.asarray(mean, np.float32), np.asarray(std, np.float32), scale
         self.mean_image = None
         if mean_image is not None and dtype != "uint8":
             self.mean_image = np.ascontiguousarray(mean_image, np.float32)
             if dtype == "int8":
                 self.mean_image = normalise.round_half_away(self.mean_image).astype(np.float32)
         whole = normalise.round_half_away(mean) if dtype == "int8" else np.zeros(len(mean))
-        self._whole = whole.astype(np.int32)
-        self._terms = normalise.terms(*self._given)
+        self.whole = whole.astype(np.int32)
+        self._terms = normalise.terms(*self.given)
 
     def check(self, channels: int, height: int, width: int) -> None:
         """Raise ValueError if an output's shape does not belong to these means."""
@@ -85,7 +85,7 @@ class Normalisation:
         if self.storage.itemsize == 1 and self.mean_image is None:
             low, high = (-128, 127) if self.dtype == "int8" else (0, 255)
             flat = flat.view(np.uint8)
-            finish.finish_8(pixels, self._whole, low, high, flat, *shape, *strides)
+            finish.finish_8(pixels, self.whole, low, high, flat, *shape, *strides)
             return
         if self.ratio and self.storage.itemsize > 1:
             self._write_ratios(pixels, row, flat, shape, strides)
@@ -96,7 +96,7 @@ class Normalisation:
             return
         terms = self._terms
         if gain != 1 or shift != 0:
-            terms = normalise.terms(*self._given, gain, shift)
+            terms = normalise.terms(*self.given, gain, shift)
         if self.storage.itemsize == 2:
             brain = self.dtype == "bfloat16"
             finish.finish_16(pixels, terms, brain, flat.view(np.uint16), *shape, *strides)
@@ -105,28 +105,28 @@ class Normalisation:
 
     def _write_centred(self, pixels: Any, row: Any, flat: Any, shape: Any, strides: Any) -> None:
         """Write with a mean image; narrow types are made from float32 afterwards."""
-        terms = normalise.terms(*self._given, float(row["gain"][0]), float(row["shift"][0]))
+        terms = normalise.terms(*self.given, float(row["gain"][0]), float(row["shift"][0]))
         if self.dtype == "int8":
-            terms = normalise.terms(self._given[0], np.ones_like(self._given[1]), 1.0)
+            terms = normalise.terms(self.given[0], np.ones_like(self.given[1]), 1.0)
         mirror = bool(row["mirror"][0])
         values = flat if self.dtype == "float32" else np.empty(flat.size, np.float32)
         finish.finish_centred(pixels, self.mean_image, terms, mirror, values, *shape, *strides)
-        self._narrow(values, flat)
+        self.narrow(values, flat)
 
     def _write_ratios(self, pixels: Any, row: Any, flat: Any, shape: Any, strides: Any) -> None:
         """Write with divisions, with a mean image or without one."""
         from gpuio.kernels.cpu.finish_ratio import finish_ratio  # noqa: PLC0415 -- compiles
 
-        mean, std, scale = self._given
+        mean, std, scale = self.given
         wide = self.mean_image is not None
         centre = self.mean_image if wide else mean.reshape(-1, 1, 1)
         terms = np.stack([std, np.full_like(std, scale)])
         mirror = bool(row["mirror"][0])
         values = flat if self.dtype == "float32" else np.empty(flat.size, np.float32)
         finish_ratio(pixels, centre, wide, terms, mirror, values, *shape, *strides)
-        self._narrow(values, flat)
+        self.narrow(values, flat)
 
-    def _narrow(self, values: Any, flat: Any) -> None:
+    def narrow(self, values: Any, flat: Any) -> None:
         """Write float32 values as the output's type; float32 itself is written already."""
         if self.dtype == "bfloat16":
             flat.view(np.uint16)[:] = normalise.bfloat16(values)

@@ -137,7 +137,9 @@ def test_a_kernel_is_compiled_anew_when_a_source_that_it_names_has_changed(tmp_p
     assert run(tmp_path / "site", tmp_path, script) == ["10", "0"]
 
 
-@pytest.mark.parametrize("name", ["cpu/warp", "plan/draw", "cpu/resize", "cpu/area"])
+@pytest.mark.parametrize(
+    "name", ["cpu/warp", "plan/draw", "cpu/resize", "cpu/area", "cpu/share"]
+)
 def test_kernels_name_the_modules_that_they_import_code_from(name):
     folder = Path(jit.__file__).parent
     tree = ast.parse((folder / f"{name}.py").read_text())
@@ -146,7 +148,7 @@ def test_kernels_name_the_modules_that_they_import_code_from(name):
     marks = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
     marks = [node for node in marks if getattr(node.func, "id", "") == "kernel"]
     named = [{part.value for part in node.args[1:]} for node in marks]
-    sources = {"random_bits", "vector", "warp_bilinear"}
+    sources = {"random_bits", "vector", "warp_bilinear", "pointers", "share", "window"}
     assert sources & found
     assert all(sources & found <= one for one in named)
 

@@ -1,0 +1,184 @@
+"""What the compiled call of a share is given: addresses, numbers, and a thread's memory.
+
+A `Job` is made once for an output and read by every thread; each thread makes shares with a
+`Memory` of its own. Only what an output and its plans need is compiled.
+"""
+
+# ruff: noqa: PLC0415 -- a rare step is compiled when a plan first needs it
+from __future__ import annotations
+
+import numpy as np
+
+from gpuio.kernels.cpu import share
+from gpuio.kernels.cpu.augment import Normalisation, Scratch, augment
+from gpuio.kernels.cpu.pointers import address
+from gpuio.kernels.cpu.share import (
+    BYTES,
+    CENTRED,
+    FINISH,
+    FLOATS,
+    HALVES,
+    LEFT,
+    MADE,
+    NO_IMAGE,
+    RATIOS,
+)
+from gpuio.kernels.cpu.window import LOAD_BYTES, make_window
+
+__all__ = ["LEFT", "MADE", "NO_IMAGE", "Job", "Memory", "Normalisation", "augment"]
+
+_KEPT = 64 << 20  # bytes of pixels that a thread keeps from share to share
+
+
+class Memory:
+    """Working memory of one thread.
+
+    Parameters
+    ----------
+    handle : int        address of its decoder, 0 without one
+    """
+
+    def __init__(self, handle=0):
+        self.scratch, self.handle = Scratch(), handle
+        self.pixels = np.empty(0, np.uint8)
+        self.terms = np.zeros((3, 4), np.float32)
+        self.order, self.number = np.zeros(3, np.int32), np.zeros(3, np.float32)
+
+    def fit(self, rows, height, width, channels):
+        """Grow to what these rows need; `channels` 0: pixels lie elsewhere."""
+        need = max(height, width + 2, int(rows["src_w"].max()) + LOAD_BYTES // 4)
+        if self.scratch.work[2].size < 4 * need:
+            self.scratch.grow(need)
+        if channels:
+            size = channels * int((rows["src_h"].astype(np.int64) * rows["src_w"]).max())
+            if self.pixels.size < size:
+                self.pixels = np.empty(size, np.uint8)
+
+
+class Job:
+    """How the rows of an output are made.
+
+    Parameters
+    ----------
+    normalisation : Normalisation
+    channels, height, width : int       of the output
+    turbo : module, optional            whose `decode` decodes rows; without it they come decoded
+    """
+
+    def __init__(self, normalisation, channels, height, width, turbo=None):
+        normalisation.check(channels, height, width)
+        self.decodes = turbo is not None
+        self._normalisation = normalisation
+        self._shape = channels, height, width
+        self._coloured = False
+        mean, std, scale = normalisation.given
+        kind, wide = _kind(normalisation), normalisation.mean_image is not None
+        whole = kind == CENTRED and normalisation.dtype == "int8"
+        self._given = np.stack([mean, std, np.full_like(std, scale)])
+        if whole:
+            self._given[1:] = 1
+        self._whole = normalisation.whole
+        self._centre = np.ascontiguousarray(mean.reshape(-1, 1, 1))
+        if wide:
+            self._centre = normalisation.mean_image
+        self._narrow = kind in (CENTRED, RATIOS) and normalisation.dtype != "float32"
+        by = (1, width * channels, channels)
+        if normalisation.layout == "NCHW":
+            by = (height * width, width, 1)
+        low, high = (-128, 127) if normalisation.dtype == "int8" else (0, 255)
+        self._job = np.zeros(1, share.JOB)
+        for name, value in {
+            "decode": 0 if turbo is None else address(turbo.decode, share.DECODE),
+            "window": address(make_window, share.WINDOW),
+            "finish": address(_finish(kind), FINISH[kind]),
+            "kind": kind,
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "by_c": by[0],
+            "by_y": by[1],
+            "by_x": by[2],
+            "brain": normalisation.dtype == "bfloat16",
+            "wide": wide,
+            "own": not whole,
+            "low": low,
+            "high": high,
+        }.items():
+            self._job[name] = value
+
+    def make(self, rows, blobs, lengths, out, memory):
+        """Make rows of a batch.
+
+        Parameters
+        ----------
+        rows : PLAN[n]              C order
+        blobs, lengths : int64[n]   as of `share.make_share`
+        out : storage(dtype)[n, C, H, W] or [n, H, W, C]
+                                    C order; rows that are not MADE hold anything afterwards
+        memory : Memory             this thread's
+
+        Returns
+        -------
+        uint8[n]                    MADE, LEFT or NO_IMAGE
+        """
+        if not self._coloured and any(rows[name].any() for name in ("jitter", "hls_on", "pca_on")):
+            self._load_colours()
+        channels, height, width = self._shape
+        job = self._job.copy()
+        memory.fit(rows, height, width, channels if self.decodes else 0)
+        values = out
+        if self._narrow:
+            size = out.size * 4
+            values = memory.scratch.take_spare("values", size).view(np.float32).reshape(out.shape)
+        window = memory.scratch.take_window(4 * height * width)
+        job["handle"], job["pixels"] = memory.handle, memory.pixels.ctypes.data
+        job["out"], job["out_step"] = values.ctypes.data, values.strides[0]
+        done = np.empty(len(rows), np.uint8)
+        share.make_share(
+            job, rows, blobs, lengths, memory.pixels, window, window.view(np.uint32),
+            *memory.scratch.work, self._given, self._whole, self._centre,
+            memory.terms, memory.order, memory.number, done,
+        )  # fmt: skip
+        if self._narrow:
+            for number in np.flatnonzero(done == MADE):  # others hold anything, NaN as well
+                self._normalisation.narrow(values[number].reshape(-1), out[number].reshape(-1))
+        if memory.pixels.size > _KEPT:
+            memory.pixels = np.empty(0, np.uint8)
+        return done
+
+    def _load_colours(self):
+        """Compile or load the colour steps."""
+        from gpuio.kernels.cpu import colour
+
+        self._job["jitter"] = address(colour.jitter, share.JITTER)
+        self._job["hls"] = address(colour.shift_hls, share.HLS)
+        self._job["pca"] = address(colour.shift_pca, share.PCA)
+        self._coloured = True
+
+
+def _kind(normalisation):
+    """Return how an output's values are written."""
+    size = normalisation.storage.itemsize
+    if size == 1 and normalisation.mean_image is None:
+        return BYTES
+    if normalisation.ratio and size > 1:
+        return RATIOS
+    if normalisation.mean_image is not None:
+        return CENTRED
+    return HALVES if size == 2 else FLOATS
+
+
+def _finish(kind):
+    """Return the kernel that writes values."""
+    if kind == RATIOS:
+        from gpuio.kernels.cpu.finish_ratio import finish_ratio
+
+        return finish_ratio
+    from gpuio.kernels.cpu import finish
+
+    return {
+        FLOATS: finish.finish_32,
+        HALVES: finish.finish_16,
+        BYTES: finish.finish_8,
+        CENTRED: finish.finish_centred,
+    }[kind]
