@@ -14,6 +14,7 @@ from typing import Any
 from gpuio._version import __version__
 from gpuio.backend.gpu.engines import choose_engine
 from gpuio.backend.gpu.probe import Gap, Machine, gaps, survey
+from gpuio.decode import turbojpeg
 from gpuio.kernels.cuda.nvrtc import in_wheels
 
 __all__ = ["add_arguments", "examine", "report", "run"]
@@ -64,6 +65,7 @@ def examine(machine: Machine, device_id: int, decoder: str, *, engines: Any) -> 
     missing = gaps(machine, device_id)
     driver = machine.driver
     name, why = choose_engine(decoder, machine)
+    turbo = turbojpeg.status()
     present = 0 <= device_id < len(driver.gpus)
     hardware = engines(device_id) if present else None
     notes = _notes(machine, hardware) if present else []
@@ -77,6 +79,7 @@ def examine(machine: Machine, device_id: int, decoder: str, *, engines: Any) -> 
         "dali": machine.dali,
         "nvimgcodec": machine.nvimgcodec,
         "nvrtc": machine.nvrtc,
+        "turbojpeg": {"path": turbo.path, "version": turbo.version, "reason": turbo.reason},
         "driver": driver.version,
         "cuda": ".".join(map(str, driver.cuda)) if driver.cuda[0] else "",
         "gpus": [
@@ -90,7 +93,7 @@ def examine(machine: Machine, device_id: int, decoder: str, *, engines: Any) -> 
         "device_id": device_id,
         "jpeg_engines": None if hardware is None else list(hardware),
         "backend": "cpu" if missing else "gpu",
-        "decoder": "opencv" if missing else name,
+        "decoder": ("turbojpeg" if turbo.usable else "opencv") if missing else name,
         "decoder_reason": "the GPU backend cannot be used" if missing else why,
         "gaps": [{"what": gap.what, "mend": gap.mend} for gap in missing],
         "notes": [{"what": note.what, "mend": note.mend} for note in notes],
@@ -114,6 +117,7 @@ def report(found: dict[str, Any]) -> str:
         f"NVRTC      {found['nvrtc'] or '-'}",
         f"DALI       {found['dali'] or '-'}",
         f"nvImageCodec {found['nvimgcodec'] or '-'}",
+        f"TurboJPEG  {_turbo(found['turbojpeg'])}",
     ]
     if found["jpeg_engines"]:
         engines, cores = found["jpeg_engines"]
@@ -124,6 +128,13 @@ def report(found: dict[str, Any]) -> str:
         for gap in found[kind]:
             lines += [f"{title}: {gap['what']}", f"  mend: {gap['mend']}"]
     return "\n".join(lines)
+
+
+def _turbo(found: dict[str, str]) -> str:
+    """Word what the search for TurboJPEG found."""
+    if found["version"]:
+        return f"{found['version']}, {found['path']}"
+    return f"- {found['path']}{': ' if found['path'] else ''}{found['reason']}"
 
 
 def jpeg_engines(device_id: int) -> tuple[int, int] | None:

@@ -138,7 +138,7 @@ def test_a_kernel_is_compiled_anew_when_a_source_that_it_names_has_changed(tmp_p
 
 
 @pytest.mark.parametrize(
-    "name", ["cpu/warp", "plan/draw", "cpu/resize", "cpu/area", "cpu/share"]
+    "name", ["cpu/warp", "plan/draw", "cpu/resize", "cpu/area", "cpu/share", "cpu/turbojpeg"]
 )
 def test_kernels_name_the_modules_that_they_import_code_from(name):
     folder = Path(jit.__file__).parent

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from gpuio.backend.gpu.probe import Driver, Gpu, Machine
+from gpuio.decode import turbojpeg
 from gpuio.tools import doctor
 
 H100 = Gpu("NVIDIA H100", (9, 0), 80 << 30)
@@ -89,3 +90,25 @@ def test_it_looks_at_this_machine_without_failing(capsys):
     doctor.add_arguments(parser)
     assert doctor.run(parser.parse_args(["--json"])) in (0, 1)
     assert json.loads(capsys.readouterr().out)["cpus"] >= 1
+
+
+FOUND = turbojpeg.Status("/lib/libturbojpeg.so.0.3.0", "3.0")
+TOO_OLD = turbojpeg.Status("libturbojpeg.so.0", reason="it has no tj3Init")
+ABSENT = turbojpeg.Status(reason="no libturbojpeg found")
+
+
+@pytest.mark.parametrize(
+    ("found", "line", "decoder"),
+    [
+        (FOUND, "TurboJPEG  3.0, /lib/libturbojpeg.so.0.3.0", "turbojpeg"),
+        (TOO_OLD, "TurboJPEG  - libturbojpeg.so.0: it has no tj3Init", "opencv"),
+        (ABSENT, "TurboJPEG  - no libturbojpeg found", "opencv"),
+    ],
+    ids=["found", "too old", "absent"],
+)
+def test_the_cpus_decoder_is_named(found, line, decoder, monkeypatch, capsys):
+    monkeypatch.setattr(doctor.turbojpeg, "status", lambda: found)
+    code, said = run(BARE, monkeypatch, capsys)
+    assert code == 1
+    assert line in said.splitlines()
+    assert f"decoder    {decoder}: the GPU backend cannot be used" in said

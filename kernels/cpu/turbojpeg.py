@@ -1,0 +1,154 @@
+"""Decode a region of a JPEG with TurboJPEG, at its place in memory of the whole image's size.
+
+Import it only after the library's functions were registered with LLVM (gpuio.decode.turbojpeg
+does): loading code that names a symbol nobody has ends the process. So nothing else is in this
+file, and a cache of compiled code that was filled with the library is of use without it.
+
+What is not a plain JPEG is refused: OpenCV has the last word on it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from gpuio.kernels.cpu.pointers import view
+from gpuio.kernels.cpu.share import DECODE
+from gpuio.kernels.jit import inner, kernel
+
+__all__ = ["DECODED", "REFUSED", "decode"]
+
+DECODED, REFUSED = 0, 1
+
+_MARGIN = 2  # pixels beyond those needed: chroma upsampling looks at its neighbours
+_WIDTH, _HEIGHT, _COLOURS, _PROGRESSIVE = 5, 6, 8, 12  # TJPARAM_*
+_YCBCR_OR_LESS = 2  # TJCS_RGB 0, TJCS_YCbCr 1, TJCS_GRAY 2; CMYK and YCCK are 3 and 4
+_BGR, _GRAY = 1, 6  # TJPF_*
+
+_i32, _i64, _u64 = types.int32, types.intp, types.uint64
+_header = types.ExternalFunction("gpuio_tj3DecompressHeader", _i32(_i64, _i64, _u64))
+# tjregion, four ints by value, is two 64-bit registers
+_set_region = types.ExternalFunction("gpuio_tj3SetCroppingRegion", _i32(_i64, _u64, _u64))
+_decompress = types.ExternalFunction(
+    "gpuio_tj3Decompress8", _i32(_i64, _i64, _u64, _i64, _i32, _i32)
+)
+_get = types.ExternalFunction("gpuio_tj3Get", _i32(_i64, _i32))
+
+_bytes_at = view(types.uint8)
+
+
+@inner
+def _word(blob, at):
+    return (np.int64(blob[at]) << 8) | np.int64(blob[at + 1])
+
+
+@inner
+def _walk(blob):
+    """Walk a JPEG's headers, as gpuio.decode.shorten does.
+
+    Returns
+    -------
+    frame : int         byte of the frame header; 0: not a baseline JPEG of one scan, 8 bits and one
+                        or three components
+    whole : bool        decoding must go to the end: it has restart markers, another image behind it
+                        or something else at its end
+    """
+    size, at, frame = blob.size, 2, 0
+    if size < 4 or blob[0] != 0xFF or blob[1] != 0xD8:
+        return 0, True
+    whole = blob[size - 2] != 0xFF or blob[size - 1] != 0xD9
+    while at + 10 <= size and blob[at] == 0xFF:
+        marker = blob[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
+            at += 2
+            continue
+        length = _word(blob, at + 2)
+        if marker == 0xDA:
+            return frame if frame and blob[at + 4] == blob[frame + 9] else 0, whole
+        if length < 2:
+            return 0, True
+        if marker == 0xDD or (
+            marker == 0xE2
+            and blob[at + 4] == 77  # MPF\0
+            and blob[at + 5] == 80
+            and blob[at + 6] == 70
+            and blob[at + 7] == 0
+        ):
+            whole = True
+        if 0xC0 <= marker <= 0xCF and marker != 0xC4 and marker != 0xC8 and marker != 0xCC:
+            parts = blob[at + 9]
+            if marker > 0xC1 or blob[at + 4] != 8 or at + 10 + 3 * np.int64(parts) > size:
+                return 0, True
+            if frame or (parts != 1 and parts != 3):
+                return 0, True
+            frame = at
+        at += 2 + length
+    return 0, True
+
+
+@inner
+def _pair(low, high):
+    """Return two 32-bit numbers in one register."""
+    return np.uint64(low) | (np.uint64(high) << np.uint64(32))
+
+
+@kernel(DECODE, "pointers", "share")
+def decode(handle, address, length, height, width, channels, top, stop, left, right, pixels):
+    """Decode what a window reads.
+
+    Parameters
+    ----------
+    handle : int            of this thread's decompressor
+    address, length : int   of the encoded image
+    height, width : int     what its header says
+    channels : {1, 3}       gray, or B G R
+    top, stop : int         rows needed, [top, stop); stop 0: all from `top` on, and what is behind
+                            them is looked at
+    left, right : int       columns needed, [left, right)
+    pixels : int            address of uint8[height, width, channels]; a little more than what is
+                            needed is written, nothing else
+
+    Returns
+    -------
+    int                     DECODED or REFUSED
+    """
+    blob = _bytes_at(address, length)
+    frame, whole = _walk(blob)
+    if frame == 0 or (channels != 1 and channels != 3):
+        return REFUSED
+    tall, wide, parts = 1, 1, np.int64(blob[frame + 9])
+    for c in range(parts):
+        factors = np.int64(blob[frame + 11 + 3 * c])
+        wide, tall = max(wide, factors >> 4), max(tall, factors & 15)
+    bottom = height
+    if stop > 0 and not whole:
+        # as far as a shortened JPEG is decoded, and where shortening is worth it only
+        block = 8 * tall
+        keep = (stop + _MARGIN + block - 1) // block * block
+        if 64 * keep <= 63 * height:
+            bottom = min(height, stop + _MARGIN)
+    unit = 8 if parts == 1 else 8 * wide
+    y, x = max(0, top - _MARGIN), max(0, left - _MARGIN) // unit * unit
+    w = min(width, right + _MARGIN) - x
+    size = np.uint64(length)
+    if _header(handle, address, size) != 0:
+        return REFUSED
+    if _get(handle, np.int32(_WIDTH)) != width or _get(handle, np.int32(_HEIGHT)) != height:
+        return REFUSED
+    colours = _get(handle, np.int32(_COLOURS))
+    if colours < 0 or colours > _YCBCR_OR_LESS or _get(handle, np.int32(_PROGRESSIVE)) != 0:
+        return REFUSED
+    if y == 0 and x == 0 and w == width and bottom == height:
+        code = _set_region(handle, np.uint64(0), np.uint64(0))
+    else:
+        code = _set_region(handle, _pair(x, y), _pair(w, bottom - y))
+    if code != 0:
+        return REFUSED
+    place = pixels + (y * width + x) * channels
+    kind = np.int32(_BGR if channels == 3 else _GRAY)
+    if _decompress(handle, address, size, place, np.int32(width * channels), kind) != 0:
+        return REFUSED
+    return DECODED

@@ -1,0 +1,319 @@
+"""TurboJPEG is found, refused with a reason, and decodes the pixels that OpenCV decodes."""
+
+import ctypes
+import gc
+import io
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gpuio.decode import turbojpeg
+from support import kinds
+from support.making import jpeg, photo, write_rec
+
+needs_library = pytest.mark.skipif(
+    not turbojpeg.status().usable, reason=f"no TurboJPEG: {turbojpeg.status().reason}"
+)
+
+SAMPLING = {
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "4:4:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
+    "4:1:1": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
+}
+
+
+def encoded(image, *flags):
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92, *flags])[1].tobytes()
+
+
+@pytest.fixture
+def search(monkeypatch):
+    """Search with GPUIO_TURBOJPEG set; forget what was found afterwards."""
+
+    def found(value):
+        monkeypatch.setenv(turbojpeg.VARIABLE, str(value))
+        turbojpeg._library.cache_clear()
+        return turbojpeg.status()
+
+    yield found
+    monkeypatch.undo()
+    turbojpeg._library.cache_clear()
+
+
+def of_another_machine(folder):
+    """Return the path of this machine's C library, said to be for another processor."""
+    whole = bytearray(Path(loaded("libm")).read_bytes())
+    whole[18:20] = (0xF3).to_bytes(2, "little")  # RISC-V
+    path = folder / "libturbojpeg.so.0"
+    path.write_bytes(whole)
+    return path
+
+
+def loaded(name):
+    """Return the path of a library that this process has loaded."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if f"/{name}" in line:
+            return line.split(maxsplit=5)[5]
+    raise AssertionError(name)
+
+
+def broken(kind, folder):
+    """Return a path that is no usable library."""
+    path = folder / "libturbojpeg.so.0"
+    if kind == "missing":
+        return path
+    if kind == "not a library":
+        path.write_text("a text")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "a folder":
+        path.mkdir()
+    elif kind == "another machine":
+        of_another_machine(folder)
+    elif kind == "another library":
+        shutil.copy(loaded("libm"), path)
+    return path
+
+
+BROKEN = ["missing", "not a library", "empty", "a folder", "another machine", "another library"]
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_library_that_cannot_be_used_says_why(tmp_path, search, kind, caplog):
+    path = broken(kind, tmp_path)
+    found = search(path)
+    assert not found.usable
+    assert found.path == str(path)
+    assert found.reason.startswith(
+        "it has no tj3Init" if kind == "another library" else "it does not load: "
+    )
+    with caplog.at_level(logging.INFO, "gpuio"):
+        turbojpeg.announce()
+    (line,) = caplog.records
+    assert line.levelno == logging.WARNING
+    assert line.message == f"OpenCV decodes; TurboJPEG is not used: {path}: {found.reason}"
+
+
+def test_a_library_of_version_2_is_refused(tmp_path, search, monkeypatch):
+    two = SimpleNamespace(tjInitDecompress=None, tjDecompress2=None)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: two)
+    found = search(tmp_path / "libturbojpeg.so.0")
+    assert found.reason == "it has no tj3Init: libjpeg-turbo 3 has it, 2 does not"
+
+
+def test_off_looks_for_none(search, monkeypatch, caplog):
+    monkeypatch.setattr(ctypes, "CDLL", pytest.fail)
+    assert search("off").reason == "GPUIO_TURBOJPEG=off"
+    with caplog.at_level(logging.INFO, "gpuio"):
+        turbojpeg.announce()
+    assert [line.levelname for line in caplog.records] == ["INFO"]
+
+
+def test_without_any_library_the_extra_is_named(search, monkeypatch):
+    def nothing(path):
+        raise OSError(path)
+
+    monkeypatch.setattr(ctypes, "CDLL", nothing)
+    monkeypatch.setattr(turbojpeg.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "prefix", "/nowhere")
+    found = search("")
+    assert found.path == ""
+    assert "pip install 'gpuio[turbo]'" in found.reason
+
+
+def test_another_package_of_that_name_is_no_library(search, monkeypatch, tmp_path):
+    (tmp_path / "turbojpeg.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert str(tmp_path) not in search("").path
+
+
+@needs_library
+def test_a_handle_goes_with_its_thread(monkeypatch):
+    found, library = turbojpeg._library()
+    gone = []
+
+    def destroy(address):
+        gone.append(address)
+        library.tj3Destroy(address)
+
+    watched = SimpleNamespace(tj3Init=library.tj3Init, tj3Set=library.tj3Set, tj3Destroy=destroy)
+    monkeypatch.setattr(turbojpeg, "_library", lambda: (found, watched))
+    made, mine = [], threading.local()
+
+    def work():
+        mine.handle = turbojpeg.Handle(10**6, 100)
+        made.append(mine.handle.address)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    del threads, thread
+    gc.collect()
+    assert len(made) == 3
+    assert sorted(gone) == sorted(made)
+
+
+class Decoder:
+    """The compiled decoder with a handle of its own."""
+
+    def __init__(self):
+        self.module = turbojpeg.compiled()
+        self.handle = turbojpeg.Handle(2**31 - 1, 100)
+
+    def __call__(self, blob, height, width, channels, window):
+        """Decode (top, stop, left, right); return the code and uint8[height, width, channels]."""
+        pixels = np.full((height, width, channels), 77, np.uint8)
+        data = np.frombuffer(blob, np.uint8)
+        code = self.module.decode(
+            self.handle.address, data.ctypes.data, data.size, height, width, channels, *window,
+            pixels.ctypes.data,
+        )  # fmt: skip
+        return code, pixels
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    if not turbojpeg.status().usable:
+        pytest.skip(turbojpeg.status().reason)
+    return Decoder()
+
+
+def opencv(blob, channels):
+    flag = (1 if channels == 3 else 0) | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(blob, np.uint8), flag)
+    return image.reshape(*image.shape[:2], channels)
+
+
+@pytest.mark.parametrize("sampling", [*SAMPLING, "gray", "rgb", "restarts"])
+@pytest.mark.parametrize("channels", [1, 3])
+@settings(max_examples=25)
+@given(data=st.data())
+def test_regions_are_opencvs_pixels(decoder, sampling, channels, data):
+    height, width = data.draw(st.integers(1, 300)), data.draw(st.integers(1, 200))
+    image = photo(height, width, seed=height * width)
+    if sampling == "gray":
+        blob = encoded(image[:, :, 0])
+    elif sampling == "rgb":
+        out = io.BytesIO()
+        Image.fromarray(image).save(out, "JPEG", quality=90, keep_rgb=True)
+        blob = out.getvalue()
+    elif sampling == "restarts":
+        blob = encoded(image, cv2.IMWRITE_JPEG_RST_INTERVAL, 3)
+    else:
+        blob = encoded(image, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SAMPLING[sampling])
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    bottom, right = data.draw(st.integers(top + 1, height)), data.draw(st.integers(left + 1, width))
+    stop = data.draw(st.sampled_from([0, bottom]))
+    code, pixels = decoder(blob, height, width, channels, (top, stop, left, right))
+    assert code == decoder.module.DECODED
+    bottom = stop or height
+    whole = opencv(blob, channels)
+    assert np.array_equal(pixels[top:bottom, left:right], whole[top:bottom, left:right])
+
+
+def test_what_lies_below_is_not_decoded(decoder):
+    image = photo(400, 160)
+    _, pixels = decoder(jpeg(image), 400, 160, 3, (100, 200, 50, 80))
+    assert (pixels[:98] == 77).all()
+    assert (pixels[202:] == 77).all()
+    assert (pixels[:, :48] == 77).all()
+    assert (pixels[:, 82:] == 77).all()
+
+
+REFUSED = {
+    "progressive": encoded(photo(60, 80), cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    "png": cv2.imencode(".png", photo(60, 80))[1].tobytes(),
+    "cmyk": kinds.decoded()["jpeg cmyk"][0],
+    "arithmetic": kinds.decoded()["jpeg arithmetic"][0],
+    "several scans": kinds.decoded()["jpeg three_scans"][0],
+    "cut": jpeg(photo(60, 80))[:-100],
+    "no end": jpeg(photo(60, 80))[:-2],
+    "another size": jpeg(photo(61, 80)),
+    "nothing": b"",
+    "two bytes": b"\xff\xd8",
+    "zeros": bytes(2000),
+    "scan ends too soon": jpeg(photo(60, 80))[:-300] + b"\xff\xd9",
+}
+
+
+KINDS = ("cmyk", "arithmetic", "several scans")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_plain_jpeg_is_refused(decoder, name):
+    height, width = (kinds.HEIGHT, kinds.WIDTH) if name in KINDS else (60, 80)
+    code, _ = decoder(REFUSED[name], height, width, 3, (0, 0, 0, width))
+    assert code == decoder.module.REFUSED
+
+
+def test_four_channels_are_refused(decoder):
+    code, _ = decoder(jpeg(photo(60, 80)), 60, 80, 4, (0, 0, 0, 80))
+    assert code == decoder.module.REFUSED
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import gpuio as mx
+from gpuio.decode import turbojpeg
+with mx.io.ImageRecordIter(path_imgrec=sys.argv[1], data_shape=(3, 40, 40), batch_size=4, ctx="cpu",
+                           rand_crop=True, seed=1, verbose=False) as it:
+    total = sum(float(np.asarray(batch.data[0]).sum()) for batch in it)
+from gpuio.kernels.cpu.share import make_share
+compiled = [make_share] + ([turbojpeg.compiled().decode] if turbojpeg.status().usable else [])
+print(turbojpeg.status().usable, total, sum(len(one.stats.cache_misses) for one in compiled))
+"""
+
+
+@needs_library
+@pytest.mark.slow
+def test_a_cache_of_kernels_is_shared_with_machines_that_have_no_library(tmp_path):
+    rec, _ = write_rec(tmp_path, [jpeg(photo(60, 70, n)) for n in range(8)])
+    said = []
+    for value in ("off", "", "off", ""):
+        environment = {
+            **os.environ,
+            "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+            turbojpeg.VARIABLE: value,
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, rec],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.split())
+    assert [one[0] for one in said] == ["False", "True", "False", "True"]
+    assert [one[2] for one in said[2:]] == ["0", "0"]
+    assert len({one[1] for one in said}) == 1
+
+
+def test_importing_gpuio_looks_for_nothing():
+    script = (
+        "import sys, gpuio.io, gpuio.decode.turbojpeg as t\n"
+        "assert not t._library.cache_info().currsize\n"
+        "print([m for m in ('numba', 'llvmlite', 'turbojpeg', 'cv2') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
