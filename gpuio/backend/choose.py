@@ -12,6 +12,8 @@ from gpuio.options.machine import GPU_ONLY
 
 __all__ = ["array_backend", "open_backend"]
 
+_CPU_ONLY = ("max_pixels", "max_scans", "record_bytes")
+
 _log = logging.getLogger("gpuio")
 
 
@@ -25,7 +27,8 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
         one of them is not or the GPU does not open; it logs in one line which and why, the latter
         as a warning.
     device_id : int         number of the GPU
-    settings                given to the backend; those of `GPU_ONLY` to a GPU only
+    settings                given to the backend; those of `GPU_ONLY` to a GPU only; max_pixels,
+                            max_scans, record_bytes to a CPU only
 
     Raises
     ------
@@ -35,20 +38,20 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
     from gpuio.backend.cpu import CpuBackend
 
     if name in ("cpu", "cpu_pinned"):
-        return CpuBackend(**_of_a_cpu(settings))
+        return CpuBackend(**_without(settings, GPU_ONLY))
     from gpuio.backend.gpu.probe import missing_for_gpu
 
     if name == "auto":
         gaps = missing_for_gpu(device_id)
         if gaps:
             _log.info("ctx='auto' takes the CPU: %s", gaps[0].what)
-            return CpuBackend(**_of_a_cpu(settings))
+            return CpuBackend(**_without(settings, GPU_ONLY))
     elif name != "gpu":
         raise OptionError(f"ctx: expected 'auto', 'cpu' or 'gpu', got {name!r}")
     from gpuio.backend.gpu.backend import GpuBackend
 
     try:
-        backend = GpuBackend(device_id, **settings)
+        backend = GpuBackend(device_id, **_without(settings, _CPU_ONLY))
     except BackendError as error:
         if name == "gpu":
             raise
@@ -58,14 +61,14 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
             device_id,
             " ".join(str(error).split()),
         )
-        return CpuBackend(**_of_a_cpu(settings))
+        return CpuBackend(**_without(settings, GPU_ONLY))
     _log.info("ctx=%r takes GPU %d", name, device_id)
     return backend
 
 
-def _of_a_cpu(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that mean something to the CPU."""
-    return {name: value for name, value in settings.items() if name not in GPU_ONLY}
+def _without(settings: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings that mean something to a backend."""
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 @functools.cache

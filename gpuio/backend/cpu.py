@@ -1,7 +1,6 @@
-"""The CPU backend: OpenCV decodes, the Numba kernels do the rest.
+"""The CPU backend: TurboJPEG or OpenCV decodes, the Numba kernels do the rest.
 
-Invariant: an image is decoded and augmented by one thread in one go, while it is in the cache; its
-pixels are nobody else's.
+Invariant: an image is decoded and augmented by one thread in one go; its pixels are nobody else's.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from gpuio.backend import mixing
 from gpuio.backend.pool import HostPool
 from gpuio.backend.protocol import Blob, Encoded, Fault, Output
+from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
 from gpuio.decode.shorten import shorten
 from gpuio.errors import DecodeError, GpuioError
@@ -24,7 +24,8 @@ from gpuio.nd import NDArray, host_array
 __all__ = ["CpuBackend"]
 
 _WARP_TAPS = 6  # rows from the one above a place in an image to behind the last of Lanczos' taps
-_ROWS_A_SHARE = 8  # enough to hide the hand-over, small enough to spread a batch
+_ROWS_A_SHARE = 8  # at least: of photos enough to hide the hand-over, and a batch is spread
+_BYTES_A_SHARE = 200_000  # of encoded images, some 2 ms of work
 
 
 class CpuBackend:
@@ -32,24 +33,36 @@ class CpuBackend:
 
     Parameters
     ----------
-    keep : int      batch buffers kept for use again
+    keep : int          batch buffers kept for use again
+    max_pixels : int    of an image that TurboJPEG decodes
+    max_scans : int     the same
+    record_bytes : int  mean length of a record: how much work a row is
     """
 
     name = "cpu"
     device_id = 0
 
-    def __init__(self, keep: int = 6) -> None:
+    def __init__(
+        self,
+        keep: int = 6,
+        max_pixels: int = 2**31 - 1,
+        max_scans: int = 100,
+        record_bytes: int = 100_000,
+    ) -> None:
         # the compiled kernels are loaded here, at construction, not at the first batch
-        from gpuio.kernels.cpu import augment
+        from gpuio.kernels.cpu import job
 
-        self._kernels = augment
+        self._kernels, self._turbo = job, turbojpeg.compiled()
+        self._limits = max_pixels, max_scans
+        self._rows_a_share = max(_ROWS_A_SHARE, _BYTES_A_SHARE // max(record_bytes, 1))
         self._pool = HostPool(keep)
         self._mine = threading.local()
-        self._normalisation: tuple[Output, Any] | None = None
+        self._jobs: tuple[Output, Any, Any] | None = None
+        turbojpeg.announce()
 
     def share(self, batch_size: int, threads: int) -> int:
         """Return how many rows one call should take."""
-        return max(1, min(_ROWS_A_SHARE, -(-batch_size // threads)))
+        return max(1, min(self._rows_a_share, -(-batch_size // threads)))
 
     def allocate(self, shape: tuple[int, ...], dtype: str) -> NDArray:
         """Return a batch's array: undefined contents, the pool's memory."""
@@ -58,49 +71,64 @@ class CpuBackend:
     def make(
         self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: NDArray
     ) -> list[Fault]:
-        """Decode and augment row by row."""
-        normalisation = self._prepared(output)
-        scratch = getattr(self._mine, "scratch", None)
-        if scratch is None:
-            scratch = self._mine.scratch = self._kernels.Scratch()
-        faults = []
-        needed = _rows_needed(plan, records.headers, output)
+        """Make all rows in one call that holds no GIL, then those that it leaves, row by row.
+
+        With TurboJPEG the call decodes, too; without it, and for what is not a plain JPEG, OpenCV
+        does.
+        """
+        normalisation, job = self._prepared(output)
+        memory = self._memory()
         storage = np.asarray(out)
         if storage.itemsize == 2:
             storage = storage.view(np.uint16)  # the kernels write halves as bit patterns
-        for number, blob in enumerate(records.blobs):
-            if blob is None:
+        if not len(plan):
+            return []
+        rows = _Rows(records, plan, output)
+        faults: list[Fault] = []
+        if job.decodes:
+            sources, lengths = _places(records.blobs)
+        else:
+            sources, lengths = rows.decode(faults)
+        done = job.make(rows.plan, sources, lengths, storage, memory)
+        for number in np.flatnonzero(done).tolist():
+            if done[number] == self._kernels.NO_IMAGE:
                 storage[number] = 0
                 continue
-            row = plan[number : number + 1]
             try:
-                image, row = _decoded(
-                    blob, row, records.headers[number], needed[number], output.channels
-                )
-                self._kernels.augment(image, row, normalisation, storage[number], scratch)
+                image, row = rows.image(number)
+                self._kernels.augment(image, row, normalisation, storage[number], memory.scratch)
             except GpuioError as error:
                 storage[number] = 0
                 faults.append(Fault(number, error))
         return faults
 
-    def _prepared(self, output: Output) -> Any:
+    def _memory(self) -> Any:
+        """Return this thread's working memory; its decoder goes with the thread."""
+        memory = getattr(self._mine, "memory", None)
+        if memory is None:
+            handle = None if self._turbo is None else turbojpeg.Handle(*self._limits)
+            memory = self._kernels.Memory(0 if handle is None else handle.address)
+            self._mine.handle, self._mine.memory = handle, memory
+        return memory
+
+    def _prepared(self, output: Output) -> tuple[Any, Any]:
         """Return the kernels' form of an output; one pipeline has one."""
-        known = self._normalisation
+        known = self._jobs
         if known is None or known[0] is not output:
-            known = (
-                output,
-                self._kernels.Normalisation(
-                    output.dtype,
-                    output.mean,
-                    output.std,
-                    output.scale,
-                    output.layout,
-                    output.mean_image,
-                    ratio=output.ratio,
-                ),
+            normalisation = self._kernels.Normalisation(
+                output.dtype,
+                output.mean,
+                output.std,
+                output.scale,
+                output.layout,
+                output.mean_image,
+                ratio=output.ratio,
             )
-            self._normalisation = known
-        return known[1]
+            turbo = self._turbo if output.channels < 4 else None
+            shape = output.channels, output.height, output.width
+            known = (output, normalisation, self._kernels.Job(normalisation, *shape, turbo))
+            self._jobs = known
+        return known[1:]
 
     def mix(self, data: NDArray, partner: npt.NDArray[np.int64], share: float, box: Any) -> None:
         """Mix each row with its partner's, in place."""
@@ -119,6 +147,67 @@ class CpuBackend:
     def close(self) -> None:
         """Let the free buffers go."""
         self._pool.close()
+
+
+class _Rows:
+    """Rows of a share whose images OpenCV decodes, and the plan that fits what it decoded."""
+
+    def __init__(self, records: Encoded, plan: npt.NDArray[np.void], output: Output) -> None:
+        self.plan = plan
+        self._blobs, self._headers, self._output = records.blobs, records.headers, output
+        self._images: list[npt.NDArray[np.uint8] | None] = [None] * len(records)
+        self._needed: list[int] | None = None
+
+    def decode(self, faults: list[Fault]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Decode all; return where the pixels of each lie, 0 where there are none, and their size.
+
+        The images live as long as this object.
+        """
+        places, sizes = np.zeros((2, len(self._blobs)), np.int64)
+        fitting = self.plan.copy()
+        for number, blob in enumerate(self._blobs):
+            if blob is None:
+                continue
+            try:
+                image, row = self.image(number)
+            except GpuioError as error:
+                faults.append(Fault(number, error))
+                continue
+            self._images[number], fitting[number] = image, row[0]
+            places[number], sizes[number] = image.ctypes.data, image.size
+        self.plan = fitting
+        return places, sizes
+
+    def image(self, number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.void]]:
+        """Return a row's pixels and its plan.
+
+        Raises
+        ------
+        DecodeError         it cannot be decoded, or has another size than its header said
+        """
+        row = self.plan[number : number + 1]
+        image, blob = self._images[number], self._blobs[number]
+        if image is not None:
+            return image, row
+        assert blob is not None
+        if self._needed is None:
+            self._needed = _rows_needed(self.plan, self._headers, self._output)
+        return _decoded(
+            blob, row, self._headers[number], self._needed[number], self._output.channels
+        )
+
+
+def _places(
+    blobs: list[Blob | None],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where the bytes of each image lie, 0 where there is none, and how many there are."""
+    places, lengths = np.zeros((2, len(blobs)), np.int64)
+    for number, blob in enumerate(blobs):
+        if blob is not None:
+            found = np.frombuffer(blob, np.uint8)
+            places[number] = found.__array_interface__["data"][0] or 1  # no bytes, but a row
+            lengths[number] = found.size
+    return places, lengths
 
 
 def _decoded(

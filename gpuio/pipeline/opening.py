@@ -100,6 +100,9 @@ def open_pipeline(task: Task) -> Opened:
             options.ctx,
             max(options.device_id, 0),
             keep=options.prefetch_buffer + 2,
+            max_pixels=options.max_pixels,
+            max_scans=options.max_scans,
+            record_bytes=int(table.length.mean()),
             **{name: getattr(options, name) for name in GPU_ONLY},
         )
         opened.callback(backend.close)

@@ -10,7 +10,7 @@ from support.fake_device import FakeDevice
 from support.making import write_rec
 
 GOOD, BAD = kinds.decoded(), kinds.refused()
-WAYS = ("cpu", "dali", "nvimgcodec")
+WAYS = ("cpu", "opencv", "dali", "nvimgcodec")  # cpu: with TurboJPEG where it is there
 
 
 def read(folder, way, blobs, monkeypatch, **options):
@@ -19,7 +19,7 @@ def read(folder, way, blobs, monkeypatch, **options):
     from gpuio.backend.gpu.engines import engine_opener
 
     def opened(name, device_id=0, **settings):
-        if way == "cpu":
+        if way in ("cpu", "opencv"):
             return open_backend("cpu", device_id, keep=settings["keep"])
         opener, rescue = (
             engine_opener(engine, None, engines=1, hw_decoder_load=0.5)
@@ -34,6 +34,8 @@ def read(folder, way, blobs, monkeypatch, **options):
         )
 
     monkeypatch.setattr("gpuio.pipeline.opening.open_backend", opened)
+    if way == "opencv":
+        monkeypatch.setattr("gpuio.decode.turbojpeg.compiled", lambda: None)
     rec, _ = write_rec(folder, blobs)
     given = {
         "data_shape": (3, kinds.HEIGHT, kinds.WIDTH),
@@ -54,7 +56,7 @@ def read(folder, way, blobs, monkeypatch, **options):
 @pytest.fixture(scope="module", params=WAYS)
 def contract(request, tmp_path_factory):
     """Every kind of file, read once each way: name to pixels, name to error."""
-    if request.param != "cpu":
+    if request.param not in ("cpu", "opencv"):
         pytest.importorskip("nvidia.nvimgcodec")
         pytest.importorskip("nvidia.dali")
     names = [*GOOD, *BAD]
@@ -169,29 +171,31 @@ def test_cut_short_in_its_headers_is_never_accepted(tmp_path, way, options, monk
     assert sorted(failed) == [0, 1]
 
 
+@pytest.mark.parametrize("way", ["cpu", "opencv"])
 @pytest.mark.parametrize("accepts", [False, True])
 def test_the_part_of_a_cut_jpeg_that_a_crop_needs_is_no_reason_to_take_it(
-    tmp_path, accepts, monkeypatch
+    tmp_path, accepts, way, monkeypatch
 ):
     """Decoding may stop early, but what is refused does not depend on the crop."""
     whole = kinds.saved(kinds.PICTURE.resize((320, 320)), "JPEG", quality=90)
     cut = whole[: len(whole) // 2]
     options = {"data_shape": (3, 8, 320), "truncated": "accept" if accepts else "raise"}
     options |= {"rand_crop": True, "seed": 3}
-    images, failed, _ = read(tmp_path, "cpu", [cut] * 12, monkeypatch, **options)
+    images, failed, _ = read(tmp_path, way, [cut] * 12, monkeypatch, **options)
     assert len(failed) == (0 if accepts else 12)
     assert images.any() == accepts
 
 
-def test_a_jpeg_whose_scan_ends_too_soon_is_the_same_for_every_crop(tmp_path, monkeypatch):
+@pytest.mark.parametrize("way", ["cpu", "opencv"])
+def test_a_jpeg_whose_scan_ends_too_soon_is_the_same_for_every_crop(tmp_path, way, monkeypatch):
     """An end marker stands behind half of a scan: gray below, though decoding stops early."""
     whole = kinds.saved(kinds.PICTURE.resize((320, 320)), "JPEG", quality=90)
     blob = whole[: len(whole) // 3] + b"\xff\xd9"
     options = {"data_shape": (3, 320, 320), "rand_crop": True}
-    full, failed, _ = read(tmp_path, "cpu", [blob], monkeypatch, **options)
+    full, failed, _ = read(tmp_path, way, [blob], monkeypatch, **options)
     assert failed == {}
     options = {"data_shape": (3, 160, 320), "rand_crop": True, "seed": 1}
-    parts, failed, _ = read(tmp_path, "cpu", [blob] * 12, monkeypatch, **options)
+    parts, failed, _ = read(tmp_path, way, [blob] * 12, monkeypatch, **options)
     assert failed == {}
     for part in parts:
         at = [y for y in range(161) if np.array_equal(part, full[0, y : y + 160])]
