@@ -7,7 +7,10 @@ A `Job` is made once for an output and read by every thread; each thread makes s
 # ruff: noqa: PLC0415 -- a rare step is compiled when a plan first needs it
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from gpuio.kernels.cpu import share
 from gpuio.kernels.cpu.augment import Normalisation, Scratch, augment
@@ -38,13 +41,13 @@ class Memory:
     handle : int        address of its decoder, 0 without one
     """
 
-    def __init__(self, handle=0):
+    def __init__(self, handle: int = 0) -> None:
         self.scratch, self.handle = Scratch(), handle
         self.pixels = np.empty(0, np.uint8)
         self.terms = np.zeros((3, 4), np.float32)
         self.order, self.number = np.zeros(3, np.int32), np.zeros(3, np.float32)
 
-    def fit(self, rows, height, width, channels):
+    def fit(self, rows: Any, height: int, width: int, channels: int) -> None:
         """Grow to what these rows need; `channels` 0: pixels lie elsewhere."""
         need = max(height, width + 2, int(rows["src_w"].max()) + LOAD_BYTES // 4)
         if self.scratch.work[2].size < 4 * need:
@@ -65,7 +68,14 @@ class Job:
     turbo : module, optional            whose `decode` decodes rows; without it they come decoded
     """
 
-    def __init__(self, normalisation, channels, height, width, turbo=None):
+    def __init__(
+        self,
+        normalisation: Normalisation,
+        channels: int,
+        height: int,
+        width: int,
+        turbo: Any = None,
+    ) -> None:
         normalisation.check(channels, height, width)
         self.decodes = turbo is not None
         self._normalisation = normalisation
@@ -80,7 +90,7 @@ class Job:
         self._whole = normalisation.whole
         self._centre = np.ascontiguousarray(mean.reshape(-1, 1, 1))
         if wide:
-            self._centre = normalisation.mean_image
+            self._centre = np.asarray(normalisation.mean_image)
         self._narrow = kind in (CENTRED, RATIOS) and normalisation.dtype != "float32"
         by = (1, width * channels, channels)
         if normalisation.layout == "NCHW":
@@ -106,7 +116,9 @@ class Job:
         }.items():
             self._job[name] = value
 
-    def make(self, rows, blobs, lengths, out, memory):
+    def make(
+        self, rows: Any, blobs: Any, lengths: Any, out: Any, memory: Memory
+    ) -> npt.NDArray[np.uint8]:
         """Make rows of a batch.
 
         Parameters
@@ -146,7 +158,7 @@ class Job:
             memory.pixels = np.empty(0, np.uint8)
         return done
 
-    def _load_colours(self):
+    def _load_colours(self) -> None:
         """Compile or load the colour steps."""
         from gpuio.kernels.cpu import colour
 
@@ -156,7 +168,7 @@ class Job:
         self._coloured = True
 
 
-def _kind(normalisation):
+def _kind(normalisation: Normalisation) -> int:
     """Return how an output's values are written."""
     size = normalisation.storage.itemsize
     if size == 1 and normalisation.mean_image is None:
@@ -168,7 +180,7 @@ def _kind(normalisation):
     return HALVES if size == 2 else FLOATS
 
 
-def _finish(kind):
+def _finish(kind: int) -> Any:
     """Return the kernel that writes values."""
     if kind == RATIOS:
         from gpuio.kernels.cpu.finish_ratio import finish_ratio
