@@ -20,6 +20,8 @@ need not parse the text.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 __all__ = [
     "BackendError",
     "ClosedError",
@@ -33,7 +35,23 @@ __all__ = [
     "RecordError",
     "StateError",
     "StorageError",
+    "Where",
 ]
+
+
+class Where(NamedTuple):
+    """The place of an error.
+
+    Attributes
+    ----------
+    path : str, optional            the file
+    key : int or str, optional      the record's, in the index
+    offset : int, optional          byte at which the record begins
+    """
+
+    path: str | None = None
+    key: int | str | None = None
+    offset: int | None = None
 
 
 class GpuioError(RuntimeError):
@@ -69,20 +87,25 @@ class GpuioError(RuntimeError):
         )
         super().__init__(f"{message} [{where}]" if where else message)
 
-    def at(
-        self,
-        *,
-        path: str | None = None,
-        key: int | str | None = None,
-        offset: int | None = None,
-    ) -> GpuioError:
+    def at(self, where: Where) -> GpuioError:
         """Return this error with its place filled in where it had none, its traceback kept."""
-        placed = type(self)(
-            self.message,
-            path=self.path if self.path is not None else path,
-            key=self.key if self.key is not None else key,
-            offset=self.offset if self.offset is not None else offset,
+        return self._placed(
+            self.path if self.path is not None else where.path,
+            self.key if self.key is not None else where.key,
+            self.offset if self.offset is not None else where.offset,
         )
+
+    def within(self, where: Where) -> GpuioError:
+        """Return this error of a buffer as that of the record the buffer holds.
+
+        Path and offset become the record's; a key that the error has stays.
+        """
+        return self._placed(
+            where.path, self.key if self.key is not None else where.key, where.offset
+        )
+
+    def _placed(self, path: str | None, key: int | str | None, offset: int | None) -> GpuioError:
+        placed = type(self)(self.message, path=path, key=key, offset=offset)
         placed.__cause__ = self.__cause__
         return placed.with_traceback(self.__traceback__)
 

@@ -6,7 +6,6 @@ engine; the pipeline owns threads, order and files. Nothing else in gpuio knows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.decode.formats import HEADER
-from gpuio.errors import GpuioError
+from gpuio.errors import GpuioError, Where
 
 __all__ = ["Backend", "Blob", "Encoded", "Fault", "Output"]
 
@@ -28,12 +27,12 @@ class Fault:
     row: int
     error: GpuioError
 
-    def at(self, row: int, where: Mapping[str, Any]) -> Fault:
+    def at(self, row: int, where: Where) -> Fault:
         """Return the fault of row `row` of a larger batch, whose record lies at `where`.
 
         The traceback goes with the placed error: its frames hold this one, and would be held by it.
         """
-        placed = self.error.at(**where)
+        placed = self.error.at(where)
         self.error.__traceback__ = None
         return Fault(row, placed)
 

@@ -153,7 +153,7 @@ class DetChain(Chain):
         try:
             sample.boxes = self._parse(sample.label)
         except RecordError as error:
-            sample.skip = error.at(**(sample.place or {}))
+            sample.skip = error.at(sample.place)
         else:
             super().begin(sample)
 
@@ -162,7 +162,7 @@ class DetChain(Chain):
         try:
             self._check(sample.boxes)
         except RecordError as error:
-            sample.skip = error.at(**(sample.place or {}))
+            sample.skip = error.at(sample.place)
 
     def _draw(self, augs: Sequence[Any], sample: Sample, draws: Draws) -> list[Any]:
         shape = tuple(sample.pixels.shape)
@@ -181,7 +181,7 @@ def decode(sample: Sample) -> Any:
         return imdecode(sample.blob)
     except DecodeError as error:
         message = f"Broken image {sample.name}, {error.message}"
-        raise DecodeError(message, **(sample.place or {})) from error
+        raise DecodeError(message).at(sample.place) from error
 
 
 def check_row(values: Any, data_shape: tuple[int, ...], sample: Sample) -> npt.NDArray[Any]:
@@ -194,9 +194,8 @@ def check_row(values: Any, data_shape: tuple[int, ...], sample: Sample) -> npt.N
     if tuple(values.shape) != tuple(data_shape):
         raise RecordError(
             f"the augmented image has (channels, height, width) {tuple(values.shape)}, data_shape "
-            f"is {tuple(data_shape)}: let the augmenters end with a crop or resize to it",
-            **(sample.place or {}),
-        )
+            f"is {tuple(data_shape)}: let the augmenters end with a crop or resize to it"
+        ).at(sample.place)
     return np.asarray(values)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import OptionError, RecordError
+from gpuio.errors import OptionError, RecordError, Where
 from gpuio.image.chain import DetChain, fill_row
 from gpuio.image.detaugment import det_in_two_steps
 from gpuio.image.detlabel import check_valid_label, parse_label
@@ -124,15 +124,15 @@ class ImageDetIter(ImageIter):
                 label, _ = self.next_sample()
             except StopIteration:
                 break
-            place = (self._current and self._current.place) or {}
+            place = self._current.place if self._current else Where()
             try:
                 boxes = self._parse_label(label)
             except RecordError as error:
-                raise error.at(**place) from error
+                raise error.at(place) from error
             if width is not None and boxes.shape[1] != width:
                 raise RecordError(
-                    f"objects of {boxes.shape[1]} numbers, those before had {width}", **place
-                )
+                    f"objects of {boxes.shape[1]} numbers, those before had {width}"
+                ).at(place)
             most, width = max(most, boxes.shape[0]), boxes.shape[1]
         self.reset()
         return most, width or LEAST_OBJECT
@@ -196,9 +196,8 @@ class ImageDetIter(ImageIter):
             if boxes.shape[0] > self.label_shape[0] or boxes.shape[1] != self.label_shape[1]:
                 raise RecordError(
                     f"a label of {boxes.shape[0]} objects of {boxes.shape[1]} numbers, label_shape "
-                    f"is {self.label_shape}: reshape the iterator",
-                    **(sample.place or {}),
-                )
+                    f"is {self.label_shape}: reshape the iterator"
+                ).at(sample.place)
             label[number, : boxes.shape[0]] = boxes
         return DataBatch([data], [host_array(label)], pad=pad)
 

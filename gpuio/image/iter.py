@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.errors import OptionError, RecordError
+from gpuio.errors import OptionError, RecordError, Where
 from gpuio.image.augment import in_two_steps
 from gpuio.image.chain import decode, fill_row
 from gpuio.image.draws import GLOBAL, Rng, as_draws
@@ -146,9 +146,8 @@ class ImageIter(SampleIter):
         values = np.asarray(sample.label).reshape(-1)
         if values.size not in (1, self.label_width):
             raise RecordError(
-                f"the label has {values.size} numbers, label_width is {self.label_width}",
-                **(sample.place or {}),
-            )
+                f"the label has {values.size} numbers, label_width is {self.label_width}"
+            ).at(sample.place)
         return values[0] if self.label_width == 1 else values
 
     def _hooked(self, sample: Sample) -> Any:
@@ -179,7 +178,7 @@ class ImageIter(SampleIter):
         DecodeError         a RuntimeError, as in MXNet; names the sample
         """
         current = self._current
-        place = current.place if current is not None else {}
+        place = current.place if current is not None else Where()
         return decode(Sample(None, self.cur, blob=s, place=place))
 
     def augmentation_transform(self, data: Any) -> Any:

@@ -435,7 +435,7 @@ class SampleIter(CurrentBatch):
             self._current = None
             label, blob = self.next_sample()
             pixels = self.imdecode(blob)
-            sample = self._current or Sample(None, self.cur, place={})
+            sample = self._current or Sample(None, self.cur)
             sample.label, sample.pixels = label, pixels
         values = self._hooked(sample)
         if self._skips(sample):

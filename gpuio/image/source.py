@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpuio.errors import RecordError, StorageError
+from gpuio.errors import RecordError, StorageError, Where
 from gpuio.nd import host_array
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpuio.recordio.header import unpack
@@ -45,7 +45,7 @@ class Sample:
     epoch : int                 the epoch it was taken in
     label : float or float32[n]     as stored or listed
     blob : bytes                the encoded image
-    place : dict                path, key and offset, for errors
+    place : Where               for errors
     pixels : array[h, w, 3]     decoded, as far as it is augmented
     boxes : float32[objects, 5 or more]     a detection label, parsed, as far as it is augmented
     plan                        what is still to be applied
@@ -59,7 +59,7 @@ class Sample:
     epoch: int = 0
     label: Any = None
     blob: bytes | None = None
-    place: dict[str, Any] | None = None
+    place: Where = field(default_factory=Where)
     pixels: Any = None
     boxes: Any = None
     plan: Any = None
@@ -70,10 +70,9 @@ class Sample:
     @property
     def name(self) -> str:
         """Name the sample as MXNet's messages do."""
-        place = self.place or {}
-        if "key" in place:
-            return f"index: {place['key']}"
-        return f"filename: {place.get('path')}"
+        if self.place.key is not None:
+            return f"index: {self.place.key}"
+        return f"filename: {self.place.path}"
 
 
 class SampleSource:
@@ -175,7 +174,7 @@ class SampleSource:
                 record = self.imgrec.read()
             if record is None:
                 return
-            sample = Sample(None, position, place={"path": self.path_imgrec, "key": position})
+            sample = Sample(None, position, place=Where(self.path_imgrec, position))
             _unpack_into(sample, record)
             yield sample
             position += 1
@@ -194,15 +193,15 @@ class SampleSource:
         if self.imgrec is None:
             assert self.imglist is not None
             label, name = self.imglist[key]
-            sample.place = {"path": str(self.path(name))}
+            sample.place = Where(str(self.path(name)))
             sample.label, sample.blob = label, (read or self.read_image)(name)
             return sample
         assert isinstance(self.imgrec, MXIndexedRecordIO)
-        sample.place = {"path": self.path_imgrec, "key": key, "offset": self.imgrec.idx.get(key)}
+        sample.place = Where(self.path_imgrec, key, self.imgrec.idx.get(key))
         with self._lock:
             record = self.imgrec.read_idx(key)
         if record is None:
-            raise RecordError("the index points behind the end of the file", **sample.place)
+            raise RecordError("the index points behind the end of the file").at(sample.place)
         _unpack_into(sample, record)
         if self.imglist is not None:
             sample.label = self.imglist[key][0]
@@ -251,10 +250,8 @@ def _unpack_into(sample: Sample, record: bytes) -> None:
         header, sample.blob = unpack(record)
         sample.label = header.label
     except Exception as error:  # noqa: BLE001 -- raised when the sample's turn comes
-        place = sample.place or {}
-        failure = RecordError(
-            f"a record of {len(record)} bytes is no image record: {error}", **place
-        )
+        message = f"a record of {len(record)} bytes is no image record: {error}"
+        failure = RecordError(message).at(sample.place)
         failure.__cause__ = error
         sample.error = failure
 

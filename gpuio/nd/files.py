@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, OptionError, StorageError
+from gpuio.errors import FormatError, OptionError, StorageError, Where
 from gpuio.nd.arrays import NDArray, asnumpy, host_array
 from gpuio.storage.atomic import writing
 
@@ -118,7 +118,7 @@ def load(fname: str | os.PathLike[str]) -> list[NDArray] | dict[str, NDArray]:
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise FormatError(f"array file is cut short or damaged: {error}", path=path) from error
     except FormatError as error:
-        raise error.at(path=path) from None
+        raise error.at(Where(path)) from None
     return dict(zip(names, arrays, strict=True)) if names else arrays
 
 

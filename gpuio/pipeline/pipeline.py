@@ -132,7 +132,7 @@ class Pipeline:
         wrong = mixer.wrong(made.label[:, 0], present)
         if wrong is not None:
             where = self.reader.place(int(made.order.position[wrong[0]]))
-            raise wrong[1].at(**where)  # type: ignore[arg-type]
+            raise wrong[1].at(where)
         mix = mixer.draw(made.place.pass_index, made.place.number, present)
         made.label = mixer.soften(made.label[:, 0], present, mix)
         if mix is not None:
@@ -215,7 +215,7 @@ class Pipeline:
         for row, error in self.planner.faults(plan):
             if row not in failed and records.encoded.blobs[row] is not None:
                 where = self.reader.place(int(order.position[row]))
-                records.faults.append(Fault(row, error.at(**where)))  # type: ignore[arg-type]
+                records.faults.append(Fault(row, error.at(where)))
                 records.encoded.blobs[row] = None
         self.stats.add(
             read_s=time.perf_counter() - begun,

@@ -15,7 +15,7 @@ from gpuio.backend.protocol import Blob
 from gpuio.decode.formats import probe
 from gpuio.decode.jpeg import completed
 from gpuio.decode.limits import check_format, check_scans, check_size
-from gpuio.errors import GpuioError
+from gpuio.errors import GpuioError, Where
 from gpuio.options.record import RecordOptions
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
@@ -115,7 +115,7 @@ class RecordReader:
                     self._take(made, row, buffer, position)
                 except GpuioError as error:
                     self._files[number].check_unchanged()  # a bad record, or another file by now?
-                    made.faults.append(Fault(row, self._placed(error, position)))
+                    made.faults.append(Fault(row, error.within(self.place(position))))
         made.faults.sort(key=lambda fault: fault.row)
         return made
 
@@ -124,19 +124,14 @@ class RecordReader:
         for file in self._files:
             file.check_unchanged()
 
-    def place(self, position: int) -> dict[str, str | int]:
-        """Return path, key and offset of the record at a position, as errors name them."""
+    def place(self, position: int) -> Where:
+        """Return the place of the record at a position, as errors name it."""
         table = self._table
-        return {
-            "path": table.paths[table.file[position]],
-            "key": int(table.key[position]),
-            "offset": int(table.offset[position]),
-        }
-
-    def _placed(self, error: GpuioError, position: int) -> GpuioError:
-        where = self.place(position)
-        error.path = error.offset = None  # the record's place in the file, not the buffer's
-        return error.at(**where)  # type: ignore[arg-type]
+        return Where(
+            table.paths[table.file[position]],
+            int(table.key[position]),
+            int(table.offset[position]),
+        )
 
     def _take(self, made: Records, row: int, buffer: Blob, position: int) -> None:
         """Unframe and parse one record into its row."""

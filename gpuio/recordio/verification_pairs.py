@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, StorageError
+from gpuio.errors import FormatError, StorageError, Where
 
 __all__ = ["read_pairs"]
 
@@ -58,7 +58,7 @@ def read_pairs(path: str | os.PathLike[str]) -> tuple[list[bytes], npt.NDArray[n
         made = reader.load()
         images, same = _parts(made)
     except FormatError as error:
-        raise error.at(path=path) from None
+        raise error.at(Where(path)) from None
     except MemoryError:
         raise
     except Exception as error:  # a damaged pickle fails in any way there is

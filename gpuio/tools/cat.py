@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+from gpuio.errors import Where
 from gpuio.storage.atomic import writing
 from gpuio.tools.entries import entries, open_contents
 
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"cat: {len(rows)} records have key {args.key}: the first", file=sys.stderr)
     (entry,) = entries(contents, rows[:1])
     if entry.error is not None and len(entry.blob) == 0:
-        raise entry.error.at(path=args.record, key=entry.key, offset=entry.offset)
+        raise entry.error.at(Where(args.record, entry.key, entry.offset))
     if len(entry.blob) == 0:
         print(f"cat: key {args.key} holds labels and no image", file=sys.stderr)
         return 1

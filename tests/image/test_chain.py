@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpuio import image
-from gpuio.errors import DecodeError, RecordError
+from gpuio.errors import DecodeError, RecordError, Where
 from gpuio.image import ops
 from gpuio.image.augment import draw_all
 from gpuio.image.chain import Chain, check_row, decode, fill_row
@@ -67,7 +67,7 @@ def test_every_dtype_and_layout_is_copied_into_the_row(dtype, contiguous):
 
 
 def test_errors_name_the_sample():
-    sample = Sample(3, 0, blob=b"junk", place={"path": "a.rec", "key": 3, "offset": 8})
+    sample = Sample(3, 0, blob=b"junk", place=Where("a.rec", 3, 8))
     with pytest.raises(DecodeError, match="Broken image index: 3") as caught:
         decode(sample)
     assert (caught.value.path, caught.value.offset) == ("a.rec", 8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpuio.backend import Encoded, Fault, Output
-from gpuio.errors import DecodeError, StorageError
+from gpuio.errors import DecodeError, StorageError, Where
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.order.epochs import BatchOrder
 from gpuio.pipeline.error_policy import ErrorPolicy
@@ -79,7 +79,7 @@ class FakeReader:
         self.looked += 1
 
     def place(self, position):
-        return {"path": "data.rec", "key": position, "offset": 100 * position}
+        return Where("data.rec", position, 100 * position)
 
 
 class FakeOrder:
