@@ -44,7 +44,7 @@ def _word(blob, at):
 
 @inner
 def _walk(blob):
-    """Walk a JPEG's headers, as gpuio.decode.shorten does.
+    """Walk a JPEG's headers, as gpuio.decode.jpeg does; what is odd there is left.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def _walk(blob):
         length = _word(blob, at + 2)
         if marker == 0xDA:
             return frame if frame and blob[at + 4] == blob[frame + 9] else 0, whole
-        if length < 2:
+        if length < 2 or marker == 0x00:
             return 0, True
         if marker == 0xDD or (
             marker == 0xE2

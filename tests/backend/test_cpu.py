@@ -12,8 +12,9 @@ import gpuio as mx
 from gpuio.backend import cpu
 from gpuio.backend.protocol import Encoded, Output
 from gpuio.decode import turbojpeg
-from gpuio.decode.ending import completed
-from gpuio.decode.imageinfo import HEADER, check_format, check_size, probe
+from gpuio.decode.formats import HEADER, probe
+from gpuio.decode.jpeg import completed
+from gpuio.decode.limits import check_format, check_size
 from gpuio.errors import GpuioError
 from support.kinds import exif
 from support.making import jpeg, photo, png, write_rec
@@ -237,10 +238,11 @@ def test_damaged_jpegs_have_the_same_fate_with_both_decoders(monkeypatch):
             check_size(info, 1_000_000)
         except GpuioError:
             continue
+        records = Encoded([blob], np.array([tuple(info)], HEADER))
         row, made = draw_row(rng, info.height, info.width), []
         for backend in (turbo, opencv):
             out = np.full(output.shape(1), 77, np.uint8)
-            faults = backend.make(Encoded([blob], np.zeros(1, HEADER)), row, output, out)
+            faults = backend.make(records, row, output, out)
             made.append((out.tobytes(), [str(fault.error) for fault in faults]))
         assert made[0] == made[1], case
         fates[made[0][1] == []] += 1
