@@ -34,11 +34,11 @@ def shorten(
     -------
     blob : memoryview       decodes to fewer rows, of which the first `rows` are the same
     height : int            how many it decodes to
-        None where it saves nothing or the end marker is not at the end
+        None where it saves nothing, the end marker is not at the end, or no factor is above 0
     """
-    if bytes(blob[-2:]) != _END:
-        return None
     block = 8 * max(factors & 15 for factors in sampling.to_bytes(4, "big"))
+    if block == 0 or bytes(blob[-2:]) != _END:
+        return None
     keep = -(-(rows + _MARGIN) // block) * block
     if 64 * keep > 63 * height:
         return None

@@ -80,6 +80,12 @@ def test_most_of_the_image_is_not_worth_it():
     assert shortened(blob, 100) is not None
 
 
+def test_sampling_factors_of_zero_are_left_to_the_decoder():
+    blob = bytearray(cv2.imencode(".jpg", photo(100, 40)[:, :, 0])[1].tobytes())
+    blob[blob.index(b"\xff\xc0") + 11] = 0x10
+    assert shortened(bytes(blob), 30) is None
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damaged_headers_are_shortened_or_left_alone(data):
