@@ -1,9 +1,9 @@
 """Checksums of a record file, record by record, in a file beside it: NAME.rec.crc32.
 
-RecordIO has no checksum: framing shows damaged heads, a decoder some damaged images, and nothing a
-damaged label. The file is one line of JSON (version, algorithm, number of records, size of the
-record file), then little-endian arrays: offset int64[N], framed length uint32[N], CRC-32 uint32[N]
-of the framed bytes, and a CRC-32 of all before it.
+RecordIO has no checksum: framing shows damaged headers, a decoder shows some damaged images, and
+nothing shows a damaged label. The file is one line of JSON (version, algorithm, number of records,
+size of the record file), then little-endian arrays: offset int64[N], framed length uint32[N],
+CRC-32 of the framed bytes uint32[N], and at the end a CRC-32 of everything before it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _AT_ONCE = 4 << 20  # bytes read at once
 
 
 def checksum_path(rec_path: str | os.PathLike[str]) -> str:
-    """Return where a record file's checksums lie unless another place is named."""
+    """Return the default path of a record file's checksums."""
     return f"{os.fspath(rec_path)}.{_ALGORITHM}"
 
 
@@ -55,7 +55,7 @@ class Checksums:
     offset : int64[N]       place of each record, bytes, ascending
     length : int64[N]       framed size, bytes
     crc : uint32[N]         CRC-32 of the framed bytes
-    anywhere : bool         a record may lie at another place than it did
+    anywhere : bool         a record may be at another offset than before
     """
 
     path: str
@@ -106,7 +106,7 @@ def write_checksums(
     path: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Checksums:
-    """Compute the checksum of every record and write them, all or nothing.
+    """Compute the checksum of every record and write them, all or none.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def read_checksums(path: str | os.PathLike[str]) -> Checksums:
     Raises
     ------
     StorageError            it cannot be read
-    FormatError             it is none, of another version, or damaged
+    FormatError             it is not a file of checksums, is of another version, or is damaged
     """
     path = os.fspath(path)
     try:
@@ -178,7 +178,7 @@ def read_checksums(path: str | os.PathLike[str]) -> Checksums:
         version, records = head["gpuio_checksums"], head["records"]
         source_bytes, algorithm = head["source_bytes"], head["algorithm"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise FormatError("this is no file of checksums", path=path) from None
+        raise FormatError("this is not a file of checksums", path=path) from None
     if (version, algorithm) != (_VERSION, _ALGORITHM):
         raise FormatError(
             f"checksums of version {version!r}, {algorithm!r}: expected version {_VERSION}, "
@@ -208,15 +208,15 @@ def open_checksums(
 
     Parameters
     ----------
-    given : bool, str or tuple of str   True: beside each record file; or their paths, divided as
-                                        those of record files are; False or "": none
+    given : bool, str or tuple of str   True: beside each record file; or their paths, separated as
+                                        the paths of record files are; False or "": none
     table : RecordTable
-    past_damage : bool                  take those of a file that was longer or shorter, whose
+    past_damage : bool                  accept those of a file that was longer or shorter, whose
                                         records may have moved
 
     Returns
     -------
-    list of Checksums or None           one a record file
+    list of Checksums or None           one per record file
 
     Raises
     ------

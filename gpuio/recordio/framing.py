@@ -1,4 +1,4 @@
-"""Framing: how payloads lie in a .rec file. The only place that knows the magic number.
+"""Framing: how payloads are stored in a .rec file.
 
 A part is a header of two little-endian words (the magic, then a 3-bit flag over a 29-bit length),
 the payload, and zeros up to a multiple of four. A payload that holds the magic at a multiple of
@@ -42,10 +42,10 @@ _UNPACK_FROM = _HEADER.unpack_from
 _LENGTH = (1 << 29) - 1
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
-# scanning: below this many bytes a record reading everything beats hopping from header to header
+# scanning: below this many bytes per record, reading everything beats hopping between headers
 _HOP_FROM = 32 << 10
 _WINDOW = 8 << 20  # most bytes a scan reads at once
-_FIRST_WINDOW = 128 << 10  # a scan that starts again behind damage may not come far
+_FIRST_WINDOW = 128 << 10  # a scan that starts again behind damage may soon stop
 _GROWTH = 8
 _JUNK_BELOW = 32  # bytes; the smallest image record: two headers, no label, no image
 _SMALL = 4 << 20  # files up to this size are scanned without loading the compiled walker
@@ -80,7 +80,7 @@ def _part_header(flag: int, length: int) -> bytes:
 
 
 def _aligned_magics(payload: bytes) -> list[int]:
-    """Return the offsets, multiples of four, at which a whole magic stands."""
+    """Return the offsets, multiples of four, of all complete magics."""
     found, at = [], payload.find(_MAGIC_BYTES)
     while at >= 0:
         if at % 4 == 0:
@@ -96,7 +96,7 @@ def unframe(framed: bytes | memoryview) -> memoryview:
 
     Parameters
     ----------
-    framed : bytes-like     starts at the record's first header; may go on after the record
+    framed : bytes-like     starts at the record's first header; may continue after the record
 
     Returns
     -------
@@ -132,15 +132,15 @@ def unframe(framed: bytes | memoryview) -> memoryview:
 
 
 def whole_at(chunk: bytes, at: int) -> bytes | None:
-    """Return the payload of the record in one part at byte `at`; None if it is anything else.
+    """Return the payload of a record of one part at byte `at`; None if it is anything else.
 
-    The fast path of reading one record after the other: what it does not take, `unframe` does.
+    The fast path for reading records one by one; `unframe` does what this does not take.
     """
     body = at + HEADER_BYTES
     if at < 0 or body > len(chunk):
         return None
     magic, word = _UNPACK_FROM(chunk, at)
-    # with a flag in it, `word` is beyond any chunk; the padding must be there, too
+    # a `word` with a flag in it is larger than any chunk; the padding must be there as well
     if magic != MAGIC or body + (word + 3 & ~3) > len(chunk):
         return None
     return chunk[body : body + word]
@@ -151,7 +151,7 @@ def head_at(view: bytes | memoryview, at: int) -> tuple[int, int]:
 
     Raises
     ------
-    FormatError         fewer than 8 bytes are left, or the magic does not stand there
+    FormatError         fewer than 8 bytes are left, or there is no magic
     """
     if at + HEADER_BYTES > len(view):
         raise FormatError(
@@ -162,14 +162,14 @@ def head_at(view: bytes | memoryview, at: int) -> tuple[int, int]:
     if magic != MAGIC:
         raise FormatError(
             f"bad magic: expected {MAGIC:#010x}, found {magic:#010x}; the file is damaged here, or "
-            "this is no record's start",
+            "no record starts at this byte",
             offset=at,
         )
     return word >> 29, word & _LENGTH
 
 
 def _check_order(flag: int, at: int, *, first: bool) -> None:
-    """Refuse a part that cannot stand here."""
+    """Refuse a part that cannot come here."""
     if flag not in ((_WHOLE, _FIRST) if first else (_MIDDLE, _LAST)):
         expected = "a whole record (0) or a first part (1)" if first else "a middle (2) or last (3)"
         raise FormatError(f"bad continuation flag {flag}: expected {expected} part", offset=at)
@@ -184,9 +184,9 @@ def split(buffer: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], npt.NDA
 
     Returns
     -------
-    starts, lengths : int64[k]  place and framed size of each record, in bytes; a record that is not
-                                all in the buffer is left out. The compiled walker stops, without an
-                                error, at the first byte that is no record's start
+    starts, lengths : int64[k]  offset and framed size of each record, in bytes; a record that is
+                                not completely in the buffer is left out. The compiled walker stops,
+                                without an error, where it expects a record and finds none
     """
     from gpuio.kernels.framing import walk
 
@@ -205,7 +205,7 @@ def scan(file: LocalFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
     Returns
     -------
-    offsets, lengths : int64[N]         place and framed size of each record, in bytes
+    offsets, lengths : int64[N]         offset and framed size of each record, in bytes
 
     Raises
     ------
@@ -238,10 +238,10 @@ def scan(file: LocalFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def is_junk(file: LocalFile, at: int) -> bool:
-    """Say whether the bytes from a record's end to the file's are no rest of a record.
+    """Say whether the bytes from a record's end to the end of the file are junk.
 
-    Few bytes count as junk: a lost record must not pass for some. A header that was cut is none,
-    nor are bytes of which only the magic is wrong.
+    Only a few bytes can be junk: a lost record must not be taken for it. A header that was cut is
+    not junk, and neither are bytes of which only the magic is wrong.
     """
     left = file.size - at
     if at == 0 or left >= _JUNK_BELOW:
@@ -264,11 +264,11 @@ def walk(
     ----------
     file : LocalFile
     at : int                            a record starts there
-    until : int, optional               stop at the first record that starts there or behind
+    until : int, optional               stop at the first record that starts there or later
 
     Returns
     -------
-    offsets, lengths : int64[N]         place and framed size of each record, in bytes
+    offsets, lengths : int64[N]         offset and framed size of each record, in bytes
     error : FormatError or None         the fault; `offset` is where the last record ends
     """
     pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
@@ -290,7 +290,7 @@ def _scan_windows(
     """Walk records in growing windows while they are small; return where hopping should go on."""
     size = _FIRST_WINDOW
     while at < file.size:
-        end_of_record(file, at)  # a larger window does not help where a fault is
+        end_of_record(file, at)  # raises on damage, which a larger window would not help
         window = np.frombuffer(file.read(at, min(size, file.size - at)), np.uint8)
         starts, lengths = split(window)
         if len(starts) == 0:
@@ -313,7 +313,7 @@ def _scan_hops(
     until: int,
     pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
 ) -> None:
-    """Read one header after the other."""
+    """Read the headers one by one."""
     offsets: list[int] = []
     lengths: list[int] = []
     read, size, unpack = file.read, file.size, _HEADER.unpack
@@ -338,7 +338,7 @@ def end_of_record(file: LocalFile, start: int) -> int:
 
     Raises
     ------
-    FormatError         no record starts there, or it is not all there; `offset` is `start`
+    FormatError         no record starts there, or it is cut short; `offset` is `start`
     """
     at, first = start, True
     while True:

@@ -36,7 +36,7 @@ def pack(header: tuple[Any, Any, Any, Any], s: bytes) -> bytes:
 
     Raises
     ------
-    struct.error                        an id is negative or no integer
+    struct.error                        an id is negative or not an integer
     """
     header = IRHeader(*header)
     if isinstance(header.label, numbers.Number):
@@ -82,7 +82,7 @@ def parse_image_record(
     if size < FORMAT.size:
         raise RecordError(
             f"record of {size} bytes is shorter than an image record's header of {FORMAT.size}: "
-            "it is no image record"
+            "it is not an image record"
         )
     flag, label, identity, id2 = FORMAT.unpack_from(payload)
     view = memoryview(payload)
@@ -92,7 +92,7 @@ def parse_image_record(
     if start > size:
         raise RecordError(
             f"record header says {flag:,} labels ({4 * flag:,} bytes), the record holds "
-            f"{size - FORMAT.size:,} bytes behind the header"
+            f"{size - FORMAT.size:,} bytes after the header"
         )
     labels = np.frombuffer(payload, np.float32, flag, FORMAT.size)
     labels.flags.writeable = False
@@ -139,7 +139,7 @@ def unpack_img(s: bytes, iscolor: int = -1) -> tuple[Any, Any]:
     Returns
     -------
     header : IRHeader
-    img : uint8[height, width(, channels)], B G R (A), or None if the bytes are no image
+    img : uint8[height, width(, channels)], B G R (A), or None if the bytes are not an image
 
     Raises
     ------

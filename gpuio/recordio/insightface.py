@@ -1,9 +1,9 @@
-"""InsightFace's layout: a header record, the images by identity, a record an identity.
+"""InsightFace's layout: a header record, the images sorted by identity, one record per identity.
 
 Record 0 has no image and the labels (n + 1, n + 1 + identities), or (n + 1, identities); keys 1 to
 n are images; each key from n + 1 on is an identity's record, without an image, whose labels are the
-range of its images' keys. Labels are float32, so that numbers beyond 2**24 are rounded: there the
-records themselves are asked.
+range of its images' keys. Labels are float32, so that numbers above 2**24 are rounded; then the
+labels of the images give the exact range.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from gpuio.storage.local import LocalFile
 __all__ = ["FaceRows", "find_faces", "identity_ranges"]
 
 _Int64 = npt.NDArray[np.int64]
-_EXACT = 1 << 24  # from here on float32 may stand for a neighbour: 2**24 + 1 becomes 2**24
-_MOST = 1 << 40  # a larger number counts nothing
+_EXACT = 1 << 24  # from here on float32 rounds whole numbers: 2**24 + 1 becomes 2**24
+_MOST = 1 << 40  # a larger number is not a count
 _SAMPLED = 6  # records of the images, and of the identities, that are looked at
 
 
 @attrs.frozen(eq=False)
 class FaceRows:
-    """Which rows of a file are what.
+    """Which rows of a file are images, and which are identities.
 
     Attributes
     ----------
-    offset, length, key : int64[N]      of every record of the file, in their order
+    offset, length, key : int64[N]      of every record of the file, in the order of the offsets
     first, stop : int                   rows first .. stop-1 are images, the later ones identities
     """
 
@@ -59,18 +59,18 @@ class FaceRows:
 def find_faces(
     file: LocalFile, offset: _Int64, length: _Int64, key: _Int64, *, asked: bool
 ) -> FaceRows | None:
-    """Find the images of a file in InsightFace's layout; None if it is in another.
+    """Find the images of a file in InsightFace's layout; None if it has another layout.
 
     Parameters
     ----------
     file : LocalFile
     offset, length, key : int64[N]      of its records, in the order of the offsets
-    asked : bool                        the user says that it is in this layout: only the header
-                                        must then be there
+    asked : bool                        the user says that it has this layout: then only the header
+                                        must be there
 
     Raises
     ------
-    FormatError         `asked`, and the first record is no header, or keys are not ascending
+    FormatError         `asked`, and the first record is not a header, or keys are not ascending
     """
     head = sniff(file, int(offset[0]), int(length[0]))
     plausible = _is_range(head) and head.labels[0] >= 2
@@ -119,7 +119,7 @@ def _named(record: Sniffed) -> str:
 
 
 def _slack(number: int) -> int:
-    """Return how far a number may lie from the one that became it in float32."""
+    """Return how far float32 may have moved a number that reads as this one."""
     return 0 if number < _EXACT else int(np.spacing(np.float32(number)))
 
 
@@ -132,18 +132,18 @@ def _bisect(low: int, high: int, holds: Callable[[int], bool]) -> int:
 
 
 def _trouble(rows: FaceRows, head: Sniffed, look: Callable[[int], Sniffed]) -> str:
-    """Say what contradicts the header, "" if nothing does."""
+    """Describe what contradicts the header; "" if nothing does."""
     if rows.images < 1:
         return "no record lies between it and the first identity"
     images = [look(row) for row in np.unique(spread(rows.first, rows.stop, _SAMPLED)).tolist()]
     if sum(one.kind in ("image", "unknown") for one in images) <= len(images) // 2:
-        return "the records behind it are no images"
+        return "the records after it are not images"
     if rows.identities == 0:
         last = int(rows.key[-1])
         return "" if np.float32(last + 1) == head.labels[0] else f"the last key is {last}"
     for row in np.unique(spread(rows.stop, len(rows.key), _SAMPLED)).tolist():
         if not _is_range(look(row)):
-            return f"key {rows.key[row]} is no identity's record"
+            return f"the record of key {rows.key[row]} is not an identity record"
     return ""
 
 
@@ -163,8 +163,8 @@ def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int
 
     Raises
     ------
-    FormatError         an identity's record is damaged or holds no range of the images' keys; or
-                        its numbers are rounded and the images' labels do not tell them either
+    FormatError         an identity's record is damaged or does not hold a range of the images'
+                        keys; or its numbers are rounded, and the images' labels do not give them
     """
     tail = slice(rows.stop, None)
     last_key = int(rows.key[rows.stop - 1])
@@ -200,7 +200,7 @@ def _identity_error(file: LocalFile, rows: FaceRows, row: int, what: str) -> For
 
 
 def _exact(file: LocalFile, rows: FaceRows, ranges: _Int64) -> _Int64:
-    """Put the rounded ends of ranges right, in place, by the labels of the images around them."""
+    """Correct the rounded ends of ranges, in place, by the labels of the images around them."""
     known: dict[tuple[int, int], int] = {}
     for number, side in zip(*np.nonzero(ranges >= _EXACT), strict=True):
         place = int(ranges[number, side]), int(number + side)  # the end; whose first key it is
@@ -211,7 +211,7 @@ def _exact(file: LocalFile, rows: FaceRows, ranges: _Int64) -> _Int64:
 
 
 def _first_key(file: LocalFile, rows: FaceRows, rounded: int, owner: int) -> int:
-    """Return the first key of identity `owner`, near a rounded one; behind the images if none."""
+    """Return the first key of identity `owner`, near a rounded one; after the images if none."""
 
     def label(row: int) -> float:
         return sniff(file, int(rows.offset[row]), int(rows.length[row])).labels[0]
@@ -229,6 +229,6 @@ def _first_key(file: LocalFile, rows: FaceRows, rounded: int, owner: int) -> int
             row,
             f"label {label(row):g} where the images of identity {owner} should begin: ranges "
             f"beyond key {_EXACT:,} are rounded, and labels that are not the identities' numbers "
-            "cannot put them right",
+            "cannot correct them",
         )
     return int(rows.key[row])

@@ -1,8 +1,8 @@
 """What the records of a file are, recognised from a few of them when it is opened.
 
-Most files hold image records and nothing else. InsightFace's data sets begin with a record that
-states how many images follow, and end with one record a person, neither with an image; SageMaker
-wraps bare images, or JSON, or protocol buffers, in the same framing.
+Most files hold image records only. InsightFace's data sets begin with a record that states how many
+images follow, and end with one record per person; neither kind has an image. SageMaker puts bare
+images, or JSON, or protocol buffers, into the same framing.
 
 Invariant: a file is read as plain unless everything that was looked at says otherwise.
 """
@@ -31,8 +31,8 @@ _PROTOBUF = (
     "record; pack the images with `gpuio im2rec`"
 )
 _MANIFEST = (
-    "records of JSON stand among the images: this is a SageMaker augmented manifest in RecordIO "
-    "wrapping, one record an attribute. Expected one image a record: write each image with the "
+    "there are JSON records among the images: this is a SageMaker augmented manifest in RecordIO "
+    "wrapping, one record per attribute. Expected one image per record: write each image with the "
     "label of its JSON record by gpuio.recordio.pack, or stream the image attribute alone"
 )
 
@@ -43,9 +43,9 @@ class Contents:
 
     Attributes
     ----------
-    table : RecordTable         the records that hold images; the same object where all do
+    table : RecordTable         the records that hold images; the same object if all do
     payload : str               "image_record", or "raw": the payload is the encoded image
-    faces : tuple               for each file its FaceRows, or None where it is no InsightFace file
+    faces : tuple               for each file its FaceRows, or None if it is not an InsightFace file
     """
 
     table: RecordTable
@@ -58,7 +58,7 @@ class Contents:
         return any(self.faces) and all(self.faces[k] for k in np.unique(self.table.file).tolist())
 
     def ids(self) -> npt.NDArray[np.int64]:
-        """Return the ids of bare images, int64[N]: keys of the index, else places in the set."""
+        """Return the ids of bare images, int64[N]: keys of the index, else positions in the set."""
         return self.table.key if self.table.indexed else np.arange(len(self.table))
 
     def described(self) -> list[str]:
@@ -83,13 +83,13 @@ class Contents:
         -------
         dict of int to (first, stop), or None
             identity 0, 1, ..., in the order of the identity records, to the range of its images'
-            keys, first <= key < stop; None where the files hold no identity records
+            keys, first <= key < stop; None if the files hold no identity records
 
         Raises
         ------
-        OptionError             several files are InsightFace data sets: keys and identities of each
-                                begin anew
-        FormatError             ranges cannot be told
+        OptionError             several files are InsightFace data sets: each has keys and
+                                identities of its own
+        FormatError             the ranges are unusable
         """
         found = [
             (path, faces)
@@ -99,7 +99,8 @@ class Contents:
         if len(found) > 1:
             raise OptionError(
                 f"path_imgrec: {len(found)} of the files are InsightFace data sets, whose "
-                "identities and keys each begin anew: open the one whose identities you want"
+                "identities and keys each start from the beginning: open the one whose identities "
+                "you want"
             )
         if not found or not found[0][1].identities:
             return None
@@ -107,9 +108,9 @@ class Contents:
             return identity_ranges(file, found[0][1])
 
     def num_classes(self) -> int | None:
-        """Return how many classes the set states: its `property` file, else its identities.
+        """Return how many classes the set states: in its `property` file, else by its identities.
 
-        None where neither says so: labels are not searched for the largest one.
+        None if neither exists: labels are not searched for the largest one.
 
         Raises
         ------
@@ -119,7 +120,7 @@ class Contents:
         if stated is not None:
             return stated
         if sum(faces is not None for faces in self.faces) > 1:
-            self.identities()  # says why there is no one number
+            self.identities()  # raises, and says why there is not a single number
         counts = [faces.identities for faces in self.faces if faces is not None]
         return counts[0] or None if counts else None
 
@@ -141,12 +142,12 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
     ----------
     table : RecordTable             every record of the files
     record_layout : {"auto", "plain", "insightface"}
-        "auto" asks of each file whether it is InsightFace's; the others state it
+        "auto" checks each file for InsightFace's layout; the others state the layout
     payload : {"auto", "image_record", "raw"}
 
     Raises
     ------
-    FormatError         the records are no images that this package reads; or `record_layout` is
+    FormatError         the records are not images that this package reads; or `record_layout` is
                         "insightface" and a file does not begin with its header record
     StorageError        a file cannot be read
     """
@@ -179,7 +180,7 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
         odd = next(number for number, kind in kinds.items() if kind == "raw")
         raise FormatError(
             "this file holds bare images and others hold image records: expected one kind in a "
-            "set; read them apart",
+            "set; read them separately",
             path=table.paths[odd],
         )
     kept = [

@@ -1,8 +1,9 @@
-"""List files (.lst): index, labels and path a line.
+"""List files (.lst): index, labels and path per line.
 
-Two rules exist in MXNet and both are kept. im2rec's: fields are divided by TABs, the first is a
-whole number, the last is the path, labels stand between. path_imglist's: fields are divided by any
-white space, the first is the id, the next `label_width` are labels, the rest is not looked at.
+Two rules exist in MXNet and both are kept. im2rec's: fields are separated by TABs, the first is a
+whole number, the last is the path, the labels are between them. path_imglist's: fields are
+separated by any white space, the first is the id, the next `label_width` are labels, the rest is
+ignored.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gpuio.storage.atomic import writing
 
 __all__ = ["ListItem", "read_label_list", "read_list", "write_list"]
 
-# what C's strtof takes off the front of a word; anything else is 0
+# what C's strtof accepts at the start of a word; anything else is 0
 _NUMBER = re.compile(
     r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.IGNORECASE
 )
@@ -59,7 +60,7 @@ def read_list(
     Raises
     ------
     StorageError            the file cannot be read
-    FormatError             a line has fewer than three fields, or an index or label is no number
+    FormatError             a line has fewer than three fields, or an index or label is not a number
     """
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
@@ -97,7 +98,7 @@ def read_label_list(
     Raises
     ------
     StorageError            the file cannot be read
-    FormatError             a line has too few columns, or its id is no whole number
+    FormatError             a line has too few columns, or its id is not a whole number
     """
     labels: dict[int, npt.NDArray[np.float32]] = {}
     for number, line in enumerate(_lines(path), 1):
@@ -117,7 +118,7 @@ def read_label_list(
 
 
 def _float_prefix(text: str) -> float:
-    """Return the number a word starts with, 0 if it starts with none."""
+    """Return the number at the start of a word; 0 if there is none."""
     found = _NUMBER.match(text)
     return float(found.group()) if found else 0.0
 

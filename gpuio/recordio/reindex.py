@@ -1,4 +1,4 @@
-"""Indexes made in memory, where a file has none of its own that can be used."""
+"""Indexes made in memory, for files that have no usable index of their own."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["reindexed"]
 def reindexed(
     paths: Sequence[str], idx_paths: Sequence[str] = (), *, past_damage: bool = False
 ) -> RecordTable:
-    """Find every record of a set of files as by an index, one made by a scan where there is none.
+    """Find every record of a set of files by an index; a scan replaces a missing one.
 
     Parameters
     ----------
     paths : sequence of str         .rec files
-    idx_paths : sequence of str     one index a file, or none at all. One that is missing or does
-                                    not belong to its file is passed over with a warning
+    idx_paths : sequence of str     one index per file, or none at all. One that is missing or does
+                                    not belong to its file is ignored with a warning
     past_damage : bool              as `open_table` has it
 
     Returns
@@ -31,7 +31,7 @@ def reindexed(
 
     Raises
     ------
-    StorageError, FormatError       as `open_table`; the indexes alone are no reason
+    StorageError, FormatError       as `open_table`; a missing or wrong index alone never raises
     """
     if len(idx_paths) not in (0, len(paths)):
         return open_table(paths, idx_paths, past_damage=past_damage)  # which says what is wrong
@@ -42,11 +42,11 @@ def reindexed(
 
 
 def _one(path: str, idx_path: str, *, past_damage: bool) -> RecordTable:
-    """Use a file's index; where that fails, scan the file."""
+    """Use a file's index; if that fails, scan the file."""
     try:
         return file_table(path, idx_path, past_damage=past_damage)
     except (FormatError, StorageError) as error:
-        # raises where the record file is what is damaged
+        # raises if the record file itself is damaged
         made = file_table(path, None, past_damage=past_damage)
         warnings.warn(
             GpuioWarning(

@@ -1,9 +1,9 @@
-"""Find the records behind damage: where framing is broken, the next head that can be believed.
+"""Find the records after damage: where framing is broken, the next header that can be trusted.
 
-A writer cuts a payload wherever the magic stands in it at a multiple of four from its start, so
-that, counted from a record's first byte, the magic stands at multiples of four in heads alone. The
-search lives on that: what holds a magic that is no head of its own was not written like this, and
-its length is wrong. Whether a record's payload is damaged framing cannot tell; checksums can.
+A writer splits a payload at every magic whose offset from the payload's start is a multiple of
+four. So, counted from a record's first byte, an aligned magic is always a header. The search relies
+on this: a record that contains an aligned magic not belonging to one of its own parts has a damaged
+length. Framing cannot tell whether a payload is damaged; checksums can.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["SkippedRange", "resync", "warn_of_skipped"]
 Int64 = npt.NDArray[np.int64]
 
 _WINDOW = 1 << 20  # most bytes searched at once
-_FIRST_WINDOW = 4 << 10  # the next head is mostly near; a multiple of four
+_FIRST_WINDOW = 4 << 10  # the next header is mostly near; a multiple of four
 _NAMED = 5  # ranges that a warning lists
-_SWALLOWER = "the record holds the head of another: its length is damaged"
+_SWALLOWER = "the record contains the header of another record: its length is damaged"
 
 
 @attrs.frozen
 class SkippedRange:
-    """Bytes of a file that are part of no record: [begin, end), and why."""
+    """Bytes of a file that belong to no record: [begin, end), and why."""
 
     path: str
     begin: int
@@ -46,17 +46,18 @@ class SkippedRange:
 def resync(
     file: LocalFile, *, thorough: bool = False
 ) -> tuple[Int64, Int64, tuple[SkippedRange, ...]]:
-    """Find every record of a file, going on behind damage.
+    """Find every record of a file, continuing after damage.
 
     Parameters
     ----------
     file : LocalFile
-    thorough : bool         read every byte, and give up a record that holds other records, because
-                            its length is damaged; otherwise that is looked for beside damage only
+    thorough : bool         read every byte, and drop a record that contains other records, because
+                            its length is damaged; otherwise such records are searched for only next
+                            to damage
 
     Returns
     -------
-    offsets, lengths : int64[N]     place and framed size of each record, in bytes
+    offsets, lengths : int64[N]     offset and framed size of each record, in bytes
     skipped : tuple of SkippedRange the bytes in no record, ascending
 
     Raises
@@ -65,11 +66,12 @@ def resync(
 
     Notes
     -----
-    Behind damage, a head is believed if it stands at a multiple of four from the record before it,
-    its flags and lengths make a record that lies in the file and holds no magic but its parts', and
-    another head, or the end of the file, follows. A record between two damaged ones, which nothing
-    follows, is believed too. Where the size of the file says that bytes are missing or too many,
-    heads at the distance from its end are looked for as well, and the first one of all is taken.
+    After damage, a header is trusted if its distance to the record before it is a multiple of four,
+    if its flags and lengths make a record that lies in the file and contains only the magics of its
+    own parts, and if another header or the end of the file follows. A record between two damaged
+    ones, which no header follows, is trusted as well. If the size of the file is not a multiple of
+    four from there, bytes were lost or added: then headers aligned to the end of the file are
+    searched for as well, and the first one of all is taken.
     """
     offsets: list[Int64] = []
     lengths: list[Int64] = []
@@ -109,10 +111,10 @@ def resync(
 
 
 def _before_a_swallower(file: LocalFile, found: Int64, sizes: Int64) -> int:
-    """Return how many records come before the first that holds another one."""
+    """Return how many records come before the first that contains another one."""
     for number, (start, size) in enumerate(zip(found.tolist(), sizes.tolist(), strict=True)):
         inside = _foreign_magics(file, start, start + size)
-        # a writer that cuts nothing may leave a magic in a payload: only a record counts
+        # a writer that never splits may leave a magic in a payload: only a record counts
         if any(_record_at(file, at) is not None for at in inside):
             return number
     return len(found)
@@ -125,14 +127,14 @@ def _behind(file: LocalFile, bad: int, last: int) -> tuple[list[tuple[int, int]]
     ----------
     file : LocalFile
     bad : int       byte of the fault
-    last : int      where the record that ends there starts; `bad` if there is none
+    last : int      start of the record that ends there; `bad` if there is none
 
     Returns
     -------
-    alone : list of (begin, end)        records that no head follows, ascending
-    following : int                     a record after which walking goes on; the file's size if
-                                        there is none; before `bad` if the last record, from which
-                                        bytes are missing, reaches into it
+    alone : list of (begin, end)        records that no header follows, ascending
+    following : int                     a record from which walking continues; the file's size if
+                                        there is none; before `bad` if the last record lost bytes
+                                        and its stated length reaches into it
     """
     alone: list[tuple[int, int]] = []
     following = file.size
@@ -157,19 +159,19 @@ def _behind(file: LocalFile, bad: int, last: int) -> tuple[list[tuple[int, int]]
 def _shifted(
     file: LocalFile, begin: int, bad: int, alone: list[tuple[int, int]], following: int
 ) -> int:
-    """Return where records go on if bytes were lost or added; the file's size if they do not.
+    """Return where records continue if bytes were lost or added; the file's size if nowhere.
 
     Parameters
     ----------
     file : LocalFile
-    begin : int         heads are looked for there and every four bytes on
+    begin : int         headers are searched for at this byte and every four bytes after it
     bad : int           a record that ends before this may be part of the last one's payload
-    alone, following    what is believed if no bytes were lost or added, as `_behind` has it
+    alone, following    what is trusted if no bytes were lost or added, from `_behind`
 
     Notes
     -----
-    A payload may hold a record file. So what lies in one of `alone` is no record, nor is what is
-    believed if it lies in a record that is found here: that begins before it, and is taken.
+    A payload may contain a record file. So whatever lies inside one of `alone` is not a record; and
+    a record that is found here, which begins earlier, replaces what lies inside it.
     """
     begins = np.array([start for start, _ in alone], np.int64)
     for start in _magics(file, begin, following):
@@ -183,7 +185,7 @@ def _shifted(
 
 
 def _magics(file: LocalFile, begin: int, end: int) -> Iterator[int]:
-    """Yield where the magic stands in [begin, end), every fourth byte from `begin` looked at."""
+    """Yield the offsets of the magic in [begin, end), at every fourth byte from `begin`."""
     at, size = begin, _FIRST_WINDOW
     while at < end:
         data = file.read(at, min(size, end - at))
@@ -195,7 +197,7 @@ def _magics(file: LocalFile, begin: int, end: int) -> Iterator[int]:
 
 
 def _record_at(file: LocalFile, start: int) -> int | None:
-    """Return the end of the record at `start`; None if it is none or holds a foreign magic."""
+    """Return the end of the record at `start`; None if there is none or it has a foreign magic."""
     try:
         end = end_of_record(file, start)
     except FormatError:
@@ -204,12 +206,12 @@ def _record_at(file: LocalFile, start: int) -> int | None:
 
 
 def _holds_foreign_magic(file: LocalFile, start: int, end: int) -> bool:
-    """Say whether the record [start, end) holds a magic that is no head of its parts."""
+    """Say whether the record [start, end) contains a magic that is not one of its own headers."""
     return next(_foreign_magics(file, start, end), None) is not None
 
 
 def _foreign_magics(file: LocalFile, start: int, end: int) -> Iterator[int]:
-    """Yield where, in the record [start, end), magics stand that are no heads of its parts."""
+    """Yield the offsets of magics in the record [start, end) that are not its own headers."""
     head = start
     for found in _magics(file, start, end):
         if found == head:
@@ -220,7 +222,7 @@ def _foreign_magics(file: LocalFile, start: int, end: int) -> Iterator[int]:
 
 
 def _starts_or_ends(file: LocalFile, at: int) -> bool:
-    """Say whether a record's head stands at a place, or the file ends there."""
+    """Say whether a record's header is at an offset, or the file ends there."""
     if at + HEADER_BYTES > file.size:
         return at == file.size
     try:
@@ -230,7 +232,7 @@ def _starts_or_ends(file: LocalFile, at: int) -> bool:
 
 
 def _fault_at(file: LocalFile, at: int) -> str:
-    """Say what is wrong with the record at a place."""
+    """Describe what is wrong with the record at an offset."""
     try:
         end_of_record(file, at)
     except FormatError as error:
@@ -239,7 +241,7 @@ def _fault_at(file: LocalFile, at: int) -> str:
 
 
 def warn_of_skipped(skipped: Sequence[SkippedRange], what: str) -> None:
-    """Give one warning for the ranges of a file; `what` says what becomes of them."""
+    """Give one warning for the ranges of a file; `what` says what happens to them."""
     if not skipped:
         return
     named = "; ".join(f"[{one.begin}, {one.end}): {one.reason}" for one in skipped[:_NAMED])

@@ -42,10 +42,10 @@ class Sniffed(NamedTuple):
     Attributes
     ----------
     kind : str          "image" and "empty": an image record, "empty" without image bytes;
-                        "unknown": perhaps one, but no image signature stands in it; "raw": an image
-                        from the first byte; "json", "protobuf"; "damaged": no whole record
+                        "unknown": perhaps one, but without an image signature; "raw": an image
+                        from the first byte; "json", "protobuf"; "damaged": not a complete record
     labels : tuple      an image record's first labels, at most two, float
-    flag : int          an image record's number of labels in an array, 0 for one in the header
+    flag : int          an image record's number of labels in an array; 0: one, in the header
     identity : int      an image record's id
     """
 
@@ -56,7 +56,7 @@ class Sniffed(NamedTuple):
 
 
 def sniff(file: LocalFile, offset: int, length: int) -> Sniffed:
-    """Look at the record at a place.
+    """Look at the record at an offset.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def sniff(file: LocalFile, offset: int, length: int) -> Sniffed:
 
 
 class _Payload(NamedTuple):
-    """A payload of which the first bytes are at hand."""
+    """A payload whose first bytes are in memory."""
 
     file: LocalFile
     start: int
@@ -139,7 +139,7 @@ def _is_protobuf(payload: bytes) -> bool:
 
 
 def _varint(payload: bytes, at: int) -> tuple[int, int]:
-    """Return a number of seven bits a byte, and the place behind it; too large a one if cut."""
+    """Return a number of seven bits per byte, and the offset after it; too large a one if cut."""
     made = 0
     for shift in range(0, 35, 7):
         if at >= len(payload):

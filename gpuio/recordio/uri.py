@@ -12,7 +12,7 @@ __all__ = ["divide", "expand"]
 
 
 def divide(uri: str | Iterable[str]) -> list[str]:
-    """Return the pieces of a URI: a list's items, each divided at ";"."""
+    """Return the pieces of a URI: a list's items, each split at ";"."""
     each = [uri] if isinstance(uri, str) else uri
     return [piece for one in each for piece in one.split(";") if piece]
 
@@ -23,12 +23,13 @@ def expand(uri: str | Iterable[str]) -> list[str]:
     Parameters
     ----------
     uri : str or iterable of str
-        a path; several divided by ";" or in a list; a folder, meaning its files that are not empty,
-        sorted; or a path whose last component is a regular expression that whole names must match
+        a path; several separated by ";" or in a list; a folder, meaning its files that are not
+        empty, sorted; or a path whose last component is a regular expression that complete names
+        must match
 
     Raises
     ------
-    StorageError            nothing is there, or the scheme is one this version does not read
+    StorageError            nothing is there, or this version does not read the scheme
     EmptyDatasetError       every file is empty
     OptionError             a ``#cachefile`` suffix, which has no use for local files
     """

@@ -1,9 +1,9 @@
-"""Files of image pairs (lfw.bin, cfp_fp.bin, agedb_30.bin): a pickle, read as data and no more.
+"""Files of image pairs (lfw.bin, cfp_fp.bin, agedb_30.bin): pickles, read as data only.
 
-A pickle is a program. This reader knows lists, tuples, bytes, numbers and NumPy arrays of bytes and
-truth values; whatever else a file asks for is refused before it is done.
+A pickle is a program. This reader knows lists, tuples, bytes, numbers and NumPy arrays of uint8 and
+bool; it refuses everything else that a file asks for, before doing it.
 
-Invariant: nothing is imported or called that the file names; NumPy's own unpickling is not used.
+Invariant: nothing that the file names is imported or called; NumPy's own unpickling is not used.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read_pairs(path: str | os.PathLike[str]) -> tuple[list[bytes], npt.NDArray[n
     Raises
     ------
     StorageError            the file cannot be read
-    FormatError             it is no such pickle, or asks for anything but plain data
+    FormatError             it is not such a pickle, or asks for anything but plain data
 
     Notes
     -----
@@ -61,7 +61,7 @@ def read_pairs(path: str | os.PathLike[str]) -> tuple[list[bytes], npt.NDArray[n
         raise error.at(Where(path)) from None
     except MemoryError:
         raise
-    except Exception as error:  # a damaged pickle fails in any way there is
+    except Exception as error:  # a damaged pickle can raise anything
         raise FormatError(
             f"not a pickle of image pairs: {type(error).__name__}: {error}", path=path
         ) from error
@@ -149,7 +149,7 @@ def _joined(content: Any = b"", *_: Any) -> bytes:
     raise FormatError("holds a bytearray that is damaged")
 
 
-# what a file may name, and what is done in its place
+# what a file may name, and what is called instead
 _KNOWN: dict[tuple[str, str], Callable[..., Any] | type] = {
     ("numpy", "dtype"): _Type,
     ("numpy", "ndarray"): _Array,
@@ -170,12 +170,12 @@ _Machine: Any = pickle._Unpickler  # noqa: SLF001 -- the C one allocates by numb
 
 
 class _Reader(_Machine):  # type: ignore[misc]
-    """The pickle machine with its doors closed."""
+    """The unpickler of the standard library, restricted to plain data."""
 
     dispatch = dict(_Machine.dispatch)  # noqa: RUF012 -- opcode to method
 
     def load_build(self) -> None:
-        """Give a state to a stand-in, and to nothing else: functions have states, too."""
+        """Give a state to a stand-in only: functions have states as well."""
         if not isinstance(self.stack[-2], (_Type, _Array)):
             raise FormatError("gives a state to something that has none")
         _Machine.load_build(self)
@@ -192,7 +192,7 @@ class _Reader(_Machine):  # type: ignore[misc]
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in of what a file names."""
+        """Return the stand-in for what a file names."""
         found = _KNOWN.get((module, name))
         if found is None:
             raise FormatError(
@@ -202,7 +202,7 @@ class _Reader(_Machine):  # type: ignore[misc]
         return found
 
     def get_extension(self, code: int) -> Any:
-        """Refuse numbers that stand for names: the process's registry says which, not the file."""
+        """Refuse numbers that mean names in the process's registry: the file does not say which."""
         raise FormatError(
             f"names something by its number {code} in copyreg's registry: expected plain data; "
             "nothing was run"
@@ -213,12 +213,12 @@ class _Reader(_Machine):  # type: ignore[misc]
         raise FormatError(f"refers to an object outside of the file ({str(pid)[:20]!r})")
 
     def load(self) -> Any:
-        """Return the object, arrays in the places of their stand-ins."""
+        """Return the object, with arrays instead of their stand-ins."""
         return _finished(super().load())
 
 
 def _finished(made: Any, depth: int = 0) -> Any:
-    """Put arrays where their stand-ins are, two lists deep."""
+    """Replace stand-ins by their arrays, two lists deep."""
     if isinstance(made, _Array):
         if made.made is None:
             raise FormatError("holds an array that is damaged")

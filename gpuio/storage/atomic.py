@@ -1,7 +1,7 @@
-"""Write a file so that it is there as a whole or not at all.
+"""Write a file completely or not at all.
 
-Invariant: bytes go to a temporary name in the same folder, reach the disk, and are renamed. A crash
-leaves the old file, or none, and perhaps a temporary one.
+Invariant: bytes go to a temporary file in the same folder and reach the disk; then the file is
+renamed. A crash leaves the old file, or none, and perhaps a temporary one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def _umask() -> int:
-    """Return the process's file mode mask (there is no way to read it but to set it)."""
+    """Return the process's file mode mask (the only way to read it is to set it)."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

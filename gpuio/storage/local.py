@@ -1,8 +1,8 @@
 """Local files, read by position.
 
-Invariant: reads use `os.pread` alone, so that threads and forked children share a file without
-sharing a place in it. A short read is an error, never a short result. What may pass (a server that
-stumbles, a stale handle) is tried again a few times before it is an error.
+Invariant: reads use `os.pread` only, so that threads and forked children share a file without
+sharing a position in it. A short read is an error, never a short result. Transient errors (EIO,
+ESTALE, ...) are retried three times with increasing waits.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from gpuio.errors import ClosedError, StorageError
 
 __all__ = ["LocalFile"]
 
-# reads closer together than this are one read: 64 KiB cost about what a second call costs
+# ranges closer together than this are read at once: 64 KiB cost about as much as a second call
 _MERGE_GAP = 64 << 10
-# and no merged read is larger, so that a batch's memory is let go record by record
+# and no merged read is larger, so that a batch's memory is freed piece by piece
 _MERGE_CAP = 1 << 20
-# seconds before each further try of a read that failed; a worker thread sleeps them
+# seconds before each retry of a read that failed; a worker thread sleeps them
 _WAITS_S = (0.05, 0.2, 0.8)
 _PASSING = {errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.ENOMEM}
 
@@ -55,7 +55,7 @@ class LocalFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._fd = -1
-        self._closing = threading.Lock()  # held while a number is closed, or given to a new file
+        self._closing = threading.Lock()  # held while a descriptor is closed or used again
         self._open()
 
     def _open(self) -> None:
@@ -78,7 +78,8 @@ class LocalFile:
 
         Raises
         ------
-        StorageError        the file ends before, or the system reports an error three times more
+        StorageError        the file ends earlier, or the system reports an error at each of four
+                            tries
         ClosedError         after `close()`
         """
         data = self._pread(length, offset, offset)
@@ -101,7 +102,7 @@ class LocalFile:
                 if data or length == 0:
                     return data
                 what = f"file ends at byte {at:,}, expected {length:,} bytes more"
-                # where its size says that there is more, a server may not have it yet
+                # if the size says that there is more, a server may not have it yet
                 cause, passing = None, os.fstat(fd).st_size > at
             except OSError as error:
                 what = f"cannot read {length:,} bytes: {error.strerror}"
@@ -117,7 +118,7 @@ class LocalFile:
         raise AssertionError  # the last try returns or raises
 
     def _reopen(self, fd: int) -> None:
-        """Open the path anew under the same number, so that other threads go on reading."""
+        """Open the path again under the same descriptor, so that other threads go on reading."""
         try:
             new = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -125,7 +126,7 @@ class LocalFile:
         try:
             self._compare(os.fstat(new))
             with self._closing:
-                if self._fd == fd:  # else it is closed, and the number may be another file's
+                if self._fd == fd:  # else it is closed, and the descriptor may be another file's
                     os.dup2(new, fd, inheritable=False)
         finally:
             os.close(new)

@@ -94,7 +94,7 @@ def test_every_flipped_bit_and_every_cut_of_the_file_is_noticed(five, tmp_path):
 def test_what_is_no_file_of_checksums_is_refused(tmp_path, line):
     path = tmp_path / "sums"
     path.write_bytes(line + b"\n" + bytes(100))
-    with pytest.raises(FormatError, match="no file of checksums"):
+    with pytest.raises(FormatError, match="not a file of checksums"):
         read_checksums(path)
 
 

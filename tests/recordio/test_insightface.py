@@ -83,14 +83,26 @@ def test_a_plain_file_is_plain_without_a_word(tmp_path, payloads):
 @pytest.mark.parametrize(
     ("payloads", "why"),
     [
-        ([record([2.0, 5.0]), *IMAGES], "key 2 is no identity's record"),  # a detection label
-        ([record([6.0, 9.0]), *IMAGES], "key 6 is no identity's record"),
+        (
+            [record([2.0, 5.0]), *IMAGES],
+            "the record of key 2 is not an identity record",
+        ),  # a detection label
+        ([record([6.0, 9.0]), *IMAGES], "the record of key 6 is not an identity record"),
         ([record([8.0, 9.0]), *IMAGES], "the last key is 6"),
         ([record([900.0, 9.0]), *IMAGES], "the last key is 6"),
-        ([record([5.0, 9.0]), *[RANGE] * 4, *IMAGES], "the records behind it are no images"),
-        ([record([5.0, 9.0]), *IMAGES[:4], RANGE, IMAGES[4]], "key 6 is no identity's record"),
-        ([record([5.0, 9.0]), *IMAGES[:4], record([1.0, 2.5])], "key 5 is no identity's record"),
-        ([record([5.0, 9.0]), *IMAGES[:4], record(1.0)], "key 5 is no identity's record"),
+        ([record([5.0, 9.0]), *[RANGE] * 4, *IMAGES], "the records after it are not images"),
+        (
+            [record([5.0, 9.0]), *IMAGES[:4], RANGE, IMAGES[4]],
+            "the record of key 6 is not an identity record",
+        ),
+        (
+            [record([5.0, 9.0]), *IMAGES[:4], record([1.0, 2.5])],
+            "the record of key 5 is not an identity record",
+        ),
+        (
+            [record([5.0, 9.0]), *IMAGES[:4], record(1.0)],
+            "the record of key 5 is not an identity record",
+        ),
     ],
 )
 def test_a_near_miss_is_plain_with_a_warning(tmp_path, payloads, why):
