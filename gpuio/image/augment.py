@@ -1,8 +1,8 @@
-"""Augmenters that move pixels: resize, crop, flip, cast, and the sequences that hold others.
+"""Augmenters that move pixels: resize, crop, flip, cast, and sequences of augmenters.
 
 An augmenter works in two steps. `draw` takes an image's *shape* and makes every random number;
 `apply` takes the pixels and those numbers and draws nothing. Calling the augmenter does both. So an
-iterator can draw in order on one thread and apply on many, with the results of doing all in order.
+iterator can draw in order on one thread and apply on many threads, with the results of one thread.
 """
 
 # ruff: noqa: D102 -- dumps, is_random, draw and apply are documented on Augmenter
@@ -49,12 +49,12 @@ class Augmenter:
 
     Parameters
     ----------
-    **kwargs                what `dumps` tells of this augmenter
+    **kwargs                what `dumps` returns about this augmenter
 
     Notes
     -----
-    A subclass of yours gives either ``__call__(src) -> image``, as in MXNet, or `draw` and
-    `apply`, and then iterators run it on their worker threads. `draws` is the augmenter's own
+    Your subclass gives either ``__call__(src) -> image``, as in MXNet, or `draw` and `apply`; with
+    the latter two, iterators run it on their worker threads. `draws` is the augmenter's own
     generator, None for the global ones.
     """
 
@@ -82,7 +82,7 @@ class Augmenter:
 
         Returns
         -------
-        plan                    whatever `apply` wants
+        plan                    whatever `apply` needs
         shape                   of the image that `apply` will return
         """
         raise NotImplementedError("Must override implementation.")
@@ -135,7 +135,7 @@ class SequentialAug(Augmenter):
 
 
 def in_two_steps(aug: Any) -> bool:
-    """Whether an augmenter gives `draw` and `apply`, and calling it is no more than both.
+    """Whether an augmenter gives `draw` and `apply`, and a call does just these two.
 
     False for callables of other kinds and for subclasses that override ``__call__``.
     """
@@ -216,7 +216,7 @@ class ResizeAug(_Resizing):
 
 
 class ForceResizeAug(_Resizing):
-    """Resize to exactly `size`, whatever that does to the aspect ratio.
+    """Resize to exactly `size`; the aspect ratio is not kept.
 
     Parameters
     ----------
@@ -314,7 +314,7 @@ class RandomSizedCropAug(_Cropping):
         rng: Rng = None,
         **kwargs: Any,
     ) -> None:
-        # as in MXNet, dumps tells the argument as it was given, not what min_area made of it
+        # as in MXNet, dumps returns the argument as it was given, not what min_area made of it
         super().__init__(size, interp, rng, area=area, ratio=ratio)
         self.area = geometry.take_min_area(area, kwargs, "RandomSizedCropAug")
         self.ratio = ratio
@@ -346,7 +346,7 @@ class HorizontalFlipAug(Augmenter):
 
 
 def flip_columns(src: Any) -> NDArray:
-    """Return the mirror image, in memory of its own."""
+    """Return the mirror image as a new array."""
     import cv2
 
     image = np.asarray(src)

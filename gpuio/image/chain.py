@@ -1,10 +1,10 @@
-"""A list of augmenters as an iterator runs it: what can go ahead, what must wait its turn.
+"""A list of augmenters as an iterator runs it: what can run ahead, and what must wait.
 
-MXNet draws from the global generators while it makes a batch. So that seeds give its results,
-only augmenters that draw nothing may work ahead of `next()`; the first one that draws, and all
-behind it, wait: their numbers are drawn inside `next()`, sample by sample, and then applied on
-several threads. With a seed of the iterator's own every sample has its own generator, and the
-whole list goes ahead.
+MXNet draws from the global generators while it makes a batch. To give MXNet's results for the same
+seeds, only augmenters that draw nothing may run ahead of `next()`. The first one that draws, and
+all after it, wait: their numbers are drawn inside `next()`, sample by sample, and then applied on
+several threads. If the iterator has a seed of its own, every sample has its own generator, and the
+whole list runs ahead.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _has_own_draws(aug: Any) -> bool:
 
 
 def _casts_to_float32(aug: Any) -> bool:
-    """Whether an augmenter is no more than the cast that ends MXNet's usual lists."""
+    """Whether an augmenter is just the cast that ends MXNet's usual lists."""
     inner = aug.augmenter if type(aug) is DetBorrowAug else aug
     return type(inner) is CastAug and inner.typ == "float32"
 
@@ -51,7 +51,7 @@ def _casts_to_float32(aug: Any) -> bool:
 def _show_window(first: tuple[Any, Any], then: tuple[Any, Any]) -> bool:
     """Whether two steps are a cubic resize and a plain crop inside it: one step then does both.
 
-    The other interpolations are too quick for it to pay.
+    The other interpolations are so fast that joining the steps gains nothing.
     """
     (resize, whole), (crop, window) = first, then
     return (
@@ -76,8 +76,8 @@ class Chain:
 
     Attributes
     ----------
-    planned : bool              whether all work in two steps; if not, the caller has to call them
-    ahead : bool                whether all can be done ahead of time
+    planned : bool              whether all work in two steps; if not, the caller must call them
+    ahead : bool                whether all can run ahead of `next()`
     """
 
     def __init__(self, augs: Sequence[Any], draws: Draws, seed: int | None, epoch: int) -> None:
@@ -127,7 +127,7 @@ class Chain:
 
 
 class DetChain(Chain):
-    """Detection augmenters: drawing moves the label, and may find that none is left.
+    """Detection augmenters: drawing moves the label, and may find that no object is left.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def check_row(values: Any, data_shape: tuple[int, ...], sample: Sample) -> npt.N
 
     Raises
     ------
-    RecordError             it has another
+    RecordError             it has another shape
     """
     if tuple(values.shape) != tuple(data_shape):
         raise RecordError(

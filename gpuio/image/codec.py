@@ -28,7 +28,7 @@ def imdecode(buf: Any, flag: int = 1, to_rgb: int | bool = 1, out: Any = None) -
     Parameters
     ----------
     buf : bytes, bytearray, numpy.ndarray or uint8 NDArray
-        The encoded image; an array's raw memory is taken, whatever its dtype.
+        The encoded image; of an array the raw memory is taken, for any dtype.
     flag : int, default 1           0: gray, one channel; above 0: colour, three channels
     to_rgb : bool, default True     channels R, G, B; false: B, G, R; no meaning for gray
     out : uint8[height, width, channels], optional      written and returned
@@ -39,16 +39,17 @@ def imdecode(buf: Any, flag: int = 1, to_rgb: int | bool = 1, out: Any = None) -
 
     Raises
     ------
-    ValueError      `buf` is none of those types
-    DecodeError     the bytes are empty or no readable image
+    ValueError      `buf` has another type
+    DecodeError     the bytes are empty or not a readable image
     OptionError     `flag` is negative, or `out` or an NDArray `buf` has another shape or dtype
 
     Notes
     -----
     As in MXNet, a file that starts with a JFIF marker and a PNG are decoded as stored; any other
-    file is turned as its EXIF orientation says. A JPEG cut short in its scan data gives the part
-    that is there and gray below, with a `GpuioWarning`; MXNet leaves stray memory there and says
-    nothing. A JPEG cut short in its headers is an error; MXNet returns stray memory.
+    file is rotated as its EXIF orientation says. A JPEG cut short in its scan data gives the part
+    that is there and gray below, with a `GpuioWarning`; MXNet leaves uninitialised memory there
+    without a warning. A JPEG cut short in its headers is an error; MXNet returns uninitialised
+    memory.
     """
     encoded = _as_bytes(buf)
     if flag < 0:
@@ -69,7 +70,7 @@ def imread(
     Raises
     ------
     StorageError    the file cannot be opened
-    DecodeError     its bytes are no readable image; the error names the file
+    DecodeError     its bytes are not a readable image; the error names the file
     """
     try:
         data = Path(filename).read_bytes()
@@ -124,7 +125,7 @@ def _decode(encoded: npt.NDArray[np.uint8], *, gray: bool, to_rgb: bool) -> npt.
     if pixels is None:
         raise DecodeError(
             f"Decoding failed. Invalid image file: {encoded.size} bytes that start "
-            f"{encoded[:8].tobytes().hex()} are no image OpenCV reads, or are damaged"
+            f"{encoded[:8].tobytes().hex()} are not an image OpenCV reads, or are damaged"
         )
     if swap:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -132,7 +133,7 @@ def _decode(encoded: npt.NDArray[np.uint8], *, gray: bool, to_rgb: bool) -> npt.
 
 
 def _decode_cut_short(encoded: npt.NDArray[np.uint8], code: int) -> Any:
-    """Give a JPEG without its end the end it lacks: libjpeg then fills what is missing."""
+    """Append the end marker to a JPEG without one: libjpeg then fills what is missing."""
     import cv2
 
     if encoded[-2:].tobytes() == _END_OF_IMAGE:

@@ -72,8 +72,8 @@ class BrightnessJitterAug(_Jitter):
 
     Notes
     -----
-    MXNet takes uint8 images here and cuts the factor to a whole number (0.7 gives black); an
-    integer image is an `OptionError` here, as it is for the other jitters.
+    MXNet accepts uint8 images here and truncates the factor to a whole number (0.7 gives black). In
+    gpuio an integer image is an `OptionError`, for this jitter as for the others.
     """
 
     def __init__(self, brightness: float, *, rng: Rng = None) -> None:
@@ -127,7 +127,7 @@ class SaturationJitterAug(_Jitter):
 
 
 class HueJitterAug(Augmenter):
-    """Turn the colours by uniform(-hue, hue) half turns in YIQ space; makes a new image.
+    """Rotate the colours by uniform(-hue, hue) half turns in YIQ space; makes a new image.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ class LightingAug(Augmenter):
     ----------
     alphastd : float        standard deviation of the three coefficients
     eigval : array[3]       eigenvalues
-    eigvec : array[3, 3]    eigenvectors, one a column
+    eigvec : array[3, 3]    eigenvectors, one per column
     rng : optional          see `gpuio.image.draws`; None is `numpy.random` here
     """
 

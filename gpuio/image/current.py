@@ -10,7 +10,7 @@ __all__ = ["CurrentBatch"]
 
 
 class CurrentBatch(DataIter):
-    """Give out the parts of the batch that `next()` returned last; a subclass gives `next()`.
+    """Return parts of the batch that `next()` returned last; a subclass gives `next()`.
 
     Attributes
     ----------

@@ -35,11 +35,11 @@ class DetAugmenter:
 
     Parameters
     ----------
-    **kwargs                what `dumps` tells of this augmenter
+    **kwargs                what `dumps` returns about this augmenter
 
     Notes
     -----
-    A subclass of yours gives either ``__call__(src, label) -> (src, label)``, as in MXNet, or
+    Your subclass gives either ``__call__(src, label) -> (src, label)``, as in MXNet, or
     `draw` and `apply`.
     """
 
@@ -82,7 +82,7 @@ class DetAugmenter:
 
 
 def det_in_two_steps(aug: Any) -> bool:
-    """Whether a detection augmenter gives `draw` and `apply`, and calling it is just both."""
+    """Whether a detection augmenter gives `draw` and `apply`, and a call does just these two."""
     if isinstance(aug, DetBorrowAug) and not in_two_steps(aug.augmenter):
         return False
     if isinstance(aug, DetRandomSelectAug) and not all(map(det_in_two_steps, aug.aug_list)):
@@ -113,7 +113,7 @@ class DetBorrowAug(DetAugmenter):
 
     Raises
     ------
-    TypeError               it is no `Augmenter`
+    TypeError               it is not an `Augmenter`
     """
 
     def __init__(self, augmenter: Augmenter) -> None:
@@ -152,7 +152,7 @@ class DetRandomSelectAug(DetAugmenter):
 
     Raises
     ------
-    ValueError                                  a member is no `DetAugmenter`
+    ValueError                                  a member is not a `DetAugmenter`
     """
 
     def __init__(self, aug_list: Any, skip_prob: float = 0, *, rng: Rng = None) -> None:

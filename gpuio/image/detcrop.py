@@ -36,7 +36,7 @@ def _areas(label: Label) -> Any:
 
 
 def _usable(name: str, aspect: Sequence[float], area: Sequence[float], least: float) -> bool:
-    """Whether both ranges can be met; says so once, where they cannot."""
+    """Whether both ranges are possible; warns once if they are not."""
     if area[1] <= least:
         reason = f"area_range {tuple(area)} ends at or below {least}"
     elif area[0] > area[1]:
@@ -50,7 +50,7 @@ def _usable(name: str, aspect: Sequence[float], area: Sequence[float], least: fl
 
 
 class DetRandomCropAug(DetAugmenter):
-    """Crop at random such that every object it touches stays covered enough.
+    """Crop at random so that every object that the crop touches stays covered enough.
 
     Parameters
     ----------
@@ -58,14 +58,15 @@ class DetRandomCropAug(DetAugmenter):
                                                 covered by more than this fraction of its area
     aspect_ratio_range : (low, high)            width / height
     area_range : (low, high)                    fraction of the image's area
-    min_eject_coverage : float, default 0.3     objects of which no more than this is left go
-    max_attempts : int, default 50              then the image stays as it is
+    min_eject_coverage : float, default 0.3     objects of which no more than this is left are
+                                                dropped
+    max_attempts : int, default 50              after these the image stays as it is
     rng : optional                              see `gpuio.image.draws`
 
     Notes
     -----
-    A number as a range means both its ends. A range that cannot be met disables the augmenter with
-    a `GpuioWarning`; MXNet means to, and fails with a TypeError.
+    A number as a range means both ends. A range that is not possible disables the augmenter with a
+    `GpuioWarning`; MXNet intends this, but fails with a TypeError.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class DetRandomCropAug(DetAugmenter):
     def _propose(
         self, label: Label, height: int, width: int, draws: Draws
     ) -> tuple[_Box, Label] | None:
-        """Try crops until one satisfies all; return it with the label inside it."""
+        """Try crops until one satisfies all conditions; return it with the label inside it."""
         if not self.enabled or height <= 0 or width <= 0:
             return None
         for _ in range(self.max_attempts):
@@ -185,21 +186,21 @@ class DetRandomCropAug(DetAugmenter):
 
 
 class DetRandomPadAug(DetAugmenter):
-    """Put the image at a random place on a larger canvas.
+    """Put the image at a random position on a larger canvas.
 
     Parameters
     ----------
     aspect_ratio_range : (low, high)        width / height of the canvas
     area_range : (low, high)                canvas area in image areas; high > 1
-    max_attempts : int, default 50          then the image stays as it is
-    pad_val : number or one a channel       colour of the canvas
+    max_attempts : int, default 50          after these the image stays as it is
+    pad_val : number, or one per channel    colour of the canvas
     rng : optional                          see `gpuio.image.draws`
 
     Notes
     -----
-    A number as `pad_val` fills all channels; MXNet fills the first and leaves stray memory in the
-    others. A range that cannot be met disables the augmenter with a `GpuioWarning`; MXNet means
-    to, and fails with a TypeError.
+    A number as `pad_val` fills all channels; MXNet fills the first and leaves uninitialised memory
+    in the others. A range that is not possible disables the augmenter with a `GpuioWarning`; MXNet
+    intends this, but fails with a TypeError.
     """
 
     def __init__(

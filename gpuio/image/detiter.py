@@ -31,7 +31,7 @@ class ImageDetIter(ImageIter):
 
     A stored label is ``[A, B, (A - 2 further numbers), objects...]``: A numbers of header, then
     objects of B numbers each: id, xmin, ymin, xmax, ymax (fractions of the image) and extras. A
-    batch's label is float32[batch, objects, B], rows that no object fills are -1.
+    batch's label is float32[batch, objects, B]; rows without an object are -1.
 
     Parameters
     ----------
@@ -50,10 +50,10 @@ class ImageDetIter(ImageIter):
 
     Notes
     -----
-    Construction reads every label once to learn `label_shape`, (most objects of an image, B).
-    Samples left without a valid box by augmentation are skipped, with a line in the debug log. An
-    option that cannot work is an error; MXNet skips every sample then. With `shuffle` construction
-    shuffles three times, as MXNet does.
+    Construction reads every label once to find `label_shape`, (most objects of an image, B).
+    Samples that augmentation leaves without a valid box are skipped, with a line in the debug log.
+    An option that cannot work is an error; MXNet would skip every sample. With `shuffle`,
+    construction shuffles three times, as MXNet does.
     """
 
     _hooks = (
@@ -116,7 +116,7 @@ class ImageDetIter(ImageIter):
         self._restore(0, 0, None)
 
     def _estimate_label_shape(self) -> tuple[int, int]:
-        """Read all labels and return (most objects, numbers of an object)."""
+        """Read all labels and return (most objects per image, numbers per object)."""
         most, width = 0, None
         self.reset()
         while True:
@@ -210,13 +210,13 @@ class ImageDetIter(ImageIter):
 
         Parameters
         ----------
-        data_shape : (3, height, width), optional   the augmenters stay as they are, so they have
-                                                    to give this size already
+        data_shape : (3, height, width), optional   the augmenters do not change, so they must give
+                                                    this size already
         label_shape : (objects, width), optional    not fewer objects than now, the same width
 
         Raises
         ------
-        ValueError              a shape that cannot be
+        ValueError              an impossible shape
         """
         if data_shape is not None:
             self.check_data_shape(data_shape)

@@ -57,8 +57,8 @@ def check_valid_label(label: npt.NDArray[Any]) -> None:
 
     Raises
     ------
-    RecordError                     no row has an id >= 0 and a positive size, or it is no
-                                    (objects, 5 or more) array
+    RecordError                     no row has an id >= 0 and a positive size, or it is not an
+                                    array (objects, 5 or more)
     """
     if label.ndim != 2 or label.shape[1] < LEAST_OBJECT:
         raise RecordError(

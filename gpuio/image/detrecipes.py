@@ -35,7 +35,7 @@ def CreateMultiRandCropAugmenter(  # noqa: N802 -- MXNet's name
     Parameters
     ----------
     min_object_covered, aspect_ratio_range, area_range, min_eject_coverage, max_attempts
-        Those of `DetRandomCropAug`, or lists of them, one a crop; a list of one serves all.
+        Those of `DetRandomCropAug`, or lists of them, one per crop; a list of one serves all.
     skip_prob : float, default 0        probability of no crop
     rng : optional                      one generator for all, see `gpuio.image.draws`
 
@@ -81,8 +81,8 @@ def CreateDetAugmenter(  # noqa: N802 -- MXNet's name
     """Make the list of augmenters that ImageDetIter uses unless given another.
 
     In order: resize of the shorter edge, crop, flip, pad, resize to (height, width), cast to
-    float32, then colours as in `CreateAugmenter`; each only if asked for, but the last resize and
-    the cast always.
+    float32, then colours as in `CreateAugmenter`. The last resize and the cast are always there,
+    the others only if asked for.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def CreateDetAugmenter(  # noqa: N802 -- MXNet's name
     inter_method : {0, 1, 2, 3, 4, 9, 10}, default 2 (cubic)
     min_object_covered, aspect_ratio_range, area_range, min_eject_coverage, max_attempts
         As in `CreateMultiRandCropAugmenter`; the pad takes the upper end of `area_range`, and
-        `aspect_ratio_range` and `max_attempts` too, so it wants single values, no lists.
-    pad_val : number or one a channel       colour of the pad
+        `aspect_ratio_range` and `max_attempts` as well, so it needs single values, not lists.
+    pad_val : number, or one per channel    colour of the pad
     rng : optional                          one generator for all, see `gpuio.image.draws`
     """
     draws = None if rng is None else as_draws(rng)

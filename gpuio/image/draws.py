@@ -1,4 +1,4 @@
-"""Where random numbers come from: MXNet's global generators, or a generator of the caller's own.
+"""Where random numbers come from: MXNet's global generators, or the caller's own generator.
 
 Everything random in `gpuio.image` takes an argument `rng`:
 
@@ -56,7 +56,7 @@ Rng = int | random.Random | np.random.Generator | Draws | None
 
 
 class _MXNetDraws:
-    """Python's generator for most, NumPy's legacy one for arrays: MXNet's division of work."""
+    """Python's generator for most numbers, NumPy's legacy one for arrays, as in MXNet."""
 
     def __init__(self, python: Any, numpy: Any) -> None:
         self._python, self._numpy = python, numpy
@@ -123,14 +123,14 @@ class _NumpyDraws:
 
 
 class _KeyedDraws(_NumpyDraws):
-    """A generator of one sample: it may leave no trace in lists that other samples shuffle."""
+    """A generator of one sample: it must not change lists that other samples shuffle."""
 
     def shuffle(self, items: list[Any]) -> list[Any]:
         return super().shuffle(list(items))
 
 
 class _GlobalDraws(_MXNetDraws):
-    """The global generators; a pickled copy is the other process's."""
+    """The global generators; a pickled copy means those of the other process."""
 
     def __reduce__(self) -> str:
         return "GLOBAL"
@@ -144,13 +144,13 @@ def as_draws(rng: Rng) -> Draws:
 
     Raises
     ------
-    OptionError             `rng` is none of the kinds in the table
+    OptionError             `rng` is not of a kind in the table
     """
     if rng is None:
         return GLOBAL
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         seed = int(rng)
-        # RandomState takes 32 bits; the reduction leaves every seed it knows as it is
+        # RandomState takes 32 bits; the reduction does not change any seed that it accepts
         return _MXNetDraws(random.Random(seed), np.random.RandomState(seed % 2**32))
     if isinstance(rng, random.Random):
         return _PythonDraws(rng)
@@ -165,7 +165,7 @@ def as_draws(rng: Rng) -> Draws:
 
 
 def keyed(seed: int, epoch: int, position: int) -> Draws:
-    """Return the generator of one sample, a function of these three numbers alone.
+    """Return the generator of one sample, a function of these three numbers only.
 
     Parameters
     ----------
@@ -175,8 +175,8 @@ def keyed(seed: int, epoch: int, position: int) -> Draws:
 
     Notes
     -----
-    Philox with the seed as its key and (epoch, position) in the upper half of its counter, so the
-    streams of two samples never meet and no sample depends on which were drawn before it.
+    Philox with the seed as its key and (epoch, position) in the upper half of its counter. So the
+    streams of two samples never overlap, and no sample depends on those drawn before it.
     """
     counter = np.array([0, 0, position % 2**64, epoch], np.uint64)
     bits = np.random.Philox(key=np.array([seed % 2**64, 0], np.uint64), counter=counter)

@@ -16,7 +16,7 @@ __all__ = ["Feed", "Loader"]
 class Loader:
     """What a worker thread does with a sample.
 
-    It knows nothing of the iterator, so that dropping the iterator stops the threads.
+    It holds no reference to the iterator, so that dropping the iterator stops the threads.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Loader:
         self._source, self._chain, self._data_shape = source, chain, data_shape
 
     def __call__(self, sample: Sample) -> Sample:
-        """Fetch, decode and augment as far as may be; failures wait for the sample's turn."""
+        """Fetch, decode and augment as far as allowed; errors wait for the sample's turn."""
         if sample.error is not None:
             return sample
         try:
@@ -48,7 +48,7 @@ class Loader:
         return sample
 
     def finish(self, sample: Sample) -> Sample:
-        """Apply what was drawn and lay the result out as a row of the batch."""
+        """Apply what was drawn and write the result as a row of the batch."""
         assert self._chain is not None
         try:
             self._chain.finish(sample)
@@ -67,7 +67,7 @@ class Feed:
     Parameters
     ----------
     samples : iterator of Sample        not yet fetched, or fetched if there is no loader
-    loader : Loader or None             makes them ready on worker threads
+    loader : Loader or None             prepares them on worker threads
     threads : int                       0: the loader works on the caller's thread
     depth : int                         samples made ahead
 

@@ -1,7 +1,7 @@
-"""Where a resize or a crop goes: sizes, windows and interpolation codes, and no pixels.
+"""Plans of resizes and crops: sizes, windows and interpolation codes, without pixels.
 
-A plan is made from an image's shape and random draws alone, so it can be made before the image is
-decoded. Sizes are (width, height) as MXNet has them; shapes are (height, width, channels).
+A plan is made from an image's shape and random draws only, so it can be made before the image is
+decoded. Sizes are (width, height) as in MXNet; shapes are (height, width, channels).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def interpolation(interp: int, before: Sequence[int], after: Sequence[int], draw
 
     Raises
     ------
-    ValueError                          `interp` is none of these
+    ValueError                          `interp` has another value
     """
     if interp == AUTO:
         if after[0] > before[0] and after[1] > before[1]:
@@ -133,7 +133,7 @@ def plan_resize_short(shape: Shape, size: int, interp: int, draws: Draws) -> Res
 def plan_fixed_crop(rect: tuple[int, int, int, int], size: Any, interp: int, draws: Draws) -> Crop:
     """Plan a crop of the window `rect` = (x, y, w, h), and a resize to `size` if that differs.
 
-    A `size` that is no tuple is always resized to, as in MXNet.
+    A `size` that is not a tuple always leads to a resize, as in MXNet.
     """
     w, h = rect[2:]
     if size is None or (w, h) == size:
@@ -188,7 +188,7 @@ def area_range(area: Any) -> tuple[float, float]:
 
 
 def take_min_area(area: Any, kwargs: dict[str, Any], where: str) -> Any:
-    """Honour the old name `min_area`; anything else left in `kwargs` is a mistake."""
+    """Accept the old name `min_area`; anything else left in `kwargs` is an error."""
     if "min_area" in kwargs:
         warnings.warn("`min_area` is deprecated: use `area`", DeprecationWarning, stacklevel=3)
         area = kwargs.pop("min_area")

@@ -30,15 +30,15 @@ class ImageIter(SampleIter):
     ----------
     batch_size : int                        >= 1
     data_shape : (3, height, width)         a tuple
-    label_width : int, default 1            numbers a label; a single one is repeated to this width
+    label_width : int, default 1            numbers per label; a single one is repeated
     path_imgrec : path, optional            record file; without `path_imgidx` read from its start
     path_imglist : path, optional           .lst file; with `path_imgrec` its labels replace the
                                             records' own
     path_root : path, optional              folder that listed paths are relative to
     path_imgidx : path, optional            index of `path_imgrec`
     shuffle : bool, default False           shuffle at construction and at every `reset`; needs keys
-    part_index, num_parts : int             this reader's share of the keys; what does not divide
-                                            evenly is left out, as in MXNet
+    part_index, num_parts : int             this reader's part of the keys; the remainder of the
+                                            division is left out, as in MXNet
     aug_list : list of callables, optional  default: ``CreateAugmenter(data_shape, **kwargs)``
     imglist : list, optional                rows ``[label, path]``, ``[labels, path]`` or
                                             ``[label, label, ..., path]``
@@ -49,13 +49,13 @@ class ImageIter(SampleIter):
         the next epoch.
     rng : optional                          see Notes
     preprocess_threads : int, default 4     worker threads; 0 does everything inside `next()`
-    prefetch_buffer : int, default 2        batches made ahead, >= 1; 8 images a thread where
+    prefetch_buffer : int, default 2        batches made ahead, >= 1; 8 images per thread where
                                             augmentation has to wait for its random numbers
     **kwargs                                for `CreateAugmenter`; ignored if `aug_list` is given
 
     Raises
     ------
-    AssertionError      no source, a dtype, part or shuffle that cannot be, as in MXNet
+    AssertionError      no source, or an impossible dtype, part or shuffle, as in MXNet
     OptionError         data_shape (a ValueError, as in MXNet), batch size or last_batch_handle
     GpuioError          a file cannot be opened or read
 
@@ -63,16 +63,16 @@ class ImageIter(SampleIter):
     -----
     `rng=None` draws from Python's and NumPy's global generators inside `next()` and `reset()`, in
     MXNet's order, so seeding them repeats MXNet's batches. An int makes every epoch a function of
-    that seed, whatever else draws numbers and however many threads work, and lets everything run
-    ahead. A `random.Random` or `numpy.random.Generator` takes the place of the global ones.
+    that seed only, for any number of threads, and lets everything run ahead. A `random.Random` or
+    `numpy.random.Generator` replaces the global ones.
 
     Unlike MXNet: an epoch that has ended stays ended until `reset()`; labels have `dtype`; a
-    padded batch larger than two epochs repeats the samples instead of leaving memory unset; a
-    shorter roll-over is kept until it fills a batch; `path_root=None` takes paths as they are.
+    padded batch larger than two epochs repeats the samples instead of leaving memory uninitialised;
+    a shorter roll-over is kept until it fills a batch; `path_root=None` takes paths as they are.
     The first batch after a roll-over counts its *new* rows as `pad`, as in MXNet.
 
-    An iterator pickles, a subclass's own attributes with it: the copy opens the files again and
-    goes on where the original stands, which stays open.
+    Iterators can be pickled, with the attributes that a subclass added: the copy opens the files
+    again and continues where the original stands, which stays open.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class ImageIter(SampleIter):
         self._begin()
 
     def _batch(self, rows: list[Sample], pad: int) -> DataBatch:
-        """Lay finished samples out as a batch."""
+        """Make a batch of finished samples."""
         data = self._pool.array((self.batch_size, *self.data_shape), np.float32)
         label = np.empty(self.provide_label[0][1], self.dtype)
         for number, sample in enumerate(rows):
@@ -159,7 +159,7 @@ class ImageIter(SampleIter):
         return self.postprocess_data(self.augmentation_transform(sample.pixels))
 
     def check_data_shape(self, data_shape: tuple[int, ...]) -> None:
-        """Refuse a data_shape that is no tuple (3, height, width); a hook to override."""
+        """Refuse a data_shape that is not a tuple (3, height, width); a hook to override."""
         if not len(data_shape) == 3:
             raise OptionError("data_shape should have length 3, with dimensions CxHxW")
         if not data_shape[0] == 3:

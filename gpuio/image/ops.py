@@ -48,7 +48,7 @@ def imresize(src: Any, w: int, h: int, interp: int = 1, out: Any = None) -> NDAr
 
     Raises
     ------
-    OptionError                 shape, dtype, size or code is none of these
+    OptionError                 another shape, dtype, size or code
 
     Notes
     -----
@@ -193,7 +193,7 @@ def color_normalize(src: Any, mean: Any, std: Any = None) -> Any:
     Notes
     -----
     MXNet takes a number on an integer image and wraps around below 0; here that is an error. MXNet
-    refuses numpy arrays as `mean`; here they are as good as any.
+    refuses numpy arrays as `mean`; gpuio accepts them.
     """
     require_floats(src, "color_normalize")
     if mean is not None:
@@ -224,7 +224,7 @@ def copyMakeBorder(  # noqa: N802 -- MXNet's name
                                     (cba|abc), 3 wrap (abc|abc), 4 reflect_101 (dcb|abc); 16 may be
                                     added, which changes nothing here
     value : float, default 0        of all channels of a constant border
-    values : sequence of float      one a channel, instead of `value`; a single one serves all
+    values : sequence of float      one per channel, instead of `value`; a single one serves all
                                     channels
     out : array, optional           written and returned
 
@@ -234,8 +234,8 @@ def copyMakeBorder(  # noqa: N802 -- MXNet's name
 
     Notes
     -----
-    MXNet fills channels that `values` does not reach with stray memory; here a single value is
-    repeated, and any other wrong length is an error.
+    MXNet leaves uninitialised memory in channels for which `values` has no number. In gpuio a
+    single value is repeated, and any other wrong length is an error.
     """
     import cv2
 
@@ -294,7 +294,7 @@ def _image(src: Any) -> npt.NDArray[Any]:
 
 
 def resize_window(src: npt.NDArray[Any], whole: Resize, window: Crop) -> npt.NDArray[Any]:
-    """Return a window of a resized image, the very pixels of resizing and then cropping.
+    """Return a window of a resized image, with the pixels of resizing and then cropping.
 
     Parameters
     ----------
@@ -304,7 +304,7 @@ def resize_window(src: npt.NDArray[Any], whole: Resize, window: Crop) -> npt.NDA
 
     Notes
     -----
-    Of a cubic resize of bytes nothing but the window is computed.
+    For a cubic resize of uint8 only the window is computed.
     """
     y, x, h, w = window.y, window.x, window.h, window.w
     if _is_ours(src, whole.interp):
@@ -336,7 +336,7 @@ def _is_ours(source: npt.NDArray[Any], interp: int) -> bool:
 def _resize_bytes(
     source: npt.NDArray[Any], plan: Resize, window: tuple[int, int, int, int]
 ) -> npt.NDArray[np.uint8]:
-    """Make a window (y, x, height, width) of a cubic resize of bytes."""
+    """Make a window (y, x, height, width) of a cubic resize of uint8."""
     from gpuio.kernels.cpu import multi_step
 
     made: npt.NDArray[np.uint8] = multi_step.resize_window(

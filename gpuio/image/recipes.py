@@ -54,8 +54,8 @@ def CreateAugmenter(  # noqa: N802 -- MXNet's name
     """Make the list of augmenters that ImageIter uses unless given another.
 
     In order: resize, crop to (height, width), flip, cast to float32, jitter of brightness,
-    contrast and saturation, jitter of hue, noise, gray, normalisation; each only if asked for, but
-    crop and cast always.
+    contrast and saturation, jitter of hue, noise, gray, normalisation. Crop and cast are always
+    there, the others only if asked for.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Rotate floating images about their centre by bilinear sampling."""
+"""Rotate float32 images about their centre by bilinear sampling."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def random_rotate(
     *,
     rng: Rng = None,
 ) -> NDArray:
-    """Rotate by a random angle, each image of a batch by its own.
+    """Rotate by a random angle, each image of a batch by an angle of its own.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def _zoom(height: int, width: int, angle: float, zoom_in: bool, zoom_out: bool) 
 def _rotate(
     image: npt.NDArray[np.float32], angle: float, zoom_in: bool, zoom_out: bool
 ) -> npt.NDArray[np.float32]:
-    """Sample one (C, H, W) image on its turned grid; taps outside it count as 0."""
+    """Sample one (C, H, W) image on its rotated grid; taps outside it count as 0."""
     _, height, width = image.shape
     gain = _zoom(height, width, angle, zoom_in, zoom_out)
     u = np.arange(width) - (width - 1) / 2

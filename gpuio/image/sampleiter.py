@@ -1,9 +1,9 @@
 """The machinery of ImageIter: order, epochs, look-ahead, and how a batch is filled.
 
-The work is done on look-ahead threads as far as nobody can tell the difference: decoding always,
-augmenters until the first that draws from a generator the user can see, and everything if the
+The work is done on look-ahead threads as far as the results stay the same: decoding always,
+augmenters up to the first that draws from a generator that the user can see, and everything if the
 iterator has a seed of its own. Hooks that a subclass overrides, and augmenters that are plain
-callables, run inside `next()`, one sample after the other.
+callables, run inside `next()`, sample by sample.
 """
 
 from __future__ import annotations
@@ -105,12 +105,12 @@ class SampleIter(CurrentBatch):
         self._rewind()
 
     def _rewind(self) -> None:
-        """Put the reading position on the first sample of the order."""
+        """Move to the first sample of the order."""
         self._seek(0)
         self._wanted = self.prefetch_buffer * self.batch_size
 
     def _seek(self, position: int) -> None:
-        """Put the reading position on a sample of the order."""
+        """Move to a sample of the order."""
         self._stop_feed()
         if self.seq is None:
             self._source.rewind()
@@ -134,7 +134,7 @@ class SampleIter(CurrentBatch):
             raise ClosedError("the iterator is closed: make a new one")
 
     def __bool__(self) -> bool:
-        return True  # asking for the truth must not ask for a length
+        return True  # bool(iterator) must not ask for a length
 
     def __len__(self) -> int:
         """Return the number of batches of the epoch, counted from its start.
@@ -195,7 +195,7 @@ class SampleIter(CurrentBatch):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go where another iterator of the same files and options was.
+        """Move to where another iterator of the same files and options was.
 
         Raises
         ------
@@ -250,7 +250,7 @@ class SampleIter(CurrentBatch):
         self._seek(samples)
 
     def _remake(self, sample: Sample) -> Sample:
-        """Fetch, decode and augment one sample, outside of any epoch's course."""
+        """Fetch, decode and augment one sample, outside of the epochs."""
         if sample.key is None:
             place = self.cur
             self._seek(sample.position)
@@ -300,7 +300,7 @@ class SampleIter(CurrentBatch):
         return (self._source.fetch(sample, self.read_image) for sample in self._samples())
 
     def _open_feed(self, *, decodes: bool) -> Feed:
-        """Return the stream from the current position on, made anew if it is of another kind."""
+        """Return the stream from the current position on; a new one if the kind has changed."""
         if self._feed is not None and self._feed.decodes == decodes:
             return self._feed
         self._stop_feed()
@@ -349,8 +349,8 @@ class SampleIter(CurrentBatch):
         Raises
         ------
         StopIteration       the epoch is over, until `reset()`
-        GpuioError          a sample cannot be read, decoded or augmented; the next call goes on
-                            behind it
+        GpuioError          a sample cannot be read, decoded or augmented; the next call continues
+                            after it
         """
         self._require_open()
         if self._ended:
@@ -363,7 +363,7 @@ class SampleIter(CurrentBatch):
         return self.current_batch
 
     def _end(self, rows: list[Sample]) -> int:
-        """Treat a short last batch; return its padding, or raise StopIteration."""
+        """Handle a short last batch; return its padding, or raise StopIteration."""
         pad = self.batch_size - len(rows)
         if not rows or self.last_batch_handle != "pad":
             if self.last_batch_handle == "roll_over":
@@ -380,7 +380,7 @@ class SampleIter(CurrentBatch):
         return pad
 
     def _collect(self, rows: list[Sample]) -> bool:
-        """Append finished samples until there is a batch of them; false if the epoch ran out."""
+        """Append finished samples until there is a batch of them; false if the epoch ends first."""
         while len(rows) < self.batch_size:
             try:
                 rows += self._make(self.batch_size - len(rows))
@@ -444,7 +444,7 @@ class SampleIter(CurrentBatch):
         return [sample]
 
     def _batch(self, rows: list[Sample], pad: int) -> DataBatch:
-        """Lay finished samples out as a batch."""
+        """Make a batch of finished samples."""
         raise NotImplementedError
 
     def imdecode(self, s: bytes) -> Any:

@@ -1,7 +1,7 @@
 """Where ImageIter's samples come from: a .rec file, a list of image files, or both.
 
-A source knows keys, labels and bytes, and nothing of pixels or batches. Worker threads share it:
-`fetch` may be called from several at once.
+A source knows keys, labels and bytes, not pixels or batches. Worker threads share it: several may
+call `fetch` at once.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class SampleSource:
     path_imgrec, path_imgidx : path or None     record file and its index
     path_imglist : path or None                 .lst file: key, labels, path, TAB between
     imglist : sequence or None                  rows of label(s) and a path
-    path_root : path or None                    joined in front of listed paths; None leaves them
+    path_root : path or None                    put before listed paths; None leaves them as they
+                                                are
 
     Attributes
     ----------
@@ -152,7 +153,7 @@ class SampleSource:
                 self.imgrec.reset()
 
     def skip(self, count: int) -> None:
-        """Pass over `count` records of a file that is read without index."""
+        """Skip `count` records of a file that is read without index."""
         assert self.imgrec is not None
         with self._lock:
             for _ in range(count):
@@ -201,7 +202,7 @@ class SampleSource:
         with self._lock:
             record = self.imgrec.read_idx(key)
         if record is None:
-            raise RecordError("the index points behind the end of the file").at(sample.place)
+            raise RecordError("the index points beyond the end of the file").at(sample.place)
         _unpack_into(sample, record)
         if self.imglist is not None:
             sample.label = self.imglist[key][0]
@@ -231,7 +232,7 @@ class SampleSource:
             raise StorageError(f"cannot read the image file: {error}", path=str(path)) from error
 
     def _check_labels(self) -> None:
-        """Refuse an index with keys that the list does not know."""
+        """Refuse an index with keys that the list does not have."""
         if self.imgidx is None or self.imglist is None:
             return
         missing = [key for key in self.imgidx if key not in self.imglist]
@@ -245,19 +246,19 @@ class SampleSource:
 
 
 def _unpack_into(sample: Sample, record: bytes) -> None:
-    """Split a record into label and image; a damaged one keeps its error for its turn."""
+    """Split a record into label and image; the error of a damaged one waits for its turn."""
     try:
         header, sample.blob = unpack(record)
         sample.label = header.label
     except Exception as error:  # noqa: BLE001 -- raised when the sample's turn comes
-        message = f"a record of {len(record)} bytes is no image record: {error}"
+        message = f"a record of {len(record)} bytes is not an image record: {error}"
         failure = RecordError(message).at(sample.place)
         failure.__cause__ = error
         sample.error = failure
 
 
 def _read_list(path: Path) -> dict[Key, tuple[Any, str]]:
-    """Read a .lst file; blank lines are passed over."""
+    """Read a .lst file; blank lines are skipped."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -273,7 +274,7 @@ def _read_list(path: Path) -> dict[Key, tuple[Any, str]]:
             made[int(fields[0])] = (labels, fields[-1])
         except ValueError as error:
             raise RecordError(
-                f"line {number} of the list is no `key TAB label(s) TAB path`: {error}",
+                f"line {number} of the list is not `key TAB label(s) TAB path`: {error}",
                 path=str(path),
             ) from error
     return made

@@ -196,7 +196,7 @@ def test_a_record_that_is_no_image_record_is_an_error_in_its_turn(tmp_path, make
         reader.close()
     with ImageIter(1, SHAPE, path_imgrec=tmp_path / "more.rec") as it:
         it.next()
-        with pytest.raises(RecordError, match="no image record") as caught:
+        with pytest.raises(RecordError, match="not an image record") as caught:
             it.next()
         assert caught.value.key == 1
         assert it.next().label[0].tolist() == [1]

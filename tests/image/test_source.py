@@ -20,7 +20,7 @@ def test_a_record_that_is_no_image_record_fails_in_its_turn(tmp_path):
         writer.write_idx(4, b"short")
     indexed = SampleSource(path_imgrec=rec, path_imgidx=idx)
     sample = next(indexed.samples([4], 0))
-    with pytest.raises(RecordError, match="no image record") as caught:
+    with pytest.raises(RecordError, match="not an image record") as caught:
         indexed.fetch(sample)
     assert (caught.value.path, caught.value.key, caught.value.offset) == (rec, 4, 0)
     sequential = SampleSource(path_imgrec=rec)
