@@ -1,6 +1,6 @@
 """Batches as JAX arrays: device arrays by DLPack, host arrays put on JAX's default device.
 
-JAX arrays never change; neither does the memory of a batch while anybody holds it.
+JAX arrays never change. Neither does the memory of a batch, as long as it is referenced.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def to_jax(array: Any, sharding: Any = None) -> Any:
     Parameters
     ----------
     array : NDArray or any NumPy or CuPy array      host or device
-    sharding : jax.sharding.Sharding, optional      the result is global: this process's array is
-                                                    its part of it
+    sharding : jax.sharding.Sharding, optional      the result is a global array, of which this
+                                                    process's array is a part
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A DataIter as the loader a training loop expects, whatever framework takes the arrays over."""
+"""A DataIter as the loader that a training loop expects, for any framework."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def check_dense(array: Any) -> None:
 class Loader:
     """Loop over the epochs of an iterator, each batch converted.
 
-    ``for`` starts where the iterator stands the first time (after `load_state_dict` too) and a new
-    epoch every time after that, also when the loop before was left early.
+    The first ``for`` starts at the iterator's position (also after `load_state_dict`). Every later
+    one starts a new epoch, also if the loop before it was left early.
 
     Parameters
     ----------
     iterator : DataIter     closed by the caller
     convert : callable      turns one array of a batch into the framework's
     cut_pad : bool          leave out the rows that pad the last batch. Leave it False for training
-                            with last_batch='borrow': there those rows are records of the next
-                            epoch, which starts behind them.
+                            with last_batch='borrow': then those rows are records of the next epoch,
+                            which starts after them.
 
     Notes
     -----
@@ -76,13 +76,13 @@ class Loader:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where a saved state stood, with the next loop.
+        """Continue at a saved state, with the next loop.
 
-        A state saved behind an epoch's last batch means that the next loop is the next epoch.
+        After a state that was saved after an epoch's last batch, the next loop is the next epoch.
 
         Raises
         ------
-        StateError          from the iterator, if the state is another's
+        StateError          from the iterator, if the state belongs to another one
         """
         self.iterator.load_state_dict(state)
         self._begun, self._loaded = False, True

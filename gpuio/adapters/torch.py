@@ -1,8 +1,8 @@
 """Batches as PyTorch tensors, without a copy: device arrays by DLPack, host arrays as views.
 
 A tensor holds its batch's memory: the memory is used again only after the last tensor over it is
-gone. A device tensor is ordered behind the batch's kernels on the stream that was PyTorch's current
-one when it was made; work on another stream has to be ordered by the caller, as for any tensor.
+gone. A device tensor is ordered after the batch's kernels on the stream that was PyTorch's current
+stream when the tensor was made; the caller must order work on another stream, as for any tensor.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """NDArrayIter: batches from arrays that are already in memory.
 
-Invariant: the sources are never reordered or cached. An epoch is an order of row numbers, a batch
-is the rows at its places in that order, so a state is a few numbers.
+Invariant: the sources are never reordered or cached. An epoch is an order of row numbers, and a
+batch is the rows at its positions in that order, so a state is a few numbers.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class NDArrayIter(DataIter):
     batch_size : int                >= 1
     shuffle : bool                  a new order each epoch; see Notes
     last_batch_handle : str
-        What happens to the last rows that fill no batch. ``"pad"``: the batch is filled with the
-        epoch's first rows, again and again if need be. ``"roll_over"``: they become the first rows
-        of the next epoch, if the epoch was run to its end. ``"discard"``, and any other word:
+        What happens to the last rows if they do not fill a batch. ``"pad"``: the batch is filled
+        with the epoch's first rows, repeated if necessary. ``"roll_over"``: they become the first
+        rows of the next epoch, if the epoch was run to its end. ``"discard"``, and any other word:
         they are left out.
     data_name, label_name : str     names of single sources
-    layout : str                    of `provide_data`; its N says which axis is the batch's
+    layout : str                    of `provide_data`; its N is the batch axis
     seed : int or numpy.random.Generator, optional
-        Ours: makes the order of each epoch a function of this number and the epoch alone; a
-        generator gives the number. Without it, shuffling uses ``numpy.random``'s global generator,
-        as MXNet does.
+        Ours: makes the order of each epoch a function of this number and the epoch only; of a
+        generator one number is drawn. Without it, shuffling uses ``numpy.random``'s global
+        generator, as MXNet does.
     ctx : {"cpu", "gpu"} or Context
-        Ours: where batches are handed out.
+        Ours: the device of the batches.
 
     Raises
     ------
@@ -66,14 +66,15 @@ class NDArrayIter(DataIter):
     ``batch.pad`` counts padding rows at the end or, in a batch that begins with rolled-over rows,
     those rows. The number of rows is the first source's; longer sources are cut to it.
 
-    Without `seed` the order of an epoch is the last epoch's order shuffled again, MXNet's own
-    oddity: `idx` is the true order in the first epoch only. Epochs shuffle as MXNet's do for the
-    same state of ``numpy.random``. The state then holds the whole order; with `seed`, a number.
+    Without `seed` the order of an epoch is the last epoch's order shuffled again, as in MXNet, so
+    `idx` is the true order in the first epoch only. For the same state of ``numpy.random`` epochs
+    are shuffled as MXNet shuffles them. The state then holds the whole order; with `seed`, a
+    number.
 
-    Unlike MXNet, roll_over with a batch larger than the source goes on gathering rows over several
-    epochs (MXNet fails) and keeps what rolls over when ``next()`` is called again at the end (MXNet
-    forgets it), CSR batches are CSR (MXNet 1.9.1 makes them dense), and the last batch of
-    a label longer than the data is cut like every other one.
+    Unlike MXNet, roll_over with a batch larger than the source gathers rows over several epochs
+    (MXNet fails) and keeps the rolled-over rows when ``next()`` is called again at the end (MXNet
+    forgets them), CSR batches are CSR (MXNet 1.9.1 makes them dense), and if a label is longer than
+    the data, its last batch is cut like every other one.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class NDArrayIter(DataIter):
         on_host(self.ctx, "CSR batches")
 
     def _axis_of(self, source: Any) -> int:
-        """Return a source's batch axis; one with fewer axes than the layout has its rows first."""
+        """Return a source's batch axis; 0 if the source has fewer axes than the layout."""
         return self._axis if self._axis < len(source.shape) else 0
 
     def _describe(self, sources: list[tuple[str, Any]]) -> list[DataDesc]:
@@ -153,7 +154,7 @@ class NDArrayIter(DataIter):
         return (self.num_data + len(self._front)) // self.batch_size
 
     def _begin(self, front: Rows) -> None:
-        """Start the next epoch with some rows of the last one in front."""
+        """Start the next epoch with some rows of the last one at its beginning."""
         self._epoch += 1
         if self.shuffle and self.seed is not None:
             self._order = self.idx = _permutation(self.seed, self._epoch, self.num_data)
@@ -167,11 +168,11 @@ class NDArrayIter(DataIter):
         self.cursor = -self.batch_size - len(front)
 
     def reset(self) -> None:
-        """Start the next epoch, with roll_over after a finished epoch with that epoch's rest."""
+        """Start the next epoch; with roll_over, after a finished epoch, with its last rows."""
         self._begin(self._rest)
 
     def hard_reset(self) -> None:
-        """Start the next epoch and drop rows that roll_over would have carried into it."""
+        """Start the next epoch and drop the rows that roll_over would have carried over."""
         self._begin(np.empty(0, np.int64))
 
     def iter_next(self) -> bool:
@@ -193,7 +194,7 @@ class NDArrayIter(DataIter):
         return DataBatch(self.getdata(), self.getlabel(), self.getpad(), self.getindex())
 
     def _rows(self) -> Rows:
-        """Return the row numbers of the batch at the cursor; fewer where rows run out."""
+        """Return the row numbers of the batch at the cursor; fewer at the end of the rows."""
         stop = self.cursor + self.batch_size
         if self.last_batch_handle != "pad":
             stop = min(stop, self.num_data)
@@ -226,22 +227,22 @@ class NDArrayIter(DataIter):
         if not self.shuffle and rows.size and rows[-1] - rows[0] == rows.size - 1:
             where = (slice(None),) * axis + (slice(int(rows[0]), int(rows[-1]) + 1),)
             return host_array(np.array(source[where], _dtype_of(source), copy=True, subok=False))
-        if _is_h5py(source):  # takes increasing row numbers only
+        if _is_h5py(source):  # accepts increasing row numbers only
             unique, back = np.unique(rows, return_inverse=True)
             read = source[(slice(None),) * axis + (unique,)]
             return host_array(np.asarray(read, np.float32).take(back, axis))
         return host_array(np.asarray(source).take(rows, axis))
 
     def _put(self, array: Any) -> Any:
-        """Move a batch's array to where the user asked for it."""
+        """Move a batch's array to the device that the user asked for."""
         return array.as_in_context(self.ctx)
 
     def getdata(self) -> list[Any]:
-        """Return the current batch's data, one array a source."""
+        """Return the current batch's data, one array per source."""
         return self._fetch(self.data)
 
     def getlabel(self) -> list[Any]:
-        """Return the current batch's labels, one array a source."""
+        """Return the current batch's labels, one array per source."""
         return self._fetch(self.label)
 
     def getpad(self) -> int:
@@ -266,7 +267,8 @@ class NDArrayIter(DataIter):
     def state_dict(self) -> dict[str, Any]:
         """Return where the iterator stands, as JSON types; see the class about its size.
 
-        Shuffling without `seed`, later epochs draw from ``numpy.random``, whose state is yours.
+        If it shuffles without `seed`, later epochs draw from ``numpy.random``; its state is not
+        saved.
         """
         drawn = self.shuffle and self.seed is None
         return {
@@ -282,7 +284,7 @@ class NDArrayIter(DataIter):
         }
 
     def _drawn(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the epoch's order and `idx`; made once an epoch, as states may be taken often."""
+        """Return the epoch's order and `idx`; made once per epoch, as states may be saved often."""
         if self._listed is None:
             self._listed = tuple(self._order.tolist()), tuple(self.idx.tolist())
         return self._listed
@@ -292,7 +294,7 @@ class NDArrayIter(DataIter):
 
         Raises
         ------
-        StateError          the state is another version's or belongs to other sources or options
+        StateError          the state has another version, or belongs to other sources or options
         """
         check_state(state, _STATE_VERSION, self._source())
         self._epoch, self.cursor = int(state["epoch"]), int(state["cursor"])
@@ -318,7 +320,7 @@ def _batch_size(value: int) -> int:
 
 
 def _seed_number(seed: int | np.random.Generator | None) -> int | None:
-    """Return the number that stands for a seed."""
+    """Return the number that a seed means."""
     if isinstance(seed, np.random.Generator):
         return int(seed.integers(2**63))
     if seed is not None and operator.index(seed) < 0:
@@ -334,7 +336,7 @@ def _permutation(seed: int, epoch: int, count: int) -> Rows:
 
 
 def _is_h5py(value: Any) -> bool:
-    """Tell whether a value is an h5py dataset, without importing h5py."""
+    """Return whether a value is an h5py dataset, without importing h5py."""
     return type(value).__module__.partition(".")[0] == "h5py"
 
 
@@ -363,12 +365,12 @@ def _named(data: Any, default: str, *, allow_empty: bool) -> list[tuple[str, Any
 
 
 def _to_source(name: str, value: Any) -> Any:
-    """Return an array that batches can be taken from."""
+    """Return an array from which batches can be taken."""
     if isinstance(value, (NDArray, CSRNDArray)) or _is_h5py(value):
         return value
     if getattr(value, "format", None) == "csr" and hasattr(value, "indptr"):
         return CSRNDArray(value.data, value.indices, value.indptr, value.shape)
-    if hasattr(value, "asnumpy"):  # an array on another device keeps its dtype, too
+    if hasattr(value, "asnumpy"):  # an array on another device keeps its dtype as well
         return host_array(value.asnumpy())
     try:
         return np.array(value, dtype=np.float32, subok=False).view(NDArray)

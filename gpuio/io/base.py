@@ -4,11 +4,11 @@ Invariant: these are plain holders. They own no thread, file or device memory.
 
 States
 ------
-Every iterator of this package can save where it stands and go on from there:
-``state = it.state_dict()`` is a dict of JSON types, and ``other.load_state_dict(state)`` makes
-another iterator over the same sources, with the same options, hand out what `it` would have handed
-out next. A state tells its ``version``, the ``epoch``, and what its ``source`` was (row counts,
-sizes, options); `check_state` compares these and names what differs.
+Every iterator of this package can save its position (a checkpoint) and continue there:
+``state = it.state_dict()`` is a dict of JSON types, and after ``other.load_state_dict(state)``
+another iterator over the same sources, with the same options, hands out what `it` would have handed
+out next. A state holds its ``version``, the ``epoch``, and a description of its ``source`` (row
+counts, sizes, options); `check_state` compares these and names what differs.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class DataDesc(_NameShape):
 
     @staticmethod
     def get_batch_axis(layout: str | None) -> int:
-        """Return the axis of the batch: 0 without a layout, -1 if the layout has no N."""
+        """Return the batch axis: 0 without a layout, -1 if the layout has no N."""
         return 0 if layout is None else layout.find("N")
 
     @staticmethod
@@ -134,7 +134,7 @@ class DataBatch:
 
 
 class DataIter:
-    """Base of every iterator; subclass it for an iterator of your own.
+    """Base of every iterator; subclass it to write your own.
 
     A subclass gives either `next()`, or `iter_next()` with `getdata()`, `getlabel()`, `getpad()`
     and `getindex()`; and `reset()`, `provide_data`, `provide_label`.
@@ -146,8 +146,8 @@ class DataIter:
     Notes
     -----
     ``__iter__`` returns the iterator itself and does not reset it, as in MXNet: a second loop over
-    an exhausted iterator yields nothing until `reset()`. `close()` and ``with`` are ours; closing
-    is harmless on iterators that own nothing.
+    an exhausted iterator yields nothing until `reset()`. `close()` and ``with`` are ours; on
+    iterators that own nothing, closing does nothing.
     """
 
     def __init__(self, batch_size: int = 0) -> None:
@@ -200,15 +200,15 @@ class DataIter:
         raise NotImplementedError(f"{type(self).__name__} does not save its state")
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where a saved state stood; StateError if it is another iterator's."""
+        """Continue at a saved state; StateError if it belongs to another iterator."""
         raise NotImplementedError(f"{type(self).__name__} does not load a state")
 
     def close(self) -> None:
-        """Release threads, files and memory, where the iterator owns any; may be called twice."""
+        """Release the threads, files and memory that the iterator owns; may be called twice."""
 
 
 def check_state(state: Any, version: int, source: dict[str, Any]) -> None:
-    """Make sure that a saved state is of a version and of a source.
+    """Check that a saved state has a version and belongs to a source.
 
     Parameters
     ----------

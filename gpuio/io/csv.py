@@ -1,6 +1,6 @@
 """CSVIter: rows of numbers in text files.
 
-Invariant: a row is read where a batch needs it; nothing but row offsets is kept.
+Invariant: a row is read when a batch needs it; only the offsets of rows are kept.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class CSVIter(RowIter):
     Parameters
     ----------
     data_csv : str
-        A file; several divided by ";"; a directory; a regular expression as the last part of the
-        path. Behind it ``?delimiter=;`` (or another character), ``?label_column=k`` or
-        ``?weight_column=k``, which leave a column out, divided by "&".
+        A file; several separated by ";"; a directory; a regular expression as the last part of the
+        path. After it ``?delimiter=;`` (or another character), ``?label_column=k`` or
+        ``?weight_column=k``, which leave a column out, separated by "&".
     data_shape : tuple of int       of one row; its product is the number of values a row must have
     batch_size : int                >= 1
-    label_csv : str, default "NULL" file of labels, a row for each row of data; none: labels are 0
+    label_csv : str, default "NULL" file of labels, one row per row of data; none: labels are 0
     label_shape : tuple of int      of one label; without label_csv it has no effect, as in MXNet
     round_batch : bool
-        True: the last batch is filled with the file's first rows, and the next epoch begins behind
-        them. False: it is filled with zeros. `pad` counts these rows either way.
+        True: the last batch is filled with the file's first rows, and the next epoch begins after
+        them. False: it is filled with zeros. In both cases `pad` counts these rows.
     prefetch_buffer : int           batches made ahead on a thread; 0: no thread
-    ctx : "cpu", "gpu" or Context   where batches are handed out
+    ctx : "cpu", "gpu" or Context   the device of the batches
     dtype : "float32", "int32", "int64" or None, which is float32
         of data and labels
     data_name, label_name : str     names in provide_data and provide_label
@@ -61,17 +61,18 @@ class CSVIter(RowIter):
     Notes
     -----
     Rows end at LF, CR or both; empty lines and a byte-order mark are skipped. A field's value is
-    the number it begins with, as C's strtof reads it (spaces before it, exponents, nan, inf,
+    the number at its beginning, as C's strtof reads it (spaces before it, exponents, nan, inf,
     hexadecimal), rounded to nearest; for int dtypes as strtoll reads it with base 0 (``0x10`` is
     16, ``010`` is 8, ``1.9`` is 1; saturated to 64 bits; int32 keeps the low 32). What follows the
-    number in its field is ignored. A field without a number counts as no value, so headers and
-    empty fields are errors, at the batch they are in.
+    number in its field is ignored. A field without a number has no value, so headers and empty
+    fields are errors, raised at their batch.
 
     MXNet 1.9.1 reads floats with a parser of its own: its values may be 1 or 2 units in the last
-    place away, and numbers below 1e-37 or above 1e38 wrong. It takes ``.``, ``-`` or ``e`` for 0,
-    and a field of spaces at a line's end for the next line's first number; here such a field has no
-    number. Of a label_shape that begins with 1 it keeps one value. Where round_batch=False leaves
-    rows of the batch before, or unset memory, in MXNet, there are zeros here, in `index` too.
+    place away, and numbers below 1e-37 or above 1e38 are wrong. It reads ``.``, ``-`` or ``e`` as
+    0, and a field of spaces at the end of a line as the next line's first number; in gpuio such a
+    field has no number. If label_shape begins with 1, MXNet keeps one value. With round_batch=False
+    MXNet leaves rows of the batch before, or uninitialised memory; gpuio writes zeros, also in
+    `index`.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class _Table:
         self._columns = math.prod(shape)
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:
-        """Return the rows of the given numbers, in an array of `size`, zeros behind them."""
+        """Return the rows of the given numbers, in an array of `size`, zeros after them."""
         wide = np.float32 if self._dtype is np.float32 else np.int64
         out = np.zeros((size, self._columns), wide)
         at = 0
@@ -177,7 +178,7 @@ class _Table:
 
 
 class _Pair:
-    """Data and labels, row by row."""
+    """The data and labels of some rows."""
 
     def __init__(self, data: _Table, labels: _Table | None) -> None:
         self._data, self._labels = data, labels
@@ -208,7 +209,7 @@ class _Pair:
 
 
 def _arguments(uri: str) -> tuple[str, int, npt.NDArray[np.int64]]:
-    """Divide a URI into paths, the delimiter's code and the columns to leave out."""
+    """Split a URI into paths, the delimiter's code and the columns to leave out."""
     path, _, query = uri.partition("?")
     delimiter, skip = ",", [-1, -1]
     columns = {"label_column": 0, "weight_column": 1}
@@ -227,7 +228,7 @@ def _arguments(uri: str) -> tuple[str, int, npt.NDArray[np.int64]]:
 
 
 def _field(text: npt.NDArray[Any], offset: int) -> bytes:
-    """Return the text from `offset` to the line's end, at least."""
+    """Return the text from `offset` at least to the end of the line."""
     stop = offset + 64
     while stop < len(text) and not {10, 13} & set(text[offset:stop].tolist()):
         stop += 64

@@ -1,6 +1,6 @@
 """LibSVMIter: sparse rows in text files.
 
-Invariant: a row is read where a batch needs it; nothing but row offsets is kept.
+Invariant: a row is read when a batch needs it; only the offsets of rows are kept.
 """
 
 from __future__ import annotations
@@ -36,17 +36,18 @@ class LibSVMIter(RowIter):
 
     Parameters
     ----------
-    data_libsvm : str               a file; several divided by ";"; a directory; a regular
+    data_libsvm : str               a file; several separated by ";"; a directory; a regular
                                     expression as the last part of the path
     data_shape : (columns,)
     batch_size : int                >= 1
     label_libsvm : str, default "NULL"
-        file of labels, a sparse row for each row of data; its first column is not used
+        file of labels, one sparse row per row of data; its first column is not used
     label_shape : tuple of int      with label_libsvm: its product is the number of columns, > 1;
                                     without: (1,)
-    num_parts, part_index : int     read one of `num_parts` parts, divided by bytes, at rows
+    num_parts, part_index : int     read one of `num_parts` parts of about equal bytes, cut between
+                                    rows
     round_batch : bool              the last batch is filled with the part's first rows, and the
-                                    next epoch begins behind them; False is an error, as in MXNet
+                                    next epoch begins after them; False is an error, as in MXNet
     prefetch_buffer : int           batches made ahead on a thread; 0: no thread
     ctx : "cpu" or Context          sparse batches stay on the host
     dtype : "float32" or None
@@ -56,20 +57,19 @@ class LibSVMIter(RowIter):
     ------
     OptionError                     an option out of its range, or too few rows to fill a batch
     StorageError, EmptyDatasetError     missing, unreadable or empty files
-    FormatError                     from ``next()``: a row that is not one, or an index past the
-                                    shape
+    FormatError                     from ``next()``: a malformed row, or an index outside the shape
 
     Notes
     -----
     A row is ``label[:weight] [qid:number] index[:value] ...``; indices begin at **zero**; an index
     without a value has the value 1; ``#`` begins a comment; blank lines and lines of comments are
-    skipped. Weights and qid are read over.
+    skipped. Weights and qid are ignored.
 
-    MXNet 1.9.1 does not check indices (and returns garbage), fails or crashes where values are left
-    out, and reads words it does not understand as something else; these are errors here, except for
-    values left out. It divides the file of labels by its own bytes, so that labels and data of a
-    part need not belong together; here they do. Its float parser may be 1 or 2 units in the last
-    place away.
+    MXNet 1.9.1 does not check indices (and returns garbage), fails or crashes if values are left
+    out, and reads words that it does not understand as something else. In gpuio these are errors,
+    except for values left out. MXNet divides the file of labels by its own bytes, so that labels
+    and data of a part may not belong together; in gpuio they do. MXNet's float parser may be 1 or 2
+    units in the last place away.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ _OPTIONS = frozenset(inspect.signature(LibSVMIter).parameters)
 def _check(
     shape: tuple[int, ...], width: int, label_libsvm: str, ctx: str | Context, dtype: Any
 ) -> None:
-    """Raise OptionError for what libSVM batches cannot be."""
+    """Raise OptionError for what libSVM batches do not support."""
     if len(shape) != 1:
         raise OptionError(f"data_shape={shape}: rows of LibSVMIter have one length, (columns,)")
     if label_libsvm == "NULL" and width != 1:
@@ -156,7 +156,7 @@ class _Sparse:
     def read(
         self, rows: npt.NDArray[np.int64], size: int
     ) -> tuple[npt.NDArray[np.float32], CSRNDArray]:
-        """Return labels float32[size] and entries (size, columns), zeros behind the rows."""
+        """Return labels float32[size] and entries (size, columns), zeros after the rows."""
         pieces = [
             self._parse(*one) for first, stop in runs(rows) for one in self.lines.read(first, stop)
         ]
@@ -170,7 +170,7 @@ class _Sparse:
     def _parse(self, row: int, text: npt.NDArray[Any], starts: npt.NDArray[Any]) -> _Piece:
         from gpuio.kernels.text import read_pairs
 
-        # an entry takes two characters at least, an index and a blank
+        # an entry has at least two characters, an index and a blank
         room = len(text) // 2 + 1
         labels, bounds = np.empty(len(starts), np.float32), np.empty(len(starts) + 1, np.int64)
         indices, values = np.empty(room, np.int64), np.empty(room, np.float32)
@@ -204,7 +204,7 @@ class _Sparse:
 
 
 class _Pair:
-    """Data and labels, row by row."""
+    """The data and labels of some rows."""
 
     def __init__(self, data: _Sparse, labels: _Sparse | None) -> None:
         self._data, self._labels = data, labels

@@ -1,7 +1,7 @@
-"""Lines: where the rows of text files begin, and reading some of them.
+"""Lines: find where the rows of text files begin, and read some of them.
 
-The files are scanned once, at construction, and 8 bytes a row are kept; the text is read again
-where a batch needs it. So any row is found at once, and files may be larger than memory.
+The files are scanned once, at construction, and 8 bytes per row are kept; the text is read again
+when a batch needs it. So any row is found at once, and files may be larger than memory.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Lines:
-    """The rows of some text files, one after the other, or those of one part of them.
+    """The rows of some text files in their order, or those of one part of them.
 
     Parameters
     ----------
     uri : str                       as `gpuio.recordio.uri.expand` takes it
     comments : bool                 leave out blank lines and lines that begin with #
-    num_parts, part_index : int     0 <= part_index < num_parts; parts are divided by bytes, moved
-                                    on to the next beginning of a row
+    num_parts, part_index : int     0 <= part_index < num_parts; parts have about equal bytes; their
+                                    borders are moved to the next beginning of a row
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Lines:
     Raises
     ------
     StorageError, EmptyDatasetError     missing, unreadable or empty files
-    OptionError                         a part that is not there
+    OptionError                         the part does not exist
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class Lines:
         return int(self._before[-1])
 
     def read(self, first: int, stop: int) -> list[tuple[int, npt.NDArray[Any], npt.NDArray[Any]]]:
-        """Return the text of rows [first, stop), a piece for each file they are in.
+        """Return the text of rows [first, stop), one piece per file.
 
         Returns
         -------
         list of (row, text, starts)
-            number of the piece's first row; uint8[n], from its beginning to the last row's end or
-            beyond; int64[rows], where its rows begin in `text`
+            number of the piece's first row; uint8[n], from that row's beginning to the last row's
+            end or beyond; int64[rows], where the rows begin in `text`
         """
         pieces = []
         while first < stop:
@@ -91,7 +91,7 @@ class Lines:
         return pieces
 
     def place(self, row: int) -> dict[str, Any]:
-        """Return a row's file and byte offset, as errors name them."""
+        """Return a row's file and byte offset, for errors."""
         which = bisect.bisect_right(self._before, row) - 1
         offset = int(self._starts[which][row - self._before[which]])
         return {"path": self._files[which].path, "key": row, "offset": offset}

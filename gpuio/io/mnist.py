@@ -1,6 +1,6 @@
 """MNISTIter: images and labels in idx files.
 
-Invariant: the files are read once, at construction, as bytes; a batch converts its rows only.
+Invariant: the files are read once, at construction, as bytes; a batch converts only its own rows.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class MNISTIter(RowIter):
 
     A batch holds ``data[0]``, float32 (batch_size, 1, rows, columns), or (batch_size,
     rows * columns) with `flat`, byte / 256; ``label[0]``, float32 (batch_size,); ``index``, uint64
-    (batch_size,), the images' numbers in the file; ``pad``, always 0: an incomplete last batch is
-    left out.
+    (batch_size,), the images' numbers in the file; ``pad``, always 0, because an incomplete last
+    batch is left out.
 
     Parameters
     ----------
@@ -49,20 +49,20 @@ class MNISTIter(RowIter):
     num_parts, part_index : int     read images [N / num_parts * part_index,
                                     N / num_parts * (part_index + 1)) only, before the shuffle
     prefetch_buffer : int           batches made ahead on a thread; 0: no thread
-    ctx : "cpu", "gpu" or Context   where batches are handed out
+    ctx : "cpu", "gpu" or Context   the device of the batches
     dtype : "float32" or None
     data_name, label_name : str     names in provide_data and provide_label
 
     Raises
     ------
     OptionError                     an option out of its range
-    StorageError, FormatError       a missing file, or one that is not as its header says
+    StorageError, FormatError       a missing file, or one that differs from its header
 
     Notes
     -----
     MXNet 1.9.1 reads plain files only, does not look at the header's magic number, and leaves
-    `index` 0; its constructor raises StopIteration where the part holds less than a batch, here
-    the epoch is empty.
+    `index` 0; its constructor raises StopIteration if the part holds less than a batch; in gpuio
+    the epoch is then empty.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ _OPTIONS = frozenset(inspect.signature(MNISTIter).parameters)
 
 
 class _Images:
-    """Images and labels in memory, in an order."""
+    """Images and labels in memory, and their order."""
 
     def __init__(
         self,

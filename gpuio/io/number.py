@@ -1,4 +1,4 @@
-"""One number in text, read exactly as C's strtof reads it; slow, for the few that need it."""
+"""One number in text, read exactly as C's strtof reads it; slow, for the few that need this."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ _HEX = re.compile(
 )
 _DECIMAL = re.compile(rb"([+-]?)((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
 _EXACT = Context(prec=10**6, Emax=10**12, Emin=-(10**12))
-_BEYOND = 60  # decimal (and 400 binary) places: past both ends of float32
+_BEYOND = 60  # decimal (and 400 binary) places: beyond both ends of float32
 
 
 def strtof(text: bytes) -> np.float32:
-    """Return the number that `text` begins with, rounded once, to the nearest float32.
+    """Return the number at the start of `text`, rounded once, to the nearest float32.
 
-    Decimal and hexadecimal numbers; past float32's range infinity or 0. ValueError without one.
+    Decimal and hexadecimal numbers; beyond float32's range infinity or 0. ValueError if there is
+    no number.
     """
     if found := _HEX.match(text):
         sign, whole, part, only, power = found.groups()

@@ -1,7 +1,7 @@
 """ResizeIter and PrefetchingIter: iterators around iterators.
 
-Invariant: they own the order of calls, nothing else. While a PrefetchingIter is open its inner
-iterators are touched by its one thread, or, when that is stopped, by the caller.
+Invariant: they own only the order of calls. While a PrefetchingIter is open, only its one thread
+uses its inner iterators; when that thread is stopped, the caller does.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _STATE_VERSION = 1
 class ResizeIter(DataIter):
     """Make an epoch exactly `size` batches of another iterator.
 
-    Where the inner iterator ends in between, it is reset and goes on.
+    If the inner iterator ends earlier, it is reset and continues.
 
     Parameters
     ----------
     data_iter : DataIter
-    size : int                      batches an epoch
-    reset_internal : bool           reset the inner iterator at `reset()`, too; if not, an epoch
-                                    goes on where the last one stopped
+    size : int                      batches per epoch
+    reset_internal : bool           `reset()` also resets the inner iterator; if false, an epoch
+                                    continues where the last one stopped
 
     Notes
     -----
@@ -109,7 +109,7 @@ class ResizeIter(DataIter):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where a saved state stood; StateError if it is another iterator's."""
+        """Continue at a saved state; StateError if it belongs to another iterator."""
         check_state(state, _STATE_VERSION, self._source())
         self.data_iter.load_state_dict(state["inner"])
         self.cur, self.current_batch = int(state["batches"]), None
@@ -134,9 +134,9 @@ class PrefetchingIter(DataIter):
         Their data and their labels are joined in this order into one batch; pad and index are the
         first one's.
     rename_data, rename_label : list of dict, optional
-        One dict an iterator: old name to new name, with an entry for every name.
+        One dict per iterator: old name to new name, with an entry for every name.
     depth : int, default 1
-        Ours: batches held ahead of the one asked for.
+        Ours: batches made ahead of the one asked for.
 
     Raises
     ------
@@ -151,11 +151,11 @@ class PrefetchingIter(DataIter):
     -----
     One thread serves all iterators, so their batches always belong together. It ends at the end of
     an epoch and starts again at `reset()`. `close()`, or dropping the iterator, joins it;
-    `close()` closes the inner iterators, too. Where MXNet hangs for ever after an error in its
-    thread, the error is raised here; iterators of different lengths give the assertion MXNet gives.
+    `close()` closes the inner iterators as well. After an error in its thread MXNet hangs for ever;
+    gpuio raises the error. Iterators of different lengths raise MXNet's AssertionError.
     A renamed plain tuple becomes a DataDesc with its old name, as in MXNet.
 
-    The thread starts at construction. Touch the inner iterators only after `close()`.
+    The thread starts at construction. Use the inner iterators only after `close()`.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class PrefetchingIter(DataIter):
         self._start()
 
     def _start(self) -> None:
-        """Begin to fetch from where the inner iterators stand."""
+        """Start to fetch at the current position of the inner iterators."""
         self._over = False
         fetch = _Fetch(self.iters)
         self._states = fetch.states()
@@ -235,7 +235,7 @@ class PrefetchingIter(DataIter):
         return _present(self.current_batch)
 
     def reset(self) -> None:
-        """Stop fetching, reset every iterator and begin to fetch again."""
+        """Stop fetching, reset every iterator and start to fetch again."""
         self._check_open()
         self._ahead.close()
         for inner in self.iters:
@@ -262,13 +262,13 @@ class PrefetchingIter(DataIter):
         return {"iterators": self.n_iter}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the user stands, with every iterator's state, as JSON types.
+        """Return the user's position, with every iterator's state, as JSON types.
 
         Batches fetched ahead do not count.
 
         Raises
         ------
-        NotImplementedError         an inner iterator saves no state
+        NotImplementedError         an inner iterator does not save its state
         """
         self._check_open()
         if self._states is None:
@@ -281,7 +281,7 @@ class PrefetchingIter(DataIter):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where a saved state stood; StateError if it is another iterator's."""
+        """Continue at a saved state; StateError if it belongs to another iterator."""
         self._check_open()
         check_state(state, _STATE_VERSION, self._source())
         self._ahead.close()
@@ -301,7 +301,7 @@ class PrefetchingIter(DataIter):
 
 @attrs.frozen(eq=False)
 class _Fetched:
-    """One turn: a batch of each iterator, None where it ended, and the states after it."""
+    """One round: a batch of each iterator, None if it has ended, and the states after it."""
 
     batches: list[DataBatch | None]
     states: list[dict[str, Any]] | None
@@ -315,12 +315,12 @@ class _Fetch:
         self._over = False
 
     def turns(self) -> Iterator[None]:
-        """Yield once a turn, until an iterator ended."""
+        """Yield once per round, until an iterator has ended."""
         while not self._over:
             yield None
 
     def states(self) -> list[dict[str, Any]] | None:
-        """Return every iterator's state, or None if one has none to give."""
+        """Return every iterator's state; None if one of them does not save its state."""
         try:
             return [inner.state_dict() for inner in self._iters]
         except (AttributeError, NotImplementedError):
