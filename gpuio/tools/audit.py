@@ -1,7 +1,7 @@
-"""What is wrong with a record file: framing, index, records, images, checksums.
+"""Find what is wrong with a record file: framing, index, records, images, checksums.
 
-Invariant: looking changes nothing and stops at nothing but a file that cannot be read; every
-problem has a kind, a byte offset where there is one, and a reason.
+Invariant: the audit changes nothing, and only a file that cannot be read stops it. Every problem
+has a kind, a reason, and a byte offset if there is one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Depth", "Layout", "Problem", "audit_index", "audit_records", "lay_ou
 
 Int64 = npt.NDArray[np.int64]
 
-_AT_ONCE = 64  # records a thread looks at in one go
+_AT_ONCE = 64  # records that a thread checks at once
 _BYTES_AT_ONCE = 8 << 20
 _BEYOND = 1 << 62  # no file is as long
 
@@ -67,7 +67,7 @@ class Problem:
 
 @attrs.frozen
 class Depth:
-    """How closely records are looked at.
+    """How closely records are checked.
 
     Attributes
     ----------
@@ -84,17 +84,17 @@ class Depth:
 
     @property
     def reads(self) -> bool:
-        """Whether records are read, not only their heads."""
+        """Whether records are read, not only their headers."""
         return self.headers or self.images or self.sums is not None
 
 
 @attrs.frozen(eq=False)
 class Layout:
-    """The records of a file, and what is none.
+    """The records of a file, and the ranges between them.
 
     Attributes
     ----------
-    offset, length : int64[N]       place and framed size, bytes
+    offset, length : int64[N]       offset and framed size, bytes
     skipped : tuple of SkippedRange
     """
 
@@ -153,7 +153,7 @@ def audit_index(idx_path: str, layout: Layout, size: int) -> tuple[list[str | No
             beyond = f"beyond the end of the file ({size:,} bytes)"
             reason = beyond if offset >= size else "no record starts there"
         elif keys[row[number]] is not None:
-            reason = f"key {keys[row[number]]} has this offset, too"
+            reason = f"key {keys[row[number]]} has this offset as well"
         else:
             keys[row[number]] = key
         if repeated:
@@ -178,7 +178,7 @@ def audit_records(
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Problem]:
-    """Look at every record.
+    """Check every record.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def audit_records(
 
     Returns
     -------
-    list of Problem         at most one a record, in the order of the file
+    list of Problem         at most one per record, in the order of the file
 
     Raises
     ------
@@ -221,7 +221,7 @@ def audit_records(
 
 
 def _groups(length: Int64) -> Iterator[slice]:
-    """Cut the records into groups, fewer in a group where they are large."""
+    """Cut the records into groups, smaller groups where records are large."""
     first = 0
     while first < len(length):
         sizes = np.cumsum(length[first : first + _AT_ONCE])
@@ -231,7 +231,7 @@ def _groups(length: Int64) -> Iterator[slice]:
 
 
 def _holds_bare_images(file: LocalFile, layout: Layout) -> bool:
-    """Say whether a file's records are images without a header, as an iterator would."""
+    """Say whether a file's records are images without a header, by an iterator's rule."""
     count = len(layout.offset)
     if count == 0:
         return False

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
                 is a terminal, 3 a file could not be read or written
     """
     if args.out is None and sys.stdout.isatty():
-        print("cat: this is an image: give --out, or direct it to a file", file=sys.stderr)
+        print("cat: the output is an image: give --out, or redirect it to a file", file=sys.stderr)
         return 2
     contents = open_contents(args)
     rows = np.flatnonzero(contents.table.key == args.key)

@@ -1,4 +1,4 @@
-"""A contact sheet: many small images on one."""
+"""A contact sheet: many small images on one picture."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def contact_sheet(
     titles: Sequence[str] | None = None,
     columns: int | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Lay images out in rows.
+    """Arrange images in rows.
 
     Parameters
     ----------
     images : sequence of uint8[height, width, 3 or 1]       R G B or gray
-    titles : sequence of str, optional                      one a image, ASCII
-    columns : int, optional                                 default: as square as it gets
+    titles : sequence of str, optional                      one per image, ASCII
+    columns : int, optional                                 default: as square as possible
 
     Returns
     -------

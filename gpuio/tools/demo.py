@@ -1,6 +1,6 @@
 """The main job on real images: pack them, read them back in batches, draw one batch.
 
-``make demo`` runs this. It exits with an error if anything of it failed.
+``make demo`` runs this. It exits with an error if any of it failed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; return 0 if all of it worked, else the code of what failed."""
+    """Run the demo; return 0 if all of it worked, else the exit code of what failed."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     folder = Path(args.images) if args.images else _made_up(out, args.count)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _quietly(argv: list[str]) -> int:
-    """Run im2rec without the folder names it prints."""
+    """Run im2rec without the folder names that it prints."""
     import contextlib
     import io
 
@@ -78,7 +78,7 @@ def _made_up(out: Path, count: int) -> Path:
 
 
 def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
-    """Read epochs, say how fast, draw a batch."""
+    """Read epochs, print the rate, draw a batch."""
     from gpuio.io.record import ImageRecordIter
 
     options: dict[str, Any] = {
@@ -115,7 +115,7 @@ def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
         wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
     print(
         f"   {images} images in {wall:.2f} s: {images / wall:.0f} images/s on {args.threads} "
-        f"threads, {1e3 * cpu / images:.2f} ms of CPU an image"
+        f"threads, {1e3 * cpu / images:.2f} ms of CPU per image"
     )
     sheet = out / "batch.png"
     _draw(first, options, sheet)

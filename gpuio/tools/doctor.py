@@ -1,4 +1,4 @@
-"""``gpuio doctor``: what this machine has for GPU batches, what is missing, what mends it."""
+"""``gpuio doctor``: what this machine has for GPU batches, what is missing, how to fix it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def examine(machine: Machine, device_id: int, decoder: str, *, engines: Any) -> 
     machine : Machine
     device_id : int
     decoder : str           the engine asked for
-    engines : callable      device_id -> (JPEG engines, cores an engine) or None; asked only when a
+    engines : callable      device_id -> (JPEG engines, cores per engine) or None; called only if a
                             GPU of that number exists
 
     Returns
@@ -101,7 +101,7 @@ def examine(machine: Machine, device_id: int, decoder: str, *, engines: Any) -> 
 
 
 def report(found: dict[str, Any]) -> str:
-    """Word what `examine` collected."""
+    """Return what `examine` collected as text."""
     lines = [
         f"gpuio {found['gpuio']}, Python {found['python']}, {found['platform']}",
         f"CPUs       {found['cpus']} allowed",
@@ -142,8 +142,8 @@ def jpeg_engines(device_id: int) -> tuple[int, int] | None:
 
     Returns
     -------
-    (int, int) or None      JPEG engines and cores an engine; None when nvJPEG finds none, or is
-                            not installed
+    (int, int) or None      JPEG engines and cores per engine; None if nvJPEG finds none, or is not
+                            installed
     """
     library = _nvjpeg()
     if library is None:
@@ -156,7 +156,7 @@ def jpeg_engines(device_id: int) -> tuple[int, int] | None:
     engines, cores = ctypes.c_uint(), ctypes.c_uint()
     try:
         with cupy.cuda.Device(device_id):
-            cupy.cuda.runtime.free(0)  # makes the context that nvJPEG works in
+            cupy.cuda.runtime.free(0)  # creates the context in which nvJPEG works
             if library.nvjpegCreateEx(_HARDWARE, None, None, 0, ctypes.byref(handle)):
                 return None
             status = library.nvjpegGetHardwareDecoderInfo(
@@ -169,7 +169,7 @@ def jpeg_engines(device_id: int) -> tuple[int, int] | None:
 
 
 def _notes(machine: Machine, hardware: tuple[int, int] | None) -> list[Gap]:
-    """Return what works, but slower or differently than it could."""
+    """Return what works, but slower than it could, or differently."""
     notes = []
     if not machine.driver.video:
         notes.append(

@@ -1,4 +1,4 @@
-"""The records of a file one after the other, for commands that list, copy or count them."""
+"""The records of a file in their order, for commands that list, copy or count them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Entry:
     identity : int                  the record's id
     blob : bytes-like               the encoded image; empty where there is none
     info : ImageInfo or None        what its header says; None where there is no image
-    error : GpuioError or None      why the record cannot be read, or its image not be recognised
+    error : GpuioError or None      why the record cannot be read, or its image is not recognised
     """
 
     key: int
@@ -96,7 +96,7 @@ def entries(contents: Contents, rows: npt.NDArray[np.int64] | None = None) -> It
 
 
 def _recognised(blob: memoryview, labels: int) -> ImageInfo | None:
-    """Return what an image's header says; None for a record that holds labels alone."""
+    """Return what an image's header says; None for a record that holds only labels."""
     if len(blob) == 0 and labels >= 2:
         return None
     info = probe(blob)

@@ -36,12 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write FOLDER/KEY.EXT for each image, and FOLDER/NAME.lst, in the order of the file.
 
-    Of InsightFace's files the images alone are written. ``gpuio im2rec --pass-through`` (with
-    --pack-label where there are several labels) makes a record file of them again.
+    Of InsightFace's files only the images are written. ``gpuio im2rec --pass-through`` (with
+    --pack-label if there are several labels) makes a record file of them again.
 
     Returns
     -------
-    int         0 all done, 1 some records are no images (each is named), or the file is damaged,
+    int         0 all done, 1 some records are not images (each is named), or the file is damaged,
                 3 a file could not be read or written
     """
     folder, items, problems = Path(args.folder), [], []

@@ -1,8 +1,8 @@
 """im2rec: make image lists, and pack the images of lists into record files.
 
-The flags, their defaults and the files are MXNet 1.9.1's. Unlike there, `--num-thread` keeps the
-order of the list, a bad file is reported at the end and the rest is packed, and the record file
-appears under its name only when it is complete; `--resume` goes on after a crash.
+The flags, their defaults and the files are MXNet 1.9.1's. Unlike MXNet's im2rec, `--num-thread`
+keeps the order of the list, a bad file is reported at the end and the rest is packed, and the
+record file gets its name only when it is complete; `--resume` continues after a crash.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _misused(args: argparse.Namespace, root: str) -> str:
-    """Return what is wrong with the arguments, "" if nothing is."""
+    """Return what is wrong with the arguments; "" if nothing is."""
     if not Path(root).is_dir():
-        return f"ROOT {root} is no folder"
+        return f"ROOT {root} is not a folder"
     if args.chunks < 1 or args.num_thread < 1:
         return "--chunks and --num-thread must be at least 1"
     if min(args.train_ratio, args.test_ratio) < 0 or max(args.train_ratio, args.test_ratio) > 1:

@@ -1,7 +1,7 @@
 """Make image lists from a folder, as MXNet's im2rec makes them.
 
-Invariant: for the same folder the same files, byte for byte: order, class numbers and shuffle are
-MXNet's.
+Invariant: the same folder gives the same files as MXNet's, byte for byte: order, class numbers and
+shuffle are MXNet's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def find_images(
 
 
 def unlistable(path: str) -> bool:
-    """Whether a list cannot hold a path: it divides lines by TAB and newline and strips blanks."""
+    """Whether a list cannot hold a path: lists are split at TABs and newlines, and stripped."""
     return path != path.strip() or any(character in path for character in "\t\n\r")
 
 
@@ -70,7 +70,7 @@ def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _leads_back(path: str, above: str) -> bool:
-    """Whether a folder is a link to one that it lies in."""
+    """Whether a folder is a link to a folder that contains it."""
     if not os.path.islink(path):  # noqa: PTH114
         return False
     target = os.path.realpath(path)
@@ -92,7 +92,7 @@ def make_lists(
     ----------
     prefix : str
     items : list of ListItem
-    shuffle : bool                  by Python's generator seeded 100; numbers stay with their images
+    shuffle : bool                  with Python's generator, seed 100; images keep their numbers
     chunks : int                    lists to divide the images among, >= 1
     train_ratio, test_ratio : float in [0, 1]
         below 1 a chunk becomes PREFIX_test.lst (unless test_ratio is 0), PREFIX_train.lst, and, if

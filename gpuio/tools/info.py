@@ -1,4 +1,4 @@
-"""info: what a record file holds, from its headers alone."""
+"""info: what a record file holds, from its headers only."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def survey(contents: Contents, sample: int = 10_000) -> dict[str, Any]:
     -------
     dict of JSON types          the file's layout; counts by format, size, channels, subsampling,
                                 process, quality, label width, orientation; labels; records that are
-                                no image, with their reasons; record sizes in bytes
+                                not images, with their reasons; record sizes in bytes
     """
     table = contents.table
     chosen = np.unique(spread(0, len(table), min(sample, len(table))))
@@ -129,7 +129,7 @@ def _count(counts: dict[str, collections.Counter[str]], entry: Entry) -> None:
 
 
 def _labels(each: list[npt.NDArray[np.float32]]) -> dict[str, Any]:
-    """Return a histogram of the records' first labels, and how many of all are no classes."""
+    """Return a histogram of the records' first labels, and how many labels are not classes."""
     values = np.concatenate(each) if each else np.empty(0, np.float32)
     finite = values[np.isfinite(values)]
     first = np.array([labels[0] for labels in each if len(labels)], np.float32)
@@ -197,5 +197,5 @@ def _label_text(labels: dict[str, Any]) -> list[str]:
     odd = ("nan", "infinite", "negative", "fractional")
     if any(labels[name] for name in odd):
         counted = ", ".join(f"{labels[name]} {name}" for name in odd if labels[name])
-        lines.append(f"labels that are no classes: {counted}")
+        lines.append(f"labels that are not classes: {counted}")
     return lines

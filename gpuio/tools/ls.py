@@ -1,4 +1,4 @@
-"""ls: list the records of a file, a line each."""
+"""ls: list the records of a file, one line each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     Returns
     -------
-    int         0 all are images, or records that a layout has without one, 1 some are not, or the
+    int         0 all are images, or records that have none in their layout, 1 some are not, or the
                 file is damaged, 3 the file could not be read
     """
     bad = 0
@@ -62,7 +62,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 
 def _line(entry: Entry) -> str:
-    """Return a record's line; width before height, as sizes are spoken of."""
+    """Return a record's line; width before height, as image sizes are usually written."""
     info = entry.info
     what = ("-", "-") if info is None else (info.format, f"{info.width}x{info.height}")
     labels = " ".join(f"{label:g}" for label in entry.labels[:_LABELS])

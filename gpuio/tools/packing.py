@@ -1,7 +1,7 @@
 """Pack the images of a list into a .rec and .idx, in the list's order, on several threads.
 
-Invariant: the files appear under their names complete or not at all, the index last. Until then
-they are NAME.rec.part and a journal, from which a killed run can go on to the same bytes.
+Invariant: the files get their names complete or not at all, the index last. Until then they are
+NAME.rec.part and a journal, from which a killed run can be resumed to the same bytes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PackOptions:
 
 @attrs.define
 class Packed:
-    """What a packing came to: records written, and a sentence for each item left out."""
+    """The result of packing: records written, and a sentence for each item left out."""
 
     records: int = 0
     problems: list[str] = attrs.field(factory=list)
@@ -78,7 +78,7 @@ def pack_list(
     root : str                      folder that the list's paths are relative to
     options : PackOptions
     threads : int                   that read and encode; the files are the same for any number
-    resume : bool                   go on where a killed run of the same list and options stopped
+    resume : bool                   continue where a killed run of the same list and options stopped
     progress : callable(done, total)
 
     Raises
@@ -112,7 +112,7 @@ def pack_list(
 
 
 def _fingerprint(list_path: Path, options: PackOptions) -> str:
-    """Return what a run must share with one it goes on from."""
+    """Return what a run must have in common with the run that it resumes."""
     try:
         listed = hashlib.sha256(list_path.read_bytes()).hexdigest()
     except OSError as error:
@@ -148,7 +148,7 @@ def _make(item: ListItem, root: str, options: PackOptions) -> tuple[bytes | None
 
 
 def _encode(header: IRHeader, data: bytes, options: PackOptions) -> bytes | None:
-    """Decode, crop, resize and encode an image; None if it is none."""
+    """Decode, crop, resize and encode an image; None if the bytes are not an image."""
     import cv2
 
     image = cv2.imdecode(np.frombuffer(data, np.uint8), options.color)
@@ -189,7 +189,7 @@ class _Journal:
         self._log: IO[bytes] | None = None
 
     def recover(self, made: Packed) -> int:
-        """Find where an earlier run stopped; return how many items of the list it dealt with."""
+        """Find where an earlier run stopped; return how many items of the list it finished."""
         try:
             lines = self._log_part.read_bytes().split(b"\n")[:-1]  # the last one was cut short
         except FileNotFoundError:
@@ -274,7 +274,7 @@ class _Journal:
     def publish(self) -> int:
         """Give the files their names, the index last; return the number of records.
 
-        An older index goes first, so that it never stands beside the new records.
+        An older index is removed first, so that it never exists beside the new records.
         """
         try:
             if self._rec_part.exists():
@@ -296,7 +296,7 @@ class _Journal:
 
 
 def _end(data: LocalFile, offset: int) -> int | None:
-    """Return where the record at `offset` ends; None if it is not all there."""
+    """Return where the record at `offset` ends; None if it is cut short."""
     try:
         return end_of_record(data, offset) if offset < data.size else None
     except FormatError:

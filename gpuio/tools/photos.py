@@ -1,8 +1,8 @@
 """Make picture files that behave like photos, for demonstrations, benchmarks and tests.
 
-A picture is gradients, shapes and writing under noise whose amplitude falls with the frequency, as
-that of photos does. The noise is made just strong enough that the JPEG has as many bits a pixel as
-a photo's; that number, not what is to be seen, decides how long decoding takes.
+A picture is gradients, shapes and text under noise whose amplitude falls with the frequency, as in
+photos. The noise is just strong enough to give the JPEG as many bits per pixel as a photo's; that
+number, not what the picture shows, decides how long decoding takes.
 
 Invariant: the same arguments make the same pictures.
 """
@@ -20,7 +20,7 @@ __all__ = ["encode_photo", "make_photo", "make_photos"]
 
 Pixels = npt.NDArray[np.uint8]
 
-_BITS = (2.5, 6.0)  # bits a pixel; the quartiles of ImageNet's 500 x 375 files are 2.5 and 6.2
+_BITS = (2.5, 6.0)  # bits per pixel; the quartiles of ImageNet's 500 x 375 files are 2.5 and 6.2
 _GRAY_EVERY = 40  # one file in so many is gray, as in ImageNet
 _TRIES = 7  # halvings of the noise's amplitude range: 1 % of it is left
 _LOUDEST = 60.0  # levels; the largest standard deviation of the noise
@@ -79,7 +79,7 @@ def make_photos(
 
 
 def make_photo(rng: np.random.Generator, height: int, width: int) -> Pixels:
-    """Draw a scene without noise: a sky and a ground, shapes, a line of writing.
+    """Draw a scene without noise: a sky and a ground, shapes, a line of text.
 
     Returns
     -------
@@ -115,13 +115,13 @@ def make_photo(rng: np.random.Generator, height: int, width: int) -> Pixels:
 def encode_photo(
     scene: Pixels, noise: npt.NDArray[np.float32], bits: float, subsampling: int
 ) -> bytes:
-    """Add as much noise as makes the JPEG `bits` bits a pixel long, and encode at quality 95.
+    """Add noise until the JPEG has `bits` bits per pixel, and encode at quality 95.
 
     Parameters
     ----------
     scene : uint8[height, width, channels]
     noise : float32[height, width, channels]    mean 0, standard deviation 1
-    bits : float                                wanted length, bits a pixel
+    bits : float                                wanted length, bits per pixel
     subsampling : int                           OpenCV's code of the chroma's, e.g. 0x221111
 
     Returns
@@ -152,7 +152,7 @@ def _noise(rng: np.random.Generator, side: int) -> npt.NDArray[np.float32]:
     falling = 1 / np.maximum(np.hypot(rows, columns), 1 / side)
     falling[0, 0] = 0
     planes = []
-    for _ in range(2):  # what the channels share, and what tells them apart
+    for _ in range(2):  # the common part of the channels, and their own parts
         white = np.fft.rfft2(rng.standard_normal((side, side)))
         plane = np.fft.irfft2(white * falling, s=(side, side))
         planes.append((plane / plane.std()).astype(np.float32))
@@ -164,7 +164,7 @@ def _noise(rng: np.random.Generator, side: int) -> npt.NDArray[np.float32]:
 def _window(
     rng: np.random.Generator, tile: npt.NDArray[np.float32], height: int, width: int
 ) -> npt.NDArray[np.float32]:
-    """Return a random window of the noise, turned at random."""
+    """Return a random window of the noise, rotated at random."""
     y = int(rng.integers(tile.shape[0] - height + 1))
     x = int(rng.integers(tile.shape[1] - width + 1))
     window = tile[y : y + height, x : x + width]

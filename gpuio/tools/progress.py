@@ -1,4 +1,4 @@
-"""Progress of a long command: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a long command: a bar on a terminal, elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 

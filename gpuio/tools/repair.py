@@ -1,7 +1,6 @@
-"""repair: copy what is sound in a damaged record file into a new one, with its index and a report.
+"""repair: copy the intact records of a damaged file into a new one, with an index and a report.
 
-Invariant: the source is only read. The target appears under its name complete or not at all, its
-index last.
+Invariant: the source is only read. The target gets its name complete or not at all, its index last.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the copy; with --headers, --decode or --checksum leave out what fails there, too.
+    """Write the copy; --headers, --decode or --checksum also leave out what fails that check.
 
     Returns
     -------
@@ -75,12 +74,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _targets(args: argparse.Namespace) -> tuple[Path, Path, Path]:
-    """Return where record file, index and report go.
+    """Return the paths of record file, index and report.
 
     Raises
     ------
-    StorageError        the source is not there
-    OptionError         that would be the source, its index, or files that are there
+    StorageError        the source does not exist
+    OptionError         they would be the source, its index, or existing files
     """
     if not Path(args.source).exists():
         raise StorageError("no such file", path=args.source)
@@ -130,7 +129,7 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
             with progress("repair: writing", how) as advance:
                 _copy(file, layout.offset[rows], length, out, advance)
             file.check_unchanged()
-            idx_target.unlink(missing_ok=True)  # an old target's must not outlive it
+            idx_target.unlink(missing_ok=True)  # an old target's index must not outlive it
     with writing(report_target) as out:
         out.write(json.dumps(report, indent=1).encode())
     write_index(idx_target, keys, np.cumsum([0, *length[:-1]]).tolist())
@@ -138,7 +137,7 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _keys(listed: list[str | None]) -> list[str]:
-    """Return a key for each record: the index's, or a number behind the largest one."""
+    """Return a key for each record: the index's, or a number after the largest one."""
     numbers = [int(key) for key in listed if key is not None and key.isdecimal()]
     free = itertools.count(max(numbers, default=-1) + 1)
     return [str(next(free)) if key is None else key for key in listed]
@@ -151,7 +150,7 @@ def _copy(
     out: BinaryIO,
     advance: Callable[[int, int], None],
 ) -> None:
-    """Copy records, those that touch each other at once."""
+    """Copy records; neighbours are copied at once."""
     row = 0
     while row < len(offset):
         stop = row + 1

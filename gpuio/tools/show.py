@@ -25,11 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the sheet; a record that is no image is shown as a gray square with its key.
+    """Write the sheet; a record that is not an image is shown as a gray square with its key.
 
     Returns
     -------
-    int         0 all shown, 1 some were no image, 3 a file could not be read or written
+    int         0 all shown, 1 some were not images, 3 a file could not be read or written
     """
     import cv2
 

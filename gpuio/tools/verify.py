@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_depth(parser: argparse.ArgumentParser) -> None:
-    """Declare how closely records are looked at."""
+    """Declare how closely records are checked."""
     parser.add_argument(
         "--headers", action="store_true", help="read every record; look at its and its image's head"
     )
@@ -101,7 +101,7 @@ def examine(
     *,
     thorough: bool = False,
 ) -> tuple[Layout, list[str | None], list[Problem]]:
-    """Look at a file as closely as the arguments of `add_depth` say; `thorough` reads all of it.
+    """Check a file as closely as the arguments of `add_depth` say; `thorough` reads all of it.
 
     Returns
     -------

@@ -213,12 +213,12 @@ def test_info_counts_labels(tmp_path, capsys):
         "fractional": 1,
     }
     _, out, _ = run(capsys, "info", paths[0])
-    assert "labels that are no classes: 1 nan, 1 infinite, 1 negative, 1 fractional" in out
+    assert "labels that are not classes: 1 nan, 1 infinite, 1 negative, 1 fractional" in out
     assert "first labels: 4 values from -1 to 3" in out
     wide = write_payloads(tmp_path, [record([float(i), -5.0], flat(i)) for i in range(3)])
     _, out, _ = run(capsys, "info", wide[0])
     assert "first labels: 3 values from 0 to 2" in out
-    assert "labels that are no classes: 3 negative" in out
+    assert "labels that are not classes: 3 negative" in out
 
 
 def test_info_shares_are_of_all_that_was_counted(tmp_path, capsys):

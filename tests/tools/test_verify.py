@@ -77,7 +77,7 @@ def test_every_flaw_of_an_index_is_named(six, capsys):
     assert said[:4] == [
         ("2", at[2] + 4, "no record starts there"),
         ("1", at[3], "the key stands there twice"),
-        ("9", at[1], "key 1 has this offset, too"),
+        ("9", at[1], "key 1 has this offset as well"),
         ("5", 10**6, f"beyond the end of the file ({os.path.getsize(six[0]):,} bytes)"),
     ]
     assert [one["offset"] for one in found[4:]] == [at[2], at[3], at[4], at[5]]
