@@ -189,7 +189,7 @@ def check_row(values: Any, data_shape: tuple[int, ...], sample: Sample) -> npt.N
 
     Raises
     ------
-    RecordError             it has another shape
+    RecordError             it has another shape shape shape
     """
     if tuple(values.shape) != tuple(data_shape):
         raise RecordError(

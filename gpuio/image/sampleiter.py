@@ -163,9 +163,9 @@ class SampleIter(CurrentBatch):
 
         Notes
         -----
-        The global generators are not in it: their state is the program's. With ``rng`` an int a
-        restored iterator gives the very batches that the saved one would have given; without, the
-        very samples.
+        The global generators are not in it: their state belongs to the program. With an int as
+        ``rng``, a restored iterator gives the same batches that the saved one would have given;
+        without it, the same samples, augmented with other numbers.
         """
         listed = self.shuffle and self._seed is None and self.seq is not None
         return {

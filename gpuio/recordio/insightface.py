@@ -134,7 +134,7 @@ def _bisect(low: int, high: int, holds: Callable[[int], bool]) -> int:
 def _trouble(rows: FaceRows, head: Sniffed, look: Callable[[int], Sniffed]) -> str:
     """Describe what contradicts the header; "" if nothing does."""
     if rows.images < 1:
-        return "no record lies between it and the first identity"
+        return "there is no record between it and the first identity"
     images = [look(row) for row in np.unique(spread(rows.first, rows.stop, _SAMPLED)).tolist()]
     if sum(one.kind in ("image", "unknown") for one in images) <= len(images) // 2:
         return "the records after it are not images"

@@ -195,7 +195,7 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
 
 
 def _payload(file: LocalFile, table: RecordTable, low: int, high: int) -> str:
-    """Say what the payloads of one file are, by records spread over it."""
+    """Return what the payloads of one file are, judged by records spread over it."""
     rows = np.unique(spread(low, high, _SAMPLED))
     seen: dict[str, list[int]] = {}
     for row in rows.tolist():

@@ -1,4 +1,4 @@
-"""A glance at a record: what its payload is, from its first bytes; and which of many to look at.
+"""Sniff a record: tell what its payload is from its first bytes; and choose which of many to sniff.
 
 Invariant: an image record is never taken for anything else; the other kinds begin with bytes that,
 read as its header, claim more labels than the record has bytes.

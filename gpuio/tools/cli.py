@@ -41,7 +41,7 @@ def call(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Nam
     try:
         code = run(args)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except GpuioError as error:
