@@ -35,7 +35,6 @@ __all__ = [
     "RecordError",
     "StateError",
     "StorageError",
-    "Where",
 ]
 
 
