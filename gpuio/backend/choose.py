@@ -10,9 +10,9 @@ from gpuio.backend.protocol import Backend
 from gpuio.errors import BackendError, OptionError
 from gpuio.options.machine import GPU_ONLY
 
-__all__ = ["array_backend", "open_backend"]
+__all__ = ["CPU_ONLY", "array_backend", "open_backend"]
 
-_CPU_ONLY = ("max_pixels", "max_scans", "record_bytes")
+CPU_ONLY = ("max_pixels", "max_scans", "record_bytes")
 
 _log = logging.getLogger("gpuio")
 
@@ -51,7 +51,7 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
     from gpuio.backend.gpu.backend import GpuBackend
 
     try:
-        backend = GpuBackend(device_id, **_without(settings, _CPU_ONLY))
+        backend = GpuBackend(device_id, **_without(settings, CPU_ONLY))
     except BackendError as error:
         if name == "gpu":
             raise

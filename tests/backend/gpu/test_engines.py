@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from gpuio.backend.choose import CPU_ONLY
 from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.backend.gpu.workspace import Slot
 from gpuio.decode.dali import DaliEngine
@@ -380,7 +381,7 @@ def real(monkeypatch):
                 device=FakeDevice(),
                 open_engine=lambda: DaliEngine(None, 1),
                 open_rescue=lambda: NvImageCodecEngine(None, 1),
-                **settings,
+                **{name: settings[name] for name in settings if name not in CPU_ONLY},
             )
         )
         return made[-1]

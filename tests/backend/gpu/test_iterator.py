@@ -3,6 +3,7 @@
 import pytest
 
 from gpuio import recordio
+from gpuio.backend.choose import CPU_ONLY
 from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.errors import DecodeError
@@ -46,7 +47,7 @@ def devices(monkeypatch):
             device_id,
             device=made[-1],
             open_engine=lambda: NvImageCodecEngine(None, 1),
-            **settings,
+            **{name: settings[name] for name in settings if name not in CPU_ONLY},
         )
 
     monkeypatch.setattr("gpuio.pipeline.opening.open_backend", opened)
