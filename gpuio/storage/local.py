@@ -12,7 +12,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -142,33 +141,46 @@ class LocalFile:
         ------
         StorageError                    as `read`
         """
+        buffers, number, start = self.read_merged(offsets, lengths)
+        stop = start + np.asarray(lengths, np.int64)
+        views = [memoryview(buffer) for buffer in buffers]
+        return [
+            views[which][begin:end]
+            for which, begin, end in zip(
+                number.tolist(), start.tolist(), stop.tolist(), strict=True
+            )
+        ]
+
+    def read_merged(
+        self, offsets: npt.ArrayLike, lengths: npt.ArrayLike
+    ) -> tuple[list[bytes], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Read several ranges as `read_ranges` does, and say where each of them lies.
+
+        No object is made per range.
+
+        Parameters
+        ----------
+        offsets, lengths : int64[n]     bytes
+
+        Returns
+        -------
+        buffers : list of bytes         what was read, in ascending order of the file
+        number : int64[n]               the buffer of each range, in the order asked for
+        start : int64[n]                byte of that buffer at which the range starts
+
+        Raises
+        ------
+        StorageError                    as `read`
+        """
         starts = np.asarray(offsets, np.int64)
         stops = starts + np.asarray(lengths, np.int64)
-        found: list[Any] = [None] * len(starts)
-        order = np.argsort(starts, kind="stable").tolist()
-        begin, end = starts.tolist(), stops.tolist()
-        group: list[int] = []
-        high = 0
-        for index in order:
-            if group and (
-                begin[index] - high > _MERGE_GAP or end[index] - begin[group[0]] > _MERGE_CAP
-            ):
-                self._read_group(group, begin, end, found)
-                group = []
-            high = max(end[index], high) if group else end[index]
-            group.append(index)
-        if group:
-            self._read_group(group, begin, end, found)
-        return found
-
-    def _read_group(
-        self, group: Sequence[int], begin: list[int], end: list[int], found: list[Any]
-    ) -> None:
-        """Read neighbouring ranges at once and cut the result."""
-        low = begin[group[0]]
-        data = memoryview(self.read(low, max(end[index] for index in group) - low))
-        for index in group:
-            found[index] = data[begin[index] - low : end[index] - low]
+        order = np.argsort(starts, kind="stable")
+        lows, highs, firsts = _merge(starts[order].tolist(), stops[order].tolist())
+        buffers = [self.read(low, high - low) for low, high in zip(lows, highs, strict=True)]
+        edges = np.array([*firsts, len(starts)], np.int64)
+        number = np.empty(len(starts), np.int64)
+        number[order] = np.repeat(np.arange(len(buffers)), edges[1:] - edges[:-1])
+        return buffers, number, starts - np.array(lows, np.int64)[number]
 
     def check_unchanged(self) -> None:
         """Raise StorageError if the file at the path is no longer the one that was opened."""
@@ -202,3 +214,27 @@ class LocalFile:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (LocalFile, (self.path,))
+
+
+def _merge(begin: list[int], end: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """Join ranges, ascending by `begin`, that are near; return what to read.
+
+    Returns
+    -------
+    lows, highs : list of int       bytes; one a read
+    firsts : list of int            the first range of each read
+    """
+    lows: list[int] = []
+    highs: list[int] = []
+    firsts: list[int] = []
+    low = high = 0
+    for index, (start, stop) in enumerate(zip(begin, end, strict=True)):
+        if firsts and start - high <= _MERGE_GAP and stop - low <= _MERGE_CAP:
+            if stop > high:
+                high = highs[-1] = stop
+            continue
+        low, high = start, stop
+        lows.append(low)
+        highs.append(high)
+        firsts.append(index)
+    return lows, highs, firsts

@@ -7,6 +7,7 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +42,44 @@ def test_ranges_in_any_order_and_overlap_are_exact(path, ranges):
     assert [bytes(part) for part in found] == [DATA[at : at + size] for at, size in ranges]
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(0, 100_000)), max_size=20))
+def test_merged_reads_say_where_each_range_lies(path, ranges):
+    ranges = [(at, min(size, len(DATA) - at)) for at, size in ranges]
+    with LocalFile(path) as file:
+        buffers, number, start = file.read_merged(
+            [at for at, _ in ranges], [size for _, size in ranges]
+        )
+    assert (number.dtype, start.dtype) == (np.int64, np.int64)
+    assert sorted(set(number.tolist())) == [*range(len(buffers))]
+    for which, begin, (at, size) in zip(number.tolist(), start.tolist(), ranges, strict=True):
+        assert buffers[which][begin : begin + size] == DATA[at : at + size]
+
+
+def test_no_merged_read_is_larger_than_a_mebibyte_unless_a_range_is(tmp_path):
+    path = tmp_path / "big"
+    path.write_bytes(bytes(5 << 20))
+    with LocalFile(path) as file:
+        starts = np.arange(0, 4 << 20, 50_000)
+        buffers, number, start = file.read_merged(starts, np.full(len(starts), 50_000))
+        assert [len(buffer) for buffer in buffers] == [1_000_000] * 4 + [200_000]
+        assert start[number == 1].tolist() == [*range(0, 1_000_000, 50_000)]
+        assert [len(one) for one in file.read_merged([0, 2 << 20], [2 << 20, 10])[0]] == [
+            2 << 20,
+            10,
+        ]
+
+
+def test_a_merged_read_tries_again_and_names_the_place(path, monkeypatch, waits):
+    with LocalFile(path) as file:
+        failing(monkeypatch, errno.EIO, 3)
+        assert file.read_merged([64], [8])[0] == [DATA[64:72]]
+        assert len(waits) == 3
+        with pytest.raises(StorageError, match="file ends at byte") as raised:
+            file.read_merged([10, len(DATA) - 10], [5, 20])
+    assert raised.value.offset == len(DATA) - 10
+
+
 def test_near_ranges_share_a_read_and_far_ones_do_not(path, monkeypatch):
     calls = []
     real = os.pread
@@ -51,6 +90,10 @@ def test_near_ranges_share_a_read_and_far_ones_do_not(path, monkeypatch):
         calls.clear()
         file.read_ranges([900_000, 0], [10, 10])
         assert sorted(calls) == [(10, 0), (10, 900_000)]
+        calls.clear()
+        # what is near a range that goes far is near, too
+        file.read_ranges([0, 100, 250_000], [200_000, 10, 10])
+        assert calls == [(250_010, 0)]
 
 
 def test_a_read_past_the_end_names_the_place(path):
