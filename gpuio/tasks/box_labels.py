@@ -143,7 +143,7 @@ def _check(label: npt.NDArray[np.float32]) -> None:
             "more), the objects' (5 or more), and one object of id, left, top, right, bottom"
         )
     head, width = float(label[0]), float(label[1])
-    if not (LEAST_HEADER <= head <= size and width >= LEAST_OBJECT):
+    if not (LEAST_HEADER <= head <= size and LEAST_OBJECT <= width < np.inf):
         raise RecordError(
             f"label begins with {head:g}, {width:g}; expected the header's length, 2 to {size}, "
             "and the objects', at least 5"

@@ -148,6 +148,7 @@ def test_a_mean_image_is_made_and_subtracted_unless_means_are(files, tmp_path):
         (np.float32([1, 5, 0, 0.1, 0.1, 0.5, 0.5, 0]), "begins with 1, 5"),
         (np.float32([99, 5, 0, 0.1, 0.1, 0.5, 0.5, 0]), "begins with 99, 5"),
         (np.float32([np.nan, 5, 0, 0.1, 0.1, 0.5, 0.5, 0]), "begins with nan, 5"),
+        (np.float32([2, np.inf, 0, 0.1, 0.1, 0.5, 0.5, 0]), "begins with 2, inf"),
         (np.float32([2, 5, 0, 0.1, 0.1, 0.5, 0.5, 0]), "1 are left over"),
     ],
     ids=str,
