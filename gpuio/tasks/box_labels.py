@@ -31,7 +31,7 @@ from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.lists import read_label_list
 from gpuio.storage.local import LocalFile
-from gpuio.tasks.labels import LabelList, listed_label
+from gpuio.tasks.labels import LabelList, listed_label, take_each
 from gpuio.tasks.task import LabelDesc
 
 __all__ = ["BoxLabels", "LabelSizes", "measure_labels"]
@@ -105,6 +105,17 @@ class BoxLabels:
             )
         out[ROW_SIZE] = len(listed)
         out[ROW_HEAD : ROW_HEAD + len(listed)] = listed
+
+    def rule(self) -> npt.NDArray[np.int64]:
+        """Return how compiled code makes the rows: see `Labels`."""
+        from gpuio.kernels.records import BY_CALLER, DETECTION
+
+        mode = DETECTION if self._list is None else BY_CALLER
+        return np.array([mode, self._label_width, 0, 0], np.int64)
+
+    def take_listed(self, out: npt.NDArray[np.float32], ids: list[int]) -> list[int]:
+        """Write the rows of ids from the list: see `Labels`."""
+        return take_each(self.take, out, ids)
 
     def described(self) -> list[LabelDesc]:
         """Return the rows as they are, or with label_format='boxes' objects and their numbers."""

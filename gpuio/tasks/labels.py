@@ -5,6 +5,7 @@ Invariant: a row holds exactly what was asked for, or the record is refused by n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from gpuio.errors import RecordError
 from gpuio.tasks.task import LabelDesc
 
-__all__ = ["LabelList", "RecordLabels", "listed_label", "number_of_labels"]
+__all__ = ["LabelList", "RecordLabels", "listed_label", "number_of_labels", "take_each"]
 
 LabelList = dict[int, npt.NDArray[np.float32]]
 _Label = float | npt.NDArray[np.float32]
@@ -30,6 +31,17 @@ def listed_label(listed: LabelList, identity: int) -> npt.NDArray[np.float32]:
             "path_imglist out to use the labels in the records"
         )
     return found
+
+
+def take_each(take: Callable[..., None], out: npt.NDArray[np.float32], ids: list[int]) -> list[int]:
+    """Write rows by their ids alone, with a `take`; return the numbers of those it refuses."""
+    refused = []
+    for number, identity in enumerate(ids):
+        try:
+            take(out[number], 0, None, identity)
+        except RecordError:
+            refused.append(number)
+    return refused
 
 
 class RecordLabels:
@@ -107,6 +119,26 @@ class RecordLabels:
             out[:] = label
         if self._classes:
             self._check(np.atleast_1d(label))
+
+    def rule(self) -> npt.NDArray[np.int64]:
+        """Return how compiled code makes the rows: see `Labels`."""
+        from gpuio.kernels.records import BY_CALLER, COLUMN, FIXED, RAGGED
+
+        column = 0 if self._column is None else self._column
+        mode = RAGGED if self.ragged else FIXED if self._column is None else COLUMN
+        if self._listed is not None or (self.ragged and self._column is not None):
+            mode = BY_CALLER
+        return np.array([mode, 0, column, self._classes], np.int64)
+
+    def take_listed(self, out: npt.NDArray[np.float32], ids: list[int]) -> list[int]:
+        """Write the rows of ids from the list: see `Labels`."""
+        assert self._listed is not None
+        if not (self.ragged or self._classes):
+            found = [label for label in map(self._listed.get, ids) if label is not None]
+            if len(found) == len(ids) > 0 and all(len(label) == self.width for label in found):
+                out[:] = np.concatenate(found).reshape(len(ids), self.width)
+                return []
+        return take_each(self.take, out, ids)
 
     def _from_list(self, identity: int) -> npt.NDArray[np.float32]:
         """Return the list's labels for an id."""

@@ -62,6 +62,27 @@ class Labels(Protocol):
         """
         ...
 
+    def rule(self) -> npt.NDArray[np.int64]:
+        """Return int64[4], how `kernels.records.read_records` makes the rows that `take` makes.
+
+        BY_CALLER where only `take` can, by a record's id: then `take_listed` is called.
+        """
+        ...
+
+    def take_listed(self, out: npt.NDArray[np.float32], ids: list[int]) -> list[int]:
+        """Write the rows of some ids, from a list of labels.
+
+        Parameters
+        ----------
+        out : float32[n, columns]       `no_label` before
+        ids : list of int               n of them
+
+        Returns
+        -------
+        list of int                     numbers of the rows that `take` refuses
+        """
+        ...
+
     def described(self) -> list[LabelDesc]:
         """Return the arrays of labels that a batch has."""
         ...

@@ -1,0 +1,235 @@
+"""A batch of records off the disk in one compiled pass; what it cannot vouch for is listed.
+
+Invariant: a row that is not listed is what the way through Python (`RecordReader.read`) makes of
+it, and that raises nothing for it. A listed row is to be read there, from its framed bytes, so that
+every error keeps its wording and its place.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.decode.formats import HEADER
+from gpuio.errors import GpuioError
+from gpuio.recordio.checksum import Checksums
+from gpuio.recordio.index import RecordTable
+from gpuio.storage.local import LocalFile
+from gpuio.tasks.task import Labels
+
+__all__ = [
+    "BatchParser",
+    "FramedRecords",
+    "ParsedBatch",
+    "read_framed",
+]
+
+_Int64 = npt.NDArray[np.int64]
+_Labels = npt.NDArray[np.float32]
+
+_LARGEST = 1 << 58  # what the kernel may be told as a limit: no image comes near it
+
+
+@attrs.frozen(eq=False)
+class FramedRecords:
+    """Records of a batch as they lie in the files.
+
+    Attributes
+    ----------
+    buffers : list of bytes     what was read
+    number : int64[B]           the buffer in which each record lies
+    start : int64[B]            byte of the buffer at which its first header is
+    length : int64[B]           bytes, framing included; -1 for a row without a record
+    address : int64[B]          of the first header in memory; 0 for a row without a record
+    """
+
+    buffers: list[bytes]
+    number: _Int64
+    start: _Int64
+    length: _Int64
+    address: _Int64 = attrs.field(init=False)
+
+    @address.default
+    def _place(self) -> _Int64:
+        if not self.buffers:
+            return np.zeros_like(self.start)
+        # the one way from bytes to their addresses that makes no object for each
+        pointers: Any = (ctypes.c_char_p * len(self.buffers))(*self.buffers)
+        bases: _Int64 = np.frombuffer(pointers, np.int64)
+        address = bases[self.number] + self.start
+        address[self.length < 0] = 0
+        return address
+
+    def record(self, row: int) -> memoryview:
+        """Return the bytes of a row's record, framing included."""
+        start = int(self.start[row])
+        return memoryview(self.buffers[self.number[row]])[start : start + int(self.length[row])]
+
+
+def read_framed(table: RecordTable, files: Sequence[LocalFile], positions: _Int64) -> FramedRecords:
+    """Read the records at `positions` of a table; -1 is a row without a record.
+
+    Raises
+    ------
+    StorageError        a file could not be read
+    """
+    present = np.flatnonzero(positions >= 0)
+    if len(files) == 1 and len(present) == len(positions):
+        length = table.length[positions]
+        return FramedRecords(*files[0].read_merged(table.offset[positions], length), length)
+    read: list[bytes] = []
+    number, start, length = np.zeros((3, len(positions)), np.int64)
+    length[:] = -1
+    of_file = table.file[positions[present]]
+    for which in np.unique(of_file).tolist():
+        rows = present[of_file == which]
+        at = positions[rows]
+        length[rows] = table.length[at]
+        buffers, number[rows], start[rows] = files[which].read_merged(
+            table.offset[at], table.length[at]
+        )
+        number[rows] += len(read)
+        read += buffers
+    return FramedRecords(read, number, start, length)
+
+
+@attrs.frozen(eq=False)
+class ParsedBatch:
+    """A batch's records in memory, and what they say of themselves.
+
+    Attributes
+    ----------
+    rows : RECORDS[B]           see `kernels.records`; addresses hold as long as `framed` does
+    labels : float32[B, columns]
+    index : uint64[B]           ids
+    rest : int64[k]             ascending: rows whose record must be read in Python. But for their
+                                status they are as rows without a record: zeros, and `no_label`
+    framed : FramedRecords      the records' bytes
+    """
+
+    rows: npt.NDArray[np.void]
+    labels: _Labels
+    index: npt.NDArray[np.uint64]
+    rest: _Int64
+    framed: FramedRecords
+
+    @property
+    def headers(self) -> npt.NDArray[np.void]:
+        """The images' headers, HEADER[B], a view of `rows`; zeros where there is none."""
+        from gpuio.kernels.records import RECORDS
+
+        assert RECORDS.fields is not None
+        begin = RECORDS.fields["kind"][1]  # the first of HEADER
+        lines = self.rows.view(np.uint8).reshape(len(self.rows), RECORDS.itemsize)
+        return lines[:, begin : begin + HEADER.itemsize].view(HEADER)[:, 0]
+
+    def blobs(self) -> list[memoryview | None]:
+        """Return the encoded image of each row; None for one in `rest` or without a record."""
+        framed, rows = self.framed, self.rows
+        start = framed.start + rows["payload"] - framed.address
+        stop = start + rows["size"]
+        views = [memoryview(buffer) for buffer in framed.buffers]
+        return [
+            views[which][begin:end] if status == 0 else None
+            for which, begin, end, status in zip(
+                framed.number.tolist(),
+                start.tolist(),
+                stop.tolist(),
+                rows["status"].tolist(),
+                strict=True,
+            )
+        ]
+
+
+class BatchParser:
+    """Read batches of records in one pass each.
+
+    Parameters
+    ----------
+    table, files, labels, raw_ids, checksums : as `RecordReader`
+    max_pixels, max_scans : int     limits, as `check_size` and `check_scans` take them
+    """
+
+    def __init__(
+        self,
+        table: RecordTable,
+        files: Sequence[LocalFile],
+        labels: Labels,
+        *,
+        max_pixels: int,
+        max_scans: int,
+        raw_ids: _Int64 | None = None,
+        checksums: Sequence[Checksums] | None = None,
+    ) -> None:
+        self._table, self._files, self._labels = table, files, labels
+        self._rule = labels.rule()
+        self._limits = min(max_pixels, _LARGEST), min(max_scans, _LARGEST)
+        self._raw_ids, self._checksums = raw_ids, checksums
+
+    def parse(self, positions: _Int64) -> ParsedBatch:
+        """Read the records at `positions` of the table; -1 is a row without a record.
+
+        Raises
+        ------
+        StorageError        a file could not be read
+        """
+        from gpuio.kernels.records import ABSENT, BY_CALLER, RECORDS, read_records
+
+        framed = read_framed(self._table, self._files, positions)
+        rows = np.zeros(len(positions), RECORDS)
+        no_label = self._labels.no_label
+        labels = np.empty((len(positions), len(no_label)), np.float32)
+        labels[:] = no_label
+        raw = self._raw_ids is not None
+        ids = self._raw_ids[positions] if self._raw_ids is not None else framed.length
+        read_records(
+            framed.address,
+            framed.length,
+            raw,
+            ids.view(np.uint64),
+            self._rule,
+            *self._limits,
+            rows,
+            labels,
+        )
+        if self._checksums is not None:
+            self._check(framed, rows, positions)
+        if self._rule[0] == BY_CALLER:
+            self._take_listed(rows, labels, ids if raw else rows["id"])
+        rest = np.flatnonzero(rows["status"] > ABSENT)
+        if len(rest):
+            marks = rows["status"][rest]
+            rows[rest] = 0
+            rows["status"][rest] = marks
+            labels[rest] = no_label
+        return ParsedBatch(rows, labels, rows["id"].copy(), rest, framed)
+
+    def _check(self, framed: FramedRecords, rows: npt.NDArray[np.void], positions: _Int64) -> None:
+        """Mark the records that are not what their checksums were made of."""
+        from gpuio.kernels.records import FRAMING
+
+        assert self._checksums is not None
+        table = self._table
+        for row in np.flatnonzero(framed.length >= 0).tolist():
+            at = positions[row]
+            try:
+                self._checksums[table.file[at]].check(int(table.offset[at]), framed.record(row))
+            except GpuioError:
+                rows["status"][row] = FRAMING
+
+    def _take_listed(
+        self, rows: npt.NDArray[np.void], labels: _Labels, ids: npt.NDArray[Any]
+    ) -> None:
+        """Fill in labels from a list; mark the records that it has none for."""
+        from gpuio.kernels.records import LABEL, OK
+
+        good = np.flatnonzero(rows["status"] == OK)
+        made = labels[good]
+        refused = self._labels.take_listed(made, ids[good].tolist())
+        labels[good] = made
+        rows["status"][good[refused]] = LABEL

@@ -1,0 +1,233 @@
+"""RECORDS: what a batch's records say of themselves, read in one pass without the GIL.
+
+The pass goes over framed records in memory and fills one row for each: where label and image lie,
+and the facts of a JPEG's header. It follows, byte for byte, the Python that defines them:
+`recordio.framing.unframe`, `recordio.header.parse_image_record`, the label rules of
+`tasks.labels` and `tasks.box_labels`, and what `jpeg` names.
+
+Invariants: a row is OK only if that Python raises nothing for the record, and its fields are then
+what Python finds. Any doubt is a mark, and a marked record is read in Python, where every error and
+its wording lives. Nothing is read outside a record.
+
+A record goes through the stages framing, header, label, image, and a mark names the first that it
+did not pass; what the stages before it found is in the row, all else is zero:
+
+========  ==========================================================================================
+OK        every field is there
+ABSENT    no record: a negative length
+FRAMING   no bytes of one whole part: damage, several parts, cut short
+HEADER    shorter than an image record's header, or than the labels that it announces
+LABEL     another number of labels than the rule takes, no class, no boxes, a header's label of NaN
+FORMAT    bytes that do not start as a JPEG's do, or none
+DAMAGE    a JPEG whose header is damaged or of a kind that is not decoded, or has a sampling factor
+          that is not 1 to 4
+LIMIT     no pixels, more than max_pixels, too many scans
+========  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba import types
+
+from gpuio.kernels.addresses import read_f32, read_u32, read_u64
+from gpuio.kernels.jit import inner, kernel
+from gpuio.kernels.jpeg import DAMAGE, FORMAT, JPEG, LIMIT, OK, read_jpeg
+from gpuio.kernels.plan.box_label import (
+    LEAST_HEADER,
+    LEAST_LABEL,
+    LEAST_OBJECT,
+    ROW_HEAD,
+    ROW_SIZE,
+)
+
+__all__ = [
+    "ABSENT",
+    "BY_CALLER",
+    "COLUMN",
+    "DAMAGE",
+    "DETECTION",
+    "FIXED",
+    "FORMAT",
+    "FRAMING",
+    "HEADER",
+    "JPEG",
+    "LABEL",
+    "LIMIT",
+    "OK",
+    "RAGGED",
+    "RECORDS",
+    "read_records",
+]
+
+ABSENT, FRAMING, HEADER, LABEL = range(1, 5)
+
+# label rules: the first number of `rule`
+BY_CALLER = 0  # rows are left as they are
+FIXED = 1  # as many labels as a row has
+RAGGED = 2  # their number, then the labels: at most as many as a row has behind it
+COLUMN = 3  # one of them
+DETECTION = 4  # three zeros, their number, then a header and objects
+
+RECORDS = np.dtype(
+    [
+        ("labels", np.int64),  # address of the float32[flag], at any alignment; 0 where flag is 0
+        ("payload", np.int64),  # address of the image's first byte
+        ("size", np.int64),  # bytes of the image
+        ("id", np.uint64),
+        ("id2", np.uint64),
+        ("flag", np.uint32),  # labels behind the header
+        ("label", np.float32),  # the header's own
+        # the fields of gpuio.decode.formats.HEADER, as they lie there; see ImageInfo
+        ("kind", np.int32),
+        ("height", np.int32),
+        ("width", np.int32),
+        ("channels", np.int32),
+        ("bits", np.int32),
+        ("orientation", np.int32),
+        ("frame", np.int32),
+        ("sampling", np.uint32),
+        ("frame_at", np.int32),
+        ("scans", np.int32),
+        ("shortens", np.int32),
+        ("ended", np.int32),
+        ("status", np.int32),  # OK or a mark
+    ],
+    align=True,
+)
+
+_MAGIC = 0xCED7230A
+_LENGTH_BITS = 29
+_HEADER_BYTES = 24
+_LARGEST_OBJECT = 1 << 30  # numbers of an object, beyond which none can fit its label
+
+
+@inner
+def _boxes(labels, count, width, out):
+    """Write a detection's label row; say whether it is a header and whole objects, and fits."""
+    if count < LEAST_LABEL or (width > 0 and count != width) or count > out.size - ROW_HEAD:
+        return False
+    head, object_width = read_f32(labels, 0), read_f32(labels, 4)
+    if not (LEAST_HEADER <= head <= count and LEAST_OBJECT <= object_width <= _LARGEST_OBJECT):
+        return False
+    if (count - np.int64(head)) % np.int64(object_width) != 0:
+        return False
+    out[ROW_SIZE] = count
+    for k in range(count):
+        out[ROW_HEAD + k] = read_f32(labels, 4 * k)
+    return True
+
+
+@inner
+def _take_label(row, raw, rule, out):
+    """Write a record's label row; say whether the rule takes its labels."""
+    mode, width, column, classes = rule[0], rule[1], rule[2], rule[3]
+    if mode == BY_CALLER:
+        return True
+    labels, count = row.labels, np.int64(row.flag)
+    if mode == DETECTION:
+        return not raw and _boxes(labels, count, width, out)
+    first = 1 if mode == RAGGED else 0
+    if raw:  # no label at all is a 0
+        if first and out.size < 2:
+            return False
+        for k in range(2 if first else out.size):
+            out[k] = first if k == 0 else 0
+        return True
+    if count == 0:
+        single = row.label
+        if single != single:  # Python's float has its own idea of a NaN's bits
+            return False
+        labels, count = row.payload - _HEADER_BYTES + 4, 1  # the header's own
+    if mode == COLUMN:
+        if column < 0 or column >= count or out.size != 1:
+            return False
+        labels, count = labels + 4 * column, 1
+    elif mode == FIXED:
+        if count != out.size:
+            return False
+    elif count + 1 > out.size:
+        return False
+    if classes:
+        for k in range(count):
+            value = read_f32(labels, 4 * k)
+            # from 2^23 on every float32 is a whole number
+            if not (0 <= value < np.inf and (value >= 1 << 23 or value == np.int64(value))):
+                return False
+    if first:
+        out[0] = count
+    for k in range(count):
+        out[first + k] = read_f32(labels, 4 * k)
+    return True
+
+
+@inner
+def _header(address, length, raw, row):
+    """Fill in what framing and an image record's header say; return OK or a mark."""
+    if length < 0:
+        return ABSENT
+    if length < 8:
+        return FRAMING
+    size = read_u32(address, 4)
+    if read_u32(address, 0) != _MAGIC or size >> _LENGTH_BITS != 0 or size > length - 8:
+        return FRAMING
+    payload = address + 8
+    if not raw:
+        if size < _HEADER_BYTES:
+            return HEADER
+        flag = read_u32(payload, 0)
+        start = _HEADER_BYTES + 4 * flag
+        if start > size:
+            return HEADER
+        row.flag, row.label = flag, read_f32(payload, 4)
+        row.id, row.id2 = read_u64(payload, 8), read_u64(payload, 16)
+        row.labels = payload + _HEADER_BYTES if flag else 0
+        payload, size = payload + start, size - start
+    row.payload, row.size = payload, size
+    return OK
+
+
+_rows = numba.from_dtype(RECORDS)[::1]
+_i64s = types.int64[::1]
+
+
+@kernel(
+    types.void(
+        _i64s, _i64s, types.boolean, types.uint64[::1], _i64s, types.int64, types.int64, _rows,
+        types.float32[:, ::1],
+    ),
+    "addresses",
+    "jpeg",
+)  # fmt: skip
+def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out, labels):
+    """Read framed records in memory.
+
+    Parameters
+    ----------
+    addresses : int64[B]        of each record's first byte, at any alignment
+    lengths : int64[B]          bytes there; may go on behind the record; below 0: no record
+    raw : bool                  payloads are bare images, not image records
+    ids : uint64[B]             of bare images; not looked at otherwise
+    rule : int64[4]             FIXED, RAGGED, COLUMN, DETECTION or BY_CALLER; how many numbers
+                                DETECTION asks for, 0 for any; the COLUMN; 1 to refuse labels that
+                                are no classes
+    max_pixels : int            0 to 2^58, as `check_size` and `check_scans` take it
+    max_scans : int             as `check_scans` takes it
+    out : RECORDS[B]            zeros; gets a row a record
+    labels : float32[B, columns]
+                                gets the labels of records that passed the stage of the label; other
+                                rows, and what a RAGGED or DETECTION row does not need, are left as
+                                they are
+    """
+    for i in range(addresses.size):
+        row = out[i]
+        status = _header(addresses[i], lengths[i], raw, row)
+        if status == OK:
+            if raw:
+                row.id = ids[i]
+            if not _take_label(row, raw, rule, labels[i]):
+                status = LABEL
+            else:
+                status = read_jpeg(row.payload, row.size, row, max_pixels, max_scans)
+        row.status = status
