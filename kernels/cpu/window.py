@@ -220,21 +220,23 @@ def _bilinear(
 
     `base`, `pitch`: first byte and bytes a row of the source; `mirror` flips the window.
     """
+    src_h, src_w, dst_h, dst_w = np.int64(src_h), np.int64(src_w), np.int64(dst_h), np.int64(dst_w)
+    y0, x0 = np.int64(y0), np.int64(x0)  # one type each: `_linear_taps` is compiled once
     n = taps.size // 8
     even = (w + 1) // 2 * 2
     length = src_w * channels
     offset, weight, index, packed = taps[:n], taps[n : 5 * n], taps[5 * n : 6 * n], taps[6 * n :]
     a, b = lanes[: 4 * n], lanes[4 * n :]
     if mirror:
-        _linear_taps(dst_w, src_w, x0 + w - 1, -1, w, True, index, packed)
+        _linear_taps(dst_w, src_w, x0 + w - 1, np.int64(-1), w, True, index, packed)
     else:
-        _linear_taps(dst_w, src_w, x0, 1, w, True, index, packed)
+        _linear_taps(dst_w, src_w, x0, np.int64(1), w, True, index, packed)
     for j in range(even):
         k = min(j, w - 1)
         offset[j] = index[k] * channels
         for lane in range(4):
             weight[4 * j + lane] = packed[k]
-    _linear_taps(dst_h, src_h, y0, 1, h, False, index, packed)
+    _linear_taps(dst_h, src_h, y0, np.int64(1), h, False, index, packed)
     in_a, in_b = -1, -1
     for y in range(h):
         top = min(max(index[y], 0), src_h - 1)
@@ -284,9 +286,36 @@ def _reach(stop, src_h, dst_h):
     return math.ceil(stop * (float(src_h) / float(dst_h))) + 2
 
 
-@inner
-def _window(rows, i, pixels, channels, height, width, out, taps, lanes, tail):
-    """Find out what a row asks for and make its window; see `make_window`."""
+_plan = numba.from_dtype(PLAN)[::1]
+
+
+@kernel(
+    types.int64(
+        _plan, _int, _bytes, _int, _int, _int, _bytes, types.int32[::1], types.int16[::1], _bytes
+    )
+)
+def make_window(rows, i, pixels, channels, height, width, out, taps, lanes, tail):
+    """Execute a plan's geometry if it is one resize, one crop and a flip.
+
+    Parameters
+    ----------
+    rows : PLAN[n]
+    i : int                     the row to execute
+    pixels : uint8[src_h * src_w * channels]
+                                rows at the bottom may be missing if the window does not read them:
+                                those at ceil((crop_y + crop_h) * src_h / resize_h) + 2 and below
+    channels : {1, 3, 4}
+    height, width : int         of the window
+    out : uint8[height * width * 4]
+    taps : int32[8 n]           scratch, as the next two
+    lanes : int16[8 n]
+    tail : uint8[4 n]
+
+    Returns
+    -------
+    int     DONE; COLOUR: done but for the colour steps; GENERAL and MISFIT: nothing done;
+            negative: nothing done, scratch must be made for an n of this many
+    """
     row = rows[i]
     more = (
         row.orient > 1 or row.warp_h > 0 or row.pad > 0 or row.upscale1_h > 0 or row.upscale2_h > 0
@@ -331,36 +360,3 @@ def _window(rows, i, pixels, channels, height, width, out, taps, lanes, tail):
             height, width, out, taps, lanes, tail,
         )  # fmt: skip
     return COLOUR if row.jitter != 0 or row.hls_on != 0 or row.pca_on != 0 else DONE
-
-
-_plan = numba.from_dtype(PLAN)[::1]
-
-
-@kernel(
-    types.int64(
-        _plan, _int, _bytes, _int, _int, _int, _bytes, types.int32[::1], types.int16[::1], _bytes
-    )
-)
-def make_window(rows, i, pixels, channels, height, width, out, taps, lanes, tail):
-    """Execute a plan's geometry if it is one resize, one crop and a flip.
-
-    Parameters
-    ----------
-    rows : PLAN[n]
-    i : int                     the row to execute
-    pixels : uint8[src_h * src_w * channels]
-                                rows at the bottom may be missing if the window does not read them:
-                                those at ceil((crop_y + crop_h) * src_h / resize_h) + 2 and below
-    channels : {1, 3, 4}
-    height, width : int         of the window
-    out : uint8[height * width * 4]
-    taps : int32[8 n]           scratch, as the next two
-    lanes : int16[8 n]
-    tail : uint8[4 n]
-
-    Returns
-    -------
-    int     DONE; COLOUR: done but for the colour steps; GENERAL and MISFIT: nothing done;
-            negative: nothing done, scratch must be made for an n of this many
-    """
-    return _window(rows, i, pixels, channels, height, width, out, taps, lanes, tail)

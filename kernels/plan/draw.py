@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
-from gpuio.kernels.jit import kernel
+from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.plan.layout import AREA, BILINEAR, PLAN, TRIANGLE
 from gpuio.kernels.plan.random_bits import (
     STATE_WORDS,
@@ -43,11 +43,11 @@ _TRIES = 10  # of random_resized_crop
 _ZERO, _ONE, _TWO, _FIVE = np.float32(0), np.float32(1), np.float32(2), np.float32(5)
 
 
-@njit(nogil=True)
+@inner
 def _affine(state, s, row, angles, h, w):
     """Shear, rotate, scale and stretch in one warp, stored as OpenCV inverts it."""
     shear = np.float32(between(state, _ZERO, _ONE) * s.max_shear_ratio * _TWO - s.max_shear_ratio)
-    angle = whole(state, -s.max_rotate_angle, s.max_rotate_angle)
+    angle = whole(state, np.int64(-s.max_rotate_angle), np.int64(s.max_rotate_angle))
     if s.rotate > 0:
         angle = np.int64(s.rotate)
     if len(angles) > 0:
@@ -82,7 +82,7 @@ def _affine(state, s, row, angles, h, w):
     return h, w
 
 
-@njit(nogil=True)
+@inner
 def _round_half_up(value):
     """Round a non-negative float32 as C's `round`."""
     exact = np.float64(value)
@@ -90,7 +90,7 @@ def _round_half_up(value):
     return np.int64(floor + 1 if exact - floor >= 0.5 else floor)
 
 
-@njit(nogil=True)
+@inner
 def _crop_resized(state, s, row, h, w):
     """Take a random area of a random aspect ratio; (0, 0) if none of the tries fits."""
     area = np.float32(h * w)
@@ -103,8 +103,8 @@ def _crop_resized(state, s, row, h, w):
         if between(state, _ZERO, _ONE) > np.float32(0.5) and not s.log_aspect:
             crop_h, crop_w = crop_w, crop_h
         if crop_h <= h and crop_w <= w:
-            y = whole(state, 0, h - crop_h)
-            x = whole(state, 0, w - crop_w)
+            y = whole(state, 0, np.int64(h - crop_h))
+            x = whole(state, 0, np.int64(w - crop_w))
             inter = interpolation(state, s, crop_h, crop_w, s.height, s.width)
             if crop_h < 1 or crop_w < 1:
                 return -EMPTY, 0
@@ -115,7 +115,7 @@ def _crop_resized(state, s, row, h, w):
     return 0, 0
 
 
-@njit(nogil=True)
+@inner
 def _ratio(state, s):
     """Draw an aspect ratio, width over height."""
     low, high = s.min_aspect_ratio, s.max_aspect_ratio
@@ -125,7 +125,7 @@ def _ratio(state, s):
     return np.float32(math.exp(between(state, low, high)))
 
 
-@njit(nogil=True)
+@inner
 def _crop_largest(state, s, row, h, w):
     """Take the largest centred window of an aspect ratio in the range, as torchvision does."""
     ratio = np.float32(np.float32(w) / np.float32(h))
@@ -141,16 +141,16 @@ def _crop_largest(state, s, row, h, w):
     return crop_h, crop_w
 
 
-@njit(nogil=True)
+@inner
 def _crop_square(state, s, row, h, w):
     """Take a square of random size."""
     if h < s.max_crop_size or w < s.max_crop_size:
         return -TOO_SMALL, 0
-    side = whole(state, s.min_crop_size, s.max_crop_size)
+    side = whole(state, np.int64(s.min_crop_size), np.int64(s.max_crop_size))
     y, x = h - side, w - side
     if s.rand_crop:
-        y = whole(state, 0, y)
-        x = whole(state, 0, x)
+        y = whole(state, 0, np.int64(y))
+        x = whole(state, 0, np.int64(x))
     else:
         y, x = y // 2, x // 2
     inter = interpolation(state, s, side, side, s.height, s.width)
@@ -158,7 +158,7 @@ def _crop_square(state, s, row, h, w):
     return side, side
 
 
-@njit(nogil=True)
+@inner
 def _crop_fixed(state, s, row, h, w):
     """Take a window of the output's size, after enlarging an image that is smaller than it."""
     inter = interpolation(state, s, h, w, s.height, s.width)
@@ -181,15 +181,15 @@ def _crop_fixed(state, s, row, h, w):
             row.upscale2_inter, row.upscale2_h, row.upscale2_w = inter, h, w
     y, x = h - s.height, w - s.width
     if s.rand_crop:
-        y = whole(state, 0, y)
-        x = whole(state, 0, x)
+        y = whole(state, 0, np.int64(y))
+        x = whole(state, 0, np.int64(x))
     else:
         y, x = y // 2, x // 2
     window(row, inter, y, x, s.height, s.width)
     return h, w
 
 
-@njit(nogil=True)
+@inner
 def _geometry(state, s, row, angles, h, w):
     """Plan everything up to the window."""
     if s.resize_on:
@@ -213,13 +213,13 @@ def _geometry(state, s, row, angles, h, w):
     return _crop_fixed(state, s, row, h, w)
 
 
-@njit(nogil=True)
+@inner
 def _gain(state, reach):
     """Return 1 plus a number in [-reach, reach)."""
     return np.float32(1.0 + np.float64(between(state, np.float32(-reach), reach)))
 
 
-@njit(nogil=True)
+@inner
 def _shift(state, reach):
     """Return a whole number in [-reach, reach], more often outward than inward."""
     first = between(state, _ZERO, _ONE)
@@ -229,7 +229,7 @@ def _shift(state, reach):
     return np.int32(np.float32(mixed * span * _TWO - span))
 
 
-@njit(nogil=True)
+@inner
 def _colour(state, s, row, axes):
     """Plan jitter, HLS and PCA."""
     if s.jitter_on:
@@ -240,7 +240,7 @@ def _colour(state, s, row, axes):
         for i in range(3):
             row.jitter_order[i] = i
         for i in range(1, 3):
-            j = whole(state, 0, i)
+            j = whole(state, 0, np.int64(i))
             held = row.jitter_order[i]
             row.jitter_order[i] = row.jitter_order[j]
             row.jitter_order[j] = held
@@ -257,7 +257,7 @@ def _colour(state, s, row, axes):
             row.pca[2 - c] = np.float32(shift + np.float32(axes[c, 2] * b))
 
 
-@njit(nogil=True)
+@inner
 def _finish(state, s, row):
     """Plan mirror and normalisation; `scale` is the same for every image and not in the plan."""
     flip = False

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
-from gpuio.kernels.jit import kernel
+from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.plan.box_label import ROW_HEAD, ROW_SIZE
 from gpuio.kernels.plan.layout import BILINEAR, PLAN, PRE_COLOUR_GAIN, PRE_COLOUR_HLS
 from gpuio.kernels.plan.random_bits import between, seed_philox, whole
@@ -32,10 +32,9 @@ __all__ = ["draw_det"]
 
 _f = np.float32
 _ZERO, _ONE, _TWO = _f(0), _f(1), _f(2)
-_inner = njit(nogil=True, error_model="numpy")  # a box without area divides by zero, as in C++
 
 
-@_inner
+@inner
 def _colours(state, s, row):
     """Plan the shift of hue, saturation and lightness, and the change of contrast."""
     hue = np.int64(_f(between(state, -_ONE, _ONE) * _f(s.max_random_hue)))
@@ -54,7 +53,7 @@ def _colours(state, s, row):
         row.pre_colour_gain = _f(contrast + _ONE)
 
 
-@_inner
+@inner
 def _valid_objects(label, head, width, count):
     """Move the objects that have an area to the front; return their number."""
     kept = 0
@@ -68,7 +67,7 @@ def _valid_objects(label, head, width, count):
     return kept
 
 
-@_inner
+@inner
 def _flip_objects(label, head, width, count):
     for k in range(count):
         at = head + k * width
@@ -77,7 +76,7 @@ def _flip_objects(label, head, width, count):
         label[at + 3] = _ONE - left
 
 
-@_inner
+@inner
 def _project(label, at, x, y, w, h):
     """Express one box in the coordinates of a rectangle, cut at its edges."""
     label[at + 1] = max(_ZERO, _f(_f(label[at + 1] - x) / w))
@@ -86,7 +85,7 @@ def _project(label, at, x, y, w, h):
     label[at + 4] = min(_ONE, _f(_f(label[at + 4] - y) / h))
 
 
-@_inner
+@inner
 def _pad(state, s, row, label, head, width, count, h, w):
     """Lay the image somewhere on a larger canvas; return the canvas's size."""
     scale = between(state, _ONE, s.max_pad_scale)
@@ -105,7 +104,7 @@ def _pad(state, s, row, label, head, width, count, h, w):
     return expand_h, expand_w
 
 
-@_inner
+@inner
 def _shared(label, at, x, y, w, h):
     """Return the area that a box and a rectangle share, and the box's area."""
     left, top = label[at + 1], label[at + 2]
@@ -119,13 +118,13 @@ def _shared(label, at, x, y, w, h):
     return _f(both_w * both_h), area
 
 
-@_inner
+@inner
 def _allowed(value, low, high):
     """Say whether a share is in a range that asks for anything."""
     return not (low > _ZERO or high < _ONE) or not (value < low or value > high)
 
 
-@_inner
+@inner
 def _acceptable(sampler, label, head, width, count, x, y, w, h):
     """Say whether one object, at least, meets everything that a sampler asks for."""
     crop = _f(w * h)
@@ -141,7 +140,7 @@ def _acceptable(sampler, label, head, width, count, x, y, w, h):
     return False
 
 
-@_inner
+@inner
 def _emitted(s, label, at, x, y, w, h):
     """Say whether a box stays with a crop."""
     if s.emit_overlap:
@@ -152,7 +151,7 @@ def _emitted(s, label, at, x, y, w, h):
     return x <= middle_x < _f(x + w) and y <= middle_y < _f(y + h)
 
 
-@_inner
+@inner
 def _keep_objects(s, label, head, width, count, x, y, w, h):
     """Move the objects that stay to the front, in the crop's coordinates; return their number.
 
@@ -170,7 +169,7 @@ def _keep_objects(s, label, head, width, count, x, y, w, h):
     return kept
 
 
-@_inner
+@inner
 def _try_crop(state, s, sampler, label, head, width, count, high, wide):
     """Draw one rectangle.
 
@@ -203,7 +202,7 @@ def _try_crop(state, s, sampler, label, head, width, count, high, wide):
     return top, left, min(rows, high - top), min(columns, wide - left), count
 
 
-@_inner
+@inner
 def _crop(state, s, samplers, turns, label, head, width, count, h, w):
     """Try the samplers in random order; returns as `_try_crop`, all of the image if none fits."""
     for i in range(turns.size):
@@ -223,7 +222,7 @@ def _crop(state, s, samplers, turns, label, head, width, count, h, w):
     return 0, 0, np.int64(h), np.int64(w), count
 
 
-@_inner
+@inner
 def _final_size(s, h, w):
     """Return the size to which a crop is resized; (-EMPTY, 0) where no pixel would be left."""
     if s.resize_mode == FORCE:
@@ -237,7 +236,7 @@ def _final_size(s, h, w):
     return min(new_h, s.height), min(new_w, s.width)
 
 
-@_inner
+@inner
 def _augment(state, s, samplers, turns, row, label, h, w):
     """Plan one image and move its label; return the size after it, or (-fault, 0)."""
     head, width = np.int64(label[ROW_HEAD]), np.int64(label[ROW_HEAD + 1])
@@ -277,7 +276,7 @@ def _augment(state, s, samplers, turns, row, label, h, w):
     return new_h, new_w
 
 
-@_inner
+@inner
 def _as_stored(s, row, h, w):
     """Plan an image that no augmenter touches."""
     if h > s.height or w > s.width:

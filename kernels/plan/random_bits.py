@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from gpuio.kernels.jit import inner
 
 __all__ = [
     "STATE_WORDS",
@@ -45,7 +46,7 @@ def mersenne_state(seed):
     return state
 
 
-@njit(nogil=True)
+@inner
 def seed_mersenne(state, seed):
     """Start mt19937 from a seed, taken modulo 2^32."""
     state[0] = np.uint32(seed & 0xFFFFFFFF)
@@ -53,7 +54,7 @@ def seed_mersenne(state, seed):
     state[_AT] = 0
 
 
-@njit(nogil=True)
+@inner
 def seed_philox(state, seed, pass_index, record):
     """Start the stream of one record in one pass."""
     state[_SEEDED] = 0
@@ -66,7 +67,7 @@ def seed_philox(state, seed, pass_index, record):
     state[_KEY + 1] = np.uint32((seed >> 32) & 0xFFFFFFFF)
 
 
-@njit(nogil=True)
+@inner
 def _mersenne_word(state):
     """Return mt19937's next word, seeding and twisting no further than it reaches."""
     at = state[_AT]
@@ -91,7 +92,7 @@ def _mersenne_word(state):
     return np.uint32(word ^ (word >> np.uint32(18)))
 
 
-@njit(nogil=True)
+@inner
 def philox_word(state):
     """Return the next word of the block, making a block where the last one is used up."""
     if state[_AT] == 4:
@@ -117,7 +118,7 @@ def philox_word(state):
     return word
 
 
-@njit(nogil=True)
+@inner
 def _word(state):
     """Return the next 32 random bits."""
     if state[_SEEDED]:
@@ -125,20 +126,20 @@ def _word(state):
     return philox_word(state)
 
 
-@njit(nogil=True)
+@inner
 def _unit(state):
     """Return a float32 in [0, 1]; 1 where a word rounds up to 2^32."""
     return np.float32(_word(state)) * np.float32(2.0**-32)
 
 
-@njit(nogil=True)
+@inner
 def between(state, low, high):
     """Return a float32 in [low, high)."""
     low, high = np.float32(low), np.float32(high)
     return np.float32(_unit(state) * np.float32(high - low) + low)
 
 
-@njit(nogil=True)
+@inner
 def whole(state, low, high):
     """Return an int64 in [low, high]; a range of one value still takes a word."""
     size = np.uint64(high - low + 1)
@@ -150,7 +151,7 @@ def whole(state, low, high):
     return low + np.int64(word // scale)
 
 
-@njit(nogil=True)
+@inner
 def coin(state):
     """Return true with probability one half."""
     low = np.float64(_word(state))
@@ -158,7 +159,7 @@ def coin(state):
     return (low + high * 2.0**32) * 2.0**-64 < 0.5
 
 
-@njit(nogil=True)
+@inner
 def _polar(state):
     """Return two float32 of the standard normal distribution, in the order they are used."""
     while True:
@@ -172,7 +173,7 @@ def _polar(state):
     return np.float32(y * stretch), np.float32(x * stretch)
 
 
-@njit(nogil=True)
+@inner
 def normal3(state, deviation):
     """Return three float32 of the normal distribution of mean 0."""
     first, second = _polar(state)

@@ -6,8 +6,8 @@ A settings row `s` is that of either: only fields that both have are read.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from gpuio.kernels.jit import inner
 from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, TRIANGLE
 from gpuio.kernels.plan.random_bits import whole
 from gpuio.kernels.plan.settings import EMPTY, TOO_LARGE
@@ -15,14 +15,14 @@ from gpuio.kernels.plan.settings import EMPTY, TOO_LARGE
 __all__ = ["grown", "interpolation", "shorter_edge", "window"]
 
 
-@njit(nogil=True)
+@inner
 def interpolation(state, s, h, w, new_h, new_w):
     """Choose the interpolation from one size to another."""
     inter = _opencv(state, s.inter_method, h, w, new_h, new_w)
     return TRIANGLE if s.antialias and inter == BILINEAR else inter
 
 
-@njit(nogil=True)
+@inner
 def _opencv(state, method, h, w, new_h, new_w):
     """Choose one of OpenCV's interpolations; method 10 takes a word."""
     if method == 9:
@@ -36,7 +36,7 @@ def _opencv(state, method, h, w, new_h, new_w):
     return method
 
 
-@njit(nogil=True)
+@inner
 def grown(s, h, w):
     """Return (h, w), or a fault if the image of a step is empty or larger than is allowed."""
     if h < 1 or w < 1:
@@ -46,7 +46,7 @@ def grown(s, h, w):
     return h, w
 
 
-@njit(nogil=True)
+@inner
 def shorter_edge(state, s, row, h, w):
     """Scale the shorter edge."""
     if h > w:
@@ -59,7 +59,7 @@ def shorter_edge(state, s, row, h, w):
     return h, w
 
 
-@njit(nogil=True)
+@inner
 def window(row, inter, y, x, h, w):
     """Store the window."""
     row.crop_inter = inter

@@ -1,11 +1,26 @@
 """Compiled generators give the words of `gpuio.order.rng`, recipes libstdc++'s numbers."""
 
+from types import SimpleNamespace
+
+import numba
 import numpy as np
 import pytest
 
-from gpuio.kernels.plan import random_bits
+from gpuio.kernels.plan import random_bits as compiled
 from gpuio.order.rng import Mersenne
 from support.philox import philox
+
+
+def callable_from_python(function):
+    """Return a function that only compiled code can call as one that Python can."""
+    return numba.njit(lambda *args: function(*args))  # noqa: PLW0108 -- the call is compiled
+
+
+NAMES = ("seed_mersenne", "seed_philox", "_word", "between", "whole", "coin", "normal3")
+random_bits = SimpleNamespace(
+    STATE_WORDS=compiled.STATE_WORDS,
+    **{name: callable_from_python(getattr(compiled, name)) for name in NAMES},
+)
 
 
 def mersenne(seed):
