@@ -4,6 +4,7 @@
 GIL. Steps that few plans have are compiled when a plan first asks for them.
 """
 
+# ruff: noqa: PLC0415 -- what few outputs or plans need is compiled when first asked for
 from __future__ import annotations
 
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.kernels import normalise
-from gpuio.kernels.cpu import finish, multi_step, post_crop, window
+from gpuio.kernels.cpu import multi_step, post_crop, window
 
 __all__ = ["Normalisation", "Scratch", "augment"]
 
@@ -85,7 +86,9 @@ class Normalisation:
         if self.storage.itemsize == 1 and self.mean_image is None:
             low, high = (-128, 127) if self.dtype == "int8" else (0, 255)
             flat = flat.view(np.uint8)
-            finish.finish_8(pixels, self.whole, low, high, flat, *shape, *strides)
+            from gpuio.kernels.cpu.finish_8 import finish_8
+
+            finish_8(pixels, self.whole, low, high, flat, *shape, *strides)
             return
         if self.ratio and self.storage.itemsize > 1:
             self._write_ratios(pixels, row, flat, shape, strides)
@@ -99,9 +102,13 @@ class Normalisation:
             terms = normalise.terms(*self.given, gain, shift)
         if self.storage.itemsize == 2:
             brain = self.dtype == "bfloat16"
-            finish.finish_16(pixels, terms, brain, flat.view(np.uint16), *shape, *strides)
+            from gpuio.kernels.cpu.finish_16 import finish_16
+
+            finish_16(pixels, terms, brain, flat.view(np.uint16), *shape, *strides)
         else:
-            finish.finish_32(pixels, terms, flat, *shape, *strides)
+            from gpuio.kernels.cpu.finish_32 import finish_32
+
+            finish_32(pixels, terms, flat, *shape, *strides)
 
     def _write_centred(self, pixels: Any, row: Any, flat: Any, shape: Any, strides: Any) -> None:
         """Write with a mean image; narrow types are made from float32 afterwards."""
@@ -110,12 +117,14 @@ class Normalisation:
             terms = normalise.terms(self.given[0], np.ones_like(self.given[1]), 1.0)
         mirror = bool(row["mirror"][0])
         values = flat if self.dtype == "float32" else np.empty(flat.size, np.float32)
-        finish.finish_centred(pixels, self.mean_image, terms, mirror, values, *shape, *strides)
+        from gpuio.kernels.cpu.finish_centred import finish_centred
+
+        finish_centred(pixels, self.mean_image, terms, mirror, values, *shape, *strides)
         self.narrow(values, flat)
 
     def _write_ratios(self, pixels: Any, row: Any, flat: Any, shape: Any, strides: Any) -> None:
         """Write with divisions, with a mean image or without one."""
-        from gpuio.kernels.cpu.finish_ratio import finish_ratio  # noqa: PLC0415 -- compiles
+        from gpuio.kernels.cpu.finish_ratio import finish_ratio
 
         mean, std, scale = self.given
         wide = self.mean_image is not None
@@ -238,7 +247,7 @@ def _colour(row: Any, channels: int, window: npt.NDArray[np.uint32]) -> None:
         return
     if channels == 1:
         raise multi_step.PlanError("colour steps need 3 or 4 channels, not 1")
-    from gpuio.kernels.cpu import colour  # noqa: PLC0415 -- compiled when a plan first needs it
+    from gpuio.kernels.cpu import colour
 
     if row["jitter"]:
         colour.jitter(window, channels, row["jitter_order"].copy(), row["jitter_gain"].copy())

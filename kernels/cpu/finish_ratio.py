@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from gpuio.kernels.cpu.finish import lane
+from gpuio.kernels.cpu.lanes import lane
 from gpuio.kernels.jit import kernel
 
 __all__ = ["finish_ratio"]
@@ -26,7 +26,7 @@ _U = np.uint32
         types.float32[::1],
         *(types.int64,) * 6,
     ),
-    "finish",
+    "lanes",
 )
 def finish_ratio(window, mean, wide, terms, mirror, out, C, H, W, by_c, by_y, by_x):
     """Write ``(p - mean) / std * scale``.

@@ -186,11 +186,18 @@ def _finish(kind: int) -> Any:
         from gpuio.kernels.cpu.finish_ratio import finish_ratio
 
         return finish_ratio
-    from gpuio.kernels.cpu import finish
+    if kind == CENTRED:
+        from gpuio.kernels.cpu.finish_centred import finish_centred
 
-    return {
-        FLOATS: finish.finish_32,
-        HALVES: finish.finish_16,
-        BYTES: finish.finish_8,
-        CENTRED: finish.finish_centred,
-    }[kind]
+        return finish_centred
+    if kind == BYTES:
+        from gpuio.kernels.cpu.finish_8 import finish_8
+
+        return finish_8
+    if kind == HALVES:
+        from gpuio.kernels.cpu.finish_16 import finish_16
+
+        return finish_16
+    from gpuio.kernels.cpu.finish_32 import finish_32
+
+    return finish_32

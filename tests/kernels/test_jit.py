@@ -137,8 +137,12 @@ def test_a_kernel_is_compiled_anew_when_a_source_that_it_names_has_changed(tmp_p
     assert run(tmp_path / "site", tmp_path, script) == ["10", "0"]
 
 
+FINISHES = [f"cpu/finish_{kind}" for kind in ("8", "16", "32", "centred", "ratio")]
+
+
 @pytest.mark.parametrize(
-    "name", ["cpu/warp", "plan/draw", "cpu/resize", "cpu/area", "cpu/share", "cpu/turbojpeg"]
+    "name",
+    ["cpu/warp", "plan/draw", "cpu/resize", "cpu/area", "cpu/share", "cpu/turbojpeg", *FINISHES],
 )
 def test_kernels_name_the_modules_that_they_import_code_from(name):
     folder = Path(jit.__file__).parent
@@ -148,12 +152,12 @@ def test_kernels_name_the_modules_that_they_import_code_from(name):
     marks = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
     marks = [node for node in marks if getattr(node.func, "id", "") == "kernel"]
     named = [{part.value for part in node.args[1:]} for node in marks]
-    sources = {"random_bits", "vector", "warp_bilinear", "pointers", "share", "window"}
+    sources = {"random_bits", "vector", "warp_bilinear", "pointers", "share", "window", "lanes"}
     assert sources & found
     assert all(sources & found <= one for one in named)
 
 
-@pytest.mark.parametrize("name", ["window", "finish", "orient", "colour", "antialias"])
+@pytest.mark.parametrize("name", ["window", "orient", "colour", "antialias"])
 def test_a_file_of_kernels_that_names_no_source_calls_no_compiled_function_of_another(name):
     # Numba's cache looks at one file's date only: it would keep what a change made wrong
     folder = Path(jit.__file__).parent

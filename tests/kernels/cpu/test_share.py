@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpuio.kernels import normalise
-from gpuio.kernels.cpu import augment, finish, job, pointers, share
+from gpuio.kernels.cpu import augment, finish_32, job, pointers, share
 from support.making import photo
 from support.plans import random_plan
 
@@ -149,4 +149,4 @@ def test_memory_grows_with_the_images_and_is_used_again():
 
 def test_a_function_of_another_signature_has_no_address():
     with pytest.raises(TypeError, match="finish_32 was compiled for"):
-        pointers.address(finish.finish_32, share.FINISH[share.HALVES])
+        pointers.address(finish_32.finish_32, share.FINISH[share.HALVES])
