@@ -1,4 +1,4 @@
-"""``python -m gpuio.kernels``: compile every kernel now, so that no process has to do it later.
+"""``python -m gpuio.kernels``: compile the kernels now, so that no process has to do it later.
 
 An image or an environment that is built as one user and run as another one holds the compiled code
 then, beside the source. Prints what was loaded.
@@ -13,11 +13,16 @@ import gpuio.kernels
 
 __all__ = ["compile_all"]
 
+_LEFT_OUT = {"gpuio.kernels.__main__", "gpuio.kernels.cpu.turbojpeg"}
+
 
 def compile_all() -> list[str]:
-    """Import every module of the package, which compiles its functions; return their names."""
+    """Import the modules of the package, which compiles their functions; return their names.
+
+    All but the one that calls a library, which is for `gpuio.decode.turbojpeg` to find.
+    """
     found = pkgutil.walk_packages(gpuio.kernels.__path__, "gpuio.kernels.")
-    names = sorted(module.name for module in found if not module.name.endswith("__main__"))
+    names = sorted({module.name for module in found} - _LEFT_OUT)
     for name in names:
         importlib.import_module(name)
     return names

@@ -130,7 +130,7 @@ def compiled() -> Any:
         for name in FUNCTIONS:
             address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
             llvmlite.binding.add_symbol(_PREFIX + name, address)
-        # not before: code that names a symbol nobody has ends the process when it is loaded
+        # not before: code that was loaded without them jumps to nowhere
         from gpuio.kernels.cpu import turbojpeg
 
         return turbojpeg

@@ -1,14 +1,15 @@
 """Decode a region of a JPEG with TurboJPEG, at its place in memory of the whole image's size.
 
-Import it only after the library's functions were registered with LLVM (gpuio.decode.turbojpeg
-does): loading code that names a symbol nobody has ends the process. So nothing else is in this
-file, and a cache of compiled code that was filled with the library is of use without it.
+It can be imported only after the library's functions were registered with LLVM, which
+gpuio.decode.turbojpeg does: code that was loaded without them jumps to nowhere. So nothing else is
+in this file, and a cache of compiled code that was filled with the library is of use without it.
 
 What is not a plain JPEG is refused: OpenCV has the last word on it.
 """
 
 from __future__ import annotations
 
+import llvmlite.binding
 import numpy as np
 from numba import types
 
@@ -24,6 +25,9 @@ _MARGIN = 2  # pixels beyond those needed: chroma upsampling looks at its neighb
 _WIDTH, _HEIGHT, _COLOURS, _PROGRESSIVE = 5, 6, 8, 12  # TJPARAM_*
 _YCBCR_OR_LESS = 2  # TJCS_RGB 0, TJCS_YCbCr 1, TJCS_GRAY 2; CMYK and YCCK are 3 and 4
 _BGR, _GRAY = 1, 6  # TJPF_*
+
+if llvmlite.binding.address_of_symbol("gpuio_tj3Decompress8") is None:
+    raise ImportError("TurboJPEG's functions are not registered: gpuio.decode.turbojpeg does it")
 
 _i32, _i64, _u64 = types.int32, types.intp, types.uint64
 _header = types.ExternalFunction("gpuio_tj3DecompressHeader", _i32(_i64, _i64, _u64))

@@ -317,3 +317,12 @@ def test_importing_gpuio_looks_for_nothing():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_code_that_calls_the_library_is_not_loaded_without_it():
+    script = "import gpuio.kernels.cpu.turbojpeg"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "ImportError: TurboJPEG's functions are not registered" in done.stderr
