@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import mixing
+from gpuio.backend.cores import usable_cores
 from gpuio.backend.pool import HostPool
 from gpuio.backend.protocol import Blob, Encoded, Fault, Output
 from gpuio.decode import turbojpeg
@@ -26,6 +27,7 @@ __all__ = ["CpuBackend"]
 _WARP_TAPS = 6  # rows from the one above a place in an image to behind the last of Lanczos' taps
 _ROWS_A_SHARE = 8  # at least: of photos enough to hide the hand-over, and a batch is spread
 _BYTES_A_SHARE = 200_000  # of encoded images, some 2 ms of work
+_MOST_THREADS = 8  # unless more are asked for: one process of several may not take a machine
 
 
 class CpuBackend:
@@ -55,6 +57,7 @@ class CpuBackend:
         self._kernels, self._turbo = job, turbojpeg.compiled()
         self._limits = max_pixels, max_scans
         self._rows_a_share = max(_ROWS_A_SHARE, _BYTES_A_SHARE // max(record_bytes, 1))
+        self.default_threads = min(usable_cores(), _MOST_THREADS)
         self._pool = HostPool(keep)
         self._mine = threading.local()
         self._jobs: tuple[Output, Any, Any] | None = None

@@ -30,11 +30,14 @@ def _dtype(value: Any) -> str:
 class MachineOptions:
     """Options of all record iterators about the machine."""
 
-    preprocess_threads: int = option(
-        4,
-        convert.positive,
-        "Threads that decode and augment.",
-        differs="They change nothing but the speed: results are the same for any number.",
+    preprocess_threads: int | None = option(
+        None,
+        convert.optional(convert.positive),
+        "Threads that decode and augment. None: on the CPU as many as this process may use cores "
+        "(by its affinity and its container's quota), 1 to 8; on the GPU, where it is the number "
+        "of batches in work, 4.",
+        differs="MXNet's default is 4. They change nothing but the speed: results are the same for "
+        "any number.",
     )
     prefetch_buffer: int = option(
         4,

@@ -121,7 +121,7 @@ def open_pipeline(task: Task) -> Opened:
             _output_of(task, mean),
             policy,
             stats,
-            threads=options.preprocess_threads,
+            threads=options.preprocess_threads or backend.default_threads,
             prefetch=options.prefetch_buffer,
             mixer=draws.mixer,
         )

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -247,3 +248,25 @@ def test_damaged_jpegs_have_the_same_fate_with_both_decoders(monkeypatch):
         assert made[0] == made[1], case
         fates[made[0][1] == []] += 1
     assert min(fates.values()) > 100
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (3, 3), (8, 8), (64, 8)])
+def test_as_many_threads_as_cores_make_batches_where_none_are_asked_for(
+    paths, cores, threads, monkeypatch
+):
+    monkeypatch.setattr(cpu, "usable_cores", lambda: cores)
+    names = set()
+    real = cpu.CpuBackend.make
+
+    def make(self, *args):
+        names.add(threading.current_thread().name)
+        return real(self, *args)
+
+    monkeypatch.setattr(cpu.CpuBackend, "make", make)
+    options = {"preprocess_threads": None, "batch_size": 1}
+    with mx.io.ImageRecordIter(
+        path_imgrec=paths[0], data_shape=(3, 40, 48), ctx="cpu", verbose=False, **options
+    ) as it:
+        assert cpu.CpuBackend().default_threads == threads
+        assert len(list(it)) == 21
+    assert 1 <= len(names) <= threads

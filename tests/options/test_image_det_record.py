@@ -30,7 +30,7 @@ def test_names_and_defaults_are_mxnets():
         for name, text in theirs.items()
         if not same_default(ours[name]["default"], text)
     }
-    assert differ == {"ctx": ("auto", "gpu")}
+    assert differ == {"ctx": ("auto", "gpu"), "preprocess_threads": (None, "4")}
 
 
 def same_default(ours, theirs):

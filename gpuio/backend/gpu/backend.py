@@ -61,6 +61,7 @@ class GpuBackend:
     """
 
     name = "gpu"
+    default_threads = 4  # batches in work at once
 
     def __init__(
         self,
