@@ -8,10 +8,11 @@ CASES  ?= 100000
 HOURS  ?= 0
 
 # What says most in a minute: a little of everything. `make test` has the rest.
-QUICK := tests/order tests/plan tests/options tests/recordio tests/storage tests/pipeline tests/io \
-	tests/kernels/cpu tests/kernels/plan tests/decode/test_formats.py tests/decode/test_jpeg.py \
-	tests/backend/test_choose.py tests/backend/test_pool.py tests/parity/test_golden.py \
-	tests/test_api.py tests/test_layers.py tests/test_pages.py
+QUICK := tests/order tests/plan tests/options tests/storage tests/pipeline tests/io tests/kernels/cpu \
+	tests/kernels/plan $(patsubst %,tests/recordio/test_%.py,framing header index layouts lists resync) \
+	tests/decode/test_formats.py tests/decode/test_jpeg.py tests/backend/test_choose.py \
+	tests/backend/test_pool.py tests/parity/test_golden.py tests/test_api.py tests/test_layers.py \
+	tests/test_pages.py
 
 .PHONY: demo quick test lint check parity frameworks decoders rehearsal bench fuzz soak clean
 
