@@ -412,6 +412,21 @@ def test_exif_that_is_cut_anywhere(order):
     assert {1, 6, 8} == set(rows["orientation"].tolist())
 
 
+def test_every_order_of_what_may_stand_before_a_scan():
+    pieces = [
+        frame(0xC0, 56, 40, components=3), frame(0xC0, 9, 8), b"\xff\xfe\0\0", b"\xff\xd9\0\2",
+        segment(0xE1, exif_body("<", [(0x112, 3, 6)])), segment(0xE2, b"MPF\0"), b"\xff", b"\0",
+        segment(0xDD, b"\0\4"), b"\xff\0", b"\xff\xd5",
+    ]  # fmt: skip
+    scan = segment(0xDA, bytes([3, 1, 0, 2, 0, 3, 0, 0, 63, 0])) + b"data\xff\xd9"
+    framed = [
+        encode(b"\xff\xd8" + b"".join(order) + scan)
+        for count in range(4)
+        for order in itertools.permutations(pieces, count)
+    ]
+    assert set(agree(framed, raw=True)) == {records.OK, records.DAMAGE}
+
+
 def test_the_property_tests_reach_rows_that_are_ok():
     blob = b"\xff\xd8" + b"".join([
         b"\xff", b"\xff\xd3", segment(0xE1, exif_body(">", [(0x111, 3, 2), (0x112, 3, 6)], 20)),
