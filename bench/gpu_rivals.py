@@ -15,8 +15,8 @@ def encoded(blobs):
     from gpuio.decode.formats import probe
 
     made = Encoded.empty(len(blobs))
-    made.blobs[:] = blobs
     for row, blob in enumerate(blobs):
+        made.put(row, blob)
         made.headers[row] = probe(blob)
     return made
 

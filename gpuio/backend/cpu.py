@@ -89,7 +89,7 @@ class CpuBackend:
         rows = _Rows(records, plan, output)
         faults: list[Fault] = []
         if job.decodes:
-            sources, lengths = _places(records.blobs)
+            sources, lengths = records.address, np.maximum(records.length, 0)
         else:
             sources, lengths = rows.decode(faults)
         done = job.make(rows.plan, sources, lengths, storage, memory)
@@ -157,7 +157,7 @@ class _Rows:
 
     def __init__(self, records: Encoded, plan: npt.NDArray[np.void], output: Output) -> None:
         self.plan = plan
-        self._blobs, self._headers, self._output = records.blobs, records.headers, output
+        self._records, self._headers, self._output = records, records.headers, output
         self._images: list[npt.NDArray[np.uint8] | None] = [None] * len(records)
         self._needed: list[int] | None = None
 
@@ -166,11 +166,9 @@ class _Rows:
 
         The images live as long as this object.
         """
-        places, sizes = np.zeros((2, len(self._blobs)), np.int64)
+        places, sizes = np.zeros((2, len(self._records)), np.int64)
         fitting = self.plan.copy()
-        for number, blob in enumerate(self._blobs):
-            if blob is None:
-                continue
+        for number in np.flatnonzero(self._records.length >= 0).tolist():
             try:
                 image, row = self.image(number)
             except GpuioError as error:
@@ -189,28 +187,16 @@ class _Rows:
         DecodeError         it cannot be decoded, or has another size than its header said
         """
         row = self.plan[number : number + 1]
-        image, blob = self._images[number], self._blobs[number]
+        image = self._images[number]
         if image is not None:
             return image, row
+        blob = self._records.blob(number)
         assert blob is not None
         if self._needed is None:
             self._needed = _rows_needed(self.plan, self._headers, self._output)
         return _decoded(
             blob, row, self._headers[number], self._needed[number], self._output.channels
         )
-
-
-def _places(
-    blobs: list[Blob | None],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return where the bytes of each image lie, 0 where there is none, and how many there are."""
-    places, lengths = np.zeros((2, len(blobs)), np.int64)
-    for number, blob in enumerate(blobs):
-        if blob is not None:
-            found = np.frombuffer(blob, np.uint8)
-            places[number] = found.__array_interface__["data"][0] or 1  # no bytes, but a row
-            lengths[number] = found.size
-    return places, lengths
 
 
 def _decoded(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.decode.formats import HEADER
+from gpuio.decode.jpeg import Completed
 from gpuio.errors import GpuioError, Where
 
 __all__ = ["Backend", "Blob", "Encoded", "Fault", "Output"]
@@ -78,23 +79,80 @@ class Encoded:
 
     Attributes
     ----------
-    blobs : list of bytes-like or None      None: the row has no image (pad, or a fault)
-    headers : HEADER[n]                     host; see `gpuio.decode.formats.HEADER`
+    buffers : list of bytes-like    memory in which the images lie, some of them or none in each
+    number : int64[n]               the buffer in which a row's image lies
+    start : int64[n]                byte of the buffer at which it begins
+    length : int64[n]               bytes; -1: the row has no image (pad, or a fault)
+    address : int64[n]              of the first byte in memory, valid as long as `buffers`; 0 where
+                                    there is no image
+    headers : HEADER[n]             host; see `gpuio.decode.formats.HEADER`
     """
 
-    blobs: list[Blob | None]
+    buffers: list[Blob]
+    number: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int64]
+    address: npt.NDArray[np.int64]
     headers: npt.NDArray[np.void]
 
     @classmethod
     def empty(cls, rows: int) -> Encoded:
-        """Return rows without an image, to be filled."""
-        return cls([None] * rows, np.zeros(rows, HEADER))
+        """Return rows without an image, to be filled by `put`."""
+        number, start, address = np.zeros((3, rows), np.int64)
+        length = np.full(rows, -1, np.int64)
+        return cls([], number, start, length, address, np.zeros(rows, HEADER))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images."""
+        return int(self.length[self.length > 0].sum())
+
+    @property
+    def cut_short(self) -> int:
+        """How many JPEGs were given the end that they lacked."""
+        if not any(isinstance(buffer, Completed) for buffer in self.buffers):
+            return 0
+        return sum(isinstance(blob, Completed) for blob in self.blobs)
+
+    @property
+    def blobs(self) -> list[Blob | None]:
+        """The image of each row; None: the row has none. Made anew at each call."""
+        return [self.blob(row) for row in range(len(self))]
+
+    def blob(self, row: int) -> Blob | None:
+        """Return a row's image, None if it has none."""
+        length = int(self.length[row])
+        if length < 0:
+            return None
+        start, buffer = int(self.start[row]), self.buffers[int(self.number[row])]
+        if start == 0 and length == len(buffer):
+            return buffer
+        return memoryview(buffer)[start : start + length]
+
+    def put(self, row: int, blob: Blob) -> None:
+        """Give a row an image in memory of its own."""
+        self.number[row], self.start[row], self.length[row] = len(self.buffers), 0, len(blob)
+        found = np.frombuffer(blob, np.uint8)
+        # no bytes are an image, too: one that cannot be decoded
+        self.address[row] = found.__array_interface__["data"][0] or 1
+        self.buffers.append(blob)
+
+    def drop(self, row: int) -> None:
+        """Take a row's image away."""
+        self.length[row], self.address[row] = -1, 0
 
     def __len__(self) -> int:
-        return len(self.blobs)
+        return len(self.length)
 
     def __getitem__(self, part: slice) -> Encoded:
-        return Encoded(self.blobs[part], self.headers[part])
+        return Encoded(
+            self.buffers,
+            self.number[part],
+            self.start[part],
+            self.length[part],
+            self.address[part],
+            self.headers[part],
+        )
 
 
 class Backend(Protocol):

@@ -15,6 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.backend import Encoded
 from gpuio.decode.formats import HEADER
 from gpuio.errors import GpuioError
 from gpuio.recordio.checksum import Checksums
@@ -128,22 +129,19 @@ class ParsedBatch:
         lines = self.rows.view(np.uint8).reshape(len(self.rows), RECORDS.itemsize)
         return lines[:, begin : begin + HEADER.itemsize].view(HEADER)[:, 0]
 
-    def blobs(self) -> list[memoryview | None]:
-        """Return the encoded image of each row; None for one in `rest` or without a record."""
+    def encoded(self) -> Encoded:
+        """Return the images; rows of `rest` and those without a record have none."""
         framed, rows = self.framed, self.rows
         start = framed.start + rows["payload"] - framed.address
-        stop = start + rows["size"]
-        views = [memoryview(buffer) for buffer in framed.buffers]
-        return [
-            views[which][begin:end] if status == 0 else None
-            for which, begin, end, status in zip(
-                framed.number.tolist(),
-                start.tolist(),
-                stop.tolist(),
-                rows["status"].tolist(),
-                strict=True,
-            )
-        ]
+        length = np.where(rows["status"] == 0, rows["size"], -1)
+        return Encoded(
+            list(framed.buffers),
+            framed.number.copy(),
+            start,
+            length.astype(np.int64),
+            rows["payload"].copy(),
+            self.headers,
+        )
 
 
 class BatchParser:

@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Fault, Output
-from gpuio.decode.jpeg import Completed
 from gpuio.errors import GpuioError
 from gpuio.order.epochs import BatchOrder, Order
 from gpuio.pipeline.error_policy import ErrorPolicy
@@ -213,20 +212,20 @@ class Pipeline:
         plan["orient"] = records.orientation
         failed = {fault.row for fault in records.faults}
         for row, error in self.planner.faults(plan):
-            if row not in failed and records.encoded.blobs[row] is not None:
+            if row not in failed and records.encoded.length[row] >= 0:
                 where = self.reader.place(int(order.position[row]))
                 records.faults.append(Fault(row, error.at(where)))
-                records.encoded.blobs[row] = None
+                records.encoded.drop(row)
         self.stats.add(
             read_s=time.perf_counter() - begun,
-            encoded_bytes=sum(len(blob) for blob in records.encoded.blobs if blob is not None),
+            encoded_bytes=records.encoded.nbytes,
         )
         return _Loaded(place, order, records, plan)
 
     def shares(self, loads: Iterator[_Loaded]) -> Iterator[_Share]:
         """Cut loaded batches into shares and give each batch its array."""
         for loaded in loads:
-            rows = len(loaded.records.encoded.blobs)
+            rows = len(loaded.records.encoded)
             out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
             size = self.backend.share(rows, self.threads)
             for first in range(0, rows, size):
@@ -324,7 +323,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
     while True:
         share, failed = next(shares)
         faults += failed
-        if share.stop == len(share.loaded.records.encoded.blobs):
+        if share.stop == len(share.loaded.records.encoded):
             break
     loaded = share.loaded
     return FinishedBatch(
@@ -337,7 +336,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
         no_label=loaded.records.no_label,
         plan=loaded.plan,
         faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
-        cut_short=sum(isinstance(blob, Completed) for blob in loaded.records.encoded.blobs),
+        cut_short=loaded.records.encoded.cut_short,
     )
 
 

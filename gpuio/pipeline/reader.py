@@ -1,5 +1,8 @@
 """One batch of records off the disk: bytes, labels, ids and image headers, faults kept apart.
 
+One compiled pass reads what it can vouch for (`parse`); the other records are read here, one by
+one.
+
 Invariant: a damaged record costs its own row and nothing else. Whatever is wrong with it becomes a
 `Fault` that names file, key and byte offset; only storage that fails as a whole raises.
 """
@@ -17,6 +20,7 @@ from gpuio.decode.jpeg import completed
 from gpuio.decode.limits import check_format, check_scans, check_size
 from gpuio.errors import GpuioError, Where
 from gpuio.options.record import RecordOptions
+from gpuio.pipeline.parse import BatchParser, ParsedBatch
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
@@ -33,7 +37,7 @@ class Records:
 
     Attributes
     ----------
-    encoded : Encoded                       the images; None: no record, or a fault
+    encoded : Encoded                       the images; a row has none: no record, or a fault
     labels : float32[B, columns]            host; zeros where there is no record; see Labels
     index : uint64[B]                       ids of the records, host; 0 where there is no record
     heights, widths : int32[B]              pixels after orientation; 0 where there is no image
@@ -80,6 +84,15 @@ class RecordReader:
         self._max_pixels, self._max_scans = options.max_pixels, options.max_scans
         self._accepts_cut = options.truncated == "accept"
         self._upright = options.exif == "apply" and options.data_shape[0] != 4
+        self._parser = BatchParser(
+            table,
+            files,
+            labels,
+            max_pixels=options.max_pixels,
+            max_scans=options.max_scans,
+            raw_ids=raw_ids,
+            checksums=checksums,
+        )
 
     def read(self, positions: npt.NDArray[np.int64]) -> Records:
         """Read the records at `positions` of the table; -1 is a row without a record.
@@ -88,36 +101,45 @@ class RecordReader:
         ------
         StorageError        a file could not be read, or is no longer what was opened
         """
-        rows = len(positions)
-        made = Records(
-            encoded=Encoded.empty(rows),
-            labels=np.tile(self._labels.no_label, (rows, 1)),
-            index=np.zeros(rows, np.uint64),
-            heights=np.zeros(rows, np.int32),
-            widths=np.zeros(rows, np.int32),
-            orientation=np.ones(rows, np.int32),
+        batch = self._parser.parse(positions)
+        made = self._taken(batch)
+        for row in batch.rest.tolist():
+            position = int(positions[row])
+            which, buffer = int(self._table.file[position]), batch.framed.record(row)
+            try:
+                if self._checksums is not None:
+                    self._checksums[which].check(int(self._table.offset[position]), buffer)
+                self._take(made, row, buffer, position)
+            except GpuioError as error:
+                self._files[which].check_unchanged()  # a bad record, or another file by now?
+                made.faults.append(Fault(row, error.within(self.place(position))))
+        return made
+
+    def _taken(self, batch: ParsedBatch) -> Records:
+        """Return a batch as the compiled pass has read it; rows of `rest` hold nothing yet."""
+        encoded = batch.encoded()
+        headers = encoded.headers
+        height, width = headers["height"].copy(), headers["width"].copy()
+        orientation = np.ones(len(height), np.int32)
+        if self._upright:
+            np.maximum(headers["orientation"], 1, out=orientation)
+            turned = orientation >= 5
+            if turned.any():
+                height[turned], width[turned] = headers["width"][turned], headers["height"][turned]
+        if self._accepts_cut:
+            for row in np.flatnonzero((encoded.length >= 0) & (headers["ended"] == 0)).tolist():
+                blob = encoded.blob(row)
+                assert blob is not None
+                encoded.put(row, completed(blob))
+        return Records(
+            encoded=encoded,
+            labels=batch.labels,
+            index=batch.index,
+            heights=height,
+            widths=width,
+            orientation=orientation,
             no_label=self._labels.no_label,
         )
-        present = np.flatnonzero(positions >= 0)
-        wanted = positions[present]
-        of_file = self._table.file[wanted]
-        for number in np.unique(of_file):
-            chosen = of_file == number
-            at = wanted[chosen]
-            framed = self._files[number].read_ranges(self._table.offset[at], self._table.length[at])
-            for row, position, buffer in zip(
-                present[chosen].tolist(), at.tolist(), framed, strict=True
-            ):
-                try:
-                    if self._checksums is not None:
-                        offset = int(self._table.offset[position])
-                        self._checksums[number].check(offset, buffer)
-                    self._take(made, row, buffer, position)
-                except GpuioError as error:
-                    self._files[number].check_unchanged()  # a bad record, or another file by now?
-                    made.faults.append(Fault(row, error.within(self.place(position))))
-        made.faults.sort(key=lambda fault: fault.row)
-        return made
 
     def check_unchanged(self) -> None:
         """Raise StorageError if one of the files is no longer what was opened."""
@@ -150,7 +172,7 @@ class RecordReader:
         check_scans(info, self._max_scans, self._max_pixels)
         orientation = info.orientation if self._upright else 1
         cut = self._accepts_cut and not info.ended
-        made.encoded.blobs[row] = completed(blob) if cut else blob
+        made.encoded.put(row, completed(blob) if cut else blob)
         made.encoded.headers[row] = info
         made.orientation[row] = orientation
         made.heights[row], made.widths[row] = (

@@ -13,7 +13,7 @@ import gpuio as mx
 from gpuio.backend import cpu
 from gpuio.backend.protocol import Encoded, Output
 from gpuio.decode import turbojpeg
-from gpuio.decode.formats import HEADER, probe
+from gpuio.decode.formats import probe
 from gpuio.decode.jpeg import completed
 from gpuio.decode.limits import check_format, check_size
 from gpuio.errors import GpuioError
@@ -239,7 +239,9 @@ def test_damaged_jpegs_have_the_same_fate_with_both_decoders(monkeypatch):
             check_size(info, 1_000_000)
         except GpuioError:
             continue
-        records = Encoded([blob], np.array([tuple(info)], HEADER))
+        records = Encoded.empty(1)
+        records.put(0, blob)
+        records.headers[0] = info
         row, made = draw_row(rng, info.height, info.width), []
         for backend in (turbo, opencv):
             out = np.full(output.shape(1), 77, np.uint8)

@@ -64,7 +64,8 @@ class FakeReader:
         ones = np.ones(rows, np.int32)
         encoded = Encoded.empty(rows)
         for row, p in enumerate(positions):
-            encoded.blobs[row] = None if p < 0 else b"bad" if p in self.bad else bytes([p])
+            if p >= 0:
+                encoded.put(row, b"bad" if p in self.bad else bytes([p]))
         return Records(
             encoded,
             np.zeros((rows, 1), np.float32),

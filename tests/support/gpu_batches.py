@@ -50,8 +50,9 @@ def expected(blobs, rows, output=OUTPUT):
 def encoded(blobs):
     """Return blobs as a reader hands them on; damaged ones, which it would refuse, go without."""
     made = Encoded.empty(len(blobs))
-    made.blobs[:] = blobs
     for row, blob in enumerate(blobs):
+        if blob is not None:
+            made.put(row, blob)
         try:
             info = probe(blob or b"")
         except DecodeError:
