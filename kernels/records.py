@@ -32,6 +32,7 @@ import numpy as np
 from numba import types
 
 from gpuio.kernels.addresses import read_f32, read_u32, read_u64
+from gpuio.kernels.image_header import HEADER as IMAGE_HEADER
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.jpeg import DAMAGE, FORMAT, JPEG, LIMIT, OK, read_jpeg
 from gpuio.kernels.plan.box_label import (
@@ -79,19 +80,7 @@ RECORDS = np.dtype(
         ("id2", np.uint64),
         ("flag", np.uint32),  # labels behind the header
         ("label", np.float32),  # the header's own
-        # the fields of gpuio.decode.formats.HEADER, as they lie there; see ImageInfo
-        ("kind", np.int32),
-        ("height", np.int32),
-        ("width", np.int32),
-        ("channels", np.int32),
-        ("bits", np.int32),
-        ("orientation", np.int32),
-        ("frame", np.int32),
-        ("sampling", np.uint32),
-        ("frame_at", np.int32),
-        ("scans", np.int32),
-        ("shortens", np.int32),
-        ("ended", np.int32),
+        *((name, IMAGE_HEADER[name]) for name in IMAGE_HEADER.names or ()),  # as they lie there
         ("status", np.int32),  # OK or a mark
     ],
     align=True,

@@ -13,26 +13,10 @@ import numpy.typing as npt
 
 from gpuio.decode.headers import read_header
 from gpuio.decode.jpeg import has_end, walk
+from gpuio.kernels.image_header import HEADER
 
 __all__ = ["FORMATS", "HEADER", "ImageInfo", "engine_takes", "probe"]
 
-# an ImageInfo as a row of an array, which is what a backend is told; all 0 where there is no image
-HEADER = np.dtype(
-    [
-        ("kind", np.int32),
-        ("height", np.int32),
-        ("width", np.int32),
-        ("channels", np.int32),
-        ("bits", np.int32),
-        ("orientation", np.int32),
-        ("frame", np.int32),
-        ("sampling", np.uint32),
-        ("frame_at", np.int32),
-        ("scans", np.int32),
-        ("shortens", np.int32),
-        ("ended", np.int32),
-    ]
-)
 FORMATS = ("unknown", "jpeg", "png", "bmp", "gif", "webp", "tiff", "pnm", "jp2")  # by kind
 
 _Buffer = bytes | bytearray | memoryview
