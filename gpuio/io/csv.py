@@ -17,9 +17,10 @@ from gpuio.errors import FormatError, OptionError
 from gpuio.io.base import DataDesc
 from gpuio.io.lines import Lines, runs
 from gpuio.io.number import strtof
-from gpuio.io.rows import RowIter, option, row_shape
+from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
 from gpuio.options import convert
+from gpuio.options.declare import convert_option
 
 __all__ = ["CSVIter"]
 
@@ -92,13 +93,15 @@ class CSVIter(RowIter):
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _OPTIONS}
         kind = _dtype(dtype)
-        size = option("batch_size", convert.positive, batch_size)
-        shape = option("data_shape", row_shape, data_shape)
-        last_batch = "borrow" if option("round_batch", convert.switch, round_batch) else "pad"
+        size = convert_option("batch_size", convert.positive, batch_size)
+        shape = convert_option("data_shape", row_shape, data_shape)
+        last_batch = (
+            "borrow" if convert_option("round_batch", convert.switch, round_batch) else "pad"
+        )
         labels, of_label = None, ()
         data = _Table(data_csv, shape, kind)
         if label_csv != "NULL":
-            of_label = option("label_shape", row_shape, label_shape)
+            of_label = convert_option("label_shape", row_shape, label_shape)
             of_label = () if math.prod(of_label) == 1 else of_label
             labels = _Table(label_csv, of_label, kind)
         super().__init__(

@@ -17,11 +17,12 @@ from gpuio.errors import FormatError, OptionError
 from gpuio.io.base import DataDesc
 from gpuio.io.lines import Lines, runs
 from gpuio.io.number import strtof
-from gpuio.io.rows import RowIter, option, row_shape
+from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
 from gpuio.nd.context import on_host
 from gpuio.nd.sparse import CSRNDArray
 from gpuio.options import convert
+from gpuio.options.declare import convert_option
 
 __all__ = ["LibSVMIter"]
 
@@ -90,15 +91,15 @@ class LibSVMIter(RowIter):
         label_name: str = "softmax_label",
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _OPTIONS}
-        size = option("batch_size", convert.positive, batch_size)
-        shape = option("data_shape", row_shape, data_shape)
-        width = math.prod(option("label_shape", row_shape, label_shape))
+        size = convert_option("batch_size", convert.positive, batch_size)
+        shape = convert_option("data_shape", row_shape, data_shape)
+        width = math.prod(convert_option("label_shape", row_shape, label_shape))
         parts = {
-            "num_parts": option("num_parts", convert.positive, num_parts),
-            "part_index": option("part_index", convert.integer(0), part_index),
+            "num_parts": convert_option("num_parts", convert.positive, num_parts),
+            "part_index": convert_option("part_index", convert.integer(0), part_index),
         }
         _check(shape, width, label_libsvm, ctx, dtype)
-        if not option("round_batch", convert.switch, round_batch):
+        if not convert_option("round_batch", convert.switch, round_batch):
             raise OptionError("round_batch=False is not supported by LibSVMIter: use True")
         data = _Sparse(data_libsvm, shape[0], **parts)
         labels = None if label_libsvm == "NULL" else _Sparse(label_libsvm, width)

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.io.base import DataDesc
-from gpuio.io.rows import RowIter, option
+from gpuio.io.rows import RowIter
 from gpuio.nd import Context, host_array
 from gpuio.options import convert
+from gpuio.options.declare import convert_option
 from gpuio.order.rng import Mersenne, draw_below, shuffle
 
 __all__ = ["MNISTIter"]
@@ -84,22 +85,22 @@ class MNISTIter(RowIter):
         label_name: str = "softmax_label",
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _OPTIONS}
-        size = option("batch_size", convert.positive, batch_size)
-        parts = option("num_parts", convert.positive, num_parts)
-        part = option("part_index", convert.integer(0, parts - 1), part_index)
-        start = option("seed", convert.integer(), seed)
+        size = convert_option("batch_size", convert.positive, batch_size)
+        parts = convert_option("num_parts", convert.positive, num_parts)
+        part = convert_option("part_index", convert.integer(0, parts - 1), part_index)
+        start = convert_option("seed", convert.integer(), seed)
         if dtype not in (None, "None") and np.dtype(dtype) != np.float32:
             raise OptionError(f"dtype={np.dtype(dtype).name}: MNISTIter gives float32 only")
         images, labels = _read_pair(image, label)
-        if option("flat", convert.switch, flat):
+        if convert_option("flat", convert.switch, flat):
             images = images.reshape(len(images), -1)
         else:
             images = images[:, None]
         each = len(images) / parts
         order = np.arange(int(each * part), int(each * (part + 1)), dtype=np.int32)
-        if option("shuffle", convert.switch, shuffle):
+        if convert_option("shuffle", convert.switch, shuffle):
             _shuffle(order, start)
-        if not option("silent", convert.switch, silent):
+        if not convert_option("silent", convert.switch, silent):
             _log.info("MNISTIter: %d of %d images from %s", len(order), len(images), image)
         super().__init__(
             _Images(images, labels, order),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import os
 import weakref
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,10 +18,11 @@ from gpuio.errors import ClosedError, OptionError
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
 from gpuio.nd import Context
 from gpuio.options import convert
+from gpuio.options.declare import convert_option
 from gpuio.order.epochs import EpochShape, epoch_shape
 from gpuio.pipeline.prefetch import Prefetcher
 
-__all__ = ["RowIter", "RowSource", "option", "row_shape"]
+__all__ = ["RowIter", "RowSource", "row_shape"]
 
 _STATE_VERSION = 1
 
@@ -87,7 +87,9 @@ class RowIter(DataIter):
         self._identity = {**identity, "rows": self._count, "batch_size": batch_size}
         self._start = self._number = self._epoch_index = 0
         self._batch: DataBatch | None = None
-        self._maker = _Maker(source, batch_size, option("prefetch_buffer", _depth, prefetch_buffer))
+        self._maker = _Maker(
+            source, batch_size, convert_option("prefetch_buffer", _depth, prefetch_buffer)
+        )
         self._closer = weakref.finalize(self, self._maker.close)
 
     def _epoch(self) -> EpochShape:
@@ -238,14 +240,6 @@ class _Maker:
         """Join the thread and close the source; may be called twice."""
         self.stop()
         self._source.close()
-
-
-def option(name: str, converter: Callable[[Any], Any], value: Any) -> Any:
-    """Convert an option's value or MXNet's text for it; OptionError naming the option."""
-    try:
-        return converter(value)
-    except ValueError as error:
-        raise OptionError(f"{name}: {error}") from None
 
 
 _depth = convert.integer(0)

@@ -14,7 +14,7 @@ import attrs
 
 from gpuio.errors import OptionError
 
-__all__ = ["arranged", "describe", "option", "parse_options"]
+__all__ = ["arranged", "convert_option", "describe", "option", "parse_options"]
 
 
 def option(
@@ -39,7 +39,9 @@ def option(
     """
     return attrs.field(
         default=default,
-        converter=attrs.Converter(_named(converter), takes_field=True),
+        converter=attrs.Converter(
+            lambda value, field: convert_option(field.name, converter, value), takes_field=True
+        ),
         kw_only=True,
         metadata={"meaning": meaning, "differs": differs, "unit": unit, "ours": ours},
     )
@@ -96,16 +98,17 @@ def _names(option_or_mixin: str | type[Any]) -> list[str]:
     return [field.name for field in attrs.fields(option_or_mixin)]
 
 
-def _named(converter: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    """Put the option's name in front of a conversion error."""
+def convert_option(name: str, converter: Callable[[Any], Any], value: Any) -> Any:
+    """Convert an option's value or MXNet's text for it.
 
-    def run(value: Any, field: Any) -> Any:
-        try:
-            return converter(value)
-        except ValueError as error:
-            raise OptionError(f"{field.name}: {error}") from None
-
-    return run
+    Raises
+    ------
+    OptionError     naming the option, where the converter raises ValueError
+    """
+    try:
+        return converter(value)
+    except ValueError as error:
+        raise OptionError(f"{name}: {error}") from None
 
 
 def parse_options(cls: type[Any], keywords: dict[str, Any]) -> Any:

@@ -7,9 +7,8 @@ import pytest
 
 from gpuio.errors import ClosedError, OptionError
 from gpuio.io.base import DataDesc
-from gpuio.io.rows import RowIter, option, row_shape
+from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import host_array
-from gpuio.options import convert
 
 
 class Numbers:
@@ -109,12 +108,6 @@ def test_the_source_is_closed_with_the_iterator_and_when_it_is_dropped():
 def test_too_few_rows_to_fill_a_batch_are_told():
     with over(Numbers(2), size=5) as it, pytest.raises(OptionError, match="2 rows left and all 2"):
         next(it)
-
-
-def test_options_are_converted_and_named():
-    assert option("size", convert.positive, "3") == 3
-    with pytest.raises(OptionError, match="size: expected a whole number"):
-        option("size", convert.positive, "x")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 import gpuio.options
+from gpuio.errors import OptionError
 from gpuio.options import convert
-from gpuio.options.declare import arranged, describe, option
+from gpuio.options.declare import arranged, convert_option, describe, option
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.options.record import RecordOptions
@@ -88,3 +89,9 @@ def test_a_change_names_what_differs_and_leaves_the_rest():
 def test_a_misspelt_name_is_refused_where_the_class_is_made(chains, changes):
     with pytest.raises((KeyError, ValueError)):
         put_together(*chains, **changes)
+
+
+def test_options_are_converted_and_named():
+    assert convert_option("size", convert.positive, "3") == 3
+    with pytest.raises(OptionError, match="size: expected a whole number"):
+        convert_option("size", convert.positive, "x")
