@@ -120,8 +120,8 @@ class LayoutOptions:
         "auto",
         convert.choice("auto", "plain", "insightface"),
         "How the records of a file are arranged: 'plain', every record an image; 'insightface', a "
-        "header record first and identity records at the end, which are left out; 'auto' looks at "
-        "a few records of each file and says what it found.",
+        "header record of key 0, wherever it lies, and identity records, which are left out; "
+        "'auto' looks at a few records of each file and says what it found.",
         ours=True,
     )
     payload: str = option(

@@ -140,6 +140,10 @@ class RecordTable:
             key=self._key[rows],
         )
 
+    def with_keys(self, key: Int64) -> RecordTable:
+        """Return the table with other keys, int64[N]."""
+        return attrs.evolve(self, key=key)
+
 
 def open_table(
     paths: Sequence[str], idx_paths: Sequence[str] = (), *, past_damage: bool = False

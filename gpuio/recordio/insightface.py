@@ -1,9 +1,13 @@
 """InsightFace's layout: a header record, the images sorted by identity, one record per identity.
 
-Record 0 has no image and the labels (n + 1, n + 1 + identities), or (n + 1, identities); keys 1 to
-n are images; each key from n + 1 on is an identity's record, without an image, whose labels are the
-range of its images' keys. Labels are float32, so that numbers above 2**24 are rounded; then the
-labels of the images give the exact range.
+Keys define it. Key 0 is the header: no image, and the labels (n + 1, n + 1 + identities), or
+(n + 1, identities); keys 1 to n are images; each key from n + 1 on is an identity's record, without
+an image, whose labels are the range of its images' keys. Labels are float32, so that numbers beyond
+2**24 are rounded; then the labels of the images give the exact range.
+
+In the file the header comes first, between images and identities, or last, as its builder had it.
+Where no index tells the keys, or only numbers the records by their places, the header is looked for
+at these three places, and keys are counted from it.
 """
 
 from __future__ import annotations
@@ -27,6 +31,9 @@ _Int64 = npt.NDArray[np.int64]
 _EXACT = 1 << 24  # from here on float32 rounds whole numbers: 2**24 + 1 becomes 2**24
 _MOST = 1 << 40  # a larger number is not a count
 _SAMPLED = 6  # records of the images, and of the identities, that are looked at
+_BARE = 64  # bytes; no longer are the records without an image, and hardly an image's is as short
+_JUNK = 32  # bytes that may stand behind the last record
+_NEAR = 8  # damaged images in front of the header that do not hide it
 
 
 @attrs.frozen(eq=False)
@@ -35,25 +42,36 @@ class FaceRows:
 
     Attributes
     ----------
-    offset, length, key : int64[N]      of every record of the file, in the order of the offsets
-    first, stop : int                   rows first .. stop-1 are images, the later ones identities
+    offset, length : int64[N]           of every record of the file, in their order
+    key : int64[N]                      the layout's: 0 the header, 1 to n the images
+    image : slice or int64[n]           rows of the images, ascending
+    identity : int64[m]                 rows of the identity records, by key
+    renumbered : bool                   the keys are not those that were given: these number the
+                                        records by their places
     """
 
     offset: _Int64
     length: _Int64
     key: _Int64
-    first: int
-    stop: int
+    image: slice | _Int64
+    identity: _Int64
+    renumbered: bool = False
 
     @property
     def images(self) -> int:
         """Number of images."""
-        return self.stop - self.first
+        return len(self.offset[self.image])
 
     @property
     def identities(self) -> int:
         """Number of identity records."""
-        return len(self.offset) - self.stop
+        return len(self.identity)
+
+    def images_by_key(self) -> _Int64:
+        """Return the rows of the images, by key."""
+        rows = np.arange(len(self.key))[self.image]
+        keys = self.key[rows]
+        return rows if (keys[1:] > keys[:-1]).all() else rows[np.argsort(keys)]
 
 
 def find_faces(
@@ -64,44 +82,188 @@ def find_faces(
     Parameters
     ----------
     file : LocalFile
-    offset, length, key : int64[N]      of its records, in the order of the offsets
+    offset, length, key : int64[N]      of its records, in the order of the offsets; without an
+                                        index the keys are 0 .. N-1
     asked : bool                        the user says that it has this layout: then only the header
                                         must be there
 
     Raises
     ------
-    FormatError         `asked`, and the first record is not a header, or keys are not ascending
+    FormatError         `asked`, and there is no header, or a key stands at several records
     """
-    head = sniff(file, int(offset[0]), int(length[0]))
-    plausible = _is_range(head) and head.labels[0] >= 2
-    if not plausible or not (np.diff(key) > 0).all():
-        if asked:
-            raise FormatError(
-                "record_layout='insightface': expected a first record without an image whose two "
-                "labels count images and identities, and ascending keys, found "
-                + (f"labels {head.labels} and keys out of order" if plausible else _named(head)),
-                path=file.path,
-                key=int(key[0]),
-                offset=int(offset[0]),
-            )
-        if plausible:
-            _warn(file, head, "the keys of the index are not ascending")
-        return None
 
     def look(row: int) -> Sniffed:
         return sniff(file, int(offset[row]), int(length[row]))
 
-    count = int(head.labels[0])
-    slack = _slack(count)
-    low, high = np.searchsorted(key, [count - slack, count + slack + 1]).tolist()
-    stop = _bisect(low, high, lambda row: look(row).kind == "empty") if slack else low
-    rows = FaceRows(offset, length, key, 1, max(stop, 1))
-    if not asked:
-        trouble = _trouble(rows, head, look)
+    zero = _row_of_zero(key)
+    first = look(0 if zero is None else zero)
+    if zero is not None and _is_header(first):
+        rows = FaceRows(offset, length, key, slice(0), np.empty(0, np.int64))
+        found, trouble = _divided(rows, zero, first, look)
         if trouble:
-            _warn(file, head, trouble)
+            spread = _by_length(rows, zero, first, look)
+            found, trouble = (found, trouble) if spread is None else (spread, "")
+        if found is not None and (asked or not trouble):
+            return found
+        if not asked:
+            _warn(file, offset, zero, first, trouble)
             return None
-    return rows
+        what = f"labels {first.labels} and {trouble}"
+    else:
+        found = _by_places(file, offset, length, key, look)
+        if found is not None or not asked:
+            return found
+        what = _named(first) if zero is not None else "no record of key 0"
+    raise FormatError(
+        "record_layout='insightface': expected a record of key 0 without an image whose two "
+        f"labels count images and identities, found {what}",
+        path=file.path,
+        key=int(key[zero or 0]),
+        offset=int(offset[zero or 0]),
+    )
+
+
+def _row_of_zero(key: _Int64) -> int | None:
+    """Return the row of key 0; None if there is none."""
+    if key[0] == 0:
+        return 0
+    rows = np.flatnonzero(key == 0)
+    return int(rows[0]) if len(rows) else None
+
+
+def _is_header(record: Sniffed) -> bool:
+    """Whether a record may be the header."""
+    return _is_range(record) and record.labels[0] >= 2
+
+
+def _divided(
+    rows: FaceRows, head: int, header: Sniffed, look: Callable[[int], Sniffed]
+) -> tuple[FaceRows | None, str]:
+    """Tell images from identities by their keys.
+
+    Parameters
+    ----------
+    rows : FaceRows         with the keys; nothing is divided yet
+    head : int              row of the header
+    header : Sniffed        what stands there
+
+    Returns
+    -------
+    FaceRows or None        None if a key stands at several records
+    str                     what contradicts the header, "" if nothing does
+    """
+    if head == 0:
+        others = rows.key[1:]
+    elif head == len(rows.key) - 1:
+        others = rows.key[:-1]
+    else:
+        others = np.delete(rows.key, head)
+    order = None
+    if not (others[1:] > others[:-1]).all():
+        order = np.argsort(others, kind="stable")
+        others = others[order]
+        if not (others[1:] > others[:-1]).all():
+            return None, "keys of the index stand at several records"
+
+    def row_at(place: int) -> int:
+        row = place if order is None else int(order[place])
+        return row + (row >= head)
+
+    count = int(header.labels[0])
+    slack = _slack(count)
+    begin, low, high = np.searchsorted(others, [1, count - slack, count + slack + 1]).tolist()
+    stop = _bisect(low, high, lambda at: look(row_at(at)).kind == "empty") if slack else low
+    stop = max(stop, begin)
+    image: slice | _Int64
+    if order is None:
+        tail = np.arange(stop, len(others))
+        if begin < head < stop:
+            image = np.arange(begin, stop)
+            image += image >= head
+        else:
+            behind = int(head <= begin)
+            image = slice(begin + behind, stop + behind)
+    else:
+        image, tail = np.sort(order[begin:stop]), order[stop:].copy()
+        image += image >= head
+    tail += tail >= head
+    made = attrs.evolve(rows, image=image, identity=tail)
+    trouble = f"key {others[0]} lies before it" if begin else _trouble(made, header, look)
+    return made, trouble
+
+
+def _by_places(
+    file: LocalFile,
+    offset: _Int64,
+    length: _Int64,
+    key: _Int64,
+    look: Callable[[int], Sniffed],
+) -> FaceRows | None:
+    """Find the layout where keys say no more than places, and the first record is no header."""
+    bare = length <= _BARE
+    bare[-1] = length[-1] <= _BARE + _JUNK
+    short = int(np.argmax(bare))
+    if not bare[short] or not _is_numbered_by_place(key):
+        return None
+    last = len(key) - 1
+    tail = len(key) - int(np.argmin(bare[::-1]))
+    places = [last, short, *range(tail, min(tail + _NEAR, last))]
+    for head in dict.fromkeys(one for one in places if one and bare[one]):
+        header = look(head)
+        if not _is_header(header):
+            continue
+        numbers = np.arange(len(key), dtype=np.int64)
+        numbers[:head] += 1
+        numbers[head] = 0
+        rows = FaceRows(offset, length, numbers, slice(0), np.empty(0, np.int64), renumbered=True)
+        off = abs(int(header.labels[0]) - 1 - head)
+        trouble = "it does not stand behind the images"
+        if head == last or off <= _slack(int(header.labels[0])):
+            found, trouble = _divided(rows, head, header, look)
+            if found is not None and not trouble:
+                return found
+        found = _by_length(rows, head, header, look)
+        if found is not None:
+            return found
+        if int(header.labels[0]) - 1 == np.count_nonzero(~bare):
+            _warn(file, offset, head, header, trouble)
+            return None
+    return None
+
+
+def _is_numbered_by_place(key: _Int64) -> bool:
+    """Whether keys are 0, 1, 2, ... in the order of the file."""
+    return bool(key[0] == 0 and key[-1] == len(key) - 1 and (key[1:] > key[:-1]).all())
+
+
+def _by_length(
+    rows: FaceRows, head: int, header: Sniffed, look: Callable[[int], Sniffed]
+) -> FaceRows | None:
+    """Tell images from identity records that stand among them by their lengths.
+
+    None if there are not as many of each as the header says, or keys are not by place.
+    """
+    if not rows.renumbered and not _is_numbered_by_place(rows.key):
+        return None
+    image = rows.length > _BARE
+    image[head] = False
+    other = ~image
+    other[head] = False
+    images, identities = int(image.sum()), int(other.sum())
+    count, second = (int(label) for label in header.labels)
+    if images + 1 != count or second not in (count + identities, identities) or not identities:
+        return None
+    numbers = np.zeros(len(rows.key), np.int64)
+    numbers[image] = np.arange(1, count)
+    numbers[other] = np.arange(count, count + identities)
+    made = attrs.evolve(
+        rows,
+        key=numbers,
+        image=np.flatnonzero(image),
+        identity=np.flatnonzero(other),
+        renumbered=True,
+    )
+    return None if _trouble(made, header, look) else made
 
 
 def _is_range(record: Sniffed) -> bool:
@@ -135,22 +297,29 @@ def _trouble(rows: FaceRows, head: Sniffed, look: Callable[[int], Sniffed]) -> s
     """Describe what contradicts the header; "" if nothing does."""
     if rows.images < 1:
         return "there is no record between it and the first identity"
-    images = [look(row) for row in np.unique(spread(rows.first, rows.stop, _SAMPLED)).tolist()]
+    kept = np.arange(len(rows.key))[rows.image]
+    images = [look(row) for row in _spread(kept)]
     if sum(one.kind in ("image", "unknown") for one in images) <= len(images) // 2:
         return "the records after it are not images"
     if rows.identities == 0:
-        last = int(rows.key[-1])
+        last = int(rows.key.max())
         return "" if np.float32(last + 1) == head.labels[0] else f"the last key is {last}"
-    for row in np.unique(spread(rows.stop, len(rows.key), _SAMPLED)).tolist():
+    for row in _spread(rows.identity):
         if not _is_range(look(row)):
             return f"the record of key {rows.key[row]} is not an identity record"
     return ""
 
 
-def _warn(file: LocalFile, head: Sniffed, trouble: str) -> None:
+def _spread(rows: _Int64) -> list[int]:
+    """Return some of the rows, the first and the last among them."""
+    return [int(rows[place]) for place in np.unique(spread(0, len(rows), _SAMPLED))]
+
+
+def _warn(file: LocalFile, offset: _Int64, row: int, head: Sniffed, trouble: str) -> None:
+    which = "the first record" if row == 0 else f"the record at byte {offset[row]:,}"
     warnings.warn(
         GpuioWarning(
-            f"{file.path}: the first record looks like an InsightFace header (labels "
+            f"{file.path}: {which} looks like an InsightFace header (labels "
             f"{head.labels[0]:.0f}, {head.labels[1]:.0f}), but {trouble}: the file is read as "
             "plain; record_layout='insightface' insists, 'plain' silences this"
         ),
@@ -166,12 +335,11 @@ def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int
     FormatError         an identity's record is damaged or does not hold a range of the images'
                         keys; or its numbers are rounded, and the images' labels do not give them
     """
-    tail = slice(rows.stop, None)
-    last_key = int(rows.key[rows.stop - 1])
+    tail = rows.identity
+    last_key = int(rows.key[rows.image].max())
     ranges = np.empty((rows.identities, 2), np.int64)
     framed = file.read_ranges(rows.offset[tail], rows.length[tail])
-    for number, buffer in enumerate(framed):
-        row = rows.stop + number
+    for number, (row, buffer) in enumerate(zip(tail.tolist(), framed, strict=True)):
         try:
             flag, labels, _, _, _ = parse_image_record(unframe(buffer))
             if flag < 2 or not (np.abs(np.asarray(labels)[:2]) < _MOST).all():
@@ -179,7 +347,8 @@ def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int
             ranges[number] = np.asarray(labels)[:2]
         except (FormatError, ValueError) as error:
             raise _identity_error(file, rows, row, str(getattr(error, "message", error))) from None
-    for row, (first, stop) in enumerate(_exact(file, rows, ranges).tolist(), rows.stop):
+    exact = _exact(file, rows, ranges).tolist()
+    for row, (first, stop) in zip(tail.tolist(), exact, strict=True):
         if not 1 <= first <= stop <= last_key + 1:
             raise _identity_error(
                 file,
@@ -202,26 +371,33 @@ def _identity_error(file: LocalFile, rows: FaceRows, row: int, what: str) -> For
 def _exact(file: LocalFile, rows: FaceRows, ranges: _Int64) -> _Int64:
     """Correct the rounded ends of ranges, in place, by the labels of the images around them."""
     known: dict[tuple[int, int], int] = {}
+    images = rows.images_by_key() if (ranges >= _EXACT).any() else np.empty(0, np.int64)
+    keys = rows.key[images]
     for number, side in zip(*np.nonzero(ranges >= _EXACT), strict=True):
         place = int(ranges[number, side]), int(number + side)  # the end; whose first key it is
         if place not in known:
-            known[place] = _first_key(file, rows, *place)
+            known[place] = _first_key(file, rows, images, keys, *place)
         ranges[number, side] = known[place]
     return ranges
 
 
-def _first_key(file: LocalFile, rows: FaceRows, rounded: int, owner: int) -> int:
-    """Return the first key of identity `owner`, near a rounded one; after the images if none."""
+def _first_key(
+    file: LocalFile, rows: FaceRows, images: _Int64, keys: _Int64, rounded: int, owner: int
+) -> int:
+    """Return the first key of identity `owner`, near a rounded one; after the images if none.
+
+    `images` and `keys`, int64[n], are the rows and the keys of the images, by key.
+    """
 
     def label(row: int) -> float:
         return sniff(file, int(rows.offset[row]), int(rows.length[row])).labels[0]
 
     slack = _slack(rounded)
-    span = np.searchsorted(rows.key, [rounded - slack, rounded + slack + 1])
-    low, high = np.clip(span, rows.first, rows.stop).tolist()
-    row = _bisect(low, high, lambda one: label(one) >= owner)
-    if row == rows.stop:
-        return int(rows.key[row - 1]) + 1
+    low, high = np.searchsorted(keys, [rounded - slack, rounded + slack + 1]).tolist()
+    place = _bisect(low, high, lambda one: label(int(images[one])) >= owner)
+    if place == len(images):
+        return int(keys[-1]) + 1
+    row = int(images[place])
     if label(row) != owner:
         raise _identity_error(
             file,

@@ -1,7 +1,7 @@
 """What the records of a file are, recognised from a few of them when it is opened.
 
-Most files hold image records only. InsightFace's data sets begin with a record that states how many
-images follow, and end with one record per person; neither kind has an image. SageMaker puts bare
+Most files hold image records only. InsightFace's data sets have a record that states how many
+images there are, and one record per person; neither kind has an image. SageMaker puts bare
 images, or JSON, or protocol buffers, into the same framing.
 
 Invariant: a file is read as plain unless everything that was looked at says otherwise.
@@ -104,8 +104,17 @@ class Contents:
             )
         if not found or not found[0][1].identities:
             return None
-        with LocalFile(found[0][0]) as file:
-            return identity_ranges(file, found[0][1])
+        path, faces = found[0]
+        with LocalFile(path) as file:
+            ranges = identity_ranges(file, faces)
+        if not (faces.renumbered and self.table.indexed):
+            return ranges
+        # the index numbers the records by their places: image n of the layout has another key there
+        keys = self.table.key[self.table.file == self.table.paths.index(path)].tolist()
+        return {
+            number: (keys[first - 1], keys[stop - 2] + 1 if stop > first else keys[first - 1])
+            for number, (first, stop) in ranges.items()
+        }
 
     def num_classes(self) -> int | None:
         """Return how many classes the set states: in its `property` file, else by its identities.
@@ -183,15 +192,36 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
             "set; read them separately",
             path=table.paths[odd],
         )
-    kept = [
-        slice(low, high) if faces is None else slice(low + faces.first, low + faces.stop)
+    return Contents(_images(table, found, bounds), next(iter(kinds.values())), tuple(found))
+
+
+def _images(
+    table: RecordTable, found: list[FaceRows | None], bounds: npt.NDArray[np.int64]
+) -> RecordTable:
+    """Return the table of the images alone; without an index InsightFace's have the layout's keys.
+
+    `bounds` says where each file's rows begin, and where the last one's end.
+    """
+    if not any(found):
+        return table
+    if len(found) == 1:
+        assert found[0] is not None
+        made = table.take(found[0].image)
+        if found[0].renumbered and not table.indexed:
+            return made.with_keys(found[0].key[found[0].image])
+        return made
+    rows = [
+        np.arange(low, high)[slice(None) if faces is None else faces.image]
         for faces, low, high in zip(found, bounds.tolist(), bounds[1:].tolist(), strict=False)
     ]
-    if any(found) and len(kept) == 1:
-        table = table.take(kept[0])
-    elif any(found):
-        table = table.take(np.concatenate([np.arange(one.start, one.stop) for one in kept]))
-    return Contents(table, next(iter(kinds.values())), tuple(found))
+    made = table.take(np.concatenate(rows))
+    if table.indexed or not any(faces is not None and faces.renumbered for faces in found):
+        return made
+    keys = made.key.copy()
+    for number, faces in enumerate(found):
+        if faces is not None and faces.renumbered:
+            keys[made.file == number] = faces.key[faces.image]
+    return made.with_keys(keys)
 
 
 def _payload(file: LocalFile, table: RecordTable, low: int, high: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Iterator
 
 import attrs
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.decode.formats import ImageInfo, probe
-from gpuio.errors import DecodeError, GpuioError
+from gpuio.errors import DecodeError, GpuioError, GpuioWarning
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import open_table
@@ -53,12 +54,22 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
 def open_contents(args: argparse.Namespace, record_layout: str = "plain") -> Contents:
     """Find the records of the file that the arguments name.
 
+    Without an index the records of an InsightFace set have the layout's keys in every command.
+
     Raises
     ------
     StorageError, FormatError       as `open_table` and `recognise`
     """
     table = open_table([args.record], [args.idx] if args.idx else [])
-    return recognise(table, record_layout)
+    contents = recognise(table, record_layout)
+    if record_layout != "plain" or table.indexed or contents.payload == "raw":
+        return contents
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GpuioWarning)  # as plain there is nothing to insist on
+        (faces,) = recognise(table, payload=contents.payload).faces
+    if faces is None or not faces.renumbered:
+        return contents
+    return attrs.evolve(contents, table=table.with_keys(faces.key))
 
 
 def entries(contents: Contents, rows: npt.NDArray[np.int64] | None = None) -> Iterator[Entry]:

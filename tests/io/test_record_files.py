@@ -41,6 +41,31 @@ def test_an_insightface_set_is_read_as_downloaded(tmp_path, how, index):
         assert it.num_classes == 3
 
 
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("order", ["between", "last", "mixed"])
+def test_its_header_record_may_lie_anywhere(tmp_path, order, index):
+    paths = write_faces(tmp_path, order=order, array=True)
+    for layout in ("auto", "insightface"):
+        with reader(paths, index=index, last_batch="pad", record_layout=layout) as it:
+            assert epoch(it) == FACES
+            assert it.identities == {0: (1, 5), 1: (5, 10), 2: (10, 13)}
+            assert it.num_classes == 3
+    seen = []
+    for part in range(4):
+        with reader(paths, num_parts=4, part_index=part, batch_size=1) as it:
+            seen += epoch(it)
+    assert seen == FACES
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("order", ["first", "between", "last"])
+def test_more_identities_than_bad_records_may_be(tmp_path, order, index):
+    paths = write_faces(tmp_path, (1,) * 1500, order=order)
+    with reader(paths, index=index, on_error="skip", batch_size=500) as it:
+        assert [row[:2] for row in epoch(it)] == [(float(key - 1), key) for key in range(1, 1501)]
+        assert (it.num_classes, len(it.identities), it.stats()["faults"]) == (1500, 1500, 0)
+
+
 def test_its_parts_share_the_images_alone(tmp_path):
     paths, seen = write_faces(tmp_path), []
     for part in range(4):

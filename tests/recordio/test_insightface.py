@@ -10,7 +10,14 @@ from gpuio.recordio import insightface
 from gpuio.recordio.index import open_table
 from gpuio.recordio.insightface import find_faces, identity_ranges
 from gpuio.storage.local import LocalFile
-from support.faceset import face_payloads, keep_lines, record, write_faces, write_payloads
+from support.faceset import (
+    face_payloads,
+    keep_lines,
+    physical,
+    record,
+    write_faces,
+    write_payloads,
+)
 from support.making import flat
 
 
@@ -29,7 +36,49 @@ def identities(paths):
 @pytest.mark.parametrize("how", [{}, {"plain_count": True}, {"array": True}])
 def test_the_layout_is_found(tmp_path, how, index):
     rows = find(write_faces(tmp_path, **how), index=index)
-    assert (rows.first, rows.stop, rows.images, rows.identities) == (1, 13, 12, 3)
+    assert (rows.image, rows.images, rows.identities) == (slice(1, 13), 12, 3)
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("how", [{}, {"plain_count": True}, {"array": True}])
+@pytest.mark.parametrize("order", ["between", "last", "mixed"])
+def test_the_header_lies_where_its_builder_had_it(tmp_path, order, how, asked, index):
+    paths = write_faces(tmp_path, order=order, **how)
+    rows = find(paths, index=index, asked=asked)
+    assert (rows.images, rows.identities) == (12, 3)
+    assert rows.key.tolist() == physical((4, 5, 3), order)
+    assert rows.key[rows.image].tolist() == list(range(1, 13))
+    with LocalFile(paths[0]) as file:
+        assert identity_ranges(file, rows) == {0: (1, 5), 1: (5, 10), 2: (10, 13)}
+
+
+@pytest.mark.parametrize("order", ["first", "between", "last"])
+def test_a_damaged_image_beside_the_header_does_not_hide_it(tmp_path, order):
+    payloads, keys = face_payloads(), physical((4, 5, 3), order)
+    payloads[1], payloads[12] = record(0.0), b"short"
+    paths = write_payloads(tmp_path, [payloads[key] for key in keys], keys=keys)
+    for index in (True, False):
+        rows = find(paths, index=index)
+        assert (rows.images, rows.identities) == (12, 3)
+
+
+@pytest.mark.parametrize("order", ["between", "last"])
+def test_a_header_elsewhere_that_the_file_contradicts_is_plain_with_a_warning(tmp_path, order):
+    payloads, keys = face_payloads(), physical((4, 5, 3), order)
+    payloads[15] = record([1.0, 2.5])
+    paths = write_payloads(tmp_path, [payloads[key] for key in keys], keys=keys)
+    for index in (True, False):
+        with pytest.warns(GpuioWarning, match="the record of key 15 is not an identity record"):
+            assert find(paths, index=index) is None
+
+
+def test_keys_may_stand_in_any_order(tmp_path):
+    keys = [14, 0, *range(12, 0, -1), 13, 15]
+    payloads = face_payloads()
+    rows = find(write_payloads(tmp_path, [payloads[key] for key in keys], keys=keys))
+    assert rows.key[rows.image].tolist() == list(range(12, 0, -1))
+    assert rows.key[rows.identity].tolist() == [13, 14, 15]
 
 
 def test_one_image_of_one_person_is_enough(tmp_path):
@@ -111,11 +160,19 @@ def test_a_near_miss_is_plain_with_a_warning(tmp_path, payloads, why):
         assert find(paths) is None
 
 
-def test_keys_out_of_order_are_a_near_miss(tmp_path):
-    keys = [0, *range(12, 0, -1), 13, 14, 15]
+def test_a_key_at_two_records_is_a_near_miss(tmp_path):
+    keys = [*range(12), 11, 13, 14, 15]
     paths = write_payloads(tmp_path, face_payloads(), keys=keys)
-    with pytest.warns(GpuioWarning, match="keys of the index are not ascending"):
+    with (
+        pytest.warns(GpuioWarning, match="1 keys stand at more than one record"),
+        pytest.warns(GpuioWarning, match="keys of the index stand at several records"),
+    ):
         assert find(paths) is None
+    with (
+        pytest.warns(GpuioWarning, match="1 keys stand at more than one record"),
+        pytest.raises(FormatError, match="and keys of the index stand at several records"),
+    ):
+        find(paths, asked=True)
 
 
 def test_asked_for_only_the_header_must_be_there(tmp_path):
@@ -147,7 +204,9 @@ def test_a_damaged_identity_is_named(tmp_path, labels):
 def find_rows(paths):
     """The rows of a file as if its layout had been found."""
     table = open_table([paths[0]], [paths[1]])
-    return insightface.FaceRows(table.offset, table.length, table.key, 1, 13)
+    return insightface.FaceRows(
+        table.offset, table.length, table.key, slice(1, 13), np.arange(13, 16)
+    )
 
 
 @pytest.fixture

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 
 from gpuio.errors import FormatError, OptionError
-from gpuio.recordio.index import open_table
+from gpuio.recordio.index import build_index, open_table
 from gpuio.recordio.layouts import recognise
 from gpuio.storage.local import LocalFile
-from support.faceset import face_payloads, record, sagemaker, write_faces, write_payloads
+from support.faceset import (
+    face_payloads,
+    physical,
+    record,
+    sagemaker,
+    write_faces,
+    write_payloads,
+)
 from support.making import flat, jpeg, photo, write_rec
 
 BARE = [jpeg(photo(20 + i, 30)) for i in range(9)]
@@ -45,6 +52,26 @@ def test_insightface_keeps_the_images_alone(tmp_path):
     assert "12 images" in made.described()[0]
     assert "3 identity records" in made.described()[0]
     assert len(contents(paths, record_layout="plain").table) == 16
+
+
+@pytest.mark.parametrize("order", ["between", "last", "mixed"])
+def test_an_index_that_numbers_places_names_identities_by_its_own_keys(tmp_path, order):
+    rec, idx = write_faces(tmp_path, order=order)
+    build_index(rec, idx)
+    made = contents((rec, idx))
+    place = physical((4, 5, 3), order)
+    assert made.table.key.tolist() == [place.index(key) for key in range(1, 13)]
+    assert made.identities() == {
+        number: (place.index(first), place.index(stop - 1) + 1)
+        for number, (first, stop) in enumerate([(1, 5), (5, 10), (10, 13)])
+    }
+
+
+def test_without_an_index_a_sets_images_have_the_layouts_keys(tmp_path):
+    plain = write_rec(tmp_path, [flat(i) for i in range(4)])
+    made = contents(plain, write_faces(tmp_path, order="between"), index=False)
+    assert made.table.key.tolist() == [*range(4), *range(1, 13)]
+    assert made.identities() == {0: (1, 5), 1: (5, 10), 2: (10, 13)}
 
 
 def test_classes_are_those_of_property_then_of_the_identities(tmp_path):

@@ -26,7 +26,7 @@ def record(label, blob=b"", identity=0):
 
 
 def face_payloads(counts=(4, 5, 3), *, plain_count=False, array=False, shift=lambda key: key):
-    """The payloads of a set whose identity k has counts[k] images of value 10 k + its place.
+    """The payloads, by key, of a set whose identity k has counts[k] images of value 10 k + place.
 
     plain_count: the header states the number of identities, not the key behind the last.
     array: images have an array of two labels. shift: what float32 makes of a key.
@@ -35,16 +35,39 @@ def face_payloads(counts=(4, 5, 3), *, plain_count=False, array=False, shift=lam
     for person, count in enumerate(counts):
         for place in range(count):
             label = [float(person), 7.0] if array else float(person)
-            images.append(record(label, flat(10 * person + place), key + place))
+            images.append(record(label, flat((10 * person + place) % 256), key + place))
         ranges.append(record([shift(key), shift(key + count)]))
         key += count
     second = len(counts) if plain_count else shift(key) + len(counts)
     return [record([shift(key), second]), *images, *ranges]
 
 
-def write_faces(folder, counts=(4, 5, 3), *, name="train", **how):
+def physical(counts, order):
+    """The keys in the order in which builders write them.
+
+    first: header, images, identities. between (face2rec2.py): images, header, identities. last
+    (RecBuilder): images, identities, header. mixed: each identity behind its images, then header.
+    """
+    images = sum(counts)
+    pictures = list(range(1, images + 1))
+    people = list(range(images + 1, images + 1 + len(counts)))
+    if order == "mixed":
+        keys, done = [], 0
+        for person, count in enumerate(counts):
+            keys += [*pictures[done : done + count], people[person]]
+            done += count
+        return [*keys, 0]
+    return {
+        "first": [0, *pictures, *people],
+        "between": [*pictures, 0, *people],
+        "last": [*pictures, *people, 0],
+    }[order]
+
+
+def write_faces(folder, counts=(4, 5, 3), *, name="train", order="first", **how):
     """Write such a set; return the paths of its .rec and .idx."""
-    return write_payloads(folder, face_payloads(counts, **how), name)
+    payloads, keys = face_payloads(counts, **how), physical(counts, order)
+    return write_payloads(folder, [payloads[key] for key in keys], name, keys)
 
 
 def keep_lines(idx, keep):

@@ -166,6 +166,18 @@ def test_extract_numbers_repeated_keys(tmp_path, capsys):
     ]
 
 
+@pytest.mark.parametrize("order", ["between", "last"])
+def test_a_key_of_an_insightface_set_is_one_record_in_every_command(tmp_path, capsys, order):
+    rec, idx = write_faces(tmp_path, order=order)
+    assert run(capsys, "extract", rec, tmp_path / "images")[0] == 0
+    said = [run(capsys, "ls", rec, *more)[1] for more in ([], ["--idx", idx])]
+    assert said[0] == said[1]
+    assert run(capsys, "cat", rec, 5, "--out", tmp_path / "fifth")[0] == 0
+    (extracted,) = (tmp_path / "images").glob("00000005.*")
+    assert (tmp_path / "fifth").read_bytes() == extracted.read_bytes()
+    assert run(capsys, "cat", rec, 0)[0] == 1
+
+
 def test_extract_takes_the_images_of_an_insightface_set(tmp_path, capsys):
     paths = write_faces(tmp_path)
     code, *_ = run(
