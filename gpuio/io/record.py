@@ -19,6 +19,7 @@ from gpuio.order.epochs import EpochShape
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
 from gpuio.tasks.classify import Classify
+from gpuio.tasks.labels import RecordLabels
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
 
@@ -128,7 +129,11 @@ class ImageRecordIter(DataIter):
 
     @property
     def num_classes(self) -> int | None:
-        """The option num_classes; else what the files state: see `Contents.num_classes`.
+        """The option num_classes; else what the files state, at least the largest label + 1.
+
+        None where they state nothing. Where they do, each record's label is read, once, when this
+        is first asked for; a stated number that the labels contradict is one line of the log
+        (logger gpuio, WARNING).
 
         Raises
         ------
@@ -136,7 +141,12 @@ class ImageRecordIter(DataIter):
                                 as `identities`
         """
         machine = self._machine()
-        return machine.task.classes or machine.contents.num_classes()
+        if machine.task.classes:
+            return machine.task.classes
+        labels = machine.labels
+        if not isinstance(labels, RecordLabels):
+            return machine.contents.num_classes()
+        return machine.contents.num_classes(labels.column, labels.listed())
 
     def _machine(self) -> Opened:
         if self._opened is None:

@@ -9,6 +9,7 @@ Invariant: a file is read as plain unless everything that was looked at says oth
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import attrs
@@ -16,12 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError
+from gpuio.recordio.classes import count_classes, labels_of
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.insightface import FaceRows, find_faces, identity_ranges
 from gpuio.recordio.sniff import Sniffed, sniff, spread
 from gpuio.storage.local import LocalFile
 
 __all__ = ["Contents", "recognise"]
+
+_log = logging.getLogger("gpuio")
 
 _SAMPLED = 8  # records of a file that are looked at
 
@@ -51,6 +55,7 @@ class Contents:
     table: RecordTable
     payload: str
     faces: tuple[FaceRows | None, ...]
+    _counted: dict[int, int] = attrs.field(factory=dict, init=False, repr=False)  # by column
 
     @property
     def insightface(self) -> bool:
@@ -116,22 +121,66 @@ class Contents:
             for number, (first, stop) in ranges.items()
         }
 
-    def num_classes(self) -> int | None:
+    def stated_classes(self) -> int | None:
         """Return how many classes the set states: in its `property` file, else by its identities.
 
-        None if neither exists: labels are not searched for the largest one.
+        None if neither exists. Labels are not looked at.
 
         Raises
         ------
         OptionError             as `identities`
         """
-        stated = _property(Path(self.table.paths[0]).with_name("property"))
+        stated = _property(self._beside())
         if stated is not None:
             return stated
         if sum(faces is not None for faces in self.faces) > 1:
             self.identities()  # raises, and says why there is not a single number
         counts = [faces.identities for faces in self.faces if faces is not None]
         return counts[0] or None if counts else None
+
+    def num_classes(
+        self, column: int = 0, labels: npt.NDArray[np.float32] | None = None
+    ) -> int | None:
+        """Return how many classes the set has: what it states, never below the largest label + 1.
+
+        None where the set states nothing. Else each label is read once, when this is first called.
+        Where the labels and the stated number differ, the log (logger "gpuio", WARNING) says so,
+        once.
+
+        Parameters
+        ----------
+        column : int            which of a record's labels is the class, from 0
+        labels : float32[n], optional       labels that replace the records' own
+
+        Raises
+        ------
+        OptionError             as `identities`
+        StorageError            a file cannot be read
+        """
+        stated = self.stated_classes()
+        if stated is None:
+            return None
+        if column not in self._counted:
+            by = "property" if _property(self._beside()) is not None else "identities"
+            if labels is None and self.payload == "image_record":
+                labels = self._by_key(labels_of(self.table, column))
+            if labels is None:
+                labels = np.empty(0, np.float32)
+            made, said = count_classes(stated, labels, by=by)
+            if said:
+                _log.warning("%s: %s", ", ".join(self.table.paths), said)
+            self._counted[column] = made
+        return self._counted[column]
+
+    def _beside(self) -> Path:
+        """Return where a `property` file would be."""
+        return Path(self.table.paths[0]).with_name("property")
+
+    def _by_key(self, labels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Order labels of one file's images by their keys."""
+        key = self.table.key
+        in_order = len(self.table.paths) > 1 or (key[1:] > key[:-1]).all()
+        return labels if in_order else labels[np.argsort(key, kind="stable")]
 
 
 def _property(path: Path) -> int | None:

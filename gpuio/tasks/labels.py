@@ -89,6 +89,17 @@ class RecordLabels:
         self._classes = classes
         self._odd = ragged or bool(column)
 
+    @property
+    def column(self) -> int:
+        """Which of a record's labels comes first."""
+        return self._column or 0
+
+    def listed(self) -> npt.NDArray[np.float32] | None:
+        """Return the first label of each line of the list, float32[n]; None without a list."""
+        if self._listed is None:
+            return None
+        return np.array([labels[0] for labels in self._listed.values()], np.float32)
+
     def take(
         self, out: npt.NDArray[np.float32], flag: int, label: _Label | None, identity: int
     ) -> None:

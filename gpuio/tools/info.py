@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_file_arguments(parser)
     parser.add_argument("--sample", type=int, default=10_000, help="records to look into, at most")
+    parser.add_argument(
+        "--labels", action="store_true", help="read every label, for the number of classes"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -36,18 +40,22 @@ def run(args: argparse.Namespace) -> int:
     int         0 all records looked at are images, 1 some are not, or the file is damaged, 3 a file
                 could not be read
     """
-    facts = survey(open_contents(args), args.sample)
+    facts = survey(open_contents(args), args.sample, every_label=args.labels)
     print(json.dumps(facts, indent=1) if args.json else _text(facts))
     return 1 if facts["unusable"] else 0
 
 
-def survey(contents: Contents, sample: int = 10_000) -> dict[str, Any]:
+def survey(
+    contents: Contents, sample: int = 10_000, *, every_label: bool = False
+) -> dict[str, Any]:
     """Look into records, evenly spread over the file.
 
     Parameters
     ----------
     contents : Contents         of one file, as plain
     sample : int                records to look into, at most
+    every_label : bool          compare the number of classes with every label, not only with those
+                                of the records looked into
 
     Returns
     -------
@@ -74,12 +82,13 @@ def survey(contents: Contents, sample: int = 10_000) -> dict[str, Any]:
             labels.append(entry.labels)
             _count(counts, entry)
     lengths = table.length
+    described = _labels(labels)
     return {
         "path": table.paths[0],
         "bytes": int(table.sizes[0]),
         "records": len(table),
         "looked_at": len(chosen),
-        **_layout(table, contents.payload),
+        **_layout(table, contents.payload, described["largest"], every_label=every_label),
         "record_bytes": {
             "smallest": int(lengths.min()),
             "median": int(np.median(lengths)),
@@ -89,25 +98,33 @@ def survey(contents: Contents, sample: int = 10_000) -> dict[str, Any]:
         "identity_records": markers,
         "counts": {name: dict(counter.most_common(_SHOWN)) for name, counter in counts.items()},
         "counted": {name: counter.total() for name, counter in counts.items()},
-        "labels": _labels(labels),
+        "labels": described,
         "unusable": unusable[:100],
         "unusable_count": len(unusable),
     }
 
 
-def _layout(table: RecordTable, payload: str) -> dict[str, Any]:
-    """Return how the records are arranged, with InsightFace's numbers."""
+def _layout(
+    table: RecordTable, payload: str, largest: float | None, *, every_label: bool
+) -> dict[str, Any]:
+    """Return how the records are arranged, with InsightFace's numbers.
+
+    `largest` is the largest first label seen; the number of classes is not below it.
+    """
     if payload == "raw":
         return {"layout": "bare images"}
     found = recognise(table, payload=payload)
     (faces,) = found.faces
     if faces is None:
         return {"layout": "plain"}
+    classes = found.num_classes() if every_label else found.stated_classes()
+    if classes is not None and largest is not None:
+        classes = max(classes, math.floor(largest) + 1)
     return {
         "layout": "insightface",
         "images": faces.images,
         "identities": faces.identities,
-        "num_classes": found.num_classes(),
+        "num_classes": classes,
     }
 
 

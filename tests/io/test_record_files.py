@@ -66,6 +66,16 @@ def test_more_identities_than_bad_records_may_be(tmp_path, order, index):
         assert (it.num_classes, len(it.identities), it.stats()["faults"]) == (1500, 1500, 0)
 
 
+def test_its_classes_are_those_of_the_labels_in_use(tmp_path):
+    paths = write_faces(tmp_path, array=True)
+    with reader(paths, label_column=1) as it:
+        assert it.num_classes == 8
+    lst = tmp_path / "a.lst"
+    lst.write_text("".join(f"{key}\t{key}\tx.jpg\n" for key in range(1, 13)))
+    with reader(paths, path_imglist=str(lst)) as it:
+        assert it.num_classes == 13
+
+
 def test_its_parts_share_the_images_alone(tmp_path):
     paths, seen = write_faces(tmp_path), []
     for part in range(4):

@@ -1,9 +1,13 @@
 """What a set of files holds is recognised, stated when asked for, and wrong guesses refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from gpuio.errors import FormatError, OptionError
+from gpuio.recordio.classes import labels_of
+from gpuio.recordio.framing import MAGIC
 from gpuio.recordio.index import build_index, open_table
 from gpuio.recordio.layouts import recognise
 from gpuio.storage.local import LocalFile
@@ -52,6 +56,66 @@ def test_insightface_keeps_the_images_alone(tmp_path):
     assert "12 images" in made.described()[0]
     assert "3 identity records" in made.described()[0]
     assert len(contents(paths, record_layout="plain").table) == 16
+
+
+def labelled(folder, labels, *, name="train", order="first", array=False):
+    """Write a set of these labels, an identity record for each run of equal ones."""
+    runs = [len(list(run)) for _, run in itertools.groupby(labels)]
+    payloads, keys = face_payloads(runs), physical(runs, order)
+    for key, label in enumerate(labels, 1):
+        payloads[key] = record([label, 3.0] if array else label, flat(key))
+    return write_payloads(folder, [payloads[key] for key in keys], name, keys)
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("array", [True, False])
+@pytest.mark.parametrize("order", ["first", "between", "last", "mixed"])
+@pytest.mark.parametrize(
+    ("labels", "classes", "said"),
+    [
+        ([0, 0, 1, 1, 2], 3, ""),
+        ([0, 0, 5, 5, 9], 10, "3 identity records, and the largest label is 9: num_classes is 10"),
+        ([1, 1, 2, 2, 3], 4, "3 identity records, and the largest label is 3: num_classes is 4"),
+        ([0, 1, 0, 1, 0], 2, "5 identity records of 2 labels, and the largest label is 1"),
+        ([float("nan"), 0, 1.5], 3, "3 identity records of 2 labels, and the largest label is 1"),
+        ([float("inf"), -1, 0], 3, "3 identity records of 2 labels, and the largest label is 0"),
+    ],
+)
+def test_classes_are_never_below_the_largest_label(
+    tmp_path, caplog, labels, classes, said, order, array, index
+):
+    made = contents(labelled(tmp_path, labels, order=order, array=array), index=index)
+    assert caplog.records == []
+    assert [made.num_classes(), made.num_classes()] == [classes] * 2
+    lines = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert len(lines) == bool(said)
+    assert said in "".join(lines)
+    if array:
+        assert made.num_classes(column=1) == max(4, made.stated_classes())
+
+
+def test_labels_of_records_in_parts_and_damaged_ones(tmp_path):
+    payloads = [
+        record([4.0, 5.0], flat(1), MAGIC),  # the magic number as the id: two parts
+        record(2.0, flat(1)),
+        b"short",
+        record([1.0, 2.0, 3.0]),
+    ]
+    table = open_table([write_payloads(tmp_path, payloads)[0]])
+    assert np.array_equal(labels_of(table), [4, 2, np.nan, 1], equal_nan=True)
+    assert np.array_equal(labels_of(table, 1), [5, np.nan, np.nan, 2], equal_nan=True)
+
+
+def test_a_property_below_the_labels_is_raised(tmp_path, caplog):
+    paths = labelled(tmp_path, [0, 4, 7])
+    (tmp_path / "property").write_text("5,112,112")
+    assert contents(paths).num_classes() == 8
+    assert "`property` states 5 classes, and the largest label is 7" in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "property",
+        "train.idx",
+        "train.rec",
+    ]
 
 
 @pytest.mark.parametrize("order", ["between", "last", "mixed"])

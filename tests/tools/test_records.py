@@ -10,7 +10,7 @@ import pytest
 
 from gpuio.recordio.lists import read_list
 from gpuio.tools import cli
-from support.faceset import record, sagemaker, write_faces, write_payloads
+from support.faceset import face_payloads, record, sagemaker, write_faces, write_payloads
 from support.making import flat, jpeg, offsets, photo, png, write_rec
 
 BLOBS = [jpeg(photo(40, 60)), png(photo(30, 20)), b"no image", b""]
@@ -164,6 +164,19 @@ def test_extract_numbers_repeated_keys(tmp_path, capsys):
         "00000005.png",
         "00000005_1.png",
     ]
+
+
+def test_info_never_says_fewer_classes_than_labels_have(tmp_path, capsys):
+    payloads = face_payloads((2, 3))
+    payloads[1] = record(9.0, flat(1))
+    rec, _ = write_payloads(tmp_path, payloads)
+    for arguments, classes in (
+        (["--sample", "1"], 2),  # the header alone was looked into
+        ([], 10),
+        (["--sample", "1", "--labels"], 10),
+    ):
+        code, out, _ = run(capsys, "info", rec, "--json", *arguments)
+        assert (code, json.loads(out)["num_classes"]) == (0, classes)
 
 
 @pytest.mark.parametrize("order", ["between", "last"])
