@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
-from gpuio.errors import OptionError
+from gpuio.errors import OptionError, StorageError
 from gpuio.nd import asnumpy
 from gpuio.options.machine import GPU_ONLY
 from gpuio.options.record import RecordOptions
@@ -32,6 +32,7 @@ from gpuio.recordio.layouts import Contents
 from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.sniff import spread
 from gpuio.recordio.uri import divide, expand
+from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile
 from gpuio.tasks.task import Labels, Task
 
@@ -80,6 +81,7 @@ def open_pipeline(task: Task) -> Opened:
     paths = expand(options.path_imgrec)
     idx_paths = divide(options.path_imgidx)
     draws = task.draws()
+    _check_error_log(options, [*paths, *idx_paths])
     find = reindexed if options.reindex else open_table
     contents = task.contents(find(paths, idx_paths, past_damage=options.resync))
     table = contents.table
@@ -150,6 +152,19 @@ def open_pipeline(task: Task) -> Opened:
         labels,
         first_pass=int(made),
     )
+
+
+def _check_error_log(options: RecordOptions, read: list[str]) -> None:
+    """Refuse an error_log that is one of the files that are read, or a record file."""
+    if not options.error_log:
+        return
+    sums = options.checksum
+    others = [options.path_imglist, options.mean_img, *((sums,) if isinstance(sums, str) else ())]
+    others += sums if isinstance(sums, tuple) else ()
+    try:
+        check_target(options.error_log, [*read, *(one for one in others if one)])
+    except StorageError as error:
+        raise OptionError(f"error_log: {error.message}", path=error.path) from None
 
 
 def _plain_images(task: Task) -> Iterator[npt.NDArray[np.float32]]:

@@ -22,7 +22,7 @@ from gpuio.errors import FormatError, OptionError, RecordError, StorageError
 from gpuio.recordio.framing import scan
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.uri import divide
-from gpuio.storage.atomic import writing
+from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.local import LocalFile
 
 __all__ = [
@@ -120,6 +120,7 @@ def write_checksums(
     StorageError                            a file cannot be read or written
     """
     target = checksum_path(rec_path) if path is None else os.fspath(path)
+    check_target(target, [rec_path])
     with LocalFile(rec_path) as file:
         offsets, lengths = scan(file)
         crc = np.empty(len(offsets), np.uint32)

@@ -19,6 +19,7 @@ from gpuio.recordio.index_entries import Entries
 from gpuio.recordio.index_text import read_index
 from gpuio.recordio.key_list import KeyList
 from gpuio.recordio.offset_dict import OffsetDict
+from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile
 
 __all__ = ["MXIndexedRecordIO", "MXRecordIO"]
@@ -26,6 +27,11 @@ __all__ = ["MXIndexedRecordIO", "MXRecordIO"]
 _CHUNK = 1 << 20  # bytes a sequential reader fetches at once, and a writer's buffer
 _FIRST_CHUNK = 32 << 10  # after a seek: nobody knows yet whether reading goes on from there
 _PLAIN_BELOW = 1 << 16  # entries: a list and a dict of fewer take 10 MB at most, and 10 ms
+
+
+def _without_emptying(path: str, flags: int) -> int:
+    """Open a file for writing as it is."""
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
 class MXRecordIO:
@@ -45,7 +51,8 @@ class MXRecordIO:
     -----
     As in MXNet: pickling closes the original and an unpickled reader opens the file anew; reading
     or writing in a forked child raises RuntimeError until it is reopened. Unlike MXNet, the end of
-    the file is not sticky: after `seek` a reader reads on.
+    the file is not sticky: after `seek` a reader reads on; and an open writer cannot be pickled or
+    copied (TypeError), since the copy would empty the file.
     """
 
     def __init__(self, uri: str | os.PathLike[str], flag: str) -> None:
@@ -111,6 +118,11 @@ class MXRecordIO:
 
     def __getstate__(self) -> dict[str, Any]:
         is_open = self.is_open
+        if is_open and self.writable:
+            raise TypeError(
+                f"an open writer cannot be pickled or copied: the copy would empty {self._path}; "
+                "close it first"
+            )
         self.close()
         state = dict(self.__dict__)
         state["is_open"] = is_open
@@ -257,14 +269,14 @@ class MXIndexedRecordIO(MXRecordIO):
 
     def open(self) -> None:
         """Open the record file and the index; a reader reads the whole index if it is new."""
-        super().open()
         self.idx, self.keys = {}, []
+        if self.flag == "w":
+            self._open_for_writing()
+            return
+        super().open()
         try:
-            if self.writable:
-                self.fidx = Path(self.idx_path).open("w", encoding="utf-8")  # noqa: SIM115
-            else:
-                self.fidx = Path(self.idx_path).open(encoding="utf-8-sig")  # noqa: SIM115
-                self._read_index(os.fstat(self.fidx.fileno()))
+            self.fidx = Path(self.idx_path).open(encoding="utf-8-sig")  # noqa: SIM115
+            self._read_index(os.fstat(self.fidx.fileno()))
         except OSError as error:
             self.close()
             raise StorageError(
@@ -274,6 +286,33 @@ class MXIndexedRecordIO(MXRecordIO):
         except GpuioError:
             self.close()
             raise
+
+    def _open_for_writing(self) -> None:
+        """Empty both files, or neither where one of them cannot be written."""
+        check_target(self.idx_path)
+        rec, idx = Path(self._path), Path(self.idx_path)
+        if rec.resolve() == idx.resolve():
+            raise StorageError(
+                "the index and the record file are the same path: name two files", path=str(idx)
+            )
+        check_target(idx, [rec])
+        new = not idx.exists()
+        try:
+            fidx = open(idx, "w", encoding="utf-8", opener=_without_emptying)  # noqa: SIM115
+        except OSError as error:
+            raise StorageError(
+                f"cannot open the index: {error.strerror}", path=self.idx_path
+            ) from error
+        try:
+            super().open()
+            if idx.is_file():
+                fidx.truncate(0)
+        except BaseException:
+            fidx.close()
+            if new:
+                idx.unlink(missing_ok=True)
+            raise
+        self.fidx = fidx
 
     def _read_index(self, status: os.stat_result) -> None:
         """Make `keys` and `idx`; a file of the same status is not read again."""

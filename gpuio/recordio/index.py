@@ -20,6 +20,7 @@ from gpuio.recordio.framing import HEADER_BYTES, end_of_record, head_at, is_junk
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_text import read_index, write_index
 from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
+from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile
 
 __all__ = [
@@ -38,6 +39,7 @@ def build_index(
     idx_path: str | os.PathLike[str],
     *,
     past_damage: bool = False,
+    of_nothing: bool = True,
 ) -> int:
     """Scan a record file and write its index with keys 0, 1, 2, ...; return their number.
 
@@ -45,14 +47,20 @@ def build_index(
     ----------
     rec_path, idx_path : path
     past_damage : bool              go on behind damage, with a warning that says what was skipped
+    of_nothing : bool               write an index without a line where there is no record
 
     Raises
     ------
-    StorageError, FormatError       the record file is missing or damaged
+    StorageError, FormatError       the record file is missing or damaged; or the index would take
+                                    the place of a record file
+    EmptyDatasetError               the record file holds no record, and not `of_nothing`
     """
+    check_target(idx_path, [rec_path])
     with LocalFile(rec_path) as file:
         offsets, _, _ = _found(file, past_damage=past_damage)
-    write_index(idx_path, range(len(offsets)), offsets.tolist())
+    if len(offsets) == 0 and not of_nothing:
+        raise EmptyDatasetError("no record found: no index is written", path=os.fspath(rec_path))
+    write_index(idx_path, range(len(offsets)), offsets.tolist(), [rec_path])
     return len(offsets)
 
 

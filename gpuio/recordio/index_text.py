@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +61,19 @@ def read_index(
     return keys, offsets
 
 
-def write_index(path: str | os.PathLike[str], keys: Iterable[Any], offsets: Iterable[int]) -> None:
+def write_index(
+    path: str | os.PathLike[str],
+    keys: Iterable[Any],
+    offsets: Iterable[int],
+    sources: Sequence[str | os.PathLike[str]] = (),
+) -> None:
     """Write an index file, all of it or nothing.
 
     Raises
     ------
-    StorageError        the file cannot be written
+    StorageError        the file cannot be written, is a record file, or one of `sources`
     """
-    with writing(path) as file:
+    with writing(path, sources) as file:
         file.writelines(
             f"{key}\t{offset}\n".encode() for key, offset in zip(keys, offsets, strict=True)
         )

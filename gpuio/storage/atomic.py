@@ -1,7 +1,8 @@
 """Write a file completely or not at all.
 
 Invariant: bytes go to a temporary file in the same folder and reach the disk; then the file is
-renamed. A crash leaves the old file, or none, and perhaps a temporary one.
+renamed. A crash leaves the old file, or none, and perhaps a temporary one. An index, a
+list or a report never takes the place of a record file, nor of a file that it was made from.
 """
 
 from __future__ import annotations
@@ -9,18 +10,72 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from gpuio.errors import StorageError
 
-__all__ = ["writing"]
+__all__ = ["RECORD_START", "check_target", "writing"]
+
+_Path = str | os.PathLike[str]
+
+RECORD_START = b"\x0a\x23\xd7\xce"  # how a record file begins: the magic number of its framing
+
+
+def check_target(path: _Path, sources: Sequence[_Path] = (), *, record: bool = False) -> None:
+    """Refuse to write over a file that is not an older output of the same kind.
+
+    Parameters
+    ----------
+    path : path             what is to be written
+    sources : sequence of path      what it is made from
+    record : bool           a record file is to be written, and may replace another one
+
+    Raises
+    ------
+    StorageError            the path is one of the sources; or a record file, and the output is not
+    """
+    target = Path(path)
+    if any(_are_one(target, source) for source in sources):
+        raise StorageError(
+            "cannot write: this is a file that is read; name another one to write",
+            path=str(target),
+        )
+    if record:
+        return
+    try:
+        if not target.is_file():
+            return
+        with target.open("rb") as file:
+            begins = file.read(len(RECORD_START))
+    except OSError:
+        return  # writing says what is wrong
+    if begins == RECORD_START:
+        raise StorageError(
+            "cannot write: this is a record file, and what is to be written is not; name another "
+            "file to write, or delete this one first",
+            path=str(target),
+        )
+
+
+def _are_one(target: Path, source: _Path) -> bool:
+    """Whether two paths lead to the same file."""
+    try:
+        return target.samefile(source)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def writing(
+    path: _Path, sources: Sequence[_Path] = (), *, record: bool = False
+) -> Iterator[BinaryIO]:
     """Open a file for writing under a temporary name and rename it at the end.
+
+    Parameters
+    ----------
+    path, sources, record       as `check_target`, which is asked first
 
     Yields
     ------
@@ -28,9 +83,11 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Raises
     ------
-    StorageError        it cannot be made, written or renamed: disk full, no permission, no folder
+    StorageError        it cannot be made, written or renamed: disk full, no permission, no folder;
+                        or as `check_target`
     """
     target = Path(path)
+    check_target(target, sources, record=record)
     try:
         fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:

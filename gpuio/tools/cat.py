@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from gpuio.errors import Where
-from gpuio.storage.atomic import writing
+from gpuio.storage.atomic import check_target, writing
 from gpuio.tools.entries import entries, open_contents
 
 __all__ = ["add_arguments", "run"]
@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None and sys.stdout.isatty():
         print("cat: the output is an image: give --out, or redirect it to a file", file=sys.stderr)
         return 2
+    if args.out is not None:
+        check_target(args.out, [args.record, *([args.idx] if args.idx else [])])
     contents = open_contents(args)
     rows = np.flatnonzero(contents.table.key == args.key)
     if len(rows) == 0:

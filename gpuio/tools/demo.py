@@ -42,8 +42,6 @@ def run(args: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     folder = Path(args.images) if args.images else _made_up(out, args.count)
     prefix = str(out / "photos")
-    for old in out.glob("photos.*"):
-        old.unlink()
     print(f"1. packing {folder} into {prefix}.rec")
     common = [prefix, str(folder), "--progress", "none"]
     code = _quietly([*common, "--list", "--recursive", "--exts", ".jpeg", ".jpg", ".png"])

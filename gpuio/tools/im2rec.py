@@ -108,6 +108,12 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
     items = [item for item in found if not unlistable(item.path)]
     for folder, number in classes.items():
         print(folder, number)
+    if not items:
+        print(
+            f"im2rec: no file in {root} ends in {' '.join(args.exts)}{_hint(args, root)}",
+            file=sys.stderr,
+        )
+        return 1
     if args.classes:
         with writing(f"{prefix}.classes.json") as file:
             file.write(json.dumps(classes, indent=1).encode())
@@ -119,9 +125,6 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
         train_ratio=args.train_ratio,
         test_ratio=args.test_ratio,
     )
-    if not items:
-        print(f"im2rec: no file in {root} ends in {' '.join(args.exts)}", file=sys.stderr)
-        return 1
     print(f"{len(items)} images listed in {', '.join(map(str, written))}", file=sys.stderr)
     left_out = [item.path for item in found if unlistable(item.path)]
     for path in left_out[:_MAX_SHOWN]:
@@ -131,6 +134,15 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
     if len(left_out) > _MAX_SHOWN:
         print(f"  and {len(left_out) - _MAX_SHOWN} more", file=sys.stderr)
     return 1 if left_out else 0
+
+
+def _hint(args: argparse.Namespace, root: str) -> str:
+    """Say what may have been forgotten where no image is found; older lists stay as they are."""
+    if not args.recursive and any(path.is_dir() for path in Path(root).iterdir()):
+        return "; there are sub-folders: --recursive walks them"
+    if not all(ext.startswith(".") for ext in args.exts):
+        return "; extensions are given with their dots: --exts .jpg .png"
+    return ""
 
 
 def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
@@ -153,7 +165,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
         args.encoding,
         args.pack_label,
     )
-    left_out = 0
+    left_out, empty = 0, False
     for path in lists:
         with progress(f"packing {path.name}", args.progress) as advance:
             packed = pack_list(
@@ -164,13 +176,21 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
                 resume=args.resume,
                 progress=advance,
             )
-        print(f"{path.with_suffix('.rec')}: {packed.records} records", file=sys.stderr)
+        if packed.records:
+            print(f"{path.with_suffix('.rec')}: {packed.records} records", file=sys.stderr)
+        else:
+            empty = True
+            print(
+                f"im2rec: {path}: no image could be packed from {root}: no record file is written, "
+                "an older one stays",
+                file=sys.stderr,
+            )
         for problem in packed.problems[:_MAX_SHOWN]:
             print(f"  left out: {problem}", file=sys.stderr)
         if len(packed.problems) > _MAX_SHOWN:
             print(f"  and {len(packed.problems) - _MAX_SHOWN} more", file=sys.stderr)
         left_out += len(packed.problems)
-    return 1 if left_out else 0
+    return 1 if left_out or empty else 0
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from gpuio.errors import StorageError
 from gpuio.recordio.lists import ListItem, write_list
 
 __all__ = ["find_images", "make_lists", "unlistable"]
@@ -104,13 +105,14 @@ def make_lists(
 
     Raises
     ------
-    StorageError                    a file cannot be written
+    StorageError                    a file cannot be written, or one that is not empty would become
+                                    empty; nothing is written then
     """
     items = list(items)
     if shuffle:
         random.Random(_SHUFFLE_SEED).shuffle(items)
     size = math.ceil(len(items) / chunks)
-    written: list[Path] = []
+    lists: list[tuple[Path, list[ListItem]]] = []
     for number in range(chunks):
         chunk = items[number * size : (number + 1) * size]
         start = prefix if chunks == 1 else f"{prefix}_{number}"
@@ -125,7 +127,12 @@ def make_lists(
                 parts.append(("_val", chunk[test + train :]))
             parts.append(("_train", chunk[test : test + train]))
         for suffix, part in parts:
-            path = Path(f"{start}{suffix}.lst")
-            write_list(path, part)
-            written.append(path)
-    return written
+            lists.append((Path(f"{start}{suffix}.lst"), part))
+    for path, part in lists:
+        if not part and path.exists() and path.stat().st_size:
+            raise StorageError(
+                "no image is left for this list: the older one stays", path=str(path)
+            )
+    for path, part in lists:
+        write_list(path, part)
+    return [path for path, _ in lists]

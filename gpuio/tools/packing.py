@@ -24,6 +24,7 @@ from gpuio.recordio.framing import MAX_PAYLOAD, encode, end_of_record
 from gpuio.recordio.header import IRHeader, pack, pack_img
 from gpuio.recordio.index import write_index
 from gpuio.recordio.lists import ListItem, read_list
+from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile
 
 __all__ = ["PackOptions", "Packed", "pack_list"]
@@ -84,8 +85,13 @@ def pack_list(
     Raises
     ------
     StorageError                    the list cannot be read, or the files cannot be written
+
+    Notes
+    -----
+    Where no item can be packed nothing is written, and older files stay.
     """
     made = Packed()
+    check_target(list_path.with_suffix(".idx"))
     items = list(read_list(list_path, made.problems))
     journal = _Journal(list_path, _fingerprint(list_path, options))
     start = journal.recover(made) if resume else 0
@@ -107,6 +113,9 @@ def pack_list(
                     if progress is not None:
                         progress(position + 1, len(items))
             journal.finish()
+    if journal.empty:
+        journal.discard()
+        return made
     made.records = journal.publish()
     return made
 
@@ -270,6 +279,21 @@ class _Journal:
         self._log.flush()
         os.fsync(self._log.fileno())
         self.finished = True
+
+    @property
+    def empty(self) -> bool:
+        """Whether no item became a record."""
+        return not self._entries
+
+    def discard(self) -> None:
+        """Remove the unfinished files."""
+        try:
+            self._rec_part.unlink(missing_ok=True)
+            self._log_part.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"cannot remove: {error.strerror}", path=str(self._rec_part)
+            ) from error
 
     def publish(self) -> int:
         """Give the files their names, the index last; return the number of records.

@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from gpuio.recordio.index import build_index
-from gpuio.recordio.index_binary import share_index
+from gpuio.recordio.index_binary import binary_path, share_index
+from gpuio.storage.atomic import check_target
 from gpuio.tools.cli import call
 
 __all__ = ["add_arguments", "main", "run"]
@@ -34,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     -------
     int         0 done, 1 the record file is damaged, 3 a file could not be read or written
     """
-    count = build_index(args.record, args.index, past_damage=args.resync)
+    if args.binary:
+        check_target(binary_path(args.index), [args.record])
+    count = build_index(args.record, args.index, past_damage=args.resync, of_nothing=False)
     if args.binary:
         share_index(args.index)
     print(f"{args.index}: {count} records", file=sys.stderr)

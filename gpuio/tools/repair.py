@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gpuio.errors import GpuioError, OptionError, StorageError
 from gpuio.recordio.index import write_index
-from gpuio.storage.atomic import writing
+from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.local import LocalFile
 from gpuio.tools.audit import Problem
 from gpuio.tools.progress import progress
@@ -94,6 +94,7 @@ def _targets(args: argparse.Namespace) -> tuple[Path, Path, Path]:
                 raise OptionError(f"{path} is the source: name another target")
         if path.exists() and not args.force:
             raise OptionError(f"{path} exists: name another target, or replace it with --force")
+        check_target(path, record=path == target)
     return paths
 
 
@@ -125,7 +126,7 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
                 one.as_dict() for one, out in zip(problems, lost, strict=True) if not out
             ],
         }
-        with writing(target) as out:
+        with writing(target, record=True) as out:
             with progress("repair: writing", how) as advance:
                 _copy(file, layout.offset[rows], length, out, advance)
             file.check_unchanged()

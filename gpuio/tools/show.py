@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuio.decode.opencv import decode
 from gpuio.errors import GpuioError
+from gpuio.storage.atomic import check_target
 from gpuio.tools.contact import contact_sheet
 from gpuio.tools.entries import add_file_arguments, entries, open_contents
 
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     pictures, titles, bad = [], [], 0
+    check_target(args.out, [args.record, *([args.idx] if args.idx else [])])
     contents = open_contents(args, "auto")
     first = max(args.first, 0)
     rows = np.arange(first, min(first + args.count, len(contents.table)))

@@ -1,8 +1,10 @@
 """MXRecordIO and MXIndexedRecordIO write what MXNet writes and behave as it does."""
 
+import copy
 import gc
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -146,13 +148,13 @@ def test_a_reset_writer_starts_an_empty_file(tmp_path):
 def test_pickling_closes_the_original_and_opens_the_copy(five):
     reader = MXIndexedRecordIO(five[1], five[0], "r")
     reader.read()
-    copy = pickle.loads(pickle.dumps(reader))
+    again = pickle.loads(pickle.dumps(reader))
     assert not reader.is_open
-    assert copy.is_open
-    assert copy.read_idx(40) == b"record 4"
-    assert copy.keys == [0, 10, 20, 30, 40]
+    assert again.is_open
+    assert again.read_idx(40) == b"record 4"
+    assert again.keys == [0, 10, 20, 30, 40]
     assert not pickle.loads(pickle.dumps(reader)).is_open
-    copy.close()
+    again.close()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -325,12 +327,55 @@ def test_a_pickled_reader_is_small_and_opens_anew(large):
     assert closed.idx[keys[1]] == 8
 
 
-def test_a_failed_pickle_of_a_writer_keeps_what_it_was(tmp_path):
-    writer = MXIndexedRecordIO(str(tmp_path / "w.idx"), str(tmp_path / "w.rec"), "w")
-    writer.write_idx(3, b"x")
-    again = pickle.loads(pickle.dumps(writer))
-    assert (again.keys, again.idx, again.writable) == ([], {}, True)
-    again.close()
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_an_open_writer_is_not_copied(tmp_path, duplicate):
+    paths = str(tmp_path / "w.idx"), str(tmp_path / "w.rec")
+    for writer in (MXIndexedRecordIO(*paths, "w"), MXRecordIO(str(tmp_path / "v.rec"), "w")):
+        writer.write(b"one")
+        with pytest.raises(TypeError, match=r"an open writer cannot be .*rec; close it first"):
+            duplicate(writer)
+        writer.write(b"two")  # it is open still
+        writer.close()
+        with MXRecordIO(writer._path, "r") as reader:
+            assert [reader.read(), reader.read(), reader.read()] == [b"one", b"two", None]
+        duplicate(writer)
+        assert Path(writer._path).stat().st_size
+
+
+@pytest.mark.parametrize("name", ["no/such.idx", ".", "{rec}", "other.rec", "link", "./{rec}"])
+def test_a_writer_whose_index_cannot_be_written_empties_nothing(five, tmp_path, name):
+    rec = Path(shutil.copy(five[0], tmp_path / "a.rec"))
+    shutil.copy(five[0], tmp_path / "other.rec")
+    (tmp_path / "link").symlink_to(rec)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    index = f"{tmp_path}/{name.format(rec=rec.name)}"
+    with pytest.raises(StorageError) as raised:
+        MXIndexedRecordIO(index, str(rec), "w")
+    assert raised.value.path == str(Path(index)) or raised.value.path == index
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_writer_whose_record_file_cannot_be_written_empties_nothing(five, tmp_path):
+    idx = Path(shutil.copy(five[1], tmp_path / "a.idx"))
+    for index in (idx, tmp_path / "new.idx"):
+        with pytest.raises(StorageError):
+            MXIndexedRecordIO(str(index), str(tmp_path / "no/such.rec"), "w")
+    assert idx.read_bytes() == Path(five[1]).read_bytes()
+    assert not (tmp_path / "new.idx").exists()
+
+
+def test_the_same_new_path_for_both_files_is_refused(tmp_path):
+    with pytest.raises(StorageError, match="same path"):
+        MXIndexedRecordIO(str(tmp_path / "a"), str(tmp_path / "." / "a"), "w")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_replaces_what_was_there(five, tmp_path):
+    rec, idx = shutil.copy(five[0], tmp_path / "a.rec"), shutil.copy(five[1], tmp_path / "a.idx")
+    with MXIndexedRecordIO(idx, rec, "w") as writer:
+        writer.write_idx(7, b"x")
+    assert Path(idx).read_text() == "7\t0\n"
+    assert Path(rec).stat().st_size == 12
 
 
 def private_kib():
