@@ -26,7 +26,9 @@ class FileOptions:
         convert.each_path,
         "The .rec file, or several: a list, 'a.rec;b.rec', a directory, or a regular expression as "
         "the last part of the path.",
-        differs="Several files may also come as a list; a directory is read in sorted order.",
+        differs="Several files may also come as a list; a directory is read in sorted order, its "
+        "other files only where it has no .rec; where no name matches the regular expression, * "
+        "and ? stand for any characters.",
     )
     path_imgidx: str | tuple[str, ...] = option(
         "",

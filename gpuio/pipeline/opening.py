@@ -78,7 +78,7 @@ def open_pipeline(task: Task) -> Opened:
     BackendError                    the asked-for GPU cannot be used
     """
     options = task.options
-    paths = expand(options.path_imgrec)
+    paths = expand(options.path_imgrec, ".rec")
     idx_paths = divide(options.path_imgidx)
     draws = task.draws()
     _check_error_log(options, [*paths, *idx_paths])

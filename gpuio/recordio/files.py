@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from gpuio.errors import FormatError, GpuioError, StorageError
+from gpuio.recordio.foreign import refuse_foreign
 from gpuio.recordio.framing import HEADER_BYTES, encode, head_at, unframe, whole_at
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_entries import Entries
@@ -195,6 +196,8 @@ class MXRecordIO:
             framed = self._framed()
             payload = bytes(unframe(framed))
         except FormatError as error:
+            if self._at == 0:
+                refuse_foreign(self.handle)
             raise FormatError(
                 f"Invalid RecordIO File: {error.message}", path=self._path, offset=self._at
             ) from None

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioWarning
+from gpuio.recordio.foreign import refuse_foreign
 from gpuio.storage.local import LocalFile
 
 __all__ = [
@@ -210,7 +211,8 @@ def scan(file: LocalFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
     Raises
     ------
     FormatError                         naming path and offset: bad magic, bad flags, or a record
-                                        that goes beyond the end of the file
+                                        that goes beyond the end of the file; or a file that is
+                                        of another kind, which is named
 
     Notes
     -----
@@ -220,6 +222,8 @@ def scan(file: LocalFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
     if error is None:
         return offsets, lengths
     assert error.offset is not None
+    if error.offset == 0:
+        refuse_foreign(file)
     if not is_junk(file, error.offset):
         raise FormatError(
             f"{error.message}; `gpuio repair` makes a clean copy, and resync=True reads on behind "

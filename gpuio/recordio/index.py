@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
+from gpuio.recordio.foreign import refuse_foreign
 from gpuio.recordio.framing import HEADER_BYTES, end_of_record, head_at, is_junk, scan
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_text import read_index, write_index
@@ -236,6 +237,8 @@ def _found(file: LocalFile, *, past_damage: bool) -> tuple[Int64, Int64, tuple[S
     if not past_damage:
         return *scan(file), ()
     offset, length, skipped = resync(file)
+    if len(offset) == 0:
+        refuse_foreign(file)
     warn_of_skipped(skipped, "hold no record that can be read, and are skipped")
     return offset, length, skipped
 
@@ -269,6 +272,7 @@ def _indexed(
             f"({file.size:,} bytes), and {beyond - 1} more do"
         )
         if not past_damage:
+            refuse_foreign(file)
             raise FormatError(
                 f"{what}; is it another file's index? `gpuio rec2idx` makes a new one. If the "
                 "record file was cut, resync=True reads what is left",
@@ -377,6 +381,8 @@ def _against_the_file(
     FormatError                 no record starts at an offset, and that is not the file's damage
     """
     every, lengths, damaged = resync(file)
+    if len(every) == 0:
+        refuse_foreign(file)
     where = np.minimum(np.searchsorted(every, offset), max(len(every) - 1, 0))
     known = every[where] == offset if len(every) else np.zeros(len(offset), bool)
     begins = np.array([one.begin for one in damaged], np.int64)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuio.errors import FormatError, StorageError
+from gpuio.recordio.foreign import foreign_index
 from gpuio.storage.atomic import writing
 
 __all__ = ["read_index", "write_index"]
@@ -51,6 +52,9 @@ def read_index(
             keys.append(key_type(fields[0].strip()))
             offset = int(fields[1])
         except (IndexError, ValueError):
+            said = foreign_index(path)
+            if said:
+                raise FormatError(said, path=path) from None
             raise FormatError(
                 f"index line {number} is {line[:60]!r}: expected a key, a TAB and a byte offset",
                 path=path,

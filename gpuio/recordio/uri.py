@@ -1,7 +1,8 @@
-"""The forms of path_imgrec: one path or several, a folder, a regular expression, file://."""
+"""The forms of path_imgrec: one path or several, a folder, a pattern, file://."""
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,15 +18,17 @@ def divide(uri: str | Iterable[str]) -> list[str]:
     return [piece for one in each for piece in one.split(";") if piece]
 
 
-def expand(uri: str | Iterable[str]) -> list[str]:
+def expand(uri: str | Iterable[str], suffix: str = "") -> list[str]:
     """Return the files that a URI names.
 
     Parameters
     ----------
     uri : str or iterable of str
         a path; several separated by ";" or in a list; a folder, meaning its files that are not
-        empty, sorted; or a path whose last component is a regular expression that complete names
-        must match
+        empty, sorted; a path whose last component is a regular expression that complete names must
+        match; or, if none does, a pattern with *, ? and [] as shells have it
+    suffix : str
+        of a folder, take the files that end in it, if there are any
 
     Raises
     ------
@@ -33,10 +36,10 @@ def expand(uri: str | Iterable[str]) -> list[str]:
     EmptyDatasetError       every file is empty
     OptionError             a ``#cachefile`` suffix, which has no use for local files
     """
-    found = [path for piece in divide(uri) for path in _one(piece)]
+    found = [path for piece in divide(uri) for path in _one(piece, suffix)]
     if not found:
         raise StorageError("no file is named", path=str(uri))
-    filled = [path for path in found if path.stat().st_size]
+    filled = [path for path in found if not path.is_file() or path.stat().st_size]
     if not filled:
         raise EmptyDatasetError(
             "the file is empty" if len(found) == 1 else f"all {len(found)} files are empty",
@@ -45,7 +48,7 @@ def expand(uri: str | Iterable[str]) -> list[str]:
     return [str(path) for path in filled]
 
 
-def _one(piece: str) -> list[Path]:
+def _one(piece: str, suffix: str) -> list[Path]:
     """Return the files of one piece."""
     if "#" in piece and not Path(piece).exists():
         raise OptionError(
@@ -63,7 +66,7 @@ def _one(piece: str) -> list[Path]:
         inside = sorted(one for one in path.iterdir() if one.is_file())
         if not inside:
             raise StorageError("the folder holds no file", path=str(path))
-        return inside
+        return [one for one in inside if suffix and one.suffix.lower() == suffix] or inside
     if path.exists():
         return [path]
     try:
@@ -71,6 +74,15 @@ def _one(piece: str) -> list[Path]:
         matching = sorted(one for one in path.parent.iterdir() if pattern.fullmatch(one.name))
     except (re.error, OSError):
         matching = []
+    if not matching and glob.has_magic(str(path)):
+        matching = [Path(one) for one in sorted(glob.glob(str(path)))]  # noqa: PTH207
+        matching = [one for one in matching if one.is_file()]
+        if not matching:
+            raise StorageError(
+                "no such file, nor does a name match: expected * and ? for any characters, as in "
+                r"*.rec, or a regular expression for the last part, as in .*\.rec",
+                path=str(path),
+            )
     if not matching:
         raise StorageError("no such file", path=str(path))
     return matching

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -31,6 +32,14 @@ _WAITS_S = (0.05, 0.2, 0.8)
 _PASSING = {errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.ENOMEM}
 
 _log = logging.getLogger("gpuio")
+
+
+def _special(mode: int) -> str:
+    """Say what is at a path that is no file, and what to do."""
+    if stat.S_ISDIR(mode):
+        return "it is a folder; name a file in it"
+    kind = "a named pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+    return f"it is {kind}, which cannot be read by position; write its content into a file"
 
 
 class LocalFile:
@@ -59,7 +68,7 @@ class LocalFile:
 
     def _open(self) -> None:
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise StorageError(f"cannot open: {error.strerror}", path=self.path) from error
         try:
@@ -69,7 +78,9 @@ class LocalFile:
             raise StorageError(f"cannot open: {error.strerror}", path=self.path) from error
         if not os.path.isfile(self.path):  # noqa: PTH113 -- on the hot path of opening many files
             os.close(fd)
-            raise StorageError("cannot open: not a regular file", path=self.path)
+            raise StorageError(
+                f"cannot open: not a regular file: {_special(status.st_mode)}", path=self.path
+            )
         self._fd, self.size, self.mtime_ns = fd, status.st_size, status.st_mtime_ns
 
     def read(self, offset: int, length: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 from gpuio.errors import FormatError, StorageError
 from gpuio.options.machine import MAX_PIXELS
 from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
+from gpuio.recordio.foreign import foreign_kind
 from gpuio.storage.local import LocalFile
 from gpuio.tools.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
 from gpuio.tools.progress import progress
@@ -130,7 +131,8 @@ def examine(
             problems.append(Problem("checksum", str(error)))
     depth = Depth(headers=args.headers, images=args.decode, sums=sums, max_pixels=args.max_pixels)
     layout = lay_out(file, thorough=thorough or depth.reads)
-    problems += layout.problems
+    said = "" if len(layout.offset) else foreign_kind(file.read(0, min(file.size, 1024)))
+    problems += [Problem("framing", said, offset=0)] if said else layout.problems
     keys: list[str | None] = [None] * len(layout.offset)
     if idx is not None:
         keys, wrong = audit_index(idx, layout, file.size)

@@ -33,6 +33,21 @@ def test_a_folder_and_a_pattern_are_sorted_and_leave_empty_files_out(folder):
     assert names(expand(str(folder / r".*\.rec"))) == ["a.rec", "b.rec"]
 
 
+def test_a_folder_of_record_files_may_hold_others(folder):
+    assert names(expand(str(folder), ".rec")) == ["a.rec", "b.rec"]
+    assert names(expand(str(folder), ".bin")) == ["a.rec", "b.rec", "c.txt"]
+
+
+@pytest.mark.parametrize("pattern", ["*.rec", "?.rec", "[ab].r*", "../{name}*/[ab].rec"])
+def test_a_pattern_of_shells_is_understood(folder, pattern):
+    assert names(expand(f"{folder}/{pattern.format(name=folder.name)}")) == ["a.rec", "b.rec"]
+
+
+def test_a_pattern_that_nothing_matches_says_what_may_be_written(folder):
+    with pytest.raises(StorageError, match=r"no such file.*as in \*\.rec, or .*as in \.\*\\\.rec"):
+        expand(f"{folder}/train_*.rec")
+
+
 @pytest.mark.parametrize("name", ["no.rec", "[", "nowhere/.*"])
 def test_nothing_there_is_a_storage_error(folder, name):
     with pytest.raises(StorageError, match="no such file"):
