@@ -129,6 +129,24 @@ class Encoded:
             return buffer
         return memoryview(buffer)[start : start + length]
 
+    def some(self, rows: npt.NDArray[np.int64]) -> list[Blob]:
+        """Return the images of some rows, all of which have one."""
+        views: dict[int, memoryview] = {}
+        found: list[Blob] = []
+        ends = self.start[rows] + self.length[rows]
+        for number, start, end in zip(
+            self.number[rows].tolist(), self.start[rows].tolist(), ends.tolist(), strict=True
+        ):
+            buffer = self.buffers[number]
+            if start == 0 and end == len(buffer):
+                found.append(buffer)
+                continue
+            view = views.get(number)
+            if view is None:
+                view = views[number] = memoryview(buffer)
+            found.append(view[start:end])
+        return found
+
     def put(self, row: int, blob: Blob) -> None:
         """Give a row an image in memory of its own."""
         self.number[row], self.start[row], self.length[row] = len(self.buffers), 0, len(blob)

@@ -30,6 +30,7 @@ def read(folder, way, blobs, monkeypatch, **options):
             device=FakeDevice(),
             open_engine=opener,
             open_rescue=rescue,
+            host_pixels=0,
             keep=settings["keep"],
         )
 

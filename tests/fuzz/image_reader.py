@@ -80,6 +80,7 @@ def open_way(way):
             device=FakeDevice(),
             open_engine=opener,
             open_rescue=rescue,
+            host_pixels=0,
             keep=settings["keep"],
         )
 
@@ -141,13 +142,13 @@ def main(watched, way, address_space_mib):
     import cv2
 
     import gpuio.backend.cpu
-    import gpuio.backend.gpu.routing
+    import gpuio.backend.gpu.host
     import gpuio.pipeline.reader
 
     cv2.setNumThreads(1)
     reading, making = Watch(watched, 0), Watch(watched, 1)
     gpuio.pipeline.reader.probe = reading.around(gpuio.pipeline.reader.probe)
-    for module in (gpuio.backend.cpu, gpuio.backend.gpu.routing):
+    for module in (gpuio.backend.cpu, gpuio.backend.gpu.host):
         module.decode = making.around(module.decode)
     open_way(way)
     answers = os.fdopen(os.dup(1), "w")

@@ -1,7 +1,8 @@
 """Make batches on a GPU: JPEG engine, one pass of kernels, arrays that know when they are ready.
 
-What the engine refuses is decoded by OpenCV and uploaded, image by image, so that one bad record
-costs its own row and nothing else; an engine that refuses whole batches makes way for another.
+Small images, and what the engine refuses, are decoded by the host and uploaded in one copy, so that
+one bad record costs its own row and nothing else; an engine that refuses whole batches makes way
+for another.
 All device work goes through `gpuio.backend.gpu.device.Device`.
 
 Invariant: nothing is decoded into, copied over or freed before the host waited for its last reader
@@ -19,11 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.backend.gpu import routing
 from gpuio.backend.gpu.device import Device
 from gpuio.backend.gpu.engines import EnginePool, choose_engine, engine_opener
+from gpuio.backend.gpu.host import HostDecoder
 from gpuio.backend.gpu.lease import BatchPool, Lease
 from gpuio.backend.gpu.probe import Gap, gaps, survey
-from gpuio.backend.gpu.routing import Sources
+from gpuio.backend.gpu.routing import Decoders, Sources
 from gpuio.backend.gpu.workspace import Ring, Slot
 from gpuio.backend.protocol import Encoded, Fault, Output
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
@@ -47,6 +50,8 @@ class GpuBackend:
     decoders : int              engines at most, >= 1
     hw_decoder_load : float     share of a batch that the JPEG engines take, 0 to 1
     decoder_room : int          side of the image they get room for at their start, 0 = their choice
+    host_pixels : int, optional the host decodes images of fewer pixels, `routing.HOST_PIXELS` if it
+                                is not said; 0 = only those that the engine does not take
     device : Device, optional   another device than the GPU of that number, for tests
     open_engine : callable, optional
                                 another decode engine, for tests
@@ -72,6 +77,7 @@ class GpuBackend:
         decoders: int = 2,
         hw_decoder_load: float = 0.65,
         decoder_room: int = 0,
+        host_pixels: int | None = None,
         device: Device | None = None,
         open_engine: Callable[[], Engine] | None = None,
         open_rescue: Callable[[], Engine] | None = None,
@@ -94,8 +100,12 @@ class GpuBackend:
                 self._device: Device = device
                 self._ring = Ring(device, _SLOTS)
                 self._pool = BatchPool(device, keep)
+                host = HostDecoder()
+                if host_pixels is None:
+                    host_pixels = routing.HOST_PIXELS
                 # last: it is what may fail, and nothing before it is open
                 self._engines = EnginePool(open_engine, decoders, open_rescue)
+                self._decoders = Decoders(self._engines, host, host_pixels)
         except MemoryError as error:
             raise BackendError(
                 f"GPU {device_id} is out of memory at its opening: {error}; free what else is on "
@@ -158,7 +168,7 @@ class GpuBackend:
 
     def _upload(self, slot: Slot, address: int, host: npt.NDArray[np.uint8]) -> None:
         """Queue a copy of host memory, which is free again when this returns."""
-        staged = slot.staging(host.nbytes)[: host.nbytes]
+        staged = slot.staging("tables", host.nbytes)
         staged[:] = host
         self._device.upload(address, staged, slot.stream)
 
@@ -217,7 +227,7 @@ class GpuBackend:
         """Decode into a slot and queue the kernels that read it."""
         with self._turn(out) as slot:
             sources = Sources(self._device, slot, records, plan, output.channels)
-            sources.decode(self._engines)
+            sources.decode(self._decoders)
             work = LaunchPlan(
                 sources.rows,
                 sources.addresses,
@@ -237,7 +247,7 @@ class GpuBackend:
             tables = slot.memory("tables", work.table_bytes)
             scratch = slot.memory("scratch", work.scratch_bytes)
             host, launches = work.bind(tables.address, scratch.address, _address(out))
-            sources.upload(tables.address, host)
+            self._upload(slot, tables.address, host)
             for name, grid, block, args in launches:
                 self._device.launch(name, grid, block, args, slot.stream)
             return sources.faults

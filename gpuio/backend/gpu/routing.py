@@ -1,28 +1,49 @@
 """The decoded images of one batch in flight: who decodes which, and where each comes to lie.
 
-Routes come from the headers' facts, which the reader found: nothing is parsed here. The JPEG engine
-gets what it takes; the rest, and whatever the engine then refuses, is decoded by OpenCV and
-uploaded. An engine that refuses a batch as a whole makes way for one that names the bad images,
-which gets the batch again.
+Routes come from the headers' facts, which the reader found: nothing is parsed here, and rows are
+arrays. The JPEG engine gets the large images of what it takes; the rest, and whatever the engine
+then refuses, is decoded by the host into page-locked memory and uploaded in one copy. An engine
+that refuses a batch as a whole makes way for one that names the bad images, which gets the batch
+again.
 """
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend.gpu.device import Device
 from gpuio.backend.gpu.engines import EnginePool
+from gpuio.backend.gpu.host import HostDecoder
 from gpuio.backend.gpu.workspace import Slot
 from gpuio.backend.protocol import Encoded, Fault
 from gpuio.decode.engine import Destination
 from gpuio.decode.formats import engine_takes
-from gpuio.decode.opencv import decode
 from gpuio.errors import BackendError, DecodeError, GpuioError
 
-__all__ = ["Sources"]
+__all__ = ["HOST_PIXELS", "Decoders", "Sources"]
 
-_ALIGN = 512  # bytes: between images in the arena
+HOST_PIXELS = 65_536  # an image of fewer is decoded by the host: an engine's cost per image is more
+
+_ALIGN = 512  # bytes: between images in memory
+
+
+@attrs.frozen(eq=False)
+class Decoders:
+    """Who decodes.
+
+    Attributes
+    ----------
+    engines : EnginePool
+    host : HostDecoder
+    host_pixels : int       height * width below which the host decodes what an engine would take
+                            as well
+    """
+
+    engines: EnginePool
+    host: HostDecoder
+    host_pixels: int
 
 
 class Sources:
@@ -53,37 +74,34 @@ class Sources:
         channels: int,
     ) -> None:
         self._device, self._slot, self._channels = device, slot, channels
-        self._blobs, self._headers = records.blobs, records.headers
+        self._records = records
         self.rows = rows
         self.addresses = np.zeros(len(records), np.uint64)
         self.swapped = np.zeros(len(records), np.bool_)
         self._failed: dict[int, GpuioError] = {}
-        self._places: dict[int, Destination] = {}
-        self._decoded: list[tuple[int, npt.NDArray[np.uint8]]] = []  # by OpenCV: address, pixels
-        self._sizes = np.stack([rows["src_h"], rows["src_w"]], axis=1).astype(np.int32)
+        self._places: list[Destination] = []  # of the rows that an engine gets, if it wants any
+        self._sizes = np.stack([rows["src_h"], rows["src_w"]], axis=1).astype(np.int64)
+        self._pixels = self._sizes.prod(axis=1)
 
     @property
     def faults(self) -> list[Fault]:
         """Rows whose image could not be decoded by anybody."""
         return [Fault(row, error) for row, error in sorted(self._failed.items())]
 
-    def decode(self, engines: EnginePool) -> None:
-        """Decode every image, by its route.
+    def decode(self, decoders: Decoders) -> None:
+        """Decode every image, by its route, and queue the upload of what the host decoded.
 
         Raises
         ------
         OutOfDeviceMemoryError
         """
-        present = [row for row, blob in enumerate(self._blobs) if blob is not None]
-        takes = self._engine_takes()
-        fast = [row for row in present if takes[row]]
-        host = sorted(set(present) - set(fast))
-        if fast:
-            host = sorted(host + self._decode_fast(engines, fast, present))
-        if host:
-            self._place(host)
-        for row in host:
-            self._decode_on_host(row, self._places[row].address)
+        present = self._records.length >= 0
+        fast = present & self._engine_takes(decoders.host_pixels)
+        host = present & ~fast
+        if fast.any():
+            host[self._decode_fast(decoders.engines, np.flatnonzero(fast))] = True
+        if host.any():
+            self._decode_on_host(decoders.host, np.flatnonzero(host))
 
     def refuse(self, misfits: list[int]) -> None:
         """Add the rows whose plan does not fit its image to the faults."""
@@ -94,89 +112,78 @@ class Sources:
                 f"{ {name: self.rows[name][row].tolist() for name in self.rows.dtype.names or ()} }"
             )
 
-    def upload(self, tables_address: int, tables: npt.NDArray[np.uint8]) -> None:
-        """Queue the copies of tables and of the images that OpenCV decoded."""
-        sizes = [tables.nbytes, *(pixels.nbytes for _, pixels in self._decoded)]
-        starts = np.cumsum([0, *(-(-size // _ALIGN) * _ALIGN for size in sizes)])
-        staged = self._slot.staging(int(starts[-1]))
-        parts = [(tables_address, tables), *self._decoded]
-        for start, (address, host) in zip(starts.tolist(), parts, strict=False):
-            piece = staged[start : start + host.nbytes]
-            piece[:] = host.reshape(-1).view(np.uint8)
-            self._device.upload(address, piece, self._slot.stream)
-
-    def _engine_takes(self) -> list[bool]:
+    def _engine_takes(self, host_pixels: int) -> npt.NDArray[np.bool_]:
         """Say which images the JPEG engine gets."""
         if self._channels == 4:
-            return [False] * len(self._blobs)
-        headers = self._headers
+            return np.zeros(len(self._records), np.bool_)
+        headers = self._records.headers
         # engines differ over what becomes of a JPEG that was cut short: OpenCV's word counts
-        takes = engine_takes(headers) & (headers["ended"] != 0)
+        takes: npt.NDArray[np.bool_] = engine_takes(headers) & (headers["ended"] != 0)
         takes &= headers["height"] == self._sizes[:, 0]
         takes &= headers["width"] == self._sizes[:, 1]
-        taken: list[bool] = takes.tolist()
-        return taken
+        takes &= self._pixels >= host_pixels
+        return takes
 
-    def _place(self, rows: list[int]) -> None:
-        """Cut the slot's arena into one place for each of these rows, once a turn."""
+    def _starts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where the pixels of each of these rows begin in memory for all, and its size."""
+        nbytes = -(-self._pixels[rows] * self._channels // _ALIGN) * _ALIGN
+        starts = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(nbytes, out=starts[1:])
+        return starts
+
+    def _place(self, rows: npt.NDArray[np.int64]) -> None:
+        """Cut the slot's arena into one place for each of an engine's rows, once a turn."""
         if self._places:
             return
-        pixels = self._sizes[rows].astype(np.int64).prod(axis=1)
-        nbytes = -(-pixels * self._channels // _ALIGN) * _ALIGN
-        starts = np.concatenate([[0], np.cumsum(nbytes)])
-        arena = self._slot.memory("pixels", int(starts[-1]))
-        self._places = {
-            row: Destination(
+        starts = self._starts(rows).tolist()
+        arena = self._slot.memory("pixels", starts[-1])
+        self._places = [
+            Destination(
                 arena.address + start, self._device.view(arena, start, count, self._channels)
             )
-            for row, start, count in zip(rows, starts.tolist(), pixels.tolist(), strict=False)
-        }
+            for start, count in zip(starts, self._pixels[rows].tolist(), strict=False)
+        ]
 
-    def _decode_fast(self, engines: EnginePool, rows: list[int], present: list[int]) -> list[int]:
-        """Decode on an engine and return the rows that it refused; all `present` rows get places.
-
-        Rows that are left to OpenCV get theirs in the same cut: the arena may grow once a turn.
-        """
-        blobs = [blob for row in rows if (blob := self._blobs[row]) is not None]
+    def _decode_fast(
+        self, engines: EnginePool, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Decode on an engine and return the rows that it refused."""
         kind = engines.kind
         if engines.uses_arena:
-            self._place(present)
+            self._place(rows)
         try:
             with engines.lend() as engine:
                 if engine.uses_arena:  # its kind may have taken over just now
-                    self._place(present)
+                    self._place(rows)
                 made = engine.decode(
-                    blobs,
-                    self._sizes[rows],
+                    self._records.some(rows),
+                    self._sizes[rows].astype(np.int32),
                     self._channels,
-                    [self._places[row] for row in rows] if engine.uses_arena else [],
+                    self._places if engine.uses_arena else [],
                     self._slot.stream.ptr,
                 )
         except DecodeError as error:
             if engines.replace(kind, error):
-                return self._decode_fast(engines, rows, present)
+                return self._decode_fast(engines, rows)
             engines.refuse(len(rows), error)
             return rows  # the batch as a whole: every image gets its own chance
         for refusal in made.errors.values():
             engines.refuse(1, refusal)
         self._slot.keep = made.keep
         self.addresses[rows], self.swapped[rows] = made.addresses, made.swapped
-        return [rows[at] for at in made.errors]
+        return rows[list(made.errors)]
 
-    def _decode_on_host(self, row: int, address: int) -> None:
-        """Decode one image with OpenCV."""
-        blob = self._blobs[row]
-        assert blob is not None
-        try:
-            pixels = decode(blob, self._channels)
-            expected = tuple(self._sizes[row])
-            if pixels.shape[:2] != expected:
-                raise DecodeError(
-                    f"image decodes to {pixels.shape[1]}x{pixels.shape[0]} pixels, its header says "
-                    f"{expected[1]}x{expected[0]}"
-                )
-        except DecodeError as error:
-            self._failed[row] = error
-            return
-        self.addresses[row], self.swapped[row] = address, False
-        self._decoded.append((address, pixels))
+    def _decode_on_host(self, host: HostDecoder, rows: npt.NDArray[np.int64]) -> None:
+        """Decode into page-locked memory and queue its one copy to the device."""
+        starts = self._starts(rows)
+        total = int(starts[-1])
+        memory = self._slot.memory("uploads", total)  # as large: it bounds what is page-locked
+        staged = self._slot.staging("pixels", total)
+        failed = host.decode(
+            self._records, rows, self._sizes[rows], self._channels, staged, starts[:-1]
+        )
+        self._failed.update(failed)
+        self.addresses[rows], self.swapped[rows] = memory.address + starts[:-1], False
+        self.addresses[list(failed)] = 0
+        if len(failed) < len(rows):
+            self._device.upload(memory.address, staged, self._slot.stream)

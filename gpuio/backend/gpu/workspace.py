@@ -30,7 +30,7 @@ class Slot:
         self.read_done = device.new_event()
         self.keep: Any = None  # what the engine wants held until the last reader is done
         self._buffers: dict[str, Buffer] = {}
-        self._pinned: npt.NDArray[np.uint8] | None = None
+        self._pinned: dict[str, npt.NDArray[np.uint8]] = {}
 
     def memory(self, name: str, nbytes: int) -> Buffer:
         """Return this slot's buffer of that name, at least `nbytes` long; contents undefined.
@@ -54,17 +54,21 @@ class Slot:
             self._buffers[name] = made
         return self._buffers[name]
 
-    def staging(self, nbytes: int) -> npt.NDArray[np.uint8]:
-        """Return page-locked host memory, uint8[nbytes]; one use a turn."""
-        if self._pinned is None or self._pinned.size < nbytes:
-            self._pinned = self.device.pinned(-(-(nbytes + nbytes // 4) // _GRAIN) * _GRAIN)
-        return self._pinned[:nbytes]
+    def staging(self, name: str, nbytes: int) -> npt.NDArray[np.uint8]:
+        """Return page-locked host memory of that name, uint8[nbytes]; one use a turn."""
+        pinned = self._pinned.get(name)
+        if pinned is None or pinned.size < nbytes:
+            self._pinned.pop(name, None)
+            del pinned
+            roomy = -(-(nbytes + nbytes // 4) // _GRAIN) * _GRAIN
+            pinned = self._pinned[name] = self.device.pinned(roomy)
+        return pinned[:nbytes]
 
     def release(self) -> None:
         """Free the memory; the caller has waited for the last reader."""
         self.keep = None
         self._buffers.clear()
-        self._pinned = None
+        self._pinned.clear()
 
 
 class Ring:

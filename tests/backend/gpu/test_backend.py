@@ -52,7 +52,11 @@ def make(opener):
 
     def backend(device=None, **settings):
         made.append(
-            GpuBackend(0, device=device or FakeDevice(), **{"open_engine": opener, **settings})
+            GpuBackend(
+                0,
+                device=device or FakeDevice(),
+                **{"open_engine": opener, "host_pixels": 0, **settings},
+            )
         )
         return made[-1]
 
@@ -77,9 +81,9 @@ def make_others(backend):
         batch(backend, blobs, rows_of(blobs))[0].wait_to_read()
 
 
-def test_batches_equal_the_cpu_kernels_and_opencv_decodes_none_of_them(make, monkeypatch):
+def test_batches_equal_the_cpu_kernels_and_the_host_decodes_none_of_them(make, monkeypatch):
     backend = make()
-    monkeypatch.setattr("gpuio.backend.gpu.routing.decode", None)
+    monkeypatch.setattr("gpuio.backend.gpu.host.HostDecoder.decode", None)
     for seed in range(4):
         blobs = blobs_of(5, seed)
         rows = rows_of(blobs)
@@ -173,7 +177,7 @@ def test_many_batches_in_flight_do_not_disturb_each_other(make):
 def test_without_the_host_wait_pixels_are_poisoned(monkeypatch):
     """The hazard is real on this device: a backend that skips the wait makes wrong batches."""
     pytest.importorskip("nvidia.nvimgcodec")
-    backend = GpuBackend(0, device=FakeDevice(), open_engine=ENGINES["nvimgcodec"])
+    backend = GpuBackend(0, device=FakeDevice(), open_engine=ENGINES["nvimgcodec"], host_pixels=0)
     monkeypatch.setattr("gpuio.backend.gpu.workspace.Ring.take", take_without_waiting)
     made = []
     for seed in range(3):
@@ -539,7 +543,8 @@ def test_an_image_with_a_status_error_is_decoded_by_opencv_and_the_others_are_no
         return decode(blob, channels)
 
     monkeypatch.setattr(engine, "decode", failing)
-    monkeypatch.setattr("gpuio.backend.gpu.routing.decode", on_the_host)
+    monkeypatch.setattr("gpuio.backend.gpu.host.decode", on_the_host)
+    monkeypatch.setattr("gpuio.decode.turbojpeg.compiled", lambda: None)
     backend = make(open_engine=lambda: engine)
     blobs = blobs_of(4)
     rows = rows_of(blobs)

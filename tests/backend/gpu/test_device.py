@@ -31,7 +31,7 @@ ENGINES = ["nvimgcodec", "dali"]
 def backend(request):
     if os.environ.get("GPUIO_REQUIRE_GPU") != "1":
         pytest.importorskip(f"nvidia.{request.param}")
-    made = GpuBackend(0, decoder=request.param)
+    made = GpuBackend(0, decoder=request.param, host_pixels=0)
     yield made
     made.close()
 
@@ -102,7 +102,7 @@ def test_mixes_give_the_cpus_bits(backend, dtype, box):
 def test_jpeg_pixels_are_within_4_levels_of_opencv_and_on_average_within_half_a_level(
     backend, kind, monkeypatch
 ):
-    monkeypatch.setattr("gpuio.backend.gpu.routing.decode", None)  # the engine has to do it
+    monkeypatch.setattr("gpuio.backend.gpu.host.HostDecoder.decode", None)  # the engine has to
     blobs = [jpeg(picture(240 + k, 320 - k, seed=k), kind) for k in range(32)]
     rows = centre_crops(blobs, 224)
     output = output_of("uint8", side=224)
@@ -129,7 +129,7 @@ def test_the_engine_that_takes_over_from_dali_makes_the_same_pixels():
     if os.environ.get("GPUIO_REQUIRE_GPU") != "1":
         pytest.importorskip("nvidia.dali")
         pytest.importorskip("nvidia.nvimgcodec")
-    backend = GpuBackend(0, decoder="dali")
+    backend = GpuBackend(0, decoder="dali", host_pixels=0)
     backend.share(32, 1)
     blobs = [jpeg(picture(240 + k, 320 - k, seed=k)) for k in range(32)]
     rows, output = centre_crops(blobs, 224), output_of("uint8", side=224)

@@ -110,6 +110,7 @@ class Pair:
             0,
             device=self.device,
             decoders=decoders,
+            host_pixels=0,
             open_engine=lambda: Whole(self.wholes, (ODD, BAD)),
             open_rescue=rescue or (lambda: Single(self.singles, (BAD,), most)),
         )
@@ -143,7 +144,8 @@ def on_host(monkeypatch):
         decoded.append(bytes(blob))
         return decode(blob, channels)
 
-    monkeypatch.setattr("gpuio.backend.gpu.routing.decode", noted)
+    monkeypatch.setattr("gpuio.backend.gpu.host.decode", noted)
+    monkeypatch.setattr("gpuio.decode.turbojpeg.compiled", lambda: None)
     return decoded
 
 
@@ -381,6 +383,7 @@ def real(monkeypatch):
                 device=FakeDevice(),
                 open_engine=lambda: DaliEngine(None, 1),
                 open_rescue=lambda: NvImageCodecEngine(None, 1),
+                host_pixels=0,
                 **{name: settings[name] for name in settings if name not in CPU_ONLY},
             )
         )

@@ -47,6 +47,7 @@ def devices(monkeypatch):
             device_id,
             device=made[-1],
             open_engine=lambda: NvImageCodecEngine(None, 1),
+            host_pixels=3550,  # the engine decodes some of the images
             **{name: settings[name] for name in settings if name not in CPU_ONLY},
         )
 

@@ -1,0 +1,116 @@
+"""The images of a GPU's batch that the host decodes: TurboJPEG in one compiled call, then OpenCV.
+
+Invariant: the pixels are those of OpenCV's decode, with TurboJPEG and without it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.backend.protocol import Encoded
+from gpuio.decode import turbojpeg
+from gpuio.decode.opencv import decode
+from gpuio.errors import DecodeError
+
+__all__ = ["HostDecoder"]
+
+_MAX_PIXELS, _MAX_SCANS = 2**31 - 1, 100  # the reader has refused what is beyond its limits
+
+
+class HostDecoder:
+    """Decodes whole images into memory of its caller; may be called from several threads."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+        self._images: Any = None  # the compiled loop; None: OpenCV decodes all
+        turbo = turbojpeg.compiled()
+        if turbo is not None:
+            # compiled or loaded here, at construction, not at the first batch
+            from gpuio.kernels.cpu.decode_images import decode_images
+            from gpuio.kernels.cpu.pointers import address
+            from gpuio.kernels.cpu.share import DECODE
+
+            self._images, self._function = decode_images, address(turbo.decode, DECODE)
+        turbojpeg.announce()
+
+    def decode(
+        self,
+        records: Encoded,
+        rows: npt.NDArray[np.int64],
+        sizes: npt.NDArray[np.int64],
+        channels: int,
+        memory: npt.NDArray[np.uint8],
+        starts: npt.NDArray[np.int64],
+    ) -> dict[int, DecodeError]:
+        """Decode some rows of a batch.
+
+        Parameters
+        ----------
+        records : Encoded
+        rows : int64[k]         which of them, each with an image
+        sizes : int64[k, 2]     (height, width) that their headers promise
+        channels : {1, 3, 4}    gray, B G R, or B G R A
+        memory : uint8[m]       receives the pixels, C order
+        starts : int64[k]       where in `memory` the pixels of each begin
+
+        Returns
+        -------
+        dict of int to DecodeError
+                                why a row was not decoded; its memory holds anything
+        """
+        left = np.ones(len(rows), np.uint8)
+        if self._images is not None and channels < 4:
+            heights, widths = np.ascontiguousarray(sizes.T)
+            self._images(
+                self._function,
+                self._handle().address,
+                channels,
+                records.address[rows],
+                records.length[rows],
+                heights,
+                widths,
+                starts + memory.ctypes.data,
+                left,
+            )
+        failed: dict[int, DecodeError] = {}
+        for at in np.flatnonzero(left).tolist():
+            row, start = int(rows[at]), int(starts[at])
+            try:
+                pixels = _decoded(records, row, tuple(sizes[at].tolist()), channels)
+            except DecodeError as error:
+                # its frames hold this one, and with it the slot's memory
+                failed[row] = error.with_traceback(None)
+            else:
+                memory[start : start + pixels.size] = pixels.reshape(-1)
+        return failed
+
+    def _handle(self) -> turbojpeg.Handle:
+        """Return this thread's decompressor; it goes with the thread."""
+        handle: turbojpeg.Handle | None = getattr(self._mine, "handle", None)
+        if handle is None:
+            handle = self._mine.handle = turbojpeg.Handle(_MAX_PIXELS, _MAX_SCANS)
+        return handle
+
+
+def _decoded(
+    records: Encoded, row: int, expected: tuple[int, int], channels: int
+) -> npt.NDArray[np.uint8]:
+    """Decode one image with OpenCV.
+
+    Raises
+    ------
+    DecodeError         it cannot be decoded, or has another size than its header said
+    """
+    blob = records.blob(row)
+    assert blob is not None
+    pixels = decode(blob, channels)
+    if pixels.shape[:2] != expected:
+        raise DecodeError(
+            f"image decodes to {pixels.shape[1]}x{pixels.shape[0]} pixels, its header says "
+            f"{expected[1]}x{expected[0]}"
+        )
+    return pixels

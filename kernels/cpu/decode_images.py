@@ -1,0 +1,48 @@
+"""Decode whole images, each to an address of its own, in one call without the GIL.
+
+The decoder is called by address: this is compiled once, whatever library decodes.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from gpuio.kernels.cpu.pointers import caller
+from gpuio.kernels.cpu.share import DECODE
+from gpuio.kernels.jit import kernel
+
+__all__ = ["decode_images"]
+
+_int, _ints = types.int64, types.int64[::1]
+_decode = caller(DECODE)
+
+
+@kernel(
+    types.void(_int, _int, _int, _ints, _ints, _ints, _ints, _ints, types.uint8[::1]),
+    "pointers",
+    "share",
+)
+def decode_images(function, handle, channels, blobs, lengths, heights, widths, places, left):
+    """Decode whole images.
+
+    Parameters
+    ----------
+    function : int              address of a DECODE
+    handle : int                of this thread's decoder
+    channels : {1, 3}           gray, or B G R
+    blobs : int64[n]            addresses of the encoded images
+    lengths : int64[n]          bytes of each
+    heights, widths : int64[n]  what their headers say
+    places : int64[n]           addresses of uint8[height, width, channels]
+    left : uint8[n]             receives 0 where an image was decoded; else its place holds anything
+    """
+    for i in range(blobs.size):
+        height, width = heights[i], widths[i]
+        code = _decode(
+            function,
+            (
+                handle, blobs[i], lengths[i], height, width, channels,
+                _int(0), _int(0), _int(0), width, places[i],
+            ),
+        )  # fmt: skip
+        left[i] = code != 0

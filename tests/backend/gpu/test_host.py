@@ -1,0 +1,203 @@
+"""Images of a GPU's batch that the host decodes: which ones, their pixels, and their one copy."""
+
+import ctypes
+import gc
+
+import cv2
+import numpy as np
+import pytest
+
+from gpuio.backend.gpu.backend import GpuBackend
+from gpuio.backend.gpu.host import HostDecoder
+from gpuio.backend.gpu.routing import HOST_PIXELS
+from gpuio.backend.protocol import Output
+from gpuio.decode import turbojpeg
+from gpuio.decode.engine import Decoded
+from gpuio.decode.opencv import decode
+from gpuio.errors import DecodeError
+from support.fake_device import FakeDevice
+from support.gpu_batches import MEAN, SIDE, STD, batch, blobs_of, encoded, expected, rows_of
+from support.pictures import cmyk_jpeg, every_jpeg, jpeg, picture, spoilt
+
+WAYS = ("turbojpeg", "opencv")
+
+
+class Engine:
+    """Decodes with OpenCV into memory that it is handed, but not what it is told to refuse."""
+
+    name, uses_arena = "one engine", True
+
+    def __init__(self, refuses=(), *, whole=False):
+        self.refuses, self.whole, self.given = refuses, whole, []
+
+    def warm_up(self, blob, rows):
+        pass
+
+    def decode(self, blobs, sizes, channels, places, stream):
+        self.given.append([bytes(blob) for blob in blobs])
+        if self.whole:
+            raise DecodeError("refused a batch")
+        addresses, errors = np.zeros(len(blobs), np.uint64), {}
+        for row, (blob, place) in enumerate(zip(blobs, places, strict=True)):
+            if bytes(blob) in self.refuses:
+                errors[row] = DecodeError("refused an image")
+                continue
+            pixels = decode(blob, channels)
+            ctypes.memmove(place.address, pixels.ctypes.data, pixels.nbytes)
+            addresses[row] = place.address
+        return Decoded(addresses, errors, keep=None)
+
+    def close(self):
+        pass
+
+
+class Noted(FakeDevice):
+    """Writes down the sizes of copies and of page-locked memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.uploads, self.page_locked = [], []
+
+    def upload(self, address, host, stream):
+        self.uploads.append(host.nbytes)
+        super().upload(address, host, stream)
+
+    def pinned(self, nbytes):
+        self.page_locked.append(nbytes)
+        return super().pinned(nbytes)
+
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch):
+    """Let the host decode with TurboJPEG, or with OpenCV alone; a list of what OpenCV decodes."""
+    if request.param == "opencv":
+        monkeypatch.setattr(turbojpeg, "compiled", lambda: None)
+    elif not turbojpeg.status().usable:
+        pytest.skip(f"no TurboJPEG: {turbojpeg.status().reason}")
+    decoded = []
+
+    def noted(blob, channels):
+        decoded.append(bytes(blob))
+        return decode(blob, channels)
+
+    monkeypatch.setattr("gpuio.backend.gpu.host.decode", noted)
+    return request.param, decoded
+
+
+@pytest.fixture
+def make():
+    """Return a function that makes a backend; closed afterwards, all of its memory given back."""
+    made = []
+
+    def backend(engine, **settings):
+        made.append(GpuBackend(0, device=Noted(), open_engine=lambda: engine, **settings))
+        return made[-1]
+
+    yield backend
+    for each in made:
+        each.close()
+        gc.collect()
+        assert each._device.used == 0
+
+
+def test_small_images_never_reach_the_engine_and_large_ones_do(make, way):
+    _, decoded = way
+    side = int(HOST_PIXELS**0.5)
+    blobs = [jpeg(picture(side, width, seed=width)) for width in (side - 1, side, side + 1, 30)]
+    engine, rows = Engine(), rows_of(blobs)
+    out, faults = batch(make(engine), blobs, rows)
+    assert faults == []
+    assert engine.given == [blobs[1:3]]
+    assert decoded == ([] if way[0] == "turbojpeg" else [blobs[0], blobs[3]])
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+def test_what_turbojpeg_leaves_is_decoded_by_opencv(make, way):
+    kind, decoded = way
+    plain = blobs_of(3)
+    odd = [jpeg(picture(31, 33), progressive=True), cmyk_jpeg(36, 44)]
+    odd.append(cv2.imencode(".png", picture(36, 44))[1].tobytes())
+    blobs = [plain[0], odd[0], plain[1], odd[1], odd[2], plain[2]]
+    rows = rows_of(blobs)
+    out, faults = batch(make(Engine()), blobs, rows)
+    assert faults == []
+    assert decoded == (odd if kind == "turbojpeg" else blobs)
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pixels_are_opencvs_for_every_kind_and_nothing_else_is_written(way, channels):
+    blobs = [*every_jpeg().values(), cmyk_jpeg(20, 30)]
+    if channels == 4:
+        blobs = [cv2.imencode(".png", picture(9 + k, 17, 4, k))[1].tobytes() for k in range(4)]
+    blobs.insert(2, None)
+    records = encoded(blobs)
+    rows = np.flatnonzero(records.length >= 0)
+    sizes = np.stack([records.headers["height"], records.headers["width"]], 1).astype(np.int64)
+    starts = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(sizes[rows].prod(axis=1) * channels + 7, out=starts[1:])
+    memory = np.full(starts[-1], 99, np.uint8)
+    decoder = HostDecoder()
+    assert decoder.decode(records, rows, sizes[rows], channels, memory, starts[:-1]) == {}
+    for at, row in enumerate(rows.tolist()):
+        pixels, gap = np.split(memory[starts[at] : starts[at + 1]], [-7])
+        assert pixels.tobytes() == decode(blobs[row], channels).tobytes(), row
+        assert (gap == 99).all()
+
+
+def test_faults_are_opencvs_and_cost_their_own_rows(make, way):
+    blobs = blobs_of(6)
+    rows = rows_of(blobs)
+    blobs[1], blobs[4] = blobs[1][:200], spoilt(blobs[4])
+    rows["src_h"][3] += 1
+    out, faults = batch(make(Engine()), blobs, rows)
+    assert [fault.row for fault in faults] == [1, 3, 4]
+    for fault, says in zip(faults, ("cut short", "its header says 43x34", "damaged"), strict=True):
+        assert says in str(fault.error)
+    for row in (1, 3, 4):
+        blobs[row] = None
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+
+
+@pytest.mark.parametrize("host_pixels", [0, 1300, HOST_PIXELS])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_batch_has_one_copy_of_pixels_and_one_of_tables(make, way, host_pixels, whole):
+    """Whatever the engine does: what it refuses goes with what it was not given."""
+    blobs = blobs_of(12)
+    blobs[5] = jpeg(picture(31, 33), progressive=True)
+    engine = Engine(refuses=(blobs[8], blobs[9]), whole=whole)
+    backend, rows = make(engine, host_pixels=host_pixels), rows_of(blobs)
+    for _ in range(3):
+        backend._device.uploads.clear()
+        out, faults = batch(backend, blobs, rows)
+        assert faults == []
+        assert len(backend._device.uploads) == 2
+        assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    assert bool(engine.given) == (host_pixels < HOST_PIXELS)
+
+
+def test_a_batch_that_the_engine_decodes_has_one_copy(make, way):
+    backend, blobs = make(Engine(), host_pixels=0), blobs_of(4)
+    batch(backend, blobs, rows_of(blobs))
+    assert len(backend._device.uploads) == 1
+
+
+def test_page_locked_memory_is_as_large_as_the_largest_batch_and_is_used_again(make, way):
+    backend = make(Engine(), host_pixels=10**9)
+    large = [jpeg(picture(400, 600, seed=k)) for k in range(4)]
+    for blobs in [large, blobs_of(4), large] * 4:
+        batch(backend, blobs, rows_of(blobs))[0].wait_to_read()
+    locked = backend._device.page_locked
+    assert 2 <= len(locked) <= 6  # pixels and tables, of three slots at most
+    pixels = 4 * 400 * 600 * 3
+    assert max(locked) <= 1.25 * pixels + (1 << 20)
+    assert sum(locked) <= 3 * (1.25 * pixels + (2 << 20))
+
+
+def test_gray_batches_are_opencvs(make, way):
+    blobs = [jpeg(picture(36, 44, 3)), jpeg(picture(36, 44, 1)), jpeg(picture(30, 31), "4:4:4")]
+    output = Output(1, SIDE, SIDE, "uint8", "NHWC", MEAN[:1], STD[:1], 1.0)
+    rows = rows_of(blobs)
+    out, faults = batch(make(Engine()), blobs, rows, output)
+    assert faults == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows, output))
