@@ -1,13 +1,16 @@
 """What does an image cost the host's CPU when decoding and kernels cost nothing?
 
 The whole ImageRecordIter over faces of 112x112 (shuffle, mirror, batches of 256) with a backend
-that makes no pixels: reading, headers, labels, order, plans, threads and batches are left. Beside
-it a loop that reads the same records with os.pread, in an order of its own, and nothing else.
+that makes no pixels: reading, headers, labels, order, plans, threads and batches are left. The same
+with the GPU backend over a device, an engine and host decoders that do nothing: once every image
+goes to the engine, once to the host. Beside them a loop that reads the same records with os.pread,
+in an order of its own, and nothing else.
 """  # noqa: D400 -- a question ends as one
 
 from __future__ import annotations
 
 from jobs import JOBS
+from peer_no_gpu import ENGINE, HOST
 from peers import open_peers
 from report import save
 from rounds import conclude, interleave, ratio
@@ -26,7 +29,10 @@ def main() -> None:
     with job.data(args.images, toy=args.toy) as data:
         work = {"rec": data.rec, "idx": data.idx, "images": data.images}
         work |= {"options": options, "epochs": epochs}
-        peers, absent = open_peers({"gpuio": ("host only", work), BARE: ("pread", work)})
+        ways = {f"gpuio, GPU path, {way}": {**work, "way": way} for way in (ENGINE, HOST)}
+        wanted = {"gpuio": ("host only", work), BARE: ("pread", work)}
+        wanted |= {name: ("host only gpu", given) for name, given in ways.items()}
+        peers, absent = open_peers(wanted)
         measured = interleave(peers, rounds)
         for peer in peers:
             peer.close()

@@ -26,6 +26,7 @@ PEERS = {  # to a module beside this file, and its class
     "dali decode": "peer_iterators:DaliDecode",
     "torchvision": "peer_iterators:Torchvision",
     "host only": "peer_iterators:HostOnly",
+    "host only gpu": "peer_no_gpu:HostOnlyGpu",
     "pread": "peer_iterators:Pread",
     "records": "peer_iterators:Records",
     "offsets": "peer_iterators:Offsets",
