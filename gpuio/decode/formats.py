@@ -6,7 +6,8 @@ decides whether a GPU's engine takes it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -126,11 +127,20 @@ def engine_takes(headers: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
     -------
     bool[n]     baseline JPEG of 8 bits, one scan, 1 or 3 channels and a common subsampling
     """
-    common = np.isin(headers["sampling"], _ENGINE_SAMPLING) & (headers["channels"] == 3)
-    takes: npt.NDArray[np.bool_] = np.isin(headers["frame"], _ENGINE_FRAMES)
+    # a few comparisons: np.isin costs three times as much for some hundred rows
+    common = _among(headers["sampling"], _ENGINE_SAMPLING) & (headers["channels"] == 3)
+    takes = _among(headers["frame"], _ENGINE_FRAMES)
     takes &= (headers["bits"] == 8) & (headers["scans"] == 1)
     takes &= common | (headers["channels"] == 1)
     return takes
+
+
+def _among(values: npt.NDArray[Any], wanted: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Say which values are one of a few."""
+    found = np.zeros(len(values), np.bool_)
+    for one in wanted:
+        found |= values == one
+    return found
 
 
 def probe(blob: _Buffer) -> ImageInfo:

@@ -114,14 +114,14 @@ class Sources:
 
     def _engine_takes(self, host_pixels: int) -> npt.NDArray[np.bool_]:
         """Say which images the JPEG engine gets."""
-        if self._channels == 4:
+        large: npt.NDArray[np.bool_] = self._pixels >= host_pixels
+        if self._channels == 4 or not large.any():
             return np.zeros(len(self._records), np.bool_)
         headers = self._records.headers
         # engines differ over what becomes of a JPEG that was cut short: OpenCV's word counts
-        takes: npt.NDArray[np.bool_] = engine_takes(headers) & (headers["ended"] != 0)
+        takes: npt.NDArray[np.bool_] = large & engine_takes(headers) & (headers["ended"] != 0)
         takes &= headers["height"] == self._sizes[:, 0]
         takes &= headers["width"] == self._sizes[:, 1]
-        takes &= self._pixels >= host_pixels
         return takes
 
     def _starts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
