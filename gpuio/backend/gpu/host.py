@@ -35,7 +35,6 @@ class HostDecoder:
             from gpuio.kernels.cpu.share import DECODE
 
             self._images, self._function = decode_images, address(turbo.decode, DECODE)
-        turbojpeg.announce()
 
     def decode(
         self,
