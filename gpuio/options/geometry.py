@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
+from gpuio.errors import OptionError
+from gpuio.kernels.plan.interpolation import FILTERS, INTERPOLATIONS, OPENCV_COUNT
 from gpuio.options import convert
 from gpuio.options.declare import option
 
 __all__ = ["CropOptions", "GeometryOptions", "ResampleOptions"]
 
+_BY_SIZE, _DRAWN = 9, 10  # of inter_method
 _OFF_AT_ZERO = "0 switches it off."
 _fraction = convert.number(0.0)
 
@@ -46,6 +51,29 @@ class ResampleOptions:
         "resized crops and the enlargement of small images; not in the affine step.",
         ours=True,
     )
+
+    def check_resampling(self: Any) -> None:
+        """Check that what an option replaces is what inter_method means, or may mean.
+
+        Raises
+        ------
+        OptionError
+        """
+        for found in FILTERS.values():
+            meant = (found.replaces, _BY_SIZE, _DRAWN)
+            if getattr(self, found.option) and self.inter_method not in meant:
+                raise OptionError(
+                    f"{found.option}: belongs to {INTERPOLATIONS[found.replaces].meaning} resizes, "
+                    f"but inter_method={self.inter_method}"
+                )
+
+    def resized_by(self) -> list[int]:
+        """Return the interpolation that makes the resizes of each of OpenCV's, by its code."""
+        codes = list(range(OPENCV_COUNT))
+        for code, found in FILTERS.items():
+            if getattr(self, found.option):
+                codes[found.replaces] = code
+        return codes
 
 
 @attrs.frozen(kw_only=True, slots=False)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from gpuio.errors import OptionError
 from gpuio.options import convert
 from gpuio.options.declare import arranged, option
+from gpuio.options.geometry import ResampleOptions
 from gpuio.options.machine import DecoderOptions
 from gpuio.options.record import RecordOptions
 
@@ -225,7 +226,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
         ("reindex", DecoderOptions),
         ("resize", BoxAugmentOptions),
         ("max_pad_scale", "fill_value"),
-        ("resize_mode", "inter_method", "antialias"),
+        ("resize_mode", "inter_method", ResampleOptions),
         **_CHANGES,
     ),
 )
@@ -241,10 +242,7 @@ class ImageDetRecordOptions(RecordOptions, BoxLabelOptions, StreamOptions, BoxAu
             raise OptionError("aug_stream: 'mxnet' works without path_imgidx and reindex only")
         if self.resize == 0:
             raise OptionError("resize: expected -1 (off) or at least 1 pixel, got 0")
-        if self.antialias and self.inter_method not in (1, 9, 10):
-            raise OptionError(
-                f"antialias: belongs to bilinear resizes, but inter_method={self.inter_method}"
-            )
+        self.check_resampling()
         for name in ("hue", "saturation", "illumination"):
             shifted = getattr(self, f"max_random_{name}") and getattr(self, f"random_{name}_prob")
             if shifted and self.data_shape[0] != 3:

@@ -48,10 +48,7 @@ def check_conflicts(options: ImageRecordOptions) -> None:
     if options.resize == 0:
         raise OptionError("resize: expected -1 (off) or at least 1 pixel, got 0")
     channels = options.data_shape[0]
-    if options.antialias and options.inter_method not in (1, 9, 10):
-        raise OptionError(
-            f"antialias: belongs to bilinear resizes, but inter_method={options.inter_method}"
-        )
+    options.check_resampling()
     if options.aspect_distribution != "uniform" and not options.random_resized_crop:
         raise OptionError("aspect_distribution: belongs to random_resized_crop=True")
     colour = ("brightness", "contrast", "saturation", "random_h", "random_s", "random_l")
@@ -208,6 +205,7 @@ def _settings(options: ImageRecordOptions) -> npt.NDArray[np.void]:
         "min_aspect_ratio": least,
         "max_aspect_ratio": most,
         "resize_on": options.resize != -1,
+        "resized_by": options.resized_by(),
         "jitter_on": max(plain["brightness"], plain["contrast"], plain["saturation"]) > 0,
         "hls_on": any((options.random_h, options.random_s, options.random_l)),
         "normalise": options.dtype != "uint8",

@@ -113,6 +113,7 @@ def _settings(options: ImageDetRecordOptions) -> npt.NDArray[np.void]:
         "width": options.data_shape[2],
         "augment": options.aug_seq != "",
         "resize_on": options.resize != -1,
+        "resized_by": options.resized_by(),
         "colour_on": any(plain[f"random_{name}_prob"] > 0 for name in colours),
         "resize_mode": _MODES[options.resize_mode],
         "emit_overlap": options.crop_emit_mode == "overlap",

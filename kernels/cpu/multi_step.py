@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.kernels.cpu import window
+from gpuio.kernels.plan.interpolation import FILTERS, INTERPOLATIONS, Interpolation, known
 from gpuio.kernels.plan.layout import (
     AREA,
     BILINEAR,
     CUBIC,
-    LANCZOS4,
     NEAREST,
     PLAN,
     PRE_COLOUR_GAIN,
     PRE_COLOUR_HLS,
-    TRIANGLE,
 )
 
 __all__ = ["PlanError", "execute", "resize_window"]
@@ -295,7 +294,7 @@ def _warp(
     from gpuio.kernels.cpu import warp
 
     height, width = int(row["warp_h"]), int(row["warp_w"])
-    if not NEAREST <= int(row["warp_inter"]) <= LANCZOS4:
+    if not known(int(row["warp_inter"]), warp=True):
         raise PlanError(f"interpolation {int(row['warp_inter'])} of a warp is not one of 0 to 4")
     if width < 1:
         raise PlanError(f"warp to {height} x {width}")
@@ -347,15 +346,15 @@ def _resample(
     scratch: _Scratch,
 ) -> None:
     """Resize a region (y, x, h, w) of an image to height x width and keep a window of it."""
-    if not NEAREST <= inter <= TRIANGLE:
-        raise PlanError(f"interpolation {inter} is not one of 0 to 5")
+    if not known(inter):
+        raise PlanError(f"interpolation {inter} is not one of 0 to {len(INTERPOLATIONS) - 1}")
     h, w = region[2:]
     same = (h, w) == (height, width)
     half = (h, w) == (2 * height, 2 * width)
     if same or inter == NEAREST or (inter == BILINEAR and not half):
         _sample(image, region, height, width, inter, cut, scratch)
-    elif inter == TRIANGLE:
-        _filter_triangle(image, region, height, width, cut)
+    elif inter in FILTERS:
+        _filter_wide(image, region, height, width, FILTERS[inter], cut)
     elif inter in (BILINEAR, AREA) and h >= height and w >= width:
         _shrink(image, region, height, width, cut)
     else:
@@ -410,17 +409,16 @@ def _shrink(image: _Image, region: _Region, height: int, width: int, cut: _Cut) 
     )  # fmt: skip
 
 
-def _filter_triangle(image: _Image, region: _Region, height: int, width: int, cut: _Cut) -> None:
-    """Resize as Pillow does."""
-    from gpuio.kernels.cpu.antialias import resize_triangle, triangle_table
-
+def _filter_wide(
+    image: _Image, region: _Region, height: int, width: int, found: Interpolation, cut: _Cut
+) -> None:
+    """Resize by a filter that is wider where the image shrinks."""
+    table, resize = found.functions()
     y, x, h, w, mirror, out = cut
     base, pitch = _start(image, region)
-    columns = triangle_table(width, region[3])[x : x + w][:: -1 if mirror else 1]
-    lines = triangle_table(height, region[2])[y : y + h]
-    resize_triangle(
-        image.pixels, base, pitch, image.stride, image.channels, columns, lines, out
-    )  # fmt: skip
+    columns = table(width, region[3])[x : x + w][:: -1 if mirror else 1]
+    lines = table(height, region[2])[y : y + h]
+    resize(image.pixels, base, pitch, image.stride, image.channels, columns, lines, out)
 
 
 def _filter(image: _Image, region: _Region, height: int, width: int, inter: int, cut: _Cut) -> None:

@@ -27,7 +27,7 @@ __device__ Pixel<C> window(const View& v, const Plan& plan, int y, int x) {
     case CUBIC: return filter_taps<C, 4>(v, row, column);
     case LANCZOS4: return filter_taps<C, 8>(v, row, column);
     case AREA: return enlarge_area<C>(v, row, column);
-    case TRIANGLE: return triangle<C>(v, row, column);
+    FILTER_CASES
     case SHRINK: return shrink<C>(v, row, column);
     case SHRINK_WHOLE: return shrink_whole<C>(v, row, column);
     case BORDER: return or_fill<C>(v, plan.fill, row - plan.pad, column - plan.pad);

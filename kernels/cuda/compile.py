@@ -7,12 +7,14 @@ from typing import Any
 
 from gpuio.kernels.cuda.launch_plan import LaunchPlan, declarations
 from gpuio.kernels.cuda.mix import MIX, Mixing
+from gpuio.kernels.plan.interpolation import FILTERS
 from gpuio.kernels.plan.layout import c_struct
 
 __all__ = ["OPTIONS", "LaunchPlan", "Mixing", "load", "source"]
 
 _FILES = (
-    "resample.cu", "antialias.cu", "colour.cu", "augment.cu", "values.cu", "finish.cu", "mix.cu",
+    "resample.cu", *dict.fromkeys(one.file for one in FILTERS.values()), "colour.cu",
+    "augment.cu", "values.cu", "finish.cu", "mix.cu",
 )  # fmt: skip
 # products and sums stay two roundings, as on the CPU
 OPTIONS = ("--std=c++17", "--fmad=false")

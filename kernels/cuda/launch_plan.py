@@ -35,6 +35,7 @@ from gpuio.kernels.cuda.stage import (
 )
 from gpuio.kernels.cuda.validate import goal, invalid_rows
 from gpuio.kernels.plan import layout as plan_layout
+from gpuio.kernels.plan.interpolation import CODES, cuda_cases
 from gpuio.kernels.plan.layout import BILINEAR, CONTRAST, TONES, c_enum, c_struct
 
 __all__ = ["BLOCK", "JOB", "Launch", "LaunchPlan", "declarations"]
@@ -58,9 +59,8 @@ BLOCK = 256  # threads
 _TILE, _TILE_THREADS = 32, 64  # the last step's: pixels a side and threads, a block
 _SUM_BLOCKS = 8  # of gray_sum, an image
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
-# codes that the CUDA source names: the interpolations, the tones, the bits, the kinds of a view
+# codes that the CUDA source names beside the interpolations: tones, bits, kinds of a view
 _CODES = (
-    ("NEAREST BILINEAR CUBIC AREA LANCZOS4 TRIANGLE", plan_layout),
     ("BRIGHTNESS CONTRAST SATURATION POSTERIZE SOLARIZE", plan_layout),
     ("PRE_COLOUR_HLS PRE_COLOUR_GAIN", plan_layout),
     ("COPY HALVE WARP BORDER SHRINK SHRINK_WHOLE POST_AFFINE PRE_COLOUR EXPAND LETTERBOX", stage),
@@ -85,6 +85,8 @@ def declarations() -> str:
             c_struct("Plan"),
             c_struct("View", VIEW),
             c_struct("Job", JOB),
+            c_enum(" ".join(CODES), CODES),
+            cuda_cases(),
             *(c_enum(names, vars(module)) for names, module in _CODES),
             *(f"const int {name} = {value};\n" for name, value in sizes.items()),
         ]

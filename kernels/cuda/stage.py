@@ -1,7 +1,7 @@
 """VIEW: what one step of a plan reads, for one image, and which window of its result is wanted.
 
-An EXIF orientation and a crop are no work: they are another first pixel and other steps from pixel
-to pixel. What the host can work out, it does here, for all images at once.
+Orientation and cropping cost nothing: only the start address and the strides change. What the host
+can work out, it does here, for all images at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST, TRIANGLE
+from gpuio.kernels.plan.interpolation import FILTERS
+from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST
 from gpuio.kernels.taps import rounded_values, taps
 
 __all__ = [
@@ -27,12 +28,11 @@ __all__ = [
     "VIEW",
     "WARP",
     "Taps",
-    "known",
     "oriented",
     "settle",
 ]
 
-# kinds of a view beside the five interpolations
+# kinds of a view beside the interpolations
 COPY, HALVE, WARP, BORDER, SHRINK, SHRINK_WHOLE, POST_AFFINE, PRE_COLOUR, EXPAND, LETTERBOX = range(
     10, 20
 )
@@ -49,7 +49,7 @@ VIEW = np.dtype(
         ("scale_y", np.float64),  # source pixels a destination pixel
         ("scale_x", np.float64),
         ("taps_y", np.uint64),  # Lanczos: const int[dst][9], first source pixel and weights;
-        # triangle: const int, the length of a row, and rows of first, count, weights
+        # filters: const int, the length of a row, and rows of first, count, weights
         ("taps_x", np.uint64),  # the same for columns; warp: const short[1024][k * k]
         ("kind", np.int32),
         ("src_h", np.int32),
@@ -96,11 +96,6 @@ def oriented(
     return views
 
 
-def known(inter: npt.NDArray[Any], last: int = TRIANGLE) -> npt.NDArray[np.bool_]:
-    """Say which interpolations there are, the codes up to `last`."""
-    return (inter >= NEAREST) & (inter <= last)
-
-
 def settle(views: npt.NDArray[Any], fields: Iterable[str], base: int) -> None:
     """Make offsets, whose highest bit is set, addresses from `base` on."""
     for field in fields:
@@ -132,15 +127,14 @@ class Taps:
                     self._add(key, np.concatenate([index[:, :1], weight], 1, dtype=np.int32))
                 views[f"taps_{axis}"][k] = self._offsets[key] | OPEN
 
-        for k in np.flatnonzero(views["kind"] == TRIANGLE).tolist():
-            for axis, size in (("y", "h"), ("x", "w")):
-                lengths = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]))
-                if lengths not in self._offsets:
-                    from gpuio.kernels.cpu.antialias import triangle_table  # noqa: PLC0415 -- compiles
-
-                    table = triangle_table(*lengths)
-                    self._add(lengths, np.append(np.int32(table.shape[1]), table))
-                views[f"taps_{axis}"][k] = self._offsets[lengths] | OPEN
+        for code, found in FILTERS.items():
+            for k in np.flatnonzero(views["kind"] == code).tolist():
+                for axis, size in (("y", "h"), ("x", "w")):
+                    lengths = (int(views[f"dst_{size}"][k]), int(views[f"src_{size}"][k]))
+                    if (code, lengths) not in self._offsets:
+                        table = found.functions()[0](*lengths)
+                        self._add((code, lengths), np.append(np.int32(table.shape[1]), table))
+                    views[f"taps_{axis}"][k] = self._offsets[code, lengths] | OPEN
 
     def warp(self, views: npt.NDArray[Any]) -> None:
         """Give each view of a warp the weights of its interpolation."""

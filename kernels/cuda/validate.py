@@ -1,4 +1,4 @@
-"""Which rows of a plan ask for what is not there, found for all rows at once."""
+"""Find the rows whose plan does not fit the image: a crop outside it, an unknown interpolation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.kernels.cuda.stage import known
-from gpuio.kernels.plan.layout import LANCZOS4, PRE_COLOUR_HLS, SOLARIZE, TONES, TRIANGLE
+from gpuio.kernels.plan.interpolation import known
+from gpuio.kernels.plan.layout import PRE_COLOUR_HLS, SOLARIZE, TONES
 
 __all__ = ["goal", "invalid_rows"]
 
@@ -80,8 +80,7 @@ def _resized(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return the sizes after a step that sets them; mark rows where it cannot be."""
     on = rows[f"{name}_h"] > 0
-    last = LANCZOS4 if name == "warp" else TRIANGLE
-    bad |= on & ((rows[f"{name}_w"] < 1) | ~known(rows[f"{name}_inter"], last))
+    bad |= on & ((rows[f"{name}_w"] < 1) | ~known(rows[f"{name}_inter"], warp=name == "warp"))
     return np.where(on, rows[f"{name}_h"], height), np.where(on, rows[f"{name}_w"], width)
 
 

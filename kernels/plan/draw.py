@@ -15,7 +15,7 @@ import numpy as np
 from numba import from_dtype, types
 
 from gpuio.kernels.jit import inner, kernel
-from gpuio.kernels.plan.layout import AREA, BILINEAR, PLAN, TRIANGLE
+from gpuio.kernels.plan.layout import AREA, BILINEAR, PLAN
 from gpuio.kernels.plan.random_bits import (
     STATE_WORDS,
     between,
@@ -34,7 +34,7 @@ from gpuio.kernels.plan.settings import (
     TOO_SMALL,
     WRONG_SIZE,
 )
-from gpuio.kernels.plan.sizes import grown, interpolation, shorter_edge, window
+from gpuio.kernels.plan.sizes import grown, interpolation, opencv_code, shorter_edge, window
 
 __all__ = ["draw"]
 
@@ -68,8 +68,8 @@ def _affine(state, s, row, angles, h, w):
     m2 = np.float32((new_w - (m0 * np.float32(w) + m1 * np.float32(h))) / _TWO)
     m5 = np.float32((new_h - (m3 * np.float32(w) + m4 * np.float32(h))) / _TWO)
     out_h, out_w = np.int64(min(new_h, np.float32(1e9))), np.int64(min(new_w, np.float32(1e9)))
-    inter = interpolation(state, s, h, w, out_h, out_w)
-    row.warp_inter = BILINEAR if inter in (AREA, TRIANGLE) else inter  # as warpAffine takes it
+    inter = opencv_code(state, s.inter_method, h, w, out_h, out_w)
+    row.warp_inter = BILINEAR if inter == AREA else inter  # as warpAffine takes it
     d0, d1, d2 = np.float64(m0), np.float64(m1), np.float64(m2)  # float() stays float32 here
     d3, d4, d5 = np.float64(m3), np.float64(m4), np.float64(m5)
     det = d0 * d4 - d1 * d3

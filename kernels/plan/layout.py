@@ -65,13 +65,12 @@ __all__ = [
     "SATURATION",
     "SOLARIZE",
     "TONES",
-    "TRIANGLE",
     "c_enum",
     "c_struct",
 ]
 
-NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4 = range(5)  # MXNet's inter_method, OpenCV's own codes
-TRIANGLE = 5  # Pillow's bilinear, whose filter is as wide as the image shrinks; not for a warp
+# MXNet's inter_method, OpenCV's own codes; `interpolation` has the others
+NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4 = range(5)
 BRIGHTNESS, CONTRAST, SATURATION, POSTERIZE, SOLARIZE = range(5)  # of tone_op
 TONES = 4  # at most, an image
 PRE_COLOUR_HLS, PRE_COLOUR_GAIN = 1, 2  # bits of pre_colour

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpuio.kernels.plan.interpolation import OPENCV_COUNT
+
 __all__ = [
     "CROP_FIXED",
     "CROP_NONE",
@@ -44,10 +46,12 @@ TOO_SMALL = 4  # smaller than max_crop_size
 WRONG_SIZE = 5  # without an augmenter, not of the output's size
 LARGER = 6  # without an augmenter, larger than the output
 
+# the interpolation that makes the resizes of each of OpenCV's, by its code
+_RESIZED_BY = ("resized_by", np.int64, (OPENCV_COUNT,))
+
 OPTIONS = (
     ("max_pixels", np.int64),
     ("inter_method", np.int64),
-    ("antialias", np.int64),  # bilinear resizes are TRIANGLE
     ("resize", np.int64),
     ("max_rotate_angle", np.int64),
     ("rotate", np.int64),
@@ -92,6 +96,7 @@ SETTINGS = np.dtype(
         ("normalise", np.int64),  # draw max_random_contrast and max_random_illumination
         ("max_aspect_ratio", np.float32),
         ("min_aspect_ratio", np.float32),
+        _RESIZED_BY,
         *OPTIONS,
     ],
     align=True,
@@ -100,7 +105,6 @@ SETTINGS = np.dtype(
 DET_OPTIONS = (
     ("max_pixels", np.int64),
     ("inter_method", np.int64),
-    ("antialias", np.int64),
     ("resize", np.int64),
     ("max_random_hue", np.int64),
     ("max_random_saturation", np.int64),
@@ -131,6 +135,7 @@ DET_SETTINGS = np.dtype(
         ("colour_on", np.int64),
         ("resize_mode", np.int64),
         ("emit_overlap", np.int64),  # 1: keep boxes by overlap, 0: by their centres
+        _RESIZED_BY,
         *DET_OPTIONS,
     ],
     align=True,

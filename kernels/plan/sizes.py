@@ -8,22 +8,21 @@ from __future__ import annotations
 import numpy as np
 
 from gpuio.kernels.jit import inner
-from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, TRIANGLE
+from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC
 from gpuio.kernels.plan.random_bits import whole
 from gpuio.kernels.plan.settings import EMPTY, TOO_LARGE
 
-__all__ = ["grown", "interpolation", "shorter_edge", "window"]
+__all__ = ["grown", "interpolation", "opencv_code", "shorter_edge", "window"]
 
 
 @inner
 def interpolation(state, s, h, w, new_h, new_w):
-    """Choose the interpolation from one size to another."""
-    inter = _opencv(state, s.inter_method, h, w, new_h, new_w)
-    return TRIANGLE if s.antialias and inter == BILINEAR else inter
+    """Choose the interpolation of a resize from one size to another."""
+    return s.resized_by[opencv_code(state, s.inter_method, h, w, new_h, new_w)]
 
 
 @inner
-def _opencv(state, method, h, w, new_h, new_w):
+def opencv_code(state, method, h, w, new_h, new_w):
     """Choose one of OpenCV's interpolations; method 10 takes a word."""
     if method == 9:
         if new_w > w and new_h > h:

@@ -46,9 +46,8 @@ def another(value):
 
 @pytest.mark.parametrize("name", [name for name, _ in codes.OPTIONS])
 def test_an_option_reaches_its_field(name):
-    given = {"antialias": True} if name == "antialias" else {}
     value = another(getattr(options(), name))
-    made = planner._settings(options(**{name: value, **given}))
+    made = planner._settings(options(**{name: value}))
     assert made[name] == value != planner._settings(options())[name]
 
 
@@ -57,3 +56,13 @@ def test_an_option_of_detection_reaches_its_field(name):
     value = 0.5 if name.endswith("_prob") else another(getattr(detection(), name))
     made = planner_det._settings(detection(**{name: value}))
     assert made[name] == value != planner_det._settings(detection())[name]
+
+
+@pytest.mark.parametrize("method", [1, 9, 10])
+def test_an_option_of_resizing_replaces_one_interpolation(method):
+    for given, expected in (({}, [0, 1, 2, 3, 4]), ({"antialias": True}, [0, 5, 2, 3, 4])):
+        for made in (
+            planner._settings(options(inter_method=method, **given)),
+            planner_det._settings(detection(inter_method=method, **given)),
+        ):
+            assert made["resized_by"][0].tolist() == expected

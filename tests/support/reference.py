@@ -10,6 +10,7 @@ import numpy as np
 
 from gpuio.kernels import normalise
 from gpuio.kernels.cpu.warp import warp_weights
+from gpuio.kernels.plan.interpolation import CODES
 from gpuio.kernels.plan.layout import (
     AREA,
     BILINEAR,
@@ -18,11 +19,12 @@ from gpuio.kernels.plan.layout import (
     PRE_COLOUR_GAIN,
     PRE_COLOUR_HLS,
     SATURATION,
-    TRIANGLE,
 )
 from gpuio.kernels.taps import area_taps, rounded_values, taps, triangle_taps
 
 __all__ = ["augment", "hls", "jitter", "orient", "resize", "tone", "warp", "window"]
+
+TRIANGLE = CODES["TRIANGLE"]
 
 
 def resize(image, height, width, method):

@@ -5,10 +5,12 @@ import pytest
 
 from gpuio.kernels.cpu import augment
 from gpuio.kernels.cpu.antialias import triangle_table
-from gpuio.kernels.plan.layout import TRIANGLE
+from gpuio.kernels.plan.interpolation import CODES
 from gpuio.kernels.taps import triangle_taps
 from support import reference
 from support.plans import plain
+
+TRIANGLE = CODES["TRIANGLE"]
 
 
 def on_cpu(image, height, width, **fields):
