@@ -81,20 +81,20 @@ def drop(options: dict[str, Any]) -> None:
 
 
 def fail(options: dict[str, Any], folder: str) -> None:
-    """Iterate over records one of which is no image, until the error; close nothing."""
+    """Iterate over records one of which is not an image, until the error; close nothing."""
     import gpuio as mx
 
     rec = str(Path(folder) / "damaged.rec")
     with mx.recordio.MXRecordIO(rec, "w") as writer:
         for number in range(8):
-            writer.write(mx.recordio.pack((0, 0.0, number, 0), b"this is no image"))
+            writer.write(mx.recordio.pack((0, 0.0, number, 0), b"this is not an image"))
     damaged = {name: value for name, value in options.items() if name != "path_imgidx"}
     it = mx.io.ImageRecordIter(**damaged | {"path_imgrec": rec, "batch_size": 4})
     try:
         it.next()
     except mx.DecodeError:
         return
-    raise AssertionError("a record that is no image gave no error")
+    raise AssertionError("a record that is not an image gave no error")
 
 
 def main() -> None:

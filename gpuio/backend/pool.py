@@ -2,7 +2,7 @@
 
 Invariant: a buffer returns to the pool only when the last array over it (views, DLPack exports and
 framework tensors included) is gone, so nothing a user holds is ever overwritten. Fresh memory costs
-a page fault every 4 KiB, some milliseconds a batch; used again it costs nothing.
+a page fault every 4 KiB, some milliseconds per batch; used again it costs nothing.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class DaliEngine:
         return pipeline, pixels
 
     def _open(self, channels: int) -> Any:
-        """Build a pipeline; that none can be had is no fault of the images."""
+        """Build a pipeline; a failure is not the images' fault."""
         try:
             return self._build(channels)
         except (RuntimeError, MemoryError) as error:

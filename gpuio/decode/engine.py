@@ -1,7 +1,7 @@
 """What the GPU backend asks of a JPEG engine, whichever library is behind it.
 
 An engine decodes a batch to uint8 pixels, gray or with channels in B, G, R or R, G, B order (it
-says which), as stored (no EXIF orientation), packed rows, one address an image. Both engines also
+says which), as stored (no EXIF orientation), packed rows, one address per image. Both engines also
 run without a GPU, on host memory, through the same code.
 
 Invariant: an engine may write its output at call time, ignoring every stream. Whoever hands it

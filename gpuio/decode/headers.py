@@ -66,7 +66,7 @@ _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
 
 
 def read_header(blob: _Buffer) -> Facts:
-    """Read the header of an image that is no JPEG.
+    """Read the header of an image that is not a JPEG.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ _Buffer = bytes | bytearray | memoryview
 
 
 def check_format(info: ImageInfo, blob: _Buffer) -> None:
-    """Refuse bytes that are no image of a format this package reads.
+    """Refuse bytes that are not an image of a format this package reads.
 
     Raises
     ------

@@ -35,8 +35,8 @@ def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
 
     Raises
     ------
-    DecodeError     the bytes are no image OpenCV reads, are cut short, or, for 4 channels, hold
-                    another number of them
+    DecodeError     the bytes are not an image that OpenCV reads, are cut short, or, for 4
+                    channels, hold another number of them
     MemoryError     OpenCV found no room for the pixels; no fault of the image
     """
     import cv2

@@ -42,7 +42,7 @@ __all__ = [
 def _assign(element: Any, key: Any, value: Any) -> None:
     """Write into the array that an element is of: MXNet's ``x[0][:] = value``."""
     if element.home is None:
-        raise TypeError("a single number is of no array, so that nothing can be written into it")
+        raise TypeError("cannot assign to a scalar that is not an element of an NDArray")
     if key not in (slice(None), ..., 0, -1):
         raise IndexError(f"one element has no part {key!r}: write [:]")
     array, place = element.home

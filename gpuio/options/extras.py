@@ -98,7 +98,7 @@ class ExtraOptions:
         0.0,
         _colour,
         "What an erased pixel becomes, before the normalisation: a number, one for each channel "
-        "(R, G, B, A), 'mean' (mean_r to mean_a) or 'random' (one colour an image).",
+        "(R, G, B, A), 'mean' (mean_r to mean_a) or 'random' (one colour per image).",
         unit="of 0..255",
         ours=True,
     )

@@ -52,7 +52,7 @@ class FileOptions:
     batch_size: int = option(
         None,
         convert.optional(convert.positive),
-        "Images a batch. Required.",
+        "Images per batch. Required.",
         differs="MXNet takes 0; here it is an OptionError.",
     )
     num_parts: int = option(

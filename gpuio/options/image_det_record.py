@@ -50,7 +50,7 @@ class BoxLabelOptions:
         convert.integer(),
         "Labels are padded to this many numbers. 0 or less takes the widest label of the part, or "
         "of path_imglist. `sync_label_shape` makes two iterators agree.",
-        differs="A damaged record has no say in the widest label.",
+        differs="Damaged records are ignored when the widest label is computed.",
     )
     label_pad_value: float = option(-1.0, convert.number(), "What labels are padded with.")
     label_format: str = option(

@@ -120,7 +120,7 @@ class Pipeline:
 
         Raises
         ------
-        RecordError         a label that is no class
+        RecordError         a label that is not a class
         """
         mixer = self.mixer
         if mixer is None or made.mixed:
@@ -128,7 +128,7 @@ class Pipeline:
         present = made.plan["crop_h"] > 0
         if self.policy.on_error == "zero":
             present[[fault.row for fault in made.faults]] = False
-        wrong = mixer.wrong(made.label[:, 0], present)
+        wrong = mixer.first_invalid_label(made.label[:, 0], present)
         if wrong is not None:
             where = self.reader.place(int(made.order.position[wrong[0]]))
             raise wrong[1].at(where)

@@ -89,7 +89,7 @@ def _words(
 
 
 class Extras:
-    """Draws what is ours into the rows of a plan.
+    """Draws random erasing and RandAugment or TrivialAugment into a plan.
 
     Parameters
     ----------

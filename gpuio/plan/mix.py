@@ -69,7 +69,7 @@ class Mixer:
                 raise OptionError(f"{name}: needs a dtype of floats, not {options.dtype!r}")
         if options.num_classes is not None and options.label_width not in (1, "auto"):
             raise OptionError(
-                f"num_classes: needs one label a record, but label_width={options.label_width}"
+                f"num_classes: needs one label per record, but label_width={options.label_width}"
             )
 
     @property
@@ -108,10 +108,10 @@ class Mixer:
         box = (top, left, bottom - top, right - left)
         return Mix(1 - area / (height * width), partner, box)
 
-    def wrong(
+    def first_invalid_label(
         self, labels: npt.NDArray[np.float32], present: npt.NDArray[np.bool_]
     ) -> tuple[int, RecordError] | None:
-        """Return the first row whose label is no class, and the error to raise; None if all are.
+        """Return the first row whose label is not a class, with its error; None if all are valid.
 
         Parameters
         ----------
@@ -124,8 +124,8 @@ class Mixer:
             return None
         row = int(np.flatnonzero(present & ~good)[0])
         return row, RecordError(
-            f"label {labels[row]:g} is no class: num_classes={classes} asks for a whole number in "
-            f"0..{classes - 1}"
+            f"label {labels[row]:g} is not a class: num_classes={classes} asks for a whole number "
+            f"in 0..{classes - 1}"
         )
 
     def soften(

@@ -5,7 +5,7 @@
     again = replay(image, batch.plan[3], it.options)     # equals batch.data[0][3] on the CPU
 
 A row may be changed first: without its mirror, say, or with another crop. What was
-done to whole batches (mixup, cutmix) is no part of it: see ``batch.mix``.
+done to whole batches (mixup, cutmix) is not part of it: see ``batch.mix``.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ class MXRecordIO:
         Raises
         ------
         AssertionError          this is a writer
-        FormatError             the bytes at this place are no record
+        FormatError             the bytes at this place are not a record
         RuntimeError            the file was closed, or this is a forked child
         """
         assert not self.writable

@@ -325,7 +325,7 @@ def _array(key: range | Int64) -> Int64:
 
 
 def _read_int_index(idx_path: str) -> tuple[range | Int64, Int64]:
-    """Read keys and offsets of an index; keys that are no numbers are numbered by their lines."""
+    """Read keys and offsets of an index; keys that are not numbers are numbered by their lines."""
     entries = open_entries(idx_path)
     return _read_odd_index(idx_path) if entries is None else (entries.keys, entries.offsets)
 

@@ -30,7 +30,7 @@ def read_index(
     Raises
     ------
     StorageError                the file cannot be read
-    FormatError                 a line is no key and offset; the message names the line
+    FormatError                 a line is not a key and an offset; the message names the line
     """
     path = os.fspath(path)
     try:

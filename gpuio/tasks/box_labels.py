@@ -222,7 +222,7 @@ def _largest(measured: npt.NDArray[np.float64]) -> LabelSizes:
     usable = measured[:, 1][np.isfinite(measured[:, 1])]
     widest = usable[usable < 1 << 16].max(
         initial=LEAST_OBJECT
-    )  # more is no object's width but damage
+    )  # more is damage, not an object's width
     return LabelSizes(int(measured[:, 0].max(initial=LEAST_LABEL)), int(widest))
 
 

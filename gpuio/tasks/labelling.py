@@ -57,7 +57,7 @@ def open_labels(options: ImageRecordOptions, contents: Contents) -> RecordLabels
         width, guess = _agreed(contents, listed)
     if options.num_classes is not None and (width != 1 or asked == "ragged"):
         raise OptionError(
-            f"num_classes: needs one label a record, but label_width={asked!r}, {width} at most"
+            f"num_classes: needs one label per record, but label_width={asked!r}, {width} at most"
         )
     return RecordLabels(
         width,

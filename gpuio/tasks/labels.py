@@ -54,7 +54,7 @@ class RecordLabels:
                                 records' own
     ragged : bool               rows of any number of labels up to `width`
     column : int, optional      take this label alone; `width` is 1
-    classes : bool              refuse labels that are no whole numbers from 0
+    classes : bool              refuse labels that are not whole numbers from 0
     guess : str                 what led to `width`, where the user did not state it
     name : str                  of the array of labels
     batch_size : int
@@ -114,7 +114,7 @@ class RecordLabels:
         Raises
         ------
         RecordError         the record has another number of labels, the list has none for its id,
-                            or a label is no class
+                            or a label is not a class
         """
         if self._listed is not None:
             label = self._from_list(identity)
@@ -175,11 +175,11 @@ class RecordLabels:
         )
 
     def _check(self, values: npt.NDArray[np.float32]) -> None:
-        """Refuse labels that are no classes."""
+        """Refuse labels that are not classes."""
         good = (values >= 0) & (values == np.floor(values)) & np.isfinite(values)
         if not good.all():
             raise RecordError(
-                f"label {values[~good][0]:g} is no class: label_type='class' asks for whole "
+                f"label {values[~good][0]:g} is not a class: label_type='class' asks for whole "
                 "numbers from 0"
             )
 

@@ -299,7 +299,7 @@ def test_a_bad_record_is_never_mixed_in(tmp_path, photos, policy):
 def test_a_label_that_is_no_class_is_an_error_with_its_key(photos):
     with reader(photos, num_classes=6) as it:
         it.next()
-        with pytest.raises(RecordError, match=r"label 6 is no class: num_classes=6") as raised:
+        with pytest.raises(RecordError, match=r"label 6 is not a class: num_classes=6") as raised:
             it.next()
         assert raised.value.key == 6
 
@@ -343,7 +343,7 @@ def test_a_batch_that_could_not_be_mixed_may_be_asked_for_again(photos):
     with reader(photos, num_classes=6) as it:
         it.next()
         for _ in range(3):
-            with pytest.raises(RecordError, match="label 6 is no class"):
+            with pytest.raises(RecordError, match="label 6 is not a class"):
                 it.next()
         it.reset()
         assert it.next().label[0].shape == (4, 6)

@@ -111,7 +111,7 @@ def test_writing_into_an_element_writes_into_its_array(dtype):
     assert made.tolist() == [[0, 7, 0], [0, 0, 5]]
     with pytest.raises(IndexError, match=r"write \[:\]"):
         made[0, 0][1] = 3
-    with pytest.raises(TypeError, match="of no array"):
+    with pytest.raises(TypeError, match="not an element of an NDArray"):
         made.sum()[:] = 3
 
 

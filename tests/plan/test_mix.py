@@ -96,10 +96,10 @@ def test_labels_are_weights_of_classes():
 @pytest.mark.parametrize("label", [-1, 10, 2.5, np.nan])
 def test_a_label_that_is_no_class_is_named(label):
     labels = np.array([1, label, 2], np.float32)
-    row, error = mixer().wrong(labels, np.array([True, True, True]))
+    row, error = mixer().first_invalid_label(labels, np.array([True, True, True]))
     assert row == 1
-    assert f"label {label:g} is no class: num_classes=10" in str(error)
-    assert mixer().wrong(labels, np.array([True, False, True])) is None
+    assert f"label {label:g} is not a class: num_classes=10" in str(error)
+    assert mixer().first_invalid_label(labels, np.array([True, False, True])) is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_label_that_is_no_class_is_named(label):
         ({"num_classes": None, "mixup_alpha": 1}, "mixup_alpha: needs num_classes"),
         ({"num_classes": None, "cutmix_alpha": 1}, "cutmix_alpha: needs num_classes"),
         ({"dtype": "uint8", "cutmix_alpha": 1}, "cutmix_alpha: needs a dtype of floats, .*uint8"),
-        ({"label_width": 2}, "num_classes: needs one label a record, but label_width=2"),
+        ({"label_width": 2}, "num_classes: needs one label per record, but label_width=2"),
         ({"mixup_alpha": -1}, "mixup_alpha: expected a number of at least 0"),
         ({"num_classes": 0}, "num_classes: expected a whole number"),
     ],

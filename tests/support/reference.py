@@ -172,7 +172,7 @@ def _expand(image, row):
 
 
 def _letterbox(image, height, width):
-    """Lay an image in the upper left of nothing."""
+    """Paste an image at the top left of a zero-filled output."""
     made = np.zeros((height, width, image.shape[2]), np.uint8)
     made[: image.shape[0], : image.shape[1]] = image
     return made

@@ -1,4 +1,4 @@
-"""Labels are measured from the beginnings of records alone, damage having no say."""
+"""Labels are measured from the beginnings of records alone, and damaged records are ignored."""
 
 import struct
 

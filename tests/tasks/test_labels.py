@@ -59,7 +59,7 @@ def test_classes_are_whole_numbers_from_0(bad, flag):
     label = np.array([1, bad, 2], np.float32) if flag else bad
     width = max(flag, 1)
     row(RecordLabels(width), flag, label)  # passes where nobody asks
-    with pytest.raises(RecordError, match=f"label {np.float32(bad):g} is no class"):
+    with pytest.raises(RecordError, match=f"label {np.float32(bad):g} is not a class"):
         row(RecordLabels(width, classes=True), flag, label)
 
 

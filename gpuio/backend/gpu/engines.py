@@ -1,8 +1,9 @@
 """The decode engines of one GPU: which library, how many, and who has one at the moment.
 
 An engine serialises its calls, so two of them let one batch's parsing overlap another's decoding.
-One kind of engine is at work at a time. A kind that refuses whole batches makes way, for good, for
-one that names its bad images: a file with one bad image has more of them.
+One kind of engine is at work at a time. An engine that fails a whole batch (DALI) is
+replaced permanently by one that reports bad images one by one (nvImageCodec): a file with one bad
+image has more of them.
 """
 
 from __future__ import annotations

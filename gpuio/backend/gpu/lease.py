@@ -51,7 +51,10 @@ class _Use:
 
 
 class Lease:
-    """Stands behind all arrays over one buffer; its death frees the buffer."""
+    """Owns one device buffer.
+
+    When the last array over it is collected, the buffer goes back to the pool.
+    """
 
     def __init__(self, device: Device, use: _Use) -> None:
         self.device = device
