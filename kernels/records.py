@@ -200,10 +200,10 @@ def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out,
     ids : uint64[B]             of bare images; not looked at otherwise
     rule : int64[4]             FIXED, RAGGED, COLUMN, DETECTION or BY_CALLER; how many numbers
                                 DETECTION asks for, 0 for any; the COLUMN; 1 to refuse labels that
-                                are no classes
+                                are not classes
     max_pixels : int            0 to 2^58, as `check_size` and `check_scans` take it
     max_scans : int             as `check_scans` takes it
-    out : RECORDS[B]            zeros; gets a row a record
+    out : RECORDS[B]            zeros; gets a row per record
     labels : float32[B, columns]
                                 gets the labels of records that passed the stage of the label; other
                                 rows, and what a RAGGED or DETECTION row does not need, are left as

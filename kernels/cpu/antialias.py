@@ -1,7 +1,7 @@
 """Pillow's bilinear resize, which averages where it shrinks. Compiled when a plan asks for it.
 
-Works on a region of the source and makes a window of the result, four bytes a pixel, rows first and
-bytes between the two passes. Taps are those of `gpuio.kernels.taps.triangle_taps`, made here some
+Works on a region of the source and makes a window of the result, four bytes per pixel, rows first
+and bytes between the two passes. Taps are those of `gpuio.kernels.taps.triangle_taps`, made here some
 ten times faster: a random crop needs new ones for every image.
 """
 
@@ -47,7 +47,7 @@ def _fill(src, support, table):
 
 @functools.lru_cache(maxsize=64)
 def triangle_table(dst, src):
-    """Return the taps of one axis of Pillow's bilinear resize, a row a pixel.
+    """Return the taps of one axis of Pillow's bilinear resize, a row per pixel.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def _byte(total):
 
 @inner
 def _filter_row(pixels, start, stride, channels, columns, row):
-    """Filter one source row along x into four bytes a pixel."""
+    """Filter one source row along x into four bytes per pixel."""
     half = _I(1 << 21)
     for x in range(columns.shape[0]):
         c0, c1, c2, c3 = half, half, half, half
@@ -102,7 +102,7 @@ def resize_triangle(
     Parameters
     ----------
     pixels : uint8[n]
-    base, pitch : int           first byte and bytes a row of the source region
+    base, pitch : int           first byte and bytes per row of the source region
     stride, channels : int      bytes from pixel to pixel, and how many of them to filter
     columns : int32[w, 2 + k]   of `triangle_table`, those of the window
     lines : int32[h, 2 + k]     the same of its rows

@@ -1,4 +1,4 @@
-"""Steps on the colours of a finished window, in place, four bytes a pixel.
+"""Steps on the colours of a finished window, in place, four bytes per pixel.
 
 A pixel is one uint32, B in its lowest byte, and choices are values, not jumps: so LLVM makes loops
 over many pixels at once of them.

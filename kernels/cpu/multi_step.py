@@ -1,4 +1,4 @@
-"""The long way: a plan of any steps, one after another, four bytes a pixel between them.
+"""The long way: a plan of any steps, one after another, four bytes per pixel between them.
 
 Every step that is the last before the crop makes the crop's window only, or, where the crop is
 resized, the pixels that it keeps. Modules of rare steps are imported, and so compiled, when a plan
@@ -166,7 +166,7 @@ def _letterbox(
     out: npt.NDArray[np.uint8],
     scratch: _Scratch,
 ) -> None:
-    """Execute a row for a smaller output, and lay that in the upper left of nothing."""
+    """Execute a row for a smaller output; paste it at the top left of a zero-filled output."""
     h, w = int(row["letterbox_h"]), int(row["letterbox_w"])
     if w < 1 or h > height or w > width:
         raise PlanError(f"an image of {h} x {w} has no place in {height} x {width}")

@@ -21,7 +21,7 @@ def orient(pixels, channels, src_h, src_w, orientation, out):
     pixels : uint8[src_h * src_w * channels]
     orientation : int           EXIF's 2 to 8; 5 to 8 swap height and width
     out : uint8[src_h * src_w * 4]
-                                four bytes a pixel
+                                four bytes per pixel
     """
     swap = orientation >= 5
     h, w = (src_w, src_h) if swap else (src_h, src_w)

@@ -194,7 +194,7 @@ def filter_taps(
     Parameters
     ----------
     pixels : uint8[n]
-    base, pitch : int           first byte and bytes a row of the source region
+    base, pitch : int           first byte and bytes per row of the source region
     stride, channels : int      bytes from pixel to pixel, and how many of them are in use; the
                                 others are zeros
     src_h, src_w : int

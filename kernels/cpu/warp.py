@@ -86,7 +86,7 @@ def warp_pair(typing, k, channels, pixels, pitch, at, weight, entry, out, to, x)
     at : int32[w]           first byte of each pixel's first row of taps
     weight : int16[n]
     entry : int32[w]        where each pixel's weights begin
-    out : uint8[n]          four bytes a pixel
+    out : uint8[n]          four bytes per pixel
     to : int64              of pixel 0
     x : int64
     """
@@ -183,7 +183,7 @@ def _fill(out, start, stop, channels, fill, k):
 def _compiled(k):
     """Compile the warp with k x k taps."""
     reach = {1: 1, 2: 8, 4: 16, 8: 16}[k]
-    more = 4 if k == 8 else 0  # bytes a channel
+    more = 4 if k == 8 else 0  # bytes per channel
 
     @kernel(
         types.void(

@@ -72,7 +72,7 @@ def lerp_eight(typing, channels, pixels, pitch, at, across, down, out, to, x):
     pixels : uint8[n]           two rows are read, 8 bytes each
     pitch : int64               bytes from row to row
     at, across, down            as `locate_eight` makes them
-    out : uint8[n]              four bytes a pixel
+    out : uint8[n]              four bytes per pixel
     to : int64                  of pixel 0
     x : int64
     """

@@ -218,7 +218,7 @@ def _bilinear(
 ):  # fmt: skip
     """Write rows y0.. and columns x0.. of a bilinear resize of src to dst.
 
-    `base`, `pitch`: first byte and bytes a row of the source; `mirror` flips the window.
+    `base`, `pitch`: first byte and bytes per row of the source; `mirror` flips the window.
     """
     src_h, src_w, dst_h, dst_w = np.int64(src_h), np.int64(src_w), np.int64(dst_h), np.int64(dst_w)
     y0, x0 = np.int64(y0), np.int64(x0)  # one type each: `_linear_taps` is compiled once

@@ -56,8 +56,8 @@ JOB = np.dtype(
 )
 
 BLOCK = 256  # threads
-_TILE, _TILE_THREADS = 32, 64  # the last step's: pixels a side and threads, a block
-_SUM_BLOCKS = 8  # of gray_sum, an image
+_TILE, _TILE_THREADS = 32, 64  # the last step's: pixels per side and threads per block
+_SUM_BLOCKS = 8  # of gray_sum, per image
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
 # codes that the CUDA source names beside the interpolations: tones, bits, kinds of a view
 _CODES = (

@@ -46,7 +46,7 @@ VIEW = np.dtype(
         ("step_y", np.int64),  # bytes from a pixel to the one below; negative where flipped
         ("step_x", np.int64),
         ("target", np.uint64),  # where a stage writes its packed uint8[h, w, C]
-        ("scale_y", np.float64),  # source pixels a destination pixel
+        ("scale_y", np.float64),  # source pixels per destination pixel
         ("scale_x", np.float64),
         ("taps_y", np.uint64),  # Lanczos: const int[dst][9], first source pixel and weights;
         # filters: const int, the length of a row, and rows of first, count, weights
@@ -105,7 +105,7 @@ def settle(views: npt.NDArray[Any], fields: Iterable[str], base: int) -> None:
 
 
 class Taps:
-    """Tables that the host works out: weights of Lanczos resizes and warps, each once a batch."""
+    """Tables that the host works out: weights of Lanczos resizes and warps, each once per batch."""
 
     def __init__(self) -> None:
         self.parts = [np.zeros(0, np.uint8)]

@@ -72,7 +72,7 @@ __all__ = [
 # MXNet's inter_method, OpenCV's own codes; `interpolation` has the others
 NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4 = range(5)
 BRIGHTNESS, CONTRAST, SATURATION, POSTERIZE, SOLARIZE = range(5)  # of tone_op
-TONES = 4  # at most, an image
+TONES = 4  # at most, per image
 PRE_COLOUR_HLS, PRE_COLOUR_GAIN = 1, 2  # bits of pre_colour
 
 PLAN = np.dtype(
