@@ -143,7 +143,16 @@ FINISHES = [f"cpu/finish_{kind}" for kind in ("8", "16", "32", "centred", "ratio
 
 @pytest.mark.parametrize(
     "name",
-    ["cpu/warp", "plan/draw", "cpu/resize", "cpu/area", "cpu/share", "cpu/turbojpeg", *FINISHES],
+    [
+        "cpu/warp",
+        "plan/draw",
+        "cpu/resize",
+        "cpu/area",
+        "cpu/share",
+        "cpu/turbojpeg",
+        "cpu/decode_images",
+        *FINISHES,
+    ],
 )
 def test_kernels_name_the_modules_that_they_import_code_from(name):
     folder = Path(jit.__file__).parent
