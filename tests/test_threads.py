@@ -235,11 +235,11 @@ def test_another_process_goes_on_from_options_and_a_state(paths):
 def test_what_a_worker_dies_of_reaches_next_at_once(paths, monkeypatch, kind):
     begun = []
 
-    def decode(*_):
+    def make(*_):
         begun.append(time.monotonic())
         raise kind("no room")
 
-    monkeypatch.setattr("gpuio.backend.cpu.decode", decode)
+    monkeypatch.setattr("gpuio.kernels.cpu.job.Job.make", make)
     it = reader(paths)
     with pytest.raises(kind, match="no room"):
         next(it)

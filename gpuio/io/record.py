@@ -19,7 +19,6 @@ from gpuio.order.epochs import EpochShape
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
 from gpuio.tasks.classify import Classify
-from gpuio.tasks.labels import RecordLabels
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
 
@@ -143,10 +142,7 @@ class ImageRecordIter(DataIter):
         machine = self._machine()
         if machine.task.classes:
             return machine.task.classes
-        labels = machine.labels
-        if not isinstance(labels, RecordLabels):
-            return machine.contents.num_classes()
-        return machine.contents.num_classes(labels.column, labels.listed())
+        return machine.labels.num_classes(machine.contents)
 
     def _machine(self) -> Opened:
         if self._opened is None:

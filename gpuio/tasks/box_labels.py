@@ -29,6 +29,7 @@ from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
+from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list
 from gpuio.storage.local import LocalFile
 from gpuio.tasks.labels import LabelList, listed_label, take_each
@@ -105,6 +106,10 @@ class BoxLabels:
             )
         out[ROW_SIZE] = len(listed)
         out[ROW_HEAD : ROW_HEAD + len(listed)] = listed
+
+    def num_classes(self, contents: Contents) -> int | None:
+        """Return the number of classes of a set; boxes' ids are not looked at."""
+        return contents.num_classes()
 
     def rule(self) -> npt.NDArray[np.int64]:
         """Return how compiled code makes the rows: see `Labels`."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import RecordError
+from gpuio.recordio.layouts import Contents
 from gpuio.tasks.task import LabelDesc
 
 __all__ = ["LabelList", "RecordLabels", "listed_label", "number_of_labels", "take_each"]
@@ -130,6 +131,10 @@ class RecordLabels:
             out[:] = label
         if self._classes:
             self._check(np.atleast_1d(label))
+
+    def num_classes(self, contents: Contents) -> int | None:
+        """Return the number of classes of a set whose labels these are."""
+        return contents.num_classes(self.column, self.listed())
 
     def rule(self) -> npt.NDArray[np.int64]:
         """Return how compiled code makes the rows: see `Labels`."""

@@ -62,6 +62,10 @@ class Labels(Protocol):
         """
         ...
 
+    def num_classes(self, contents: Contents) -> int | None:
+        """Return the number of classes of a set, as `Contents.num_classes` does."""
+        ...
+
     def rule(self) -> npt.NDArray[np.int64]:
         """Return int64[4], how `kernels.records.read_records` makes the rows that `take` makes.
 

@@ -1,8 +1,8 @@
 """Pillow's bilinear resize, which averages where it shrinks. Compiled when a plan asks for it.
 
 Works on a region of the source and makes a window of the result, four bytes per pixel, rows first
-and bytes between the two passes. Taps are those of `gpuio.kernels.taps.triangle_taps`, made here some
-ten times faster: a random crop needs new ones for every image.
+and bytes between the two passes. Taps are those of `gpuio.kernels.taps.triangle_taps`, made here
+some ten times faster: a random crop needs new ones for every image.
 """
 
 from __future__ import annotations
