@@ -16,7 +16,7 @@ import pytest
 
 import gpuio.backend.cpu
 import gpuio.backend.pool
-import gpuio.kernels.cpu.augment
+import gpuio.kernels.cpu.job
 import gpuio.pipeline.reader
 from gpuio.errors import BackendError, DecodeError, GpuioError, StorageError
 from gpuio.io import ImageRecordUInt8Iter
@@ -84,7 +84,7 @@ POINTS = {
         lambda *_: fail_as_opencv(-215),  # cv2.Error.STS_ASSERT
         DecodeError,
     ),
-    "kernel": (gpuio.kernels.cpu.augment, "augment", raising(MemoryError), MemoryError),
+    "kernel": (gpuio.kernels.cpu.job.Job, "make", raising(MemoryError), MemoryError),
     "thread": (
         threading.Thread,
         "start",

@@ -30,6 +30,7 @@ from gpuio.kernels.cpu.window import LOAD_BYTES, make_window
 
 __all__ = ["LEFT", "MADE", "NO_IMAGE", "Job", "Memory", "Normalisation", "augment"]
 
+_LONGEST_SIDE = 65_535  # pixels of a JPEG; what is longer is another kind of image, and is left
 _KEPT = 64 << 20  # bytes of pixels that a thread keeps from share to share
 
 
@@ -48,12 +49,15 @@ class Memory:
         self.order, self.number = np.zeros(3, np.int32), np.zeros(3, np.float32)
 
     def fit(self, rows: Any, height: int, width: int, channels: int) -> None:
-        """Grow to what these rows need; `channels` 0: pixels lie elsewhere."""
-        need = max(height, width + 2, int(rows["src_w"].max()) + LOAD_BYTES // 4)
+        """Grow to what rows of JPEGs need; `channels` 0: pixels lie elsewhere. Others are left."""
+        wide = min(int(rows["src_w"].max()), _LONGEST_SIDE)
+        need = max(height, width + 2, wide + LOAD_BYTES // 4)
         if self.scratch.work[2].size < 4 * need:
             self.scratch.grow(need)
         if channels:
-            size = channels * int((rows["src_h"].astype(np.int64) * rows["src_w"]).max())
+            src_h, src_w = rows["src_h"].astype(np.int64), rows["src_w"]
+            fits = (src_h <= _LONGEST_SIDE) & (src_w <= _LONGEST_SIDE)
+            size = channels * int((src_h * src_w * fits).max())
             if self.pixels.size < size:
                 self.pixels = np.empty(size, np.uint8)
 

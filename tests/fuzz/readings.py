@@ -190,6 +190,8 @@ class Worker:
         """Make an index of what can be read."""
         from gpuio.recordio.index import build_index, read_index
 
+        # of another case, and perhaps with a record's first bytes: an index would not replace that
+        Path(self.idx).unlink(missing_ok=True)
         with contextlib.suppress(self.refused):
             build_index(self.rec, self.idx)
         try:

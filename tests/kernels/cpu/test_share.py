@@ -5,6 +5,7 @@ import pytest
 
 from gpuio.kernels import normalise
 from gpuio.kernels.cpu import augment, finish_32, job, pointers, share
+from gpuio.kernels.plan.layout import PLAN
 from support.making import photo
 from support.plans import random_plan
 
@@ -145,6 +146,15 @@ def test_memory_grows_with_the_images_and_is_used_again():
         out, done = made(how, images, plan, 3, memory)
         assert done.tolist() == [job.MADE]
         assert np.array_equal(out, one_by_one(how, images, plan, 3))
+
+
+def test_what_is_wider_than_a_jpeg_can_be_costs_no_memory():
+    rows = np.zeros(2, PLAN)
+    rows["src_h"], rows["src_w"] = (1, 4), (4_194_304, 10)
+    memory = job.Memory()
+    memory.fit(rows, 8, 8, 3)
+    assert memory.pixels.size == 3 * 4 * 10
+    assert max(part.nbytes for part in memory.scratch.work) < 8 << 20
 
 
 def test_a_function_of_another_signature_has_no_address():
