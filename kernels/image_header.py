@@ -23,6 +23,7 @@ HEADER = np.dtype(
         ("sampling", np.uint32),
         ("frame_at", np.int32),
         ("scans", np.int32),
+        ("one_scan", np.int32),
         ("shortens", np.int32),
         ("ended", np.int32),
     ]

@@ -168,5 +168,6 @@ def read_jpeg(data, size, row, max_pixels, max_scans):
     row.kind, row.height, row.width, row.channels, row.bits = JPEG, height, width, channels, bits
     row.orientation, row.frame, row.sampling, row.frame_at = orientation, process, sampling, frame
     row.scans, row.ended = scans, _has_end(data, size)
+    row.one_scan = whole and process != 0xC2 and process != 0xCA
     row.shortens = plain and whole and process <= 0xC1 and scan + 10 <= size
     return OK

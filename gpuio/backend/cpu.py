@@ -92,7 +92,8 @@ class CpuBackend:
             sources, lengths = records.address, np.maximum(records.length, 0)
         else:
             sources, lengths = rows.decode(faults)
-        done = job.make(rows.plan, sources, lengths, storage, memory)
+        headers = np.ascontiguousarray(records.headers)
+        done = job.make(rows.plan, sources, lengths, headers, storage, memory)
         for number in np.flatnonzero(done).tolist():
             if done[number] == self._kernels.NO_IMAGE:
                 storage[number] = 0

@@ -66,7 +66,7 @@ class ImageInfo(NamedTuple):
     kind : int              place of the format in FORMATS
     height, width : int     pixels as stored, before `orientation`; 0, 0 when the format is unknown
     channels : int          1 to 4; 0 when unknown
-    bits : int              bits a channel: 8, 12, 16; 0 when unknown
+    bits : int              bits per channel: 8, 12, 16; 0 when unknown
     orientation : int       EXIF orientation 1 to 8; 1 unless the file is a JPEG that says otherwise
     frame : int             JPEG: the frame's marker, 0xC0 baseline, 0xC2 progressive, ...; else 0
     sampling : int          JPEG: one byte per component, the first one highest: horizontal factor
@@ -74,6 +74,7 @@ class ImageInfo(NamedTuple):
     frame_at : int          JPEG: byte of the image at which the frame header starts; else 0
     scans : int             JPEG: how many times a decoder goes over the coefficients, 0 if the
                             image ends before its first scan; else 1
+    one_scan : int          JPEG: 1 if the first scan of a sequential frame is the only one; else 0
     shortens : int          JPEG: 1 if decoding may stop early, see `gpuio.decode.jpeg`; else 0
     ended : int             JPEG: 1 if its end marker is there; else 0
     """
@@ -88,6 +89,7 @@ class ImageInfo(NamedTuple):
     sampling: int = 0
     frame_at: int = 0
     scans: int = 1
+    one_scan: int = 0
     shortens: int = 0
     ended: int = 0
 

@@ -53,6 +53,8 @@ class Header(NamedTuple):
                             vertical factor
     frame_at : int          byte of the image at which the frame header starts
     scans : int             scans of the image; 0 if it ends before the first one
+    one_scan : int          1 if the first scan of a sequential frame has all of its components, so
+                            that no other can follow; else 0
     shortens : int          1 if decoding may stop early: a sequential frame of 8 bits, one scan of
                             all its components, no restart interval, no other image behind this one
                             (MPF), nothing odd between the segments; else 0
@@ -69,6 +71,7 @@ class Header(NamedTuple):
     sampling: int
     frame_at: int
     scans: int
+    one_scan: int
     shortens: int
     tables_at: tuple[int, ...]
 
@@ -134,11 +137,12 @@ def walk(blob: _Buffer) -> Header:
         raise DecodeError(f"JPEG ends inside its headers: {size} bytes and no frame header in them")
     height, width, channels, bits, process, sampling = frame
     whole = scan_at > 0 and at + 4 < size and blob[at + 4] == channels
-    scans = 1 if whole and process not in _PROGRESSIVE else _count_scans(blob, scan_at)
+    one_scan = whole and process not in _PROGRESSIVE
+    scans = 1 if one_scan else _count_scans(blob, scan_at)
     shortens = plain and whole and process in _SEQUENTIAL and bits == 8 and at + 10 <= size
     return Header(
         *(height, width, channels, bits, orientation, process, sampling),
-        *(frame_at, scans, int(shortens), tuple(tables)),
+        *(frame_at, scans, int(one_scan), int(shortens), tuple(tables)),
     )
 
 

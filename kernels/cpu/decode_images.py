@@ -8,7 +8,7 @@ from __future__ import annotations
 from numba import types
 
 from gpuio.kernels.cpu.pointers import caller
-from gpuio.kernels.cpu.share import DECODE
+from gpuio.kernels.cpu.share import DECODE, HEADERS, plain_sampling
 from gpuio.kernels.jit import kernel
 
 __all__ = ["decode_images"]
@@ -18,11 +18,13 @@ _decode = caller(DECODE)
 
 
 @kernel(
-    types.void(_int, _int, _int, _ints, _ints, _ints, _ints, _ints, types.uint8[::1]),
+    types.void(_int, _int, _int, _ints, _ints, HEADERS, _ints, _ints, _ints, types.uint8[::1]),
     "pointers",
     "share",
 )
-def decode_images(function, handle, channels, blobs, lengths, heights, widths, places, left):
+def decode_images(
+    function, handle, channels, blobs, lengths, headers, heights, widths, places, left
+):
     """Decode whole images.
 
     Parameters
@@ -32,17 +34,18 @@ def decode_images(function, handle, channels, blobs, lengths, heights, widths, p
     channels : {1, 3}           gray, or B G R
     blobs : int64[n]            addresses of the encoded images
     lengths : int64[n]          bytes of each
-    heights, widths : int64[n]  what their headers say
+    headers : HEADER[n]         what they say of themselves
+    heights, widths : int64[n]  what there is room for: an image of another size is left
     places : int64[n]           addresses of uint8[height, width, channels]
     left : uint8[n]             receives 0 where an image was decoded; else its place holds anything
     """
     for i in range(blobs.size):
-        height, width = heights[i], widths[i]
+        header, height, width = headers[i], heights[i], widths[i]
         code = _decode(
             function,
             (
                 handle, blobs[i], lengths[i], height, width, channels,
-                _int(0), _int(0), _int(0), width, places[i],
+                plain_sampling(header), _int(0), _int(0), _int(0), _int(0), width, places[i],
             ),
         )  # fmt: skip
         left[i] = code != 0

@@ -15,6 +15,7 @@ from numba import types
 
 from gpuio.kernels.cpu.pointers import caller, view
 from gpuio.kernels.cpu.window import COLOUR, DONE
+from gpuio.kernels.image_header import HEADER
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.plan.layout import BILINEAR, NEAREST, PLAN
 
@@ -25,6 +26,7 @@ __all__ = [
     "FINISH",
     "FLOATS",
     "HALVES",
+    "HEADERS",
     "HLS",
     "JITTER",
     "JOB",
@@ -35,6 +37,7 @@ __all__ = [
     "RATIOS",
     "WINDOW",
     "make_share",
+    "plain_sampling",
 ]
 
 MADE, LEFT, NO_IMAGE = 0, 1, 2  # what became of a row
@@ -73,10 +76,11 @@ _bytes, _floats = types.uint8[::1], types.float32[::1]
 _table, _image = types.float32[:, ::1], types.float32[:, :, ::1]
 _pixels = types.uint32[::1]
 _plan = numba.from_dtype(PLAN)[::1]
+HEADERS = numba.from_dtype(HEADER)[::1]
 _shape = (_int,) * 6
 
 # the signatures of what is called by address
-DECODE = types.int64(*(_int,) * 11)
+DECODE = types.int64(*(_int,) * 13)
 WINDOW = types.int64(
     _plan, _int, _bytes, _int, _int, _int, _bytes, types.int32[::1], types.int16[::1], _bytes
 )
@@ -155,7 +159,23 @@ def _rows_needed(row, height, width):
 
 
 @inner
-def _decoded(job, row, blob, length):
+def plain_sampling(header):
+    """Return a JPEG's sampling factors if the decoder may have it, else 0.
+
+    Parameters
+    ----------
+    header : HEADER[()]
+    """
+    sequential = header.frame == 0xC0 or header.frame == 0xC1
+    if not sequential or header.bits != 8 or header.one_scan == 0:
+        return np.int64(0)
+    if header.channels != 1 and header.channels != 3:
+        return np.int64(0)
+    return np.int64(header.sampling)
+
+
+@inner
+def _decoded(job, row, blob, length, header):
     """Decode what a row's window reads to its place in the pixels' memory; 0 if it was done."""
     dst_h, dst_w = row.resize_h, row.resize_w
     if dst_h == 0:
@@ -167,7 +187,7 @@ def _decoded(job, row, blob, length):
         job.decode,
         (
             job.handle, blob, length, np.int64(row.src_h), np.int64(row.src_w), job.channels,
-            top, stop, left, right, job.pixels,
+            plain_sampling(header), np.int64(header.shortens), top, stop, left, right, job.pixels,
         ),
     )  # fmt: skip
 
@@ -242,6 +262,7 @@ def _write(job, row, window, out, given, whole, centre, terms):
         _plan,
         types.int64[::1],
         types.int64[::1],
+        HEADERS,
         _bytes,
         _bytes,
         _pixels,
@@ -260,7 +281,7 @@ def _write(job, row, window, out, given, whole, centre, terms):
     "window",
 )
 def make_share(
-    jobs, rows, blobs, lengths, pixels, window_bytes, window, taps, lanes, tail,
+    jobs, rows, blobs, lengths, headers, pixels, window_bytes, window, taps, lanes, tail,
     given, whole, centre, terms, order, number, done,
 ):  # fmt: skip
     """Make rows of a batch; rows of other plans, and those that a decoder refuses, are left.
@@ -272,6 +293,7 @@ def make_share(
     blobs : int64[n]            addresses of the encoded images, 0 where a row has none; or, where
                                 JOB.decode is 0, of pixels, uint8[size], as `make_window` wants them
     lengths : int64[n]          bytes of each
+    headers : HEADER[n]         of the encoded images
     pixels : uint8[m]           scratch, at JOB.pixels: rows of larger images are left
     window_bytes, window : uint8[height * width * 4], uint32[height * width]
                                 scratch, the same memory
@@ -302,7 +324,7 @@ def make_share(
             continue
         if job.decode != 0:
             size = np.int64(row.src_h) * row.src_w * job.channels
-            if size > pixels.size or _decoded(job, row, blobs[i], lengths[i]) != 0:
+            if size > pixels.size or _decoded(job, row, blobs[i], lengths[i], headers[i]) != 0:
                 continue
             source = pixels[:size]
         else:

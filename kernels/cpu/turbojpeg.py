@@ -42,65 +42,27 @@ _bytes_at = view(types.uint8)
 
 
 @inner
-def _word(blob, at):
-    return (np.int64(blob[at]) << 8) | np.int64(blob[at + 1])
-
-
-@inner
-def _walk(blob):
-    """Walk a JPEG's headers, as gpuio.decode.jpeg does; what is odd there is left.
-
-    Returns
-    -------
-    frame : int         byte of the frame header; 0: not a baseline JPEG of one scan, 8 bits and one
-                        or three components
-    whole : bool        decoding must go to the end: it has restart markers, another image behind it
-                        or something else at its end
-    """
-    size, at, frame = blob.size, 2, 0
-    if size < 4 or blob[0] != 0xFF or blob[1] != 0xD8:
-        return 0, True
-    whole = blob[size - 2] != 0xFF or blob[size - 1] != 0xD9
-    while at + 10 <= size and blob[at] == 0xFF:
-        marker = blob[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
-            at += 2
-            continue
-        length = _word(blob, at + 2)
-        if marker == 0xDA:
-            return frame if frame and blob[at + 4] == blob[frame + 9] else 0, whole
-        if length < 2 or marker == 0x00:
-            return 0, True
-        if marker == 0xDD or (
-            marker == 0xE2
-            and blob[at + 4] == 77  # MPF\0
-            and blob[at + 5] == 80
-            and blob[at + 6] == 70
-            and blob[at + 7] == 0
-        ):
-            whole = True
-        if 0xC0 <= marker <= 0xCF and marker != 0xC4 and marker != 0xC8 and marker != 0xCC:
-            parts = blob[at + 9]
-            if marker > 0xC1 or blob[at + 4] != 8 or at + 10 + 3 * np.int64(parts) > size:
-                return 0, True
-            if frame or (parts != 1 and parts != 3):
-                return 0, True
-            frame = at
-        at += 2 + length
-    return 0, True
-
-
-@inner
 def _pair(low, high):
     """Return two 32-bit numbers in one register."""
     return np.uint64(low) | (np.uint64(high) << np.uint64(32))
 
 
 @kernel(DECODE, "pointers", "share")
-def decode(handle, address, length, height, width, channels, top, stop, left, right, pixels):
+def decode(
+    handle,
+    address,
+    length,
+    height,
+    width,
+    channels,
+    sampling,
+    early,
+    top,
+    stop,
+    left,
+    right,
+    pixels,
+):
     """Decode what a window reads.
 
     Parameters
@@ -109,6 +71,9 @@ def decode(handle, address, length, height, width, channels, top, stop, left, ri
     address, length : int   of the encoded image
     height, width : int     what its header says
     channels : {1, 3}       gray, or B G R
+    sampling : int          factors of its components, as HEADER has them; 0: it is not a sequential
+                            JPEG of 8 bits, one or three components and one scan
+    early : int             not 0: decoding may stop early (HEADER's `shortens`)
     top, stop : int         rows needed, [top, stop); stop 0: all from `top` on, and what is behind
                             them is looked at
     left, right : int       columns needed, [left, right)
@@ -119,22 +84,21 @@ def decode(handle, address, length, height, width, channels, top, stop, left, ri
     -------
     int                     DECODED or REFUSED
     """
-    blob = _bytes_at(address, length)
-    frame, whole = _walk(blob)
-    if frame == 0 or (channels != 1 and channels != 3):
+    if sampling == 0 or length < 4 or (channels != 1 and channels != 3):
         return REFUSED
-    tall, wide, parts = 1, 1, np.int64(blob[frame + 9])
-    for c in range(parts):
-        factors = np.int64(blob[frame + 11 + 3 * c])
+    blob = _bytes_at(address, length)
+    tall, wide = 1, 1
+    for c in range(4):
+        factors = (sampling >> (8 * c)) & 0xFF
         wide, tall = max(wide, factors >> 4), max(tall, factors & 15)
     bottom = height
-    if stop > 0 and not whole:
+    if stop > 0 and early != 0 and blob[length - 2] == 0xFF and blob[length - 1] == 0xD9:
         # as far as a shortened JPEG is decoded, and where shortening is worth it only
         block = 8 * tall
         keep = (stop + _MARGIN + block - 1) // block * block
         if 64 * keep <= 63 * height:
             bottom = min(height, stop + _MARGIN)
-    unit = 8 if parts == 1 else 8 * wide
+    unit = 8 if sampling < 0x100 else 8 * wide
     y, x = max(0, top - _MARGIN), max(0, left - _MARGIN) // unit * unit
     w = min(width, right + _MARGIN) - x
     size = np.uint64(length)

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gpuio.decode import turbojpeg
+from gpuio.decode.formats import ImageInfo, probe
+from gpuio.errors import DecodeError
 from support import kinds
 from support.making import jpeg, photo, write_rec
 
@@ -169,6 +171,14 @@ def test_a_handle_goes_with_its_thread(monkeypatch):
     assert sorted(gone) == sorted(made)
 
 
+def read_header(blob):
+    """What a reader would hand on of an image; of one that it refuses, nothing."""
+    try:
+        return probe(blob)
+    except DecodeError:
+        return ImageInfo(0, 0, 0, 0, 0)
+
+
 class Decoder:
     """The compiled decoder with a handle of its own."""
 
@@ -179,10 +189,11 @@ class Decoder:
     def __call__(self, blob, height, width, channels, window):
         """Decode (top, stop, left, right); return the code and uint8[height, width, channels]."""
         pixels = np.full((height, width, channels), 77, np.uint8)
-        data = np.frombuffer(blob, np.uint8)
+        data, info = np.frombuffer(blob, np.uint8), read_header(blob)
+        plain = info.one_scan and info.frame in (0xC0, 0xC1) and info.channels in (1, 3)
         code = self.module.decode(
-            self.handle.address, data.ctypes.data, data.size, height, width, channels, *window,
-            pixels.ctypes.data,
+            self.handle.address, data.ctypes.data, data.size, height, width, channels,
+            info.sampling if plain else 0, info.shortens, *window, pixels.ctypes.data,
         )  # fmt: skip
         return code, pixels
 
@@ -272,6 +283,8 @@ import sys
 import numpy as np
 import gpuio as mx
 from gpuio.decode import turbojpeg
+from gpuio.decode.formats import ImageInfo, probe
+from gpuio.errors import DecodeError
 with mx.io.ImageRecordIter(path_imgrec=sys.argv[1], data_shape=(3, 40, 40), batch_size=4, ctx="cpu",
                            rand_crop=True, seed=1, verbose=False) as it:
     total = sum(float(np.asarray(batch.data[0]).sum()) for batch in it)

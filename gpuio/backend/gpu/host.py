@@ -70,6 +70,7 @@ class HostDecoder:
                 channels,
                 records.address[rows],
                 records.length[rows],
+                records.headers[rows],
                 heights,
                 widths,
                 starts + memory.ctypes.data,

@@ -5,6 +5,7 @@ import pytest
 
 from gpuio.kernels import normalise
 from gpuio.kernels.cpu import augment, finish_32, job, pointers, share
+from gpuio.kernels.image_header import HEADER
 from gpuio.kernels.plan.layout import PLAN
 from support.making import photo
 from support.plans import random_plan
@@ -33,8 +34,8 @@ def made(how, images, plan, channels, memory=None):
     out = np.full((len(plan), *shape), 77, how.storage)
     blobs = np.array([image.ctypes.data for image in images], np.int64)
     sizes = np.array([image.size for image in images], np.int64)
-    made_by = job.Job(how, channels, H, W)
-    return out, made_by.make(plan, blobs, sizes, out, memory or job.Memory())
+    made_by, none = job.Job(how, channels, H, W), np.zeros(len(plan), HEADER)
+    return out, made_by.make(plan, blobs, sizes, none, out, memory or job.Memory())
 
 
 def one_by_one(how, images, plan, channels):
@@ -130,7 +131,7 @@ def test_a_row_without_an_image_is_said_to_have_none():
     out = np.full((3, 3, H, W), 77, np.uint8)
     blobs = np.array([images[0].ctypes.data, 0, images[2].ctypes.data], np.int64)
     sizes = np.array([image.size for image in images], np.int64)
-    done = job.Job(how, 3, H, W).make(plan, blobs, sizes, out, job.Memory())
+    done = job.Job(how, 3, H, W).make(plan, blobs, sizes, np.zeros(3, HEADER), out, job.Memory())
     assert done.tolist() == [job.MADE, job.NO_IMAGE, job.MADE]
     assert (out[1] == 77).all()
 
