@@ -206,6 +206,7 @@ class _Journal:
         if not lines or lines[0].decode() != self._fingerprint:
             return 0
         kept: list[bytes] = [lines[0]]
+        problems: list[str] = []
         position = -1
         self.finished = lines[-1] == b"end"
         published = self.finished and not self._rec_part.exists()
@@ -221,7 +222,7 @@ class _Journal:
                     break
                 if fields[0] == b"!":
                     position = int(fields[1])
-                    made.problems.append(fields[2].decode("utf-8", "surrogateescape"))
+                    problems.append(fields[2].decode("utf-8", "surrogateescape"))
                 else:
                     key, offset, here = (int(field) for field in fields)
                     end = _end(data, offset)
@@ -231,9 +232,14 @@ class _Journal:
                     self._entries.append((key, offset))
                     self._at, position = end, here
                 kept.append(line)
+        if (
+            published and not self.finished
+        ):  # the record file was replaced after that run was killed
+            return 0
         if not self.finished:
             os.truncate(self._rec_part, self._at)
             self._log_part.write_bytes(b"\n".join(kept) + b"\n")
+        made.problems += problems
         return position + 1
 
     @contextlib.contextmanager

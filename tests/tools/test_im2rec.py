@@ -303,6 +303,24 @@ def test_another_list_or_other_options_start_anew(photos, monkeypatch):
     assert not (photos / "set.rec.part").exists()
 
 
+@pytest.mark.parametrize("now", [b"older records", b"\x0a\x23\xd7\xce", b""])
+def test_records_replaced_after_a_run_died_at_its_end_are_packed_anew(photos, monkeypatch, now):
+    pack(photos, "--pass-through")
+    whole = (photos / "set.rec").read_bytes(), (photos / "set.idx").read_bytes()
+
+    def stop(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(packing, "write_index", stop)  # the records have their name by then
+    assert pack(photos, "--pass-through") == 3
+    monkeypatch.undo()
+    assert (photos / "set.idx.part").exists()
+    (photos / "set.rec").write_bytes(now)
+    assert pack(photos, "--pass-through", "--resume") == 0
+    assert ((photos / "set.rec").read_bytes(), (photos / "set.idx").read_bytes()) == whole
+    assert not list(photos.glob("*.part"))
+
+
 def test_the_command_line_knows_its_commands(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
