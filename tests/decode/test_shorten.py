@@ -10,19 +10,7 @@ from gpuio.decode.formats import probe
 from gpuio.decode.opencv import decode
 from gpuio.decode.shorten import shorten
 from gpuio.errors import DecodeError
-from support.making import jpeg, photo
-
-SAMPLING = {
-    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
-    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
-    "4:4:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
-    "4:1:1": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
-}
-
-
-def encoded(image, *flags):
-    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92, *flags])[1].tobytes()
+from support.making import SAMPLING, encoded, jpeg, photo
 
 
 def shortened(blob, rows):

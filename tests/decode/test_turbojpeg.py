@@ -23,23 +23,11 @@ from gpuio.decode import turbojpeg
 from gpuio.decode.formats import ImageInfo, probe
 from gpuio.errors import DecodeError
 from support import kinds
-from support.making import jpeg, photo, write_rec
+from support.making import SAMPLING, encoded, jpeg, photo, write_rec
 
 needs_library = pytest.mark.skipif(
     not turbojpeg.status().usable, reason=f"no TurboJPEG: {turbojpeg.status().reason}"
 )
-
-SAMPLING = {
-    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
-    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
-    "4:4:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
-    "4:1:1": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
-}
-
-
-def encoded(image, *flags):
-    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92, *flags])[1].tobytes()
 
 
 @pytest.fixture

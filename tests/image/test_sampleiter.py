@@ -10,25 +10,7 @@ import pytest
 from gpuio import image
 from gpuio.errors import ClosedError
 from gpuio.image import ImageIter
-
-SHAPE = (3, 16, 18)
-OPTIONS = {"resize": 20, "rand_crop": True, "rand_mirror": True, "brightness": 0.3}
-
-
-def epochs(it, count=3):
-    said = []
-    for _ in range(count):
-        said.append([(batch.label[0].tolist(), batch.pad) for batch in it])
-        it.reset()
-    return said
-
-
-def pixels(it, count=2):
-    made = []
-    for _ in range(count):
-        made += [batch.data[0].asnumpy() for batch in it]
-        it.reset()
-    return np.array(made)
+from support.image_epochs import OPTIONS, SHAPE, epochs, pixels
 
 
 @pytest.mark.parametrize("mode", ["pad", "roll_over", "discard"])

@@ -7,6 +7,14 @@ import numpy as np
 
 from gpuio import io, recordio
 
+SAMPLING = {
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "4:4:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
+    "4:1:1": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
+}
+
 
 def photo(height, width, seed=0, channels=3):
     """A smooth random image, uint8 BGR: JPEG keeps it well and no two rows are alike."""
@@ -18,6 +26,11 @@ def photo(height, width, seed=0, channels=3):
 
 def jpeg(image, quality=95):
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def encoded(image, *flags):
+    """A JPEG of quality 92; `flags` are those of OpenCV's imencode."""
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92, *flags])[1].tobytes()
 
 
 def png(image):
