@@ -17,7 +17,9 @@ import pytest
 import gpuio.backend.cpu
 import gpuio.backend.pool
 import gpuio.kernels.cpu.job
+import gpuio.kernels.ranges
 import gpuio.pipeline.reader
+import gpuio.storage.local
 from gpuio.errors import BackendError, DecodeError, GpuioError, StorageError
 from gpuio.io import ImageRecordUInt8Iter
 from support.making import flat, write_rec
@@ -62,6 +64,12 @@ POINTS = {
     "pread fails": (os, "pread", raising(*EIO), StorageError),
     "pread ends early": (os, "pread", lambda *_: b"", StorageError),
     "pread is short": (os, "pread", lambda fd, n, at: REAL_PREAD(fd, min(n, 5), at), ()),
+    "compiled read": (
+        gpuio.kernels.ranges,
+        "read_ranges",
+        lambda fd, low, high, first, _: first,
+        (),
+    ),
     "pread has no memory": (os, "pread", raising(MemoryError), MemoryError),
     "batch memory": (gpuio.backend.pool.np, "empty", raising(MemoryError), MemoryError),
     "record memory": (gpuio.pipeline.reader, "Records", raising(MemoryError), MemoryError),
@@ -157,6 +165,8 @@ def epoch(paths, allowed):
 def test_any_call_may_fail_once(paths, monkeypatch, point):
     owner, name, fail, allowed = POINTS[point]
     real = getattr(owner, name)
+    if name == "pread":
+        monkeypatch.setattr(gpuio.storage.local, "_compiled", lambda: None)
     assert epoch(paths, ()) == []
     gc.collect()  # what tests before this one left in cycles must not go away in the middle
     before, settled = left(), None

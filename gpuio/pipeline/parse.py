@@ -7,8 +7,7 @@ every error keeps its wording and its place.
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Encoded
+from gpuio.backend.pool import HostPool
 from gpuio.decode.formats import HEADER
 from gpuio.errors import GpuioError
 from gpuio.recordio.checksum import Checksums
@@ -33,6 +33,10 @@ __all__ = [
 _Int64 = npt.NDArray[np.int64]
 _Labels = npt.NDArray[np.float32]
 
+# bytes of a batch: below, memory costs no page faults; above, they cost little beside the images
+_SMALL, _LARGE = 128 << 10, 32 << 20
+_KEPT = 2  # pieces of memory of a size that are free
+
 _LARGEST = 1 << 58  # what the kernel may be told as a limit: no image comes near it
 
 
@@ -42,14 +46,14 @@ class FramedRecords:
 
     Attributes
     ----------
-    buffers : list of bytes     what was read
+    buffers : list of uint8[n]  what was read, C order
     number : int64[B]           the buffer in which each record lies
     start : int64[B]            byte of the buffer at which its first header is
     length : int64[B]           bytes, framing included; -1 for a row without a record
     address : int64[B]          of the first header in memory; 0 for a row without a record
     """
 
-    buffers: list[bytes]
+    buffers: list[npt.NDArray[np.uint8]]
     number: _Int64
     start: _Int64
     length: _Int64
@@ -59,43 +63,49 @@ class FramedRecords:
     def _place(self) -> _Int64:
         if not self.buffers:
             return np.zeros_like(self.start)
-        # the one way from bytes to their addresses that makes no object for each
-        pointers: Any = (ctypes.c_char_p * len(self.buffers))(*self.buffers)
-        bases: _Int64 = np.frombuffer(pointers, np.int64)
-        address = bases[self.number] + self.start
+        bases = np.array([buffer.ctypes.data for buffer in self.buffers], np.int64)
+        address: _Int64 = bases[self.number] + self.start
         address[self.length < 0] = 0
         return address
 
     def record(self, row: int) -> memoryview:
         """Return the bytes of a row's record, framing included."""
         start = int(self.start[row])
-        return memoryview(self.buffers[self.number[row]])[start : start + int(self.length[row])]
+        memory: memoryview = self.buffers[self.number[row]].data
+        return memory[start : start + int(self.length[row])]
 
 
-def read_framed(table: RecordTable, files: Sequence[LocalFile], positions: _Int64) -> FramedRecords:
+def read_framed(
+    table: RecordTable,
+    files: Sequence[LocalFile],
+    positions: _Int64,
+    allocate: Callable[[int], npt.NDArray[np.uint8]],
+) -> FramedRecords:
     """Read the records at `positions` of a table; -1 is a row without a record.
+
+    Parameters
+    ----------
+    allocate : callable     as of `LocalFile.read_packed`
 
     Raises
     ------
     StorageError        a file could not be read
     """
+    number, start, length = np.zeros((3, len(positions)), np.int64)
     present = np.flatnonzero(positions >= 0)
     if len(files) == 1 and len(present) == len(positions):
         length = table.length[positions]
-        return FramedRecords(*files[0].read_merged(table.offset[positions], length), length)
-    read: list[bytes] = []
-    number, start, length = np.zeros((3, len(positions)), np.int64)
+        memory, start = files[0].read_packed(table.offset[positions], length, allocate)
+        return FramedRecords([memory], number, start, length)
+    read: list[npt.NDArray[np.uint8]] = []
     length[:] = -1
     of_file = table.file[positions[present]]
     for which in np.unique(of_file).tolist():
         rows = present[of_file == which]
         at = positions[rows]
-        length[rows] = table.length[at]
-        buffers, number[rows], start[rows] = files[which].read_merged(
-            table.offset[at], table.length[at]
-        )
-        number[rows] += len(read)
-        read += buffers
+        number[rows], length[rows] = len(read), table.length[at]
+        memory, start[rows] = files[which].read_packed(table.offset[at], length[rows], allocate)
+        read.append(memory)
     return FramedRecords(read, number, start, length)
 
 
@@ -135,7 +145,7 @@ class ParsedBatch:
         start = framed.start + rows["payload"] - framed.address
         length = np.where(rows["status"] == 0, rows["size"], -1)
         return Encoded(
-            list(framed.buffers),
+            [buffer.data for buffer in framed.buffers],
             framed.number.copy(),
             start,
             length.astype(np.int64),
@@ -168,6 +178,15 @@ class BatchParser:
         self._rule = labels.rule()
         self._limits = min(max_pixels, _LARGEST), min(max_scans, _LARGEST)
         self._raw_ids, self._checksums = raw_ids, checksums
+        self._pool = HostPool(_KEPT)
+
+    def _allocate(self, nbytes: int) -> npt.NDArray[np.uint8]:
+        """Return memory for encoded bytes; batches differ a little in size, and use the same."""
+        if not _SMALL <= nbytes <= _LARGE:
+            return np.empty(nbytes, np.uint8)
+        step = 1 << max(nbytes.bit_length() - 3, 0)
+        memory = np.asarray(self._pool.array((-(-nbytes // step) * step,), "uint8"))
+        return memory[:nbytes]
 
     def parse(self, positions: _Int64) -> ParsedBatch:
         """Read the records at `positions` of the table; -1 is a row without a record.
@@ -178,7 +197,7 @@ class BatchParser:
         """
         from gpuio.kernels.records import ABSENT, BY_CALLER, RECORDS, read_records
 
-        framed = read_framed(self._table, self._files, positions)
+        framed = read_framed(self._table, self._files, positions, self._allocate)
         rows = np.zeros(len(positions), RECORDS)
         no_label = self._labels.no_label
         labels = np.empty((len(positions), len(no_label)), np.float32)

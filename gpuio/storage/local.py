@@ -1,18 +1,20 @@
 """Local files, read by position.
 
-Invariant: reads use `os.pread` only, so that threads and forked children share a file without
-sharing a position in it. A short read is an error, never a short result. Transient errors (EIO,
-ESTALE, ...) are retried three times with increasing waits.
+Invariant: reads use `pread` only, so that threads and forked children share a file without sharing
+a position in it. A short read is an error, never a short result. Transient errors (EIO, ESTALE,
+...) are retried three times with increasing waits.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import os
 import stat
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,8 +25,14 @@ from gpuio.errors import ClosedError, StorageError
 
 __all__ = ["LocalFile"]
 
-# ranges closer together than this are read at once: 64 KiB cost about as much as a second call
+# ranges closer together than this are read at once: 64 KiB cost about as much as a second call that
+# waits for a disk, or that Python makes
 _MERGE_GAP = 64 << 10
+# and where neither is the case, as much as copying this
+_NEAR = 4 << 10
+# seconds per read, and bytes per second beside them, beyond which a file lies on a disk, not in
+# memory
+_READ_S, _BYTES_PER_S = 30e-6, 1e9
 # and no merged read is larger, so that a batch's memory is freed piece by piece
 _MERGE_CAP = 1 << 20
 # seconds before each retry of a read that failed; a worker thread sleeps them
@@ -64,6 +72,7 @@ class LocalFile:
         self.path = os.fspath(path)
         self._fd = -1
         self._closing = threading.Lock()  # held while a descriptor is closed or used again
+        self._far = True  # whether the last ranges came from a disk
         self._open()
 
     def _open(self) -> None:
@@ -193,6 +202,97 @@ class LocalFile:
         number[order] = np.repeat(np.arange(len(buffers)), edges[1:] - edges[:-1])
         return buffers, number, starts - np.array(lows, np.int64)[number]
 
+    def read_packed(
+        self,
+        offsets: npt.ArrayLike,
+        lengths: npt.ArrayLike,
+        allocate: Callable[[int], npt.NDArray[np.uint8]],
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Read several ranges into one piece of memory, without the GIL; near ranges share a read.
+
+        Parameters
+        ----------
+        offsets, lengths : int64[n]     bytes
+        allocate : callable             returns uint8[m], C order, for a number of bytes m
+
+        Returns
+        -------
+        memory : uint8[m]               what `allocate` returned: the ranges, and what lies in the
+                                        file between those that are near
+        start : int64[n]                byte of the memory at which each range begins, in the order
+                                        asked for
+
+        Raises
+        ------
+        StorageError                    as `read`
+        ClosedError                     after `close()`
+        """
+        starts = np.asarray(offsets, np.int64)
+        stops = starts + np.asarray(lengths, np.int64)
+        compiled = _compiled()
+        if compiled is None:
+            return self._packed(starts, stops, allocate)
+        order = np.argsort(starts, kind="stable")
+        low, high, place = np.empty((3, len(starts)), np.int64)
+        gap = _MERGE_GAP if self._far else _NEAR
+        reads = compiled.lay_out(starts[order], stops[order], gap, low, high, place)
+        low, high = low[:reads], high[:reads]
+        ends = np.cumsum(high - low)
+        memory = allocate(int(ends[-1]) if reads else 0)
+        done, begun = 0, time.perf_counter()
+        while done < reads:
+            done = self._read_quickly(compiled, low, high, done, memory)
+            if done < reads:  # whatever it was: errors and their second tries are of Python
+                data = self.read(int(low[done]), int(high[done] - low[done]))
+                memory[ends[done] - len(data) : ends[done]] = np.frombuffer(data, np.uint8)
+                done += 1
+        expected_s = reads * _READ_S + len(memory) / _BYTES_PER_S
+        self._far = time.perf_counter() - begun > expected_s
+        start = np.empty_like(place)
+        start[order] = place
+        return memory, start
+
+    def _read_quickly(
+        self,
+        compiled: Any,
+        low: npt.NDArray[np.int64],
+        high: npt.NDArray[np.int64],
+        done: int,
+        memory: npt.NDArray[np.uint8],
+    ) -> int:
+        """Read ranges from number `done` on until one fails; return its number."""
+        fd = self._fd
+        if fd < 0:
+            raise ClosedError("file was closed", path=self.path)
+        try:
+            own = os.dup(
+                fd
+            )  # another thread may close the file meanwhile, and its number be reused
+        except OSError:
+            return done
+        try:
+            if self._far and hasattr(os, "posix_fadvise"):  # all at once: a disk has many heads
+                for begin, end in zip(low[done:].tolist(), high[done:].tolist(), strict=True):
+                    os.posix_fadvise(own, begin, end - begin, os.POSIX_FADV_WILLNEED)
+            failed: int = compiled.read_ranges(own, low, high, done, memory)
+        finally:
+            os.close(own)
+        return failed
+
+    def _packed(
+        self,
+        starts: npt.NDArray[np.int64],
+        stops: npt.NDArray[np.int64],
+        allocate: Callable[[int], npt.NDArray[np.uint8]],
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Do what `read_packed` does in Python alone."""
+        buffers, number, start = self.read_merged(starts, stops - starts)
+        ends = np.cumsum([0, *map(len, buffers)])
+        memory = allocate(int(ends[-1]))
+        for buffer, end in zip(buffers, ends[1:].tolist(), strict=True):
+            memory[end - len(buffer) : end] = np.frombuffer(buffer, np.uint8)
+        return memory, start + ends[number]
+
     def check_unchanged(self) -> None:
         """Raise StorageError if the file at the path is no longer the one that was opened."""
         try:
@@ -225,6 +325,16 @@ class LocalFile:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (LocalFile, (self.path,))
+
+
+@functools.cache
+def _compiled() -> Any:
+    """Return the module of compiled reads; None where the C library has no `pread`."""
+    try:
+        from gpuio.kernels import ranges
+    except ImportError:
+        return None
+    return ranges
 
 
 def _merge(begin: list[int], end: list[int]) -> tuple[list[int], list[int], list[int]]:

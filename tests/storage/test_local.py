@@ -1,18 +1,21 @@
 """Positional reads: exact, merged where near, safe in children, errors with their place."""
 
 import errno
+import itertools
 import os
 import pickle
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpuio.errors import ClosedError, StorageError
+from gpuio.storage import local
 from gpuio.storage.atomic import writing
 from gpuio.storage.local import LocalFile
 
@@ -78,6 +81,116 @@ def test_a_merged_read_tries_again_and_names_the_place(path, monkeypatch, waits)
         with pytest.raises(StorageError, match="file ends at byte") as raised:
             file.read_merged([10, len(DATA) - 10], [5, 20])
     assert raised.value.offset == len(DATA) - 10
+
+
+class Memory:
+    """What `read_packed` was given to write to."""
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self, nbytes):
+        self.made.append(np.full(nbytes, 0xEE, np.uint8))
+        return self.made[-1]
+
+
+def tell(monkeypatch, clock):
+    """Let the module read another clock."""
+    told = SimpleNamespace(perf_counter=clock, sleep=lambda wait_s: time.sleep(wait_s))  # noqa: PLW0108 -- `waits` may replace it
+    monkeypatch.setattr(local, "time", told)
+
+
+@pytest.fixture(params=["compiled", "Python", "compiled, from a disk"])
+def packed(request, monkeypatch):
+    """Return a function that opens a file whose ranges are read in one of three ways."""
+    if request.param == "Python":
+        monkeypatch.setattr(local, "_compiled", lambda: None)
+    # time that stands still, or takes ages
+    now = itertools.count(step=1000 if "disk" in request.param else 0)
+    tell(monkeypatch, lambda: next(now))
+    return LocalFile
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(0, 100_000)), max_size=20))
+def test_packed_ranges_are_exact(path, packed, ranges):
+    ranges = [(at, min(size, len(DATA) - at)) for at, size in ranges]
+    with packed(path) as file:
+        for _ in range(2):
+            memory, start = file.read_packed(
+                [r[0] for r in ranges], [r[1] for r in ranges], Memory()
+            )
+            assert (memory.dtype, start.dtype) == (np.uint8, np.int64)
+            for begin, (at, size) in zip(start.tolist(), ranges, strict=True):
+                assert memory[begin : begin + size].tobytes() == DATA[at : at + size]
+
+
+def test_packed_ranges_try_again_and_name_the_place(path, packed, monkeypatch, waits):
+    ask = Memory()
+    # one read of three fails in compiled code, and Python's own try fails three times
+    if local._compiled() is not None:
+        real = local._compiled().read_ranges
+        fake = SimpleNamespace(
+            lay_out=local._compiled().lay_out,
+            read_ranges=lambda fd, low, high, first, memory: (
+                1
+                if first <= 1 and real(fd, low[:1], high[:1], first, memory) == 1
+                else real(fd, low, high, first, memory)
+            ),
+        )
+        monkeypatch.setattr(local, "_compiled", lambda: fake)
+    with packed(path) as file:
+        failing(monkeypatch, errno.EIO, 3)
+        memory, start = file.read_packed([0, 400_000, 800_000], [10, 20, 30], ask)
+        assert memory is ask.made[0]
+        assert len(memory) == 60
+        for at, begin, size in zip(
+            [0, 400_000, 800_000], start.tolist(), [10, 20, 30], strict=True
+        ):
+            assert memory[begin : begin + size].tobytes() == DATA[at : at + size]
+        assert len(waits) == 3
+        with pytest.raises(StorageError, match="file ends at byte") as raised:
+            file.read_packed([10, len(DATA) - 10], [5, 20], Memory())
+    assert raised.value.offset == len(DATA) - 10
+    with pytest.raises(ClosedError):
+        file.read_packed([0], [1], Memory())
+
+
+def test_what_is_near_is_larger_where_a_disk_is_waited_for(path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *a: asked.append(a[1:3]))
+    tell(monkeypatch, lambda: 0.0)
+    ranges = [0, 50_000, 500_000], [100, 100, 100]
+    with LocalFile(path) as file:  # of one just opened nothing is known
+        memory, _ = file.read_packed(*ranges, Memory())
+        assert len(memory) == 50_200
+        assert asked == [(0, 50_100), (500_000, 100)]
+        memory, _ = file.read_packed(*ranges, Memory())
+        assert len(memory) == 300
+        assert len(asked) == 2
+        now = itertools.count()
+        tell(monkeypatch, lambda: next(now))  # a second a read
+        file.read_packed(*ranges, Memory())
+        memory, _ = file.read_packed(*ranges, Memory())
+        assert len(memory) == 50_200
+
+
+def test_a_file_that_is_closed_while_it_is_read_keeps_its_descriptor(path, monkeypatch):
+    """Its number may be another file's at once."""
+    real = local._compiled()
+    file = LocalFile(path)
+    opened = len(os.listdir("/proc/self/fd"))
+
+    def read_ranges(fd, *rest):
+        file.close()
+        with Path("/dev/null").open("rb"):  # takes the number
+            return real.read_ranges(fd, *rest)
+
+    fake = SimpleNamespace(lay_out=real.lay_out, read_ranges=read_ranges)
+    monkeypatch.setattr(local, "_compiled", lambda: fake)
+    memory, _ = file.read_packed([5], [10], Memory())
+    assert memory.tobytes() == DATA[5:15]
+    assert len(os.listdir("/proc/self/fd")) == opened - 1
 
 
 def test_near_ranges_share_a_read_and_far_ones_do_not(path, monkeypatch):

@@ -1,0 +1,88 @@
+"""Ranges of a file into memory in one compiled call, without the GIL and without an object each.
+
+`pread` is the C library's: where it has none, this module cannot be imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import llvmlite.binding
+import numpy as np
+from numba import types
+
+from gpuio.kernels.jit import kernel
+
+__all__ = ["lay_out", "read_ranges"]
+
+try:
+    _found = ctypes.cast(ctypes.CDLL(None).pread, ctypes.c_void_p).value
+except (AttributeError, TypeError) as error:
+    raise ImportError("the C library has no pread") from error
+# under a name of our own, before code that calls it is loaded
+llvmlite.binding.add_symbol("gpuio_pread", _found)
+
+_pread = types.ExternalFunction(
+    "gpuio_pread", types.intp(types.int32, types.uintp, types.uintp, types.int64)
+)
+_numbers = types.int64[::1]
+
+
+@kernel(types.int64(_numbers, _numbers, types.int64, _numbers, _numbers, _numbers))
+def lay_out(begin, end, gap, low, high, place):
+    """Join ranges that are near and say where each of them lies in memory of all that is read.
+
+    Parameters
+    ----------
+    begin, end : int64[n]       bytes of the file, ascending by `begin`
+    gap : int                   bytes: ranges closer together than this, or that overlap, are read
+                                at once
+    low, high : int64[n]        receive the bytes of the file that each read takes
+    place : int64[n]            receives the byte of the memory at which each range begins
+
+    Returns
+    -------
+    int                         how many reads there are
+    """
+    reads, before = 0, np.int64(0)
+    for i in range(begin.size):
+        if reads == 0 or begin[i] - high[reads - 1] > gap:
+            if reads > 0:
+                before += high[reads - 1] - low[reads - 1]
+            low[reads], high[reads] = begin[i], end[i]
+            reads += 1
+        high[reads - 1] = max(high[reads - 1], end[i])
+        place[i] = before + begin[i] - low[reads - 1]
+    return reads
+
+
+@kernel(types.int64(types.int32, _numbers, _numbers, types.int64, types.uint8[::1]))
+def read_ranges(descriptor, low, high, first, memory):
+    """Read ranges of a file one behind the other into memory.
+
+    Parameters
+    ----------
+    descriptor : int            of the open file
+    low, high : int64[n]        bytes of the file that each read takes
+    first : int                 the read to begin with; those before it are in the memory
+    memory : uint8[sum(high - low)]
+
+    Returns
+    -------
+    int                         the first read that failed or ended early; n if none did
+    """
+    at = np.int64(0)
+    for i in range(low.size):
+        size = high[i] - low[i]
+        if i >= first:
+            got = np.int64(0)
+            while got < size:
+                more = _pread(
+                    descriptor, memory.ctypes.data + np.uintp(at + got),
+                    np.uintp(size - got), low[i] + got,
+                )  # fmt: skip
+                if more <= 0:
+                    return i
+                got += more
+        at += size
+    return low.size

@@ -1,0 +1,55 @@
+"""Ranges of a file in one compiled call: where each lies, and which one could not be read."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuio.kernels.ranges import lay_out, read_ranges
+
+DATA = np.random.default_rng(0).integers(0, 256, 5000, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def descriptor(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ranges") / "data.bin"
+    path.write_bytes(DATA.tobytes())
+    fd = os.open(path, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 1000)), max_size=30),
+    st.integers(0, 300),
+)
+def test_every_range_is_where_it_is_said_to_be(descriptor, ranges, gap):
+    ranges.sort()
+    begin = np.array([at for at, _ in ranges], np.int64)
+    end = begin + np.array([size for _, size in ranges], np.int64)
+    low, high, place = np.full((3, len(ranges)), -1, np.int64)
+    reads = lay_out(begin, end, gap, low, high, place)
+    low, high = low[:reads], high[:reads]
+    assert (low[1:] - high[:-1] > gap).all()
+    covered = np.zeros(5000, bool)
+    for first, stop in zip(low, high, strict=True):
+        covered[first:stop] = True
+    for first, stop in zip(begin, end, strict=True):
+        assert covered[first:stop].all()
+    memory = np.zeros(int((high - low).sum()), np.uint8)
+    assert read_ranges(descriptor, low, high, 0, memory) == reads
+    for at, first, stop in zip(place, begin, end, strict=True):
+        assert (memory[at : at + stop - first] == DATA[first:stop]).all()
+
+
+def test_the_first_read_that_fails_is_named(descriptor):
+    low, high = np.array([0, 4990, 100]), np.array([10, 5001, 110])
+    memory = np.zeros(31, np.uint8)
+    assert read_ranges(descriptor, low, high, 0, memory) == 1  # the file ends in it
+    assert (memory[:10] == DATA[:10]).all()
+    assert (memory[21:] == 0).all()
+    assert read_ranges(descriptor, low, high, 2, memory) == 3
+    assert (memory[21:] == DATA[100:110]).all()
+    assert read_ranges(-1, low, high, 0, memory) == 0
