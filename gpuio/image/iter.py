@@ -122,7 +122,9 @@ class ImageIter(SampleIter):
             aug_list = CreateAugmenter(self.data_shape, **kwargs)  # type: ignore[arg-type]
         self.auglist = list(aug_list)
 
-        self._source = SampleSource(path_imgrec, path_imgidx, path_imglist, imglist, path_root)
+        self._source = SampleSource(
+            path_imgrec, path_imgidx, path_imglist, imglist, path_root, (1, label_width)
+        )
         self.imgrec, self.imglist = self._source.imgrec, self._source.imglist
         self.imgidx, self.path_root = self._source.imgidx, path_root
         self.seq = self._share(part_index, num_parts)

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.errors import RecordError, StorageError, Where
+from gpuio.errors import OptionError, RecordError, StorageError, Where
 from gpuio.nd import host_array
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpuio.recordio.header import unpack
+from gpuio.recordio.lists import read_list
 
 __all__ = ["MissingImageError", "MissingLabelError", "Sample", "SampleSource"]
 
@@ -85,6 +86,8 @@ class SampleSource:
     imglist : sequence or None                  rows of label(s) and a path
     path_root : path or None                    put before listed paths; None leaves them as they
                                                 are
+    widths : tuple of int or None               numbers of labels that a line of path_imglist may
+                                                have; None: any
 
     Attributes
     ----------
@@ -101,6 +104,7 @@ class SampleSource:
         path_imglist: Any = None,
         imglist: Sequence[Any] | None = None,
         path_root: Any = None,
+        widths: tuple[int, ...] | None = None,
     ) -> None:
         self.path_root = None if path_root is None else Path(path_root)
         self.path_imgrec = None if not path_imgrec else str(path_imgrec)
@@ -109,7 +113,7 @@ class SampleSource:
         self._lock = threading.Lock()  # an MXRecordIO seeks and reads in two steps
         self.imglist: dict[Key, tuple[Any, str]] | None = None
         if path_imglist:
-            self.imglist = _read_list(Path(path_imglist))
+            self.imglist = _read_list(Path(path_imglist), widths)
         elif imglist is not None:
             self.imglist = dict(_listed(row, number) for number, row in enumerate(imglist, 1))
         self.imgrec = self._open()
@@ -228,7 +232,7 @@ class SampleSource:
             raise MissingImageError(
                 "image file does not exist: check the list and path_root", path=str(path)
             ) from error
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
             raise StorageError(f"cannot read the image file: {error}", path=str(path)) from error
 
     def _check_labels(self) -> None:
@@ -257,31 +261,27 @@ def _unpack_into(sample: Sample, record: bytes) -> None:
         sample.error = failure
 
 
-def _read_list(path: Path) -> dict[Key, tuple[Any, str]]:
-    """Read a .lst file; blank lines are skipped."""
+def _read_list(path: Path, widths: tuple[int, ...] | None) -> dict[Key, tuple[Any, str]]:
+    """Read a .lst file."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        kind = MissingImageError if isinstance(error, FileNotFoundError) else StorageError
-        raise kind(f"cannot read the list: {error.strerror}", path=str(path)) from error
-    made: dict[Key, tuple[Any, str]] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        fields = line.strip().split("\t")
-        try:
-            labels = host_array(np.array([float(field) for field in fields[1:-1]], np.float32))
-            made[int(fields[0])] = (labels, fields[-1])
-        except ValueError as error:
-            raise RecordError(
-                f"line {number} of the list is not `key TAB label(s) TAB path`: {error}",
-                path=str(path),
-            ) from error
-    return made
+        return {
+            item.index: (host_array(np.array(item.labels, np.float32)), item.path)
+            for item in read_list(path, widths=widths)
+        }
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise MissingImageError(error.message, path=str(path)) from error
+        raise
 
 
 def _listed(row: Sequence[Any], number: int) -> tuple[str, tuple[Any, str]]:
     """Read one row of an `imglist` argument: labels in any of MXNet's three shapes, then a path."""
     labels = row[0] if len(row) == 2 else row[:-1]
-    values = np.array(labels, np.float32, subok=False).reshape(-1)
+    try:
+        values = np.array(labels, np.float32, subok=False).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"imglist: row {number - 1} is {row!r:.200}, expected [label(s), path], labels as "
+            f"numbers: {error}"
+        ) from error
     return str(number), (host_array(values), str(row[-1]))

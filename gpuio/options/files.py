@@ -41,6 +41,8 @@ class FileOptions:
         "",
         convert.text,
         "A .lst file whose labels replace those in the records; looked up by the record's id.",
+        differs="MXNet reads words as 0, ignores further columns and takes the last line of an id; "
+        "here these are errors that name the line.",
     )
     data_shape: tuple[int, int, int] = option(
         None,

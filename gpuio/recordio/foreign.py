@@ -15,12 +15,13 @@ from gpuio.errors import FormatError
 from gpuio.storage.atomic import RECORD_START
 from gpuio.storage.local import LocalFile
 
-__all__ = ["foreign_index", "foreign_kind", "refuse_foreign"]
+__all__ = ["foreign_index", "foreign_kind", "foreign_list", "name_kind", "refuse_foreign"]
 
 _LOOKED_AT = 1024  # bytes
 _PACK = "pack images with `gpuio im2rec`"
 _UNPACK = "unpack it first"
 _INDEX_KIND = "an index (.idx)"
+_LIST_KIND = "an image list (.lst)"
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "a JPEG image", _PACK),
@@ -71,7 +72,7 @@ def _kind(head: bytes) -> tuple[str, str] | None:
     elif _INDEX.match(text):
         kind, advice = _INDEX_KIND, "name the record file here, and it as the index"
     elif _LIST.match(text):
-        kind, advice = "an image list (.lst)", "`gpuio im2rec` packs the images that it names"
+        kind, advice = _LIST_KIND, "`gpuio im2rec` packs the images that it names"
     elif _PICKLE.match(head):
         kind, advice = "a pickle", "gpuio.recordio.read_pairs reads pair files such as lfw.bin"
     elif _is_tfrecord(head):
@@ -94,10 +95,33 @@ def foreign_index(path: str | os.PathLike[str]) -> str:
     """Say what a file is that is no index, and what to do; "" for what is not known."""
     with Path(path).open("rb") as file:
         head = file.read(_LOOKED_AT)
-    kind, _ = ("a record file", "") if head.startswith(RECORD_START) else _kind(head) or ("", "")
+    kind = name_kind(head)
     if not kind or kind == _INDEX_KIND:
         return ""
     return f"this is {kind}, not an index: `gpuio rec2idx` makes the index of a record file"
+
+
+def foreign_list(path: str | os.PathLike[str]) -> str:
+    """Say what a file is that is not an image list; "" for what is not known."""
+    with Path(path).open("rb") as file:
+        head = file.read(_LOOKED_AT)
+    kind = name_kind(head)
+    if not kind or kind == _LIST_KIND:
+        return ""
+    return f"this is {kind}, not an image list: a line of one is an id, the label(s) and a path"
+
+
+def name_kind(head: bytes) -> str:
+    """Name what a file is, "a web page"; "" for what is not known.
+
+    Parameters
+    ----------
+    head : bytes            the first kilobyte, or all of a shorter file
+    """
+    if head.startswith(RECORD_START):
+        return "a record file"
+    found = _kind(head)
+    return found[0] if found else ""
 
 
 def refuse_foreign(file: LocalFile) -> None:

@@ -1,13 +1,14 @@
-"""List files (.lst): index, labels and path per line.
+"""List files (.lst): id, labels and path per line.
 
-Two rules exist in MXNet and both are kept. im2rec's: fields are separated by TABs, the first is a
-whole number, the last is the path, the labels are between them. path_imglist's: fields are
-separated by any white space, the first is the id, the next `label_width` are labels, the rest is
-ignored.
+Invariant: a label is what its line states, or the line is refused by number. Fields are separated
+by TABs (by blanks in a line that has no TAB); the first is the id, the last is the path, and what
+is between them are the labels. im2rec and every iterator read lists here.
 """
 
 from __future__ import annotations
 
+import codecs
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -18,109 +19,202 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, StorageError
+from gpuio.recordio.foreign import foreign_list
 from gpuio.storage.atomic import writing
 
 __all__ = ["ListItem", "read_label_list", "read_list", "write_list"]
 
-# what C's strtof accepts at the start of a word; anything else is 0
+_LOG = logging.getLogger("gpuio")
+
+_BLANKS = " \t\r\v\f"  # others, such as the no-break space, may belong to a name
+_GAP = re.compile(r"[ \v\f]+")
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
 _NUMBER = re.compile(
-    r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.IGNORECASE
+    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)", re.IGNORECASE
 )
+_MOST = float(np.finfo(np.float32).max)
+_SHOWN = 80  # characters of a line, in errors
+
+_Row = tuple[int, list[float], str]
 
 
 @attrs.frozen
 class ListItem:
-    """One line: number, path relative to the root, labels."""
+    """One line: id, path relative to the root, labels."""
 
     index: int
     path: str
     labels: tuple[float, ...]
 
 
-def _lines(path: str | os.PathLike[str]) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-    except OSError as error:
-        raise StorageError(
-            f"cannot read the list: {error.strerror}", path=os.fspath(path)
-        ) from error
-
-
 def read_list(
-    path: str | os.PathLike[str], problems: list[str] | None = None
+    path: str | os.PathLike[str],
+    problems: list[str] | None = None,
+    *,
+    widths: tuple[int, ...] | None = None,
+    signed: bool = True,
 ) -> Iterator[ListItem]:
-    """Read a list by im2rec's rule.
+    """Read a list.
 
     Parameters
     ----------
     path : str
+    widths : tuple of int, optional     numbers of labels that a line may have; None: any
+    signed : bool                       whether an id may be negative or 2^64 and more: keys of an
+                                        index may, ids of records may not
     problems : list of str, optional
         gets a sentence for each line that is left out; without it such a line is a FormatError
 
     Raises
     ------
     StorageError            the file cannot be read
-    FormatError             a line has fewer than three fields, or an index or label is not a number
+    FormatError             a line has fewer than three fields, its id is not a whole number, or a
+                            label is not a number; a line has another number of labels; an id
+                            stands in two lines
     """
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        fields = [field.strip() for field in line.strip().split("\t")]
-        trouble = ""
-        if len(fields) < 3:
-            trouble = f"{len(fields)} TAB-separated fields, expected index, label(s) and path"
-        else:
-            try:
-                yield ListItem(int(fields[0]), fields[-1], tuple(map(float, fields[1:-1])))
-            except ValueError:
-                trouble = "index and labels must be numbers"
-        if trouble:
-            sentence = f"line {number} is {line[:80]!r}: {trouble}"
-            if problems is None:
-                raise FormatError(sentence, path=os.fspath(path))
-            problems.append(sentence)
+    for identity, labels, name in _rows(path, widths, problems, signed=signed):
+        yield ListItem(identity, name, tuple(labels))
 
 
 def read_label_list(
     path: str | os.PathLike[str], label_width: int | None
 ) -> dict[int, npt.NDArray[np.float32]]:
-    """Read a list by path_imglist's rule.
+    """Read the labels of a list.
 
     Parameters
     ----------
     path : str
-    label_width : int or None   None: a label is all columns between the id and the last one
+    label_width : int or None   labels of every line; None: any number of them
 
     Returns
     -------
-    dict of id to float32[label_width]      of a repeated id the last line
+    dict of id to float32[labels of its line]
 
     Raises
     ------
     StorageError            the file cannot be read
-    FormatError             a line has too few columns, or its id is not a whole number
+    FormatError             as `read_list`
+
+    Notes
+    -----
+    MXNet's ImageRecordIter separates fields at any white space, takes the first `label_width`
+    behind the id, whatever follows them, reads a word as the number at its start or 0, and takes
+    the last of several lines of an id.
     """
-    labels: dict[int, npt.NDArray[np.float32]] = {}
+    read: dict[int, npt.NDArray[np.float32]] = {}
+    named = False
+    widths = None if label_width is None else (label_width,)
+    for identity, labels, name in _rows(path, widths, None, signed=label_width is None):
+        read[identity] = np.array(labels, np.float32)
+        named = named or _NUMBER.fullmatch(name) is None
+    if read and not named:
+        _LOG.warning(
+            "%s: the last field of every line is a number, and is taken for the path: if it is a "
+            "label, add a path behind it",
+            os.fspath(path),
+        )
+    return read
+
+
+def _rows(
+    path: str | os.PathLike[str],
+    widths: tuple[int, ...] | None,
+    problems: list[str] | None,
+    *,
+    signed: bool,
+) -> Iterator[_Row]:
+    """Yield id, labels and path of each line; see `read_list`."""
+    seen: set[int] = set()
     for number, line in enumerate(_lines(path), 1):
-        fields = line.split()
-        if not fields:
+        line = line.strip(_BLANKS)  # noqa: PLW2901
+        if not line:
             continue
-        width = len(fields) - 2 if label_width is None else label_width
-        if width < 1 or len(fields) < 1 + width or not fields[0].isdigit():
+        row = _row(line, widths)
+        if not (signed or isinstance(row, str) or 0 <= row[0] < 1 << 64):
+            row = f"its id {row[0]} is not a whole number from 0 to 2^64 - 1"
+        if isinstance(row, str):
+            sentence = f"line {number} is {line[:_SHOWN]!r}: {row}"
+            if problems is None:
+                raise FormatError(f"Bad ImageList format: {sentence}", path=os.fspath(path))
+            problems.append(sentence)
+            continue
+        if row[0] in seen:
             raise FormatError(
-                f"Bad ImageList format: line {number} is {line[:80]!r}, expected a whole number "
-                f"and {label_width or 'some'} label(s)",
+                f"Bad ImageList format: id {row[0]} stands in line {_line_of(path, row[0])} and "
+                f"in line {number}: give every line an id of its own",
                 path=os.fspath(path),
             )
-        row = [_float_prefix(field) for field in fields[1 : 1 + width]]
-        labels[int(fields[0])] = np.array(row, np.float32)
-    return labels
+        seen.add(row[0])
+        yield row
 
 
-def _float_prefix(text: str) -> float:
-    """Return the number at the start of a word; 0 if there is none."""
-    found = _NUMBER.match(text)
-    return float(found.group()) if found else 0.0
+def _lines(path: str | os.PathLike[str]) -> list[str]:
+    """Return the lines of a list, without a byte order mark."""
+    try:
+        kind = foreign_list(path)
+        data = b"" if kind else Path(path).read_bytes()
+    except OSError as error:
+        raise StorageError(
+            f"cannot read the list: {error.strerror}", path=os.fspath(path)
+        ) from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        kind = "this is text in UTF-16: save the list as UTF-8"
+    if kind:
+        raise FormatError(kind, path=os.fspath(path))
+    return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").split("\n")
+
+
+def _fields(line: str) -> list[str]:
+    """Split a line at TABs; at blanks if it has none."""
+    if "\t" in line:
+        return [field.strip(_BLANKS) for field in line.split("\t")]
+    return _GAP.split(line)
+
+
+def _row(line: str, widths: tuple[int, ...] | None) -> _Row | str:
+    """Return a line's id, labels and path, or what is wrong with it."""
+    fields = _fields(line)
+    separated = "TAB" if "\t" in line else "blank"
+    if len(fields) < 3:
+        return (
+            f"{len(fields)} {separated}-separated fields, expected a whole number, the label(s) "
+            "and a path"
+        )
+    identity, *words, path = fields
+    if _WHOLE.fullmatch(identity) is None:
+        return f"its id {identity!r} is not a whole number"
+    labels: list[float] = []
+    for word in words:
+        if _NUMBER.fullmatch(word) is None:
+            return f"its label {word!r} is not a number{_advice(word, separated)}"
+        value = float(word)
+        if not -_MOST <= value <= _MOST and "n" not in word.lower():
+            return f"its label {word!r} is beyond the range of float32"
+        labels.append(value)
+    if widths is not None and len(labels) not in widths:
+        return (
+            f"its {len(fields)} fields are an id, {len(labels)} label(s) and a path, label_width "
+            f"asks for {widths[-1]} label(s)"
+        )
+    return int(identity), labels, path
+
+
+def _advice(word: str, separated: str) -> str:
+    """Say what may be meant by a word in the place of a label."""
+    if re.fullmatch(r"[+-]?[0-9]*,[0-9]+", word):
+        return ": write a point for the comma"
+    if separated == "blank":
+        return ": a path with blanks needs a line separated by TABs"
+    return ": name classes by numbers, and put the path last"
+
+
+def _line_of(path: str | os.PathLike[str], identity: int) -> int:
+    """Return the first line with an id."""
+    for number, line in enumerate(_lines(path), 1):
+        row = _row(line.strip(_BLANKS), None)
+        if not isinstance(row, str) and row[0] == identity:
+            return number
+    return 0
 
 
 def write_list(path: str | os.PathLike[str], items: Iterable[ListItem]) -> None:

@@ -14,7 +14,7 @@ from gpuio.errors import FormatError, OptionError, RecordError
 from gpuio.options.image_record import ImageRecordOptions
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
-from gpuio.recordio.lists import read_label_list, read_list
+from gpuio.recordio.lists import read_label_list
 from gpuio.recordio.sniff import Sniffed, sniff, spread
 from gpuio.storage.local import LocalFile
 from gpuio.tasks.labels import LabelList, RecordLabels, number_of_labels
@@ -87,13 +87,8 @@ def _check_column(options: ImageRecordOptions, contents: Contents) -> None:
 
 def _listed(options: ImageRecordOptions, contents: Contents) -> LabelList:
     """Read path_imglist."""
-    if isinstance(options.label_width, int):
-        listed = read_label_list(options.path_imglist, options.label_width)
-    else:  # all that stand between the id and the path, so the path must be told apart
-        listed = {
-            item.index: np.array(item.labels, np.float32)
-            for item in read_list(options.path_imglist)
-        }
+    width = options.label_width if isinstance(options.label_width, int) else None
+    listed = read_label_list(options.path_imglist, width)
     if not listed:
         raise FormatError("list file holds no line", path=options.path_imglist)
     if options.on_error == "raise":

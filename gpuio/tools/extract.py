@@ -64,13 +64,32 @@ def run(args: argparse.Namespace) -> int:
             labels = tuple(entry.labels.tolist()) or (0.0,)
             items.append(ListItem(entry.key, str(name), labels))
     folder.mkdir(parents=True, exist_ok=True)
-    write_list(list_path, items)
+    listed, renumbered = _with_own_ids(items)
+    write_list(list_path, listed)
+    if renumbered:
+        print(f"{renumbered} keys are repeated or negative: listed under new ids", file=sys.stderr)
     print(f"{len(items)} images in {folder}, listed in {list_path.name}", file=sys.stderr)
     for problem in problems[:_MAX_SHOWN]:
         print(f"  left out: {problem}", file=sys.stderr)
     if len(problems) > _MAX_SHOWN:
         print(f"  and {len(problems) - _MAX_SHOWN} more", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _with_own_ids(items: list[ListItem]) -> tuple[list[ListItem], int]:
+    """Return items, each with an id that a list can hold once, and how many got a new one."""
+    following = max((item.index for item in items), default=0) + 1
+    kept: set[int] = set()
+    made: list[ListItem] = []
+    renumbered = 0
+    for item in items:
+        index = item.index
+        if index < 0 or index in kept:
+            index = max(following, 0) + renumbered
+            renumbered += 1
+        kept.add(index)
+        made.append(ListItem(index, item.path, item.labels))
+    return made, renumbered
 
 
 def _name(entry: Entry, repeat: int, *, by_label: bool) -> Path:

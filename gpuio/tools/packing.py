@@ -92,7 +92,7 @@ def pack_list(
     """
     made = Packed()
     check_target(list_path.with_suffix(".idx"))
-    items = list(read_list(list_path, made.problems))
+    items = list(read_list(list_path, made.problems, signed=False))
     journal = _Journal(list_path, _fingerprint(list_path, options))
     start = journal.recover(made) if resume else 0
     if not journal.finished:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from gpuio import image, recordio
-from gpuio.errors import DecodeError, GpuioError, RecordError
+from gpuio.errors import DecodeError, FormatError, GpuioError, OptionError, RecordError
 from gpuio.image import ImageIter
 from support.image_epochs import OPTIONS, SHAPE, epochs
+from support.lists import BAD_LINES
 
 
 @pytest.mark.parametrize(
@@ -163,8 +164,34 @@ def test_a_list_without_a_line_for_a_record_fails_at_construction(make_records, 
         ImageIter(2, SHAPE, path_imglist=labels, **make_records(4))
     assert "2 records have no line" in str(caught.value)
     labels.write_text("zero\t5\tx\n")
-    with pytest.raises(RecordError, match="line 1"):
+    with pytest.raises(FormatError, match="line 1"):
         ImageIter(2, SHAPE, path_imglist=labels, **make_records(2))
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_a_line_of_a_list_that_states_no_label_fails_at_construction(make_files, tmp_path, line):
+    folder, _ = make_files(3)
+    labels = tmp_path / "labels.lst"
+    labels.write_text(f"0\t5\t0.png\n{line}\n3\t7\t2.png\n")
+    with pytest.raises(FormatError, match=r"line 2.*labels\.lst"):
+        ImageIter(1, SHAPE, path_imglist=labels, path_root=folder)
+
+
+def test_a_list_of_every_habit_is_read(make_files, tmp_path):
+    folder, _ = make_files(3)
+    (folder / "0.png").rename(folder / "süß 猫 7.png")
+    labels = tmp_path / "labels.lst"
+    text = "\ufeff10\t5\tsüß 猫 7.png\r\n\r\n11 6 1.png\r\n12\t7.5e0\t2.png\t\r\n"
+    labels.write_bytes(text.encode())
+    with ImageIter(3, SHAPE, path_imglist=labels, path_root=folder) as it:
+        assert it.next().label[0].tolist() == [5, 6, 7.5]
+
+
+@pytest.mark.parametrize("row", [["cat", "0.png"], ["0.png", 1], [[1, "2,5"], "0.png"], [{}, "x"]])
+def test_a_row_of_an_imglist_that_states_no_label_is_named(make_files, row):
+    folder, rows = make_files(2)
+    with pytest.raises(OptionError, match="imglist: row 2 is"):
+        ImageIter(1, SHAPE, imglist=[*rows, row], path_root=folder)
 
 
 def test_a_record_that_is_no_image_record_is_an_error_in_its_turn(tmp_path, make_records):

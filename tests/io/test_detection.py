@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import gpuio as mx
-from gpuio.errors import DecodeError, OptionError, RecordError, StateError
+from gpuio.errors import DecodeError, FormatError, OptionError, RecordError, StateError
 from gpuio.plan.replay import replay
 from support import boxes, making
 from support.conformance import ours
+from support.lists import BAD_LINES
 
 MOVES = {
     "rand_mirror_prob": 0.5,
@@ -191,6 +192,14 @@ def test_a_list_gives_labels_of_any_width(files, tmp_path):
         pytest.raises(RecordError, match="no label for id 101"),
     ):
         it.next()
+
+
+@pytest.mark.parametrize("line", [line for line in BAD_LINES if line.count("\t") < 3])
+def test_a_line_of_a_list_that_states_no_label_is_named(files, tmp_path, line):
+    lst = tmp_path / "other.lst"
+    lst.write_text(f"0\t5\t0.png\n{line}\n3\t7\t3.png\n")
+    with pytest.raises(FormatError, match=r"line 2.*other\.lst"):
+        iterator(files, path_imglist=str(lst))
 
 
 def test_boxes_come_alone_with_their_number(files):

@@ -11,6 +11,7 @@ import gpuio as mx
 from gpuio.errors import DecodeError, FormatError, OptionError, RecordError, StorageError
 from gpuio.recordio.index import build_index
 from support.faceset import keep_lines, record, sagemaker, write_faces, write_payloads
+from support.lists import BAD_LINES
 from support.making import flat, jpeg, photo, reader, write_rec
 
 
@@ -243,6 +244,15 @@ def test_ragged_and_automatic_labels_of_a_list(tmp_path):
     lst.write_text("0\t5\t6\ta.png\n1\t7\t8\tc.png\n")
     with reader(paths, path_imglist=lst, label_width="auto", batch_size=2) as it:
         assert next(it).label[0].tolist() == [[5, 6], [7, 8]]
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_a_line_of_a_list_that_states_no_label_is_named_when_opened(tmp_path, line):
+    paths = write_rec(tmp_path, [flat(i) for i in range(4)])
+    lst = tmp_path / "labels.lst"
+    lst.write_text(f"0\t5\t0.png\n{line}\n3\t7\t3.png\n")
+    with pytest.raises(FormatError, match=r"line 2.*labels\.lst"):
+        reader(paths, path_imglist=lst)
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,11 @@ def test_a_list_is_measured_instead(tmp_path):
     sizes, labels = measure([rec], path_imglist=str(lst))
     assert sizes == LabelSizes(30, 6)
     assert labels[0].tolist() == np.float32([2, 6, 0, 0.1, 0.1, 0.2, 0.2, 9]).tolist()
-    assert len(measure([rec], path_imglist=str(lst), label_width=7)[1][1]) == 7
+    with pytest.raises(FormatError, match=r"line 1 .* 8 label\(s\).*label_width asks for 7"):
+        measure([rec], path_imglist=str(lst), label_width=7)
     lst.write_text("\n")
     with pytest.raises(FormatError, match="holds no line"):
         measure([rec], path_imglist=str(lst))
     lst.write_text("0 only.png\n")
-    with pytest.raises(FormatError, match=r"a whole number and some label\(s\)"):
+    with pytest.raises(FormatError, match=r"a whole number, the label\(s\) and a path"):
         measure([rec], path_imglist=str(lst))

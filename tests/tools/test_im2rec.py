@@ -142,7 +142,7 @@ def test_every_bad_file_is_named_and_the_rest_is_packed(photos, capsys):
     (root / "folder.jpg").mkdir()
     with (photos / "set.lst").open("a") as file:
         file.write("20\t0\tmissing.jpg\n21\t0\tempty.jpg\n22\t0\ttext.jpg\n23\t0\tfolder.jpg\n")
-        file.write("24 0 00.jpg\n25\tcat\t00.jpg\n26\t1\t00.jpg\n")
+        file.write("24 0 00.jpg\n25\tcat\t00.jpg\n26\t1\t00.jpg\n27\t00.jpg\n-1\t0\t00.jpg\n")
     assert pack(photos, "--num-thread", "3") == 1
     said = capsys.readouterr().err
     for words in (
@@ -150,12 +150,21 @@ def test_every_bad_file_is_named_and_the_rest_is_packed(photos, capsys):
         "empty.jpg: the file is empty",
         "text.jpg: not a readable image",
         "folder.jpg: cannot read: Is a directory",
-        "line 17 is '24 0 00.jpg': 1 TAB-separated fields",
-        "line 18",
-        "13 records",
+        "line 18 is '25\\tcat\\t00.jpg': its label 'cat' is not a number",
+        "line 20 is '27\\t00.jpg': 2 TAB-separated fields",
+        "line 21 is '-1\\t0\\t00.jpg': its id -1 is not a whole number from 0",
+        "14 records",
     ):
         assert words in said, words
-    assert list(images(photos)) == [*range(12), 26]
+    assert list(images(photos)) == [*range(12), 24, 26]
+
+
+def test_an_id_in_two_lines_of_a_list_is_an_error_and_nothing_is_written(photos, capsys):
+    with (photos / "set.lst").open("a") as file:
+        file.write("3\t7\t00.jpg\n")
+    assert pack(photos) == 3
+    assert "id 3 stands in line 4 and in line 13" in capsys.readouterr().err
+    assert sorted(path.name for path in photos.iterdir()) == ["photos", "set.lst"]
 
 
 def test_names_of_any_bytes_are_packed(tmp_path):

@@ -156,13 +156,14 @@ def test_extract_leaves_out_what_is_no_image_and_overwrites_nothing(mixed, tmp_p
 def test_extract_numbers_repeated_keys(tmp_path, capsys):
     paths = write_payloads(tmp_path, [flat(1), flat(2)], keys=[5, 5])
     with pytest.warns(UserWarning, match="keys stand at more than one record"):
-        code, *_ = run(
+        code, _, said = run(
             capsys, "extract", paths[0], tmp_path / "out", "--idx", paths[1], "--progress", "none"
         )
     assert code == 0
-    assert [item.path for item in read_list(tmp_path / "out/data.lst")] == [
-        "00000005.png",
-        "00000005_1.png",
+    assert "1 keys are repeated or negative: listed under new ids" in said
+    assert [(item.index, item.path) for item in read_list(tmp_path / "out/data.lst")] == [
+        (5, "00000005.png"),
+        (6, "00000005_1.png"),
     ]
 
 
