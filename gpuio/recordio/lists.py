@@ -218,7 +218,7 @@ def _line_of(path: str | os.PathLike[str], identity: int) -> int:
 
 
 def write_list(path: str | os.PathLike[str], items: Iterable[ListItem]) -> None:
-    """Write a list as im2rec does: labels with six decimals.
+    """Write a list as im2rec does: labels with six decimals, more where float32 needs them.
 
     Raises
     ------
@@ -226,5 +226,11 @@ def write_list(path: str | os.PathLike[str], items: Iterable[ListItem]) -> None:
     """
     with writing(path) as file:
         for item in items:
-            labels = "".join(f"{label:f}\t" for label in item.labels)
+            labels = "".join(f"{_text(label)}\t" for label in item.labels)
             file.write(f"{item.index}\t{labels}{item.path}\n".encode("utf-8", "surrogateescape"))
+
+
+def _text(label: float) -> str:
+    """Return a label in MXNet's form if that reads back as the same float32, else the shortest."""
+    short, value = f"{label:f}", np.float32(label)
+    return short if np.float32(short) == value else str(value)

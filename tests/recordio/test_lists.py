@@ -138,6 +138,13 @@ def test_what_is_written_reads_back(tmp_path):
     assert list(read_list(path)) == items
 
 
+@pytest.mark.parametrize("label", [1e-7, 1 / 3, 0.1234567, 3e38, -2.5, 16777215.0, np.inf, np.nan])
+def test_a_label_that_is_written_reads_back_as_the_same_float32(tmp_path, label):
+    write_list(tmp_path / "b.lst", [ListItem(0, "a.jpg", (float(np.float32(label)),))])
+    labels = read_label_list(tmp_path / "b.lst", 1)[0]
+    assert np.array_equal(labels, [np.float32(label)], equal_nan=True)
+
+
 def test_a_missing_list(tmp_path):
     with pytest.raises(StorageError, match=r"no\.lst"):
         list(read_list(tmp_path / "no.lst"))
