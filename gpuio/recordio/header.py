@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import RecordError
+from gpuio.recordio.pixels import storable
 
 __all__ = ["FORMAT", "IRHeader", "pack", "pack_img", "parse_image_record", "unpack", "unpack_img"]
 
@@ -107,13 +108,20 @@ def pack_img(
     Parameters
     ----------
     header : as `pack`
-    img : uint8[height, width] or [height, width, 3 or 4]   gray, B G R, or B G R A
+    img : array[height, width] or [height, width, 3 or 4]   gray, B G R, or B G R A: uint8, or
+                            another dtype under the rule of `gpuio.recordio.pixels.storable`
     quality : int           JPEG quality 1..100, or PNG compression level 0..9; no effect on others
     img_fmt : str           file extension with its dot
 
     Raises
     ------
+    RecordError             the pixels' values have no clear meaning as uint8
     cv2.error               the extension is unknown to OpenCV
+
+    Notes
+    -----
+    MXNet saturates other dtypes: of a JPEG of 16 bits all becomes white, of floats from 0 to 1 all
+    black.
     """
     import cv2
 
@@ -123,7 +131,7 @@ def pack_img(
         flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
     elif suffix == ".png":
         flags = [cv2.IMWRITE_PNG_COMPRESSION, min(quality, 9)]
-    done, encoded = cv2.imencode(img_fmt, np.asarray(img), flags)
+    done, encoded = cv2.imencode(img_fmt, storable(np.asarray(img), suffix), flags)
     assert done, "failed to encode image"
     return pack(header, encoded.tobytes())
 
