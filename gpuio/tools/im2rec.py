@@ -15,8 +15,9 @@ from pathlib import Path
 
 from gpuio.errors import GpuioError
 from gpuio.storage.atomic import writing
+from gpuio.tools.framed_image import PackOptions
 from gpuio.tools.imagelist import find_images, make_lists, unlistable
-from gpuio.tools.packing import PackOptions, pack_list
+from gpuio.tools.packing import pack_list
 from gpuio.tools.progress import progress
 
 __all__ = ["add_arguments", "main", "run"]

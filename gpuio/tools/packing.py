@@ -16,42 +16,17 @@ from pathlib import Path
 from typing import IO
 
 import attrs
-import numpy as np
 
 from gpuio.errors import FormatError, GpuioError, StorageError
 from gpuio.pipeline.prefetch import Prefetcher
-from gpuio.recordio.framing import MAX_PAYLOAD, encode, end_of_record
-from gpuio.recordio.header import IRHeader, pack, pack_img
+from gpuio.recordio.framing import end_of_record
 from gpuio.recordio.index import write_index
-from gpuio.recordio.lists import ListItem, read_list
+from gpuio.recordio.lists import read_list
 from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile
+from gpuio.tools.framed_image import PackOptions, frame_image
 
-__all__ = ["PackOptions", "Packed", "pack_list"]
-
-
-@attrs.frozen
-class PackOptions:
-    """How an image becomes a record; im2rec's flags of the same names.
-
-    Attributes
-    ----------
-    pass_through : bool     store the file's bytes as they are
-    resize : int            shorter edge, pixels, enlarging too; 0 is off
-    center_crop : bool      cut to the centred square first
-    quality : int           JPEG quality 1..100, or PNG compression
-    color : {-1, 0, 1}      as stored, gray, colour
-    encoding : {".jpg", ".png"}
-    pack_label : bool       store every label column, not only the first
-    """
-
-    pass_through: bool = False
-    resize: int = 0
-    center_crop: bool = False
-    quality: int = 95
-    color: int = 1
-    encoding: str = ".jpg"
-    pack_label: bool = False
+__all__ = ["Packed", "pack_list"]
 
 
 @attrs.define
@@ -98,7 +73,7 @@ def pack_list(
     if not journal.finished:
         with journal.writing(resume=start > 0):
             with Prefetcher(
-                lambda pair: _make(pair[1], root, options),
+                lambda pair: frame_image(pair[1], root, options),
                 enumerate(items[start:]),
                 depth=4 * threads,
                 workers=threads,
@@ -129,52 +104,6 @@ def _fingerprint(list_path: Path, options: PackOptions) -> str:
             f"cannot read the list: {error.strerror}", path=str(list_path)
         ) from error
     return json.dumps([listed, attrs.astuple(options)])
-
-
-def _make(item: ListItem, root: str, options: PackOptions) -> tuple[bytes | None, str]:
-    """Return an item's framed record, or None and what is wrong with it."""
-    path = os.path.join(root, item.path)  # noqa: PTH118 -- paths may hold any bytes
-    try:
-        try:
-            size = Path(path).stat().st_size
-            if options.pass_through and size > MAX_PAYLOAD:  # not to be read first
-                return None, f"{item.path}: {size:,} bytes, a record holds {MAX_PAYLOAD:,}"
-            data = Path(path).read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            return None, f"{item.path}: cannot read: {reason}"
-        if not data:
-            return None, f"{item.path}: the file is empty"
-        several = options.pack_label and len(item.labels) > 1
-        label = item.labels if several else item.labels[0]
-        header = IRHeader(0, label, item.index, 0)
-        payload = pack(header, data) if options.pass_through else _encode(header, data, options)
-        if payload is None:
-            return None, f"{item.path}: not a readable image ({len(data)} bytes)"
-        return encode(payload), ""
-    except Exception as error:  # noqa: BLE001 -- OpenCV's and struct's errors have no common base
-        return None, f"{item.path}: {type(error).__name__}: {error}"
-
-
-def _encode(header: IRHeader, data: bytes, options: PackOptions) -> bytes | None:
-    """Decode, crop, resize and encode an image; None if the bytes are not an image."""
-    import cv2
-
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), options.color)
-    if image is None:
-        return None
-    height, width = image.shape[:2]
-    if options.center_crop:
-        side, margin = min(height, width), abs(height - width) // 2
-        image = (
-            image[margin : margin + side] if height > width else image[:, margin : margin + side]
-        )
-        height = width = side
-    if options.resize:
-        size = options.resize
-        new = (size, height * size // width) if height > width else (width * size // height, size)
-        image = cv2.resize(image, new)
-    return pack_img(header, image, quality=options.quality, img_fmt=options.encoding)
 
 
 class _Journal:
