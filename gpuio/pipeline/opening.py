@@ -31,9 +31,10 @@ from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.sniff import spread
-from gpuio.recordio.uri import divide, expand
+from gpuio.recordio.uri import expand
 from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile
+from gpuio.storage.paths import divide
 from gpuio.tasks.task import Labels, Task
 
 __all__ = ["Opened", "open_pipeline"]

@@ -21,9 +21,9 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, OptionError, RecordError, StorageError
 from gpuio.recordio.framing import scan
 from gpuio.recordio.index import RecordTable
-from gpuio.recordio.uri import divide
 from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.local import LocalFile
+from gpuio.storage.paths import divide
 
 __all__ = [
     "Checksums",

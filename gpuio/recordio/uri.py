@@ -8,14 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gpuio.errors import EmptyDatasetError, OptionError, StorageError
+from gpuio.storage.paths import divide
 
-__all__ = ["divide", "expand"]
-
-
-def divide(uri: str | Iterable[str]) -> list[str]:
-    """Return the pieces of a URI: a list's items, each split at ";"."""
-    each = [uri] if isinstance(uri, str) else uri
-    return [piece for one in each for piece in one.split(";") if piece]
+__all__ = ["expand"]
 
 
 def expand(uri: str | Iterable[str], suffix: str = "") -> list[str]:

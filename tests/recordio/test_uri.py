@@ -3,7 +3,8 @@
 import pytest
 
 from gpuio.errors import EmptyDatasetError, OptionError, StorageError
-from gpuio.recordio.uri import divide, expand
+from gpuio.recordio.uri import expand
+from gpuio.storage.paths import divide
 
 
 @pytest.fixture
