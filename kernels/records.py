@@ -36,8 +36,8 @@ from gpuio.kernels.image_header import HEADER as IMAGE_HEADER
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.jpeg import DAMAGE, FORMAT, JPEG, LIMIT, OK, read_jpeg
 from gpuio.kernels.plan.box_label import (
+    LARGEST_OBJECT,
     LEAST_HEADER,
-    LEAST_LABEL,
     LEAST_OBJECT,
     ROW_HEAD,
     ROW_SIZE,
@@ -89,16 +89,15 @@ RECORDS = np.dtype(
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
 _HEADER_BYTES = 24
-_LARGEST_OBJECT = 1 << 30  # numbers of an object, beyond which none can fit its label
 
 
 @inner
 def _boxes(labels, count, width, out):
     """Write a detection's label row; say whether it is a header and whole objects, and fits."""
-    if count < LEAST_LABEL or (width > 0 and count != width) or count > out.size - ROW_HEAD:
+    if count < LEAST_HEADER or (width > 0 and count != width) or count > out.size - ROW_HEAD:
         return False
     head, object_width = read_f32(labels, 0), read_f32(labels, 4)
-    if not (LEAST_HEADER <= head <= count and LEAST_OBJECT <= object_width <= _LARGEST_OBJECT):
+    if not (LEAST_HEADER <= head <= count and LEAST_OBJECT <= object_width <= LARGEST_OBJECT):
         return False
     if (count - np.int64(head)) % np.int64(object_width) != 0:
         return False

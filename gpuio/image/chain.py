@@ -132,7 +132,8 @@ class DetChain(Chain):
     Parameters
     ----------
     parse : callable            from a raw label to float[objects, 5 or more]
-    check : callable            raises RecordError for an augmented label without a valid object
+    check : callable            raises RecordError for an augmented label without a valid object;
+                                not called for an image that had none from the start
     """
 
     _in_two_steps = staticmethod(det_in_two_steps)
@@ -155,12 +156,14 @@ class DetChain(Chain):
         except RecordError as error:
             sample.skip = error.at(sample.place)
         else:
+            sample.background = len(sample.boxes) == 0
             super().begin(sample)
 
     def draw(self, sample: Sample) -> None:  # noqa: D102 -- as Chain's
         super().draw(sample)
         try:
-            self._check(sample.boxes)
+            if not sample.background:
+                self._check(sample.boxes)
         except RecordError as error:
             sample.skip = error.at(sample.place)
 

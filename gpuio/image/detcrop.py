@@ -66,7 +66,8 @@ class DetRandomCropAug(DetAugmenter):
     Notes
     -----
     A number as a range means both ends. A range that is not possible disables the augmenter with a
-    `GpuioWarning`; MXNet intends this, but fails with a TypeError.
+    `GpuioWarning`; MXNet intends this, but fails with a TypeError. An image without objects is
+    cropped anywhere; MXNet leaves it as it is.
     """
 
     def __init__(
@@ -156,6 +157,8 @@ class DetRandomCropAug(DetAugmenter):
         x, y, w, h = box
         if w * h < _MIN_PIXELS:
             return False
+        if len(label) == 0:
+            return True
         x0, y0, x1, y1 = x / width, y / height, (x + w) / width, (y + h) / height
         areas = _areas(label)
         seen = label[areas * width * height > _MIN_PIXELS]
@@ -182,7 +185,7 @@ class DetRandomCropAug(DetAugmenter):
             kept = _areas(moved) * w * h / _areas(label)
         valid = have_area(moved)
         valid &= kept > self.min_eject_coverage
-        return moved[valid] if valid.any() else None
+        return moved[valid] if valid.any() or len(label) == 0 else None
 
 
 class DetRandomPadAug(DetAugmenter):

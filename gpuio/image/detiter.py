@@ -30,8 +30,9 @@ class ImageDetIter(ImageIter):
     """Iterate over images with boxes.
 
     A stored label is ``[A, B, (A - 2 further numbers), objects...]``: A numbers of header, then
-    objects of B numbers each: id, xmin, ymin, xmax, ymax (fractions of the image) and extras. A
-    batch's label is float32[batch, objects, B]; rows without an object are -1.
+    objects of B numbers each: id, xmin, ymin, xmax, ymax (fractions of the image) and extras. The
+    header alone is the label of an image without objects, background. A batch's label is
+    float32[batch, objects, B]; rows without an object are -1.
 
     Parameters
     ----------
@@ -45,13 +46,14 @@ class ImageDetIter(ImageIter):
 
     Raises
     ------
-    RecordError         a label at construction is malformed, has no valid box, or another width
-                        than the others
+    RecordError         a label at construction is malformed, has boxes but no valid one, or objects
+                        of another width than the others
 
     Notes
     -----
-    Construction reads every label once to find `label_shape`, (most objects of an image, B).
-    Samples that augmentation leaves without a valid box are skipped, with a line in the debug log.
+    Construction reads every label once to find `label_shape`, (most objects of an image, at least
+    1, B). Samples that augmentation leaves without a valid box are skipped, with a line in the
+    debug log; those that had none from the start are not. MXNet takes no image without a box.
     An option that cannot work is an error; MXNet would skip every sample. With `shuffle`,
     construction shuffles three times, as MXNet does.
     """
@@ -129,20 +131,22 @@ class ImageDetIter(ImageIter):
                 boxes = self._parse_label(label)
             except RecordError as error:
                 raise error.at(place) from error
+            if len(boxes) == 0:
+                continue
             if width is not None and boxes.shape[1] != width:
                 raise RecordError(
                     f"objects of {boxes.shape[1]} numbers, those before had {width}"
                 ).at(place)
             most, width = max(most, boxes.shape[0]), boxes.shape[1]
         self.reset()
-        return most, width or LEAST_OBJECT
+        return max(most, 1), width or LEAST_OBJECT
 
     def _parse_label(self, label: Any) -> npt.NDArray[np.float32]:
         """Return the valid objects of a stored label, float32[objects, B]; a hook to override.
 
         Raises
         ------
-        RecordError         a RuntimeError, as in MXNet: the label is malformed or holds no box
+        RecordError         a RuntimeError, as in MXNet: the label is malformed or no box is valid
         """
         return parse_label(label)
 
@@ -164,8 +168,10 @@ class ImageDetIter(ImageIter):
         try:
             self.check_valid_image(sample.pixels)
             boxes = self._parse_label(sample.label)
+            sample.background = len(boxes) == 0
             pixels, sample.boxes = self.augmentation_transform(sample.pixels, boxes)
-            self._check_valid_label(sample.boxes)
+            if not sample.background:
+                self._check_valid_label(sample.boxes)
         except OptionError:
             raise
         except RuntimeError as error:
@@ -193,6 +199,8 @@ class ImageDetIter(ImageIter):
         for number, sample in enumerate(rows):
             fill_row(data[number], sample.row)
             boxes = sample.boxes
+            if len(boxes) == 0:
+                continue
             if boxes.shape[0] > self.label_shape[0] or boxes.shape[1] != self.label_shape[1]:
                 raise RecordError(
                     f"a label of {boxes.shape[0]} objects of {boxes.shape[1]} numbers, label_shape "

@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from gpuio.errors import RecordError
 from gpuio.kernels.plan.box_label import (
-    LEAST_HEADER,
-    LEAST_LABEL,
     LEAST_OBJECT,
+    ONE_OBJECT,
+    are_padding,
     have_area,
+    header_of,
     objects_of,
 )
 
@@ -28,26 +29,28 @@ def parse_label(label: Any) -> npt.NDArray[np.float32]:
 
     Returns
     -------
-    float32[objects, B]             those with xmax > xmin and ymax > ymin
+    float32[objects, B]             those with xmax > xmin and ymax > ymin; none of an image that
+                                    shows only background: its label is the header alone, or holds
+                                    nothing but rows of -1
 
     Raises
     ------
-    RecordError                     the label is malformed or holds no valid box
+    RecordError                     the label is malformed, or no box of it is valid
     """
     raw = np.asarray(label, np.float32).ravel()
-    if raw.size < LEAST_LABEL:
+    if header_of(raw) is None:
+        if raw.size < ONE_OBJECT:
+            raise RecordError(
+                f"Label shape is invalid: {raw.size} numbers, expected {ONE_OBJECT} or more, or "
+                "the header alone"
+            )
         raise RecordError(
-            f"Label shape is invalid: {raw.size} numbers, expected {LEAST_LABEL} or more"
-        )
-    header, width = int(raw[0]), int(raw[1])
-    if width < LEAST_OBJECT or header < LEAST_HEADER or (raw.size - header) % width != 0:
-        raise RecordError(
-            f"Label shape {raw.shape} inconsistent with annotation width {width} behind a "
-            f"header of {header}"
+            f"Label shape {raw.shape} inconsistent with annotation width {raw[1]:g} behind a "
+            f"header of {raw[0]:g}"
         )
     objects: npt.NDArray[np.float32] = objects_of(raw)
     valid: npt.NDArray[np.bool_] = have_area(objects)
-    if not valid.any():
+    if not (valid.any() or are_padding(objects).all()):
         raise RecordError("Encounter sample with no valid label.")
     return objects[valid]
 

@@ -49,6 +49,7 @@ class Sample:
     place : Where               for errors
     pixels : array[h, w, 3]     decoded, as far as it is augmented
     boxes : float32[objects, 5 or more]     a detection label, parsed, as far as it is augmented
+    background : bool           whether that label had no object from the start
     plan                        what is still to be applied
     row : float32[3, H, W]      finished
     error : Exception           why it could not be made; raised when its turn comes
@@ -63,6 +64,7 @@ class Sample:
     place: Where = field(default_factory=Where)
     pixels: Any = None
     boxes: Any = None
+    background: bool = False
     plan: Any = None
     row: Any = None
     error: Exception | None = None

@@ -4,7 +4,7 @@ How a row lies: `gpuio.kernels.plan.box_label`; what is read has zeros for the f
 which belong to the augmented image.
 
 Invariant: a label that is taken is a header of A >= 2 numbers, A and B >= 5 first, and whole
-objects of B numbers.
+objects of B numbers: none of them for an image that shows only background.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioError, OptionError, RecordError
 from gpuio.kernels.plan.box_label import (
+    LARGEST_OBJECT,
     LEAST_HEADER,
-    LEAST_LABEL,
     LEAST_OBJECT,
+    ONE_OBJECT,
     ROW_HEAD,
     ROW_SIZE,
+    header_of,
     label_of,
     objects_of,
 )
@@ -143,8 +145,8 @@ class BoxLabels:
         count = np.zeros(len(rows), np.int32)
         for number, row in enumerate(rows):
             label = label_of(row)
-            if len(label) > 0:
-                objects = objects_of(label)
+            objects = objects_of(label) if len(label) > 0 else label
+            if len(objects) > 0:
                 count[number] = len(objects)
                 boxes[number, : len(objects), : objects.shape[1]] = objects
         return [boxes, count], None
@@ -152,23 +154,24 @@ class BoxLabels:
 
 def _check(label: npt.NDArray[np.float32]) -> None:
     """Refuse a label that is not a header and whole objects."""
+    if header_of(label) is not None:
+        return
     size = len(label)
-    if size < LEAST_LABEL:
+    if size < LEAST_HEADER:
         raise RecordError(
-            f"label has {size} numbers, expected at least {LEAST_LABEL}: the header's length (2 or "
-            "more), the objects' (5 or more), and one object of id, left, top, right, bottom"
+            f"label has {size} numbers, expected at least {LEAST_HEADER}: the header's length (2 "
+            "or more), the objects' (5 or more), then objects of id, left, top, right, bottom"
         )
     head, width = float(label[0]), float(label[1])
-    if not (LEAST_HEADER <= head <= size and LEAST_OBJECT <= width < np.inf):
+    if not (LEAST_HEADER <= head <= size and LEAST_OBJECT <= width <= LARGEST_OBJECT):
         raise RecordError(
             f"label begins with {head:g}, {width:g}; expected the header's length, 2 to {size}, "
             "and the objects', at least 5"
         )
-    if (size - int(head)) % int(width):
-        raise RecordError(
-            f"label has {size} numbers, a header of {int(head)} and then objects of {int(width)}: "
-            f"{(size - int(head)) % int(width)} are left over"
-        )
+    raise RecordError(
+        f"label has {size} numbers, a header of {int(head)} and then objects of {int(width)}: "
+        f"{(size - int(head)) % int(width)} are left over"
+    )
 
 
 def measure_labels(
@@ -224,11 +227,12 @@ def measure_labels(
 
 def _largest(measured: npt.NDArray[np.float64]) -> LabelSizes:
     """Return the largest sizes of float64[n, 2], at least those of a label of one object."""
-    usable = measured[:, 1][np.isfinite(measured[:, 1])]
-    widest = usable[usable < 1 << 16].max(
-        initial=LEAST_OBJECT
-    )  # more is damage, not an object's width
-    return LabelSizes(int(measured[:, 0].max(initial=LEAST_LABEL)), int(widest))
+    numbers, width = measured.T
+    usable = width[
+        width <= numbers - LEAST_HEADER
+    ]  # of no object (background) and damage count not
+    widest = usable.max(initial=LEAST_OBJECT)
+    return LabelSizes(int(numbers.max(initial=ONE_OBJECT)), int(widest))
 
 
 def _measure(

@@ -73,6 +73,13 @@ def test_a_range_that_cannot_be_met_disables_with_a_warning(kind, keywords):
     assert moved is label
 
 
+def test_an_image_without_objects_is_cropped_anywhere():
+    label, crop = np.zeros((0, 5), np.float32), image.DetRandomCropAug(area_range=(0.2, 0.5), rng=3)
+    made, moved = crop(np.zeros((40, 50, 3), np.uint8), label)
+    assert moved.shape == (0, 5)
+    assert 0.15 < made.shape[0] * made.shape[1] / 2000 < 0.55
+
+
 def test_no_crop_is_found_where_none_can_cover_enough():
     made, _ = image.DetRandomCropAug(min_object_covered=1.5, rng=1)(
         IMAGE, as_label([(0.1, 0.1, 0.4, 0.4)])

@@ -83,6 +83,30 @@ def test_a_bad_label_fails_at_construction_and_is_named(make_records, bad, messa
     assert caught.value.key == 1
 
 
+@pytest.mark.parametrize("seeded", [True, False])
+@pytest.mark.parametrize("hooked", [True, False])
+def test_an_image_without_a_box_is_a_sample_with_none(make_records, seeded, hooked):
+    class Hooked(ImageDetIter):
+        def check_valid_image(self, data):
+            super().check_valid_image(data)
+
+    labels = [LABELS[0], [2, 5], LABELS[1], [3, 7, 0], [2, 5, *[-1] * 5]]
+    records = make_records(5, labels=labels)
+    kind = Hooked if hooked else ImageDetIter
+    options = {**OPTIONS, "rng": 4} if seeded else OPTIONS
+    with kind(5, SHAPE, **records, **options) as it:
+        assert it.label_shape == (2, 5)
+        for _ in range(2):
+            label = it.next().label[0]
+            assert ((label[:, :, 0] >= 0).sum(1) > 0).tolist() == [True, False, True, False, False]
+            assert (label[[1, 3, 4]] == -1).all()
+            it.reset()
+        assert len(list(it.draw_next())) == 5
+    with ImageDetIter(2, SHAPE, **make_records(2, labels=[[2, 6]] * 2)) as it:
+        assert it.label_shape == (1, 5)
+        assert (it.next().label[0] == -1).all()
+
+
 def test_the_users_label_format_is_read_by_an_overridden_hook(make_records):
     class Own(ImageDetIter):
         def _parse_label(self, label):

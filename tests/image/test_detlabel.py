@@ -23,12 +23,22 @@ def test_the_header_goes_and_empty_boxes_go():
         ([1, 5, *BOX, 1], "header of 1"),
         ([2, 5, *BOX, 1], "inconsistent"),
         ([2, 5, 1, 0.5, 0.5, 0.5, 0.9], "no valid label"),
+        ([2, 5, 1, 0.5, 0.5, 0.5, 0.9, -1, -1, -1, -1, -1], "no valid label"),
+        ([3, 5], "is invalid"),
+        ([2], "is invalid"),
+        ([np.nan, 5, *BOX], "inconsistent"),
+        ([2, np.inf, *BOX], "inconsistent"),
     ],
 )
 def test_what_is_no_label_is_a_runtime_error(raw, message):
     with pytest.raises(RecordError, match=message) as caught:
         parse_label(raw)
     assert isinstance(caught.value, RuntimeError)
+
+
+@pytest.mark.parametrize("raw", [[2, 5], [4, 6, 9, 9], [2, 5, *[-1] * 10]])
+def test_a_header_alone_or_padding_alone_is_background(raw):
+    assert parse_label(raw).shape == (0, raw[1])
 
 
 @pytest.mark.parametrize("label", [[], [[-1, 0.1, 0.1, 0.5, 0.5]], [[1, 0.5, 0.1, 0.5, 0.5]]])

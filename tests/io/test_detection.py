@@ -144,7 +144,10 @@ def test_a_mean_image_is_made_and_subtracted_unless_means_are(files, tmp_path):
     ("label", "says"),
     [
         (3.0, "no packed label"),
-        (np.float32([2, 5, 0, 0.1, 0.1]), "has 5 numbers, expected at least 7"),
+        (np.float32([2, 5, 0, 0.1, 0.1]), "objects of 5: 3 are left over"),
+        (np.float32([2]), "has 1 numbers, expected at least 2"),
+        (np.float32([3, 5]), "begins with 3, 5"),
+        (np.float32([2, 4]), "begins with 2, 4"),
         (np.float32([2, 4, 0, 0.1, 0.1, 0.5, 0.5, 0]), "begins with 2, 4"),
         (np.float32([1, 5, 0, 0.1, 0.1, 0.5, 0.5, 0]), "begins with 1, 5"),
         (np.float32([99, 5, 0, 0.1, 0.1, 0.5, 0.5, 0]), "begins with 99, 5"),
@@ -235,6 +238,57 @@ def test_two_sets_can_agree_on_the_width_of_labels(files, tmp_path):
         assert (rest[0][:, 21:] == -1).all()
         assert val.next().label[0].shape == (4, 29)
     assert ours() == []  # the first set of threads and files is closed as well
+
+
+def write_background(folder, form=()):
+    """Write four scenes; the labels of the numbers 1 and 3 are headers alone."""
+    scenes = [() if i % 2 else boxes.objects_of(i) for i in range(4)]
+    labels = [boxes.label(one, *form) for one in scenes]
+    blobs = [making.png(boxes.scene(60, 80, boxes.objects_of(i))) for i in range(4)]
+    return making.write_rec(folder, blobs, labels, ids=range(4)), labels
+
+
+@pytest.mark.parametrize("form", [(), ((7, 8),), ((), 6)], ids=["plain", "longer", "wider"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_an_image_without_a_box_has_no_object_in_every_format(tmp_path, form, listed):
+    files, labels = write_background(tmp_path, form)
+    more = {}
+    if listed:
+        lines = [[i, *label.tolist(), "a.png"] for i, label in enumerate(labels)]
+        more["path_imglist"] = str(tmp_path / "some.lst")
+        (tmp_path / "some.lst").write_text("\n".join("\t".join(map(str, one)) for one in lines))
+    for augment in ("det_aug_default", ""):
+        given = {"aug_seq": augment, **more}
+        rows = everything(files, **given)[0][1]
+        for row, label in zip(rows, labels, strict=True):
+            assert row[:4].tolist() == [3, 60, 80, len(label)]
+            assert row[4 : 4 + len(label)].tolist() == label.tolist()
+            assert (row[4 + len(label) :] == -1).all()
+        found, count = everything(files, label_format="boxes", **given)[0][1:3]
+        assert count.tolist() == [1, 0, 3, 0]
+        assert (found[1] == -1).all()
+
+
+def test_an_image_without_a_box_is_cropped_and_moved_as_any_other(tmp_path):
+    files, _ = write_background(tmp_path)
+    for stream in ("record", "mxnet"):
+        options = {"aug_stream": stream, **MOVES, "rand_crop_prob": 1.0, "label_format": "boxes"}
+        still = everything(files, label_format="boxes")[0][0]
+        made = everything(files, 3, **options)
+        assert all(count.tolist()[1::2] == [0, 0] for _, _, count, *_ in made)
+        assert all((data[i] != still[i]).any() for data, *_ in made for i in (1, 3))
+        assert same(made, everything(files, 3, preprocess_threads=1, **options))
+
+
+def test_a_set_of_background_alone_has_room_for_one_object(tmp_path):
+    files = making.write_rec(tmp_path, [making.png(boxes.scene(60, 80, ()))] * 4, [[2, 9]] * 4)
+    with iterator(files, label_format="boxes") as it:
+        assert (it.label_pad_width, it.max_objects) == (7, 1)
+        found, count = (one.asnumpy() for one in it.next().label)
+    assert found.shape == (4, 1, 5)
+    assert count.tolist() == [0] * 4
+    with iterator(files, mean_img=str(tmp_path / "mean")) as it:
+        assert it.next().label[0].shape == (4, 11)
 
 
 def test_rows_without_a_record_have_no_object(files):

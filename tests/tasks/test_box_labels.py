@@ -44,6 +44,12 @@ def test_a_record_in_parts_is_joined_first(tmp_path):
     assert measure([path]) == (LabelSizes(26, 6), None)
 
 
+def test_the_objects_of_an_image_without_any_are_not_measured(tmp_path):
+    blobs = [making.png(boxes.scene(6, 8, ()))] * 3
+    rec, _ = making.write_rec(tmp_path, blobs, [[2, 60], [2, 5, 0, 0, 0, 1, 1], [3, 7, 0]])
+    assert measure([rec]) == (LabelSizes(7, 5), None)
+
+
 def test_damage_is_no_label(tmp_path):
     rec, idx = boxes.write(tmp_path, 3)
     offset = making.offsets(idx)
