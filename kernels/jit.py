@@ -25,9 +25,10 @@ def kernel(signature: Any, *sources: str) -> Callable[[Callable[..., Any]], Any]
     ----------
     signature : numba signature, or list of them
     sources : str
-        names of the other modules in the folder of its own whose compiled functions, or writers of
-        LLVM's code, it calls: Numba keeps compiled code by the date of the function's own file, so
-        what these files hold goes into the name under which it is kept
+        names of the other modules in the folder of its own, or below it ("plan/sizes"), whose
+        compiled functions, or writers of LLVM's code, it calls: Numba keeps compiled code by the
+        date of the function's own file, so what these files hold goes into the name under which it
+        is kept
 
     Notes
     -----
@@ -53,7 +54,7 @@ def _checksum(function: Callable[..., Any], sources: Iterable[str]) -> int:
     found, own = 0, Path(function.__code__.co_filename)
     try:
         for name in sources:
-            found = zlib.crc32(own.with_name(f"{name}.py").read_bytes(), found)
+            found = zlib.crc32((own.parent / f"{name}.py").read_bytes(), found)
     except OSError:
         return 0
     return found

@@ -17,7 +17,8 @@ OK        every field is there
 ABSENT    no record: a negative length
 FRAMING   no bytes of one whole part: damage, several parts, cut short
 HEADER    shorter than an image record's header, or than the labels that it announces
-LABEL     another number of labels than the rule takes, no class, no boxes, a header's label of NaN
+LABEL     another number of labels than the rule takes, no class, no boxes or a wrong one, a
+          header's label of NaN
 FORMAT    bytes that do not start as a JPEG's do, or none
 DAMAGE    a JPEG whose header is damaged or of a kind that is not decoded, or has a sampling factor
           that is not 1 to 4
@@ -41,6 +42,7 @@ from gpuio.kernels.plan.box_label import (
     LEAST_OBJECT,
     ROW_HEAD,
     ROW_SIZE,
+    box_fault,
 )
 
 __all__ = [
@@ -90,17 +92,25 @@ _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
 _HEADER_BYTES = 24
 
+_box_fault = inner(box_fault)
+
 
 @inner
 def _boxes(labels, count, width, out):
-    """Write a detection's label row; say whether it is a header and whole objects, and fits."""
+    """Write a detection's label row; say whether it is a header and right objects, and fits."""
     if count < LEAST_HEADER or (width > 0 and count != width) or count > out.size - ROW_HEAD:
         return False
     head, object_width = read_f32(labels, 0), read_f32(labels, 4)
     if not (LEAST_HEADER <= head <= count and LEAST_OBJECT <= object_width <= LARGEST_OBJECT):
         return False
-    if (count - np.int64(head)) % np.int64(object_width) != 0:
+    first, step = np.int64(head), np.int64(object_width)
+    if first != head or step != object_width or (count - first) % step != 0:
         return False
+    for at in range(4 * first, 4 * count, 4 * step):
+        place = read_f32(labels, at + 4), read_f32(labels, at + 8)
+        end = read_f32(labels, at + 12), read_f32(labels, at + 16)
+        if _box_fault(read_f32(labels, at), place[0], place[1], end[0], end[1]) != 0:
+            return False
     out[ROW_SIZE] = count
     for k in range(count):
         out[ROW_HEAD + k] = read_f32(labels, 4 * k)
@@ -187,6 +197,7 @@ _i64s = types.int64[::1]
     ),
     "addresses",
     "jpeg",
+    "plan/box_label",
 )  # fmt: skip
 def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out, labels):
     """Read framed records in memory.

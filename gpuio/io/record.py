@@ -238,7 +238,7 @@ class ImageRecordIter(DataIter):
         self._repeat = True
 
     def stats(self) -> dict[str, Any]:
-        """Return what was done so far: counts, seconds summed over threads, failed records."""
+        """Return what was done so far: counts, seconds summed over threads, bad records' names."""
         return self._machine().pipeline.stats.as_dict()
 
     def state_dict(self) -> dict[str, Any]:

@@ -62,6 +62,17 @@ class BoxLabelOptions:
         "padded; label[1] is int32 (batch_size,), the number of objects.",
         ours=True,
     )
+    bad_boxes: str = option(
+        "accept",
+        convert.choice("accept", "drop", "raise"),
+        "What becomes of wrong boxes: a number that is NaN or infinite, right not above left or "
+        "bottom not above top, coordinates in pixels (above 2), more than 0.01 outside of the "
+        "image, an id that is negative or not a whole number. 'accept' does what MXNet does: boxes "
+        "without an area are dropped, others handed out as they are stored. 'drop' leaves them "
+        "out. Both count them in stats()['bad_boxes'], name their records and log one warning. "
+        "'raise' makes it a bad record, dealt with as on_error says.",
+        ours=True,
+    )
 
 
 @attrs.frozen(kw_only=True, slots=False)

@@ -7,23 +7,44 @@ ranks stay in step; and every bad record is counted and named.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Fault
-from gpuio.errors import FormatError, GpuioError, StorageError
+from gpuio.errors import FormatError, GpuioError, RecordError, StorageError, Where
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.resync import SkippedRange
 
-__all__ = ["ErrorPolicy", "Repairable"]
+__all__ = ["Accepted", "ErrorPolicy", "Repairable"]
 
+_log = logging.getLogger("gpuio")
 _REPLACEMENTS_TRIED = 16
+
+
+@attrs.frozen
+class Accepted:
+    """A record that is used, though its label is wrong: what, where, and in how many boxes.
+
+    Attributes
+    ----------
+    position : int          row of the table
+    where : Where
+    reason : str
+    boxes : int
+    """
+
+    position: int
+    where: Where
+    reason: str
+    boxes: int
 
 
 class Repairable(Protocol):
@@ -31,6 +52,7 @@ class Repairable(Protocol):
 
     pad: int
     faults: list[Fault]
+    accepted: list[Accepted]
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -57,6 +79,7 @@ class ErrorPolicy:
         self.on_error, self.max_bad = on_error, max_bad
         self._log_path, self._stats = log_path, stats
         self._seen: set[tuple[str | None, int | None]] = set()
+        self._accepted = bytearray()  # 1 for a row of the table that was noted
         self._lock = threading.Lock()
 
     def settle(self, batch: Repairable, remake: Callable[[int, int], GpuioError | None]) -> None:
@@ -73,6 +96,7 @@ class ErrorPolicy:
         GpuioError      the first bad record under "raise"; under any policy when more than
                         `max_bad` records were bad
         """
+        self.note_accepted(batch.accepted)
         if not batch.faults:
             return
         for fault in batch.faults:
@@ -131,6 +155,49 @@ class ErrorPolicy:
                 }
             ]
         )
+
+    def note_accepted(self, records: Sequence[Accepted]) -> None:
+        """Count and name records that are used, though their labels are wrong, each once.
+
+        Raises
+        ------
+        StorageError        the log cannot be written
+        """
+        if not records:
+            return
+        with self._lock:
+            warned = len(self._accepted) > 0
+            new = [one for one in records if self._is_new(one.position)]
+        for one in new:
+            self._stats.add(bad_boxes=one.boxes)
+            self._stats.add_accepted(*one.where, one.reason)
+        if not warned:
+            what = RecordError(new[0].reason, **new[0].where._asdict())
+            _log.warning(
+                "wrong boxes, which the option bad_boxes decides on: %s; stats() counts them, "
+                "`gpuio verify --headers` names all",
+                what,
+            )
+        self._log(
+            [
+                {
+                    **one.where._asdict(),
+                    "error": RecordError.__name__,
+                    "reason": one.reason,
+                    "policy": "bad_boxes",
+                }
+                for one in new
+            ]
+        )
+
+    def _is_new(self, position: int) -> bool:
+        """Mark a row of the table; say whether it was not marked before."""
+        missing = position + 1 - len(self._accepted)
+        if missing > 0:
+            self._accepted.extend(bytes(missing))
+        new = not self._accepted[position]
+        self._accepted[position] = 1
+        return new
 
     def note_skipped(self, ranges: Sequence[SkippedRange]) -> None:
         """Name the ranges of the files that hold no record to read.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gpuio.backend import Fault
 from gpuio.order.epochs import BatchOrder
+from gpuio.pipeline.error_policy import Accepted
 from gpuio.plan.mix import Mix
 
 __all__ = ["BatchPosition", "FinishedBatch"]
@@ -42,6 +43,7 @@ class FinishedBatch:
     mix : Mix or None                           how rows were mixed
     mixed : bool                                whether mix and soft labels are done
     cut_short : int                             JPEGs without their end that were accepted
+    accepted : list of Accepted                 records whose labels are wrong, that are used
     """
 
     place: BatchPosition
@@ -56,6 +58,7 @@ class FinishedBatch:
     mix: Mix | None = None
     mixed: bool = False
     cut_short: int = 0
+    accepted: list[Accepted] = attrs.field(factory=list)
 
     def __len__(self) -> int:
         return len(self.plan)

@@ -173,6 +173,7 @@ class Pipeline:
         made.label[row] = loaded.records.labels[0]
         made.index[row] = loaded.records.index[0]
         made.plan[row] = loaded.plan[0]
+        self.policy.note_accepted(loaded.records.accepted)
         return faults[0].error if faults else None
 
     def places(self, place: BatchPosition) -> Iterator[BatchPosition]:
@@ -337,6 +338,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
         plan=loaded.plan,
         faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
         cut_short=loaded.records.encoded.cut_short,
+        accepted=loaded.records.accepted,
     )
 
 

@@ -20,6 +20,7 @@ from gpuio.decode.jpeg import completed
 from gpuio.decode.limits import check_format, check_scans, check_size
 from gpuio.errors import GpuioError, Where
 from gpuio.options.record import RecordOptions
+from gpuio.pipeline.error_policy import Accepted
 from gpuio.pipeline.parse import BatchParser, ParsedBatch
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
@@ -44,6 +45,7 @@ class Records:
     orientation : int32[B]                  EXIF orientation still to apply
     no_label : float32[label_width]         the label of a row without a record
     faults : list of Fault
+    accepted : list of Accepted             records that are used, though their labels are wrong
     """
 
     encoded: Encoded
@@ -54,6 +56,7 @@ class Records:
     orientation: npt.NDArray[np.int32]
     no_label: npt.NDArray[np.float32]
     faults: list[Fault] = attrs.field(factory=list)
+    accepted: list[Accepted] = attrs.field(factory=list)
 
 
 class RecordReader:
@@ -161,11 +164,13 @@ class RecordReader:
         if self._raw_ids is None:
             flag, label, identity, _, blob = parse_image_record(payload)
             made.index[row] = identity
-            self._labels.take(made.labels[row], flag, label, identity)
+            wrong = self._labels.take(made.labels[row], flag, label, identity)
         else:
             blob, identity = payload, int(self._raw_ids[position])
             made.index[row] = identity % (1 << 64)  # keys of an index may be negative
-            self._labels.take(made.labels[row], 0, None, identity)
+            wrong = self._labels.take(made.labels[row], 0, None, identity)
+        if wrong is not None:
+            made.accepted.append(Accepted(position, self.place(position), str(wrong), wrong.count))
         info = probe(blob)
         check_format(info, blob)
         check_size(info, self._max_pixels)

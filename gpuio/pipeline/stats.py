@@ -14,7 +14,7 @@ from gpuio.errors import GpuioError
 __all__ = ["Stats"]
 
 _MAX_NAMED_FAULTS = 1000
-_COUNTS = ("batches", "images", "encoded_bytes", "cut_short", "faults")
+_COUNTS = ("batches", "images", "encoded_bytes", "cut_short", "faults", "bad_boxes")
 
 
 class Stats:
@@ -26,6 +26,7 @@ class Stats:
         self._seconds = {"read_s": 0.0, "make_s": 0.0, "wait_s": 0.0}
         self._faults: list[dict[str, Any]] = []
         self._skipped: list[dict[str, Any]] = []
+        self._accepted: list[dict[str, Any]] = []
 
     def add(self, **amounts: float) -> None:
         """Add to counters or seconds by name."""
@@ -50,6 +51,14 @@ class Stats:
                     }
                 )
 
+    def add_accepted(self, path: str | None, key: Any, offset: int | None, reason: str) -> None:
+        """Keep the name of a record that is used, though its label is wrong; 1,000 at most."""
+        with self._lock:
+            if len(self._accepted) < _MAX_NAMED_FAULTS:
+                self._accepted.append(
+                    {"path": path, "key": key, "offset": offset, "reason": reason}
+                )
+
     def add_skipped(self, ranges: Iterable[dict[str, Any]]) -> None:
         """Keep ranges of files (path, begin, end, reason) that hold no record to read."""
         with self._lock:
@@ -62,5 +71,6 @@ class Stats:
                 **self._counts,
                 **self._seconds,
                 "failed_records": list(self._faults),
+                "bad_box_records": list(self._accepted),
                 "skipped_ranges": list(self._skipped),
             }

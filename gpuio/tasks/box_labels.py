@@ -17,13 +17,11 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioError, OptionError, RecordError
 from gpuio.kernels.plan.box_label import (
-    LARGEST_OBJECT,
     LEAST_HEADER,
     LEAST_OBJECT,
     ONE_OBJECT,
     ROW_HEAD,
     ROW_SIZE,
-    header_of,
     label_of,
     objects_of,
 )
@@ -34,6 +32,7 @@ from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list
 from gpuio.storage.local import LocalFile
+from gpuio.tasks.box_check import WrongBoxes, are_wrong, check_form, wrong_boxes
 from gpuio.tasks.labels import LabelList, listed_label, take_each
 from gpuio.tasks.task import LabelDesc
 
@@ -57,7 +56,7 @@ class BoxLabels:
     Parameters
     ----------
     options : ImageDetRecordOptions     label_width, label_pad_width, label_pad_value, label_format,
-                                        label_name, batch_size
+                                        bad_boxes, label_name, batch_size
     sizes : LabelSizes                  of the set: see `measure_labels`
     listed : dict of id to float32[n], optional
                                         labels of path_imglist, which replace the records' own
@@ -85,8 +84,8 @@ class BoxLabels:
         flag: int,
         label: float | npt.NDArray[np.float32] | None,
         identity: int,
-    ) -> None:
-        """Check a record's label, or the list's label for its id, and write it."""
+    ) -> WrongBoxes | None:
+        """Check a record's label, or the list's label for its id, and write it: see `Labels`."""
         if self._list is not None:
             listed = listed_label(self._list, identity)
         elif flag == 0 or label is None:
@@ -100,7 +99,13 @@ class BoxLabels:
             raise RecordError(
                 f"label has {len(listed)} numbers, label_width asks for {self._label_width}"
             )
-        _check(listed)
+        check_form(listed)
+        wrong = wrong_boxes(listed)
+        if wrong is not None:
+            if self._options.bad_boxes == "raise":
+                raise RecordError(str(wrong))
+            if self._options.bad_boxes == "drop":
+                listed = _without_wrong(listed)
         if len(listed) > self.label_pad_width:
             raise RecordError(
                 f"label has {len(listed)} numbers, label_pad_width={self.label_pad_width} holds no "
@@ -108,6 +113,7 @@ class BoxLabels:
             )
         out[ROW_SIZE] = len(listed)
         out[ROW_HEAD : ROW_HEAD + len(listed)] = listed
+        return wrong
 
     def num_classes(self, contents: Contents) -> int | None:
         """Return the number of classes of a set; boxes' ids are not looked at."""
@@ -152,26 +158,10 @@ class BoxLabels:
         return [boxes, count], None
 
 
-def _check(label: npt.NDArray[np.float32]) -> None:
-    """Refuse a label that is not a header and whole objects."""
-    if header_of(label) is not None:
-        return
-    size = len(label)
-    if size < LEAST_HEADER:
-        raise RecordError(
-            f"label has {size} numbers, expected at least {LEAST_HEADER}: the header's length (2 "
-            "or more), the objects' (5 or more), then objects of id, left, top, right, bottom"
-        )
-    head, width = float(label[0]), float(label[1])
-    if not (LEAST_HEADER <= head <= size and LEAST_OBJECT <= width <= LARGEST_OBJECT):
-        raise RecordError(
-            f"label begins with {head:g}, {width:g}; expected the header's length, 2 to {size}, "
-            "and the objects', at least 5"
-        )
-    raise RecordError(
-        f"label has {size} numbers, a header of {int(head)} and then objects of {int(width)}: "
-        f"{(size - int(head)) % int(width)} are left over"
-    )
+def _without_wrong(label: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return a label without its wrong boxes."""
+    objects = objects_of(label)
+    return np.concatenate([label[: int(label[0])], objects[are_wrong(objects) == 0].ravel()])
 
 
 def measure_labels(

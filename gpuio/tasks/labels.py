@@ -34,12 +34,15 @@ def listed_label(listed: LabelList, identity: int) -> npt.NDArray[np.float32]:
     return found
 
 
-def take_each(take: Callable[..., None], out: npt.NDArray[np.float32], ids: list[int]) -> list[int]:
-    """Write rows by their ids alone, with a `take`; return the numbers of those it refuses."""
+def take_each(
+    take: Callable[..., object], out: npt.NDArray[np.float32], ids: list[int]
+) -> list[int]:
+    """Write rows by their ids alone; return the numbers of those that `take` refuses or remarks."""
     refused = []
     for number, identity in enumerate(ids):
         try:
-            take(out[number], 0, None, identity)
+            if take(out[number], 0, None, identity) is not None:
+                refused.append(number)
         except RecordError:
             refused.append(number)
     return refused

@@ -20,7 +20,7 @@ from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.storage.local import LocalFile
 
-__all__ = ["Draws", "LabelDesc", "Labels", "Task"]
+__all__ = ["Draws", "LabelDesc", "Labels", "Task", "WrongLabel"]
 
 
 class LabelDesc(NamedTuple):
@@ -29,6 +29,15 @@ class LabelDesc(NamedTuple):
     name: str
     shape: tuple[int, ...]
     dtype: type[Any]
+
+
+class WrongLabel(Protocol):
+    """What is wrong with a label that is used all the same; `str` says it."""
+
+    @property
+    def count(self) -> int:
+        """How many things are wrong: boxes."""
+        ...
 
 
 class Labels(Protocol):
@@ -47,7 +56,7 @@ class Labels(Protocol):
         flag: int,
         label: float | npt.NDArray[np.float32] | None,
         identity: int,
-    ) -> None:
+    ) -> WrongLabel | None:
         """Write a record's row.
 
         Parameters
@@ -55,6 +64,10 @@ class Labels(Protocol):
         out : float32[columns]          `no_label` before
         flag, label, identity           as `parse_image_record` returns them; a label of None means
                                         that the record can hold none
+
+        Returns
+        -------
+        WrongLabel or None              what is wrong with a label that the options accept
 
         Raises
         ------
@@ -83,7 +96,7 @@ class Labels(Protocol):
 
         Returns
         -------
-        list of int                     numbers of the rows that `take` refuses
+        list of int                     numbers of the rows that `take` refuses, or finds wrong
         """
         ...
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "BOX_FAULTS",
     "LARGEST_OBJECT",
     "LEAST_HEADER",
     "LEAST_OBJECT",
@@ -22,6 +23,7 @@ __all__ = [
     "ROW_HEAD",
     "ROW_SIZE",
     "are_padding",
+    "box_fault",
     "have_area",
     "header_of",
     "label_of",
@@ -33,6 +35,21 @@ LEAST_OBJECT = 5  # id, left, top, right, bottom
 LARGEST_OBJECT = 1 << 30  # no label has as many numbers
 ONE_OBJECT = LEAST_HEADER + LEAST_OBJECT  # numbers of a label of one object, at least
 
+_LARGEST_SHARE = 2.0  # a box that ends beyond twice the image is one in pixels
+_BEYOND = 0.01  # share of the image that a box may lie outside: annotations round to whole pixels
+_ALL_WHOLE = 1 << 24  # from here on every float32 is a whole number
+_INFINITE = float("inf")
+
+# what is wrong with a box, by the number that `box_fault` returns
+BOX_FAULTS = (
+    "",
+    "a number is NaN or infinite",
+    "right is not above left, or bottom not above top",
+    "in pixels? expected shares of the image's width and height, 0 to 1",
+    "outside of the image: expected shares of its width and height, 0 to 1",
+    "the id is negative or not a whole number",
+)
+
 ROW_SIZE = 3  # where n stands in a row
 ROW_HEAD = 4  # where the label begins in a row
 
@@ -42,6 +59,8 @@ def header_of(label: npt.NDArray[np.float32]) -> tuple[int, int] | None:
     if len(label) < LEAST_HEADER:
         return None
     head, width = float(label[0]), float(label[1])
+    if head != np.floor(head) or width != np.floor(width):
+        return None
     if not (LEAST_HEADER <= head <= len(label) and LEAST_OBJECT <= width <= LARGEST_OBJECT):
         return None
     if (len(label) - int(head)) % int(width):
@@ -66,6 +85,27 @@ def are_padding(objects: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """
     found: npt.NDArray[np.bool_] = (objects[:, :LEAST_OBJECT] == -1).all(1)
     return found
+
+
+def box_fault(identity: Any, left: Any, top: Any, right: Any, bottom: Any) -> int:
+    """Return what is wrong with one box, the number of an entry of `BOX_FAULTS`; 0 for nothing.
+
+    Python runs it, and `gpuio.kernels.records` compiles it. Padding is not wrong.
+    """
+    if identity == left == top == right == bottom == -1:
+        return 0
+    for value in (identity, left, top, right, bottom):
+        if not -_INFINITE < value < _INFINITE:
+            return 1
+    if not (right > left and bottom > top):
+        return 2
+    if right > _LARGEST_SHARE or bottom > _LARGEST_SHARE:
+        return 3
+    if min(left, top) < -_BEYOND or max(right, bottom) > 1 + _BEYOND:
+        return 4
+    if identity < 0 or (identity < _ALL_WHOLE and identity != int(identity)):
+        return 5
+    return 0
 
 
 def have_area(objects: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

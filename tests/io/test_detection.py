@@ -1,5 +1,7 @@
 """ImageDetRecordIter: labels move with their images, bad ones are named, batches are pure."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -289,6 +291,105 @@ def test_a_set_of_background_alone_has_room_for_one_object(tmp_path):
     assert count.tolist() == [0] * 4
     with iterator(files, mean_img=str(tmp_path / "mean")) as it:
         assert it.next().label[0].shape == (4, 11)
+
+
+GOOD = (1, 0.1, 0.2, 0.5, 0.6)
+WRONG = [
+    (1, 0.5, 0.2, 0.1, 0.6),
+    (1, 10, 20, 100, 200),
+    (1, 0.1, np.nan, 0.5, 0.6),
+    (1, 0.1, 0.2, np.inf, 0.6),
+    (-2, 0.1, 0.2, 0.5, 0.6),
+    (0.5, 0.1, 0.2, 0.5, 0.6),
+    (1, 0.1, 0.2, 0.5, 1.5),
+]
+
+
+@pytest.fixture(scope="module")
+def wrong_files(tmp_path_factory):
+    """Three records: right boxes, all kinds of wrong ones and a right one, wrong ones alone."""
+    labels = [boxes.label(one) for one in ([GOOD], [*WRONG, GOOD], WRONG[:1])]
+    blobs = [making.png(boxes.scene(60, 80, ()))] * 3
+    return making.write_rec(tmp_path_factory.mktemp("wrong"), blobs, labels)
+
+
+def listed_form(wrong_files, folder, *, listed):
+    """Return options with which the labels come from a list, or none."""
+    if not listed:
+        return {}
+    labels = [boxes.label(one) for one in ([GOOD], [*WRONG, GOOD], WRONG[:1])]
+    lines = ["\t".join(map(str, [i, *one.tolist(), "a.png"])) for i, one in enumerate(labels)]
+    (folder / "wrong.lst").write_text("\n".join(lines))
+    return {"path_imglist": str(folder / "wrong.lst")}
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize(("policy", "counts"), [("accept", [1, 6, 0]), ("drop", [1, 1, 0])])
+def test_wrong_boxes_are_counted_once_and_named(
+    wrong_files, tmp_path, caplog, listed, policy, counts
+):
+    options = listed_form(wrong_files, tmp_path, listed=listed)
+    options |= {"bad_boxes": policy, "label_format": "boxes", "batch_size": 3}
+    log = tmp_path / "errors"
+    it = iterator(wrong_files, error_log=str(log), **options)
+    with caplog.at_level("WARNING", "gpuio"), it:
+        for _ in range(3):
+            assert it.next().label[1].tolist() == counts
+            it.reset()
+        stats = it.stats()
+    assert (stats["bad_boxes"], stats["faults"]) == (8, 0)
+    assert [one["key"] for one in stats["bad_box_records"]] == [1, 2]
+    assert stats["bad_box_records"][0]["reason"].startswith("7 of 8 boxes are wrong")
+    (warned,) = caplog.records
+    assert "7 of 8 boxes are wrong; the first is number 1" in warned.getMessage()
+    assert "key=1" in warned.getMessage()
+    written = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(one["key"], one["policy"]) for one in written] == [(1, "bad_boxes"), (2, "bad_boxes")]
+
+
+def test_a_label_of_wrong_boxes_is_handed_out_as_stored_or_without_them(wrong_files):
+    for policy, seen in (("accept", [5, 40, 5]), ("drop", [5, 5, 0])):
+        label = everything(wrong_files, aug_seq="", bad_boxes=policy, batch_size=3)[0][1]
+        assert label[:, 3].tolist() == [2 + count for count in seen]
+    assert np.allclose(label[1, 4:11], [2, 5, *GOOD])
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_wrong_boxes_can_make_a_bad_record(wrong_files, tmp_path, listed):
+    options = listed_form(wrong_files, tmp_path, listed=listed)
+    options |= {"bad_boxes": "raise", "batch_size": 3}
+    with iterator(wrong_files, **options) as it:
+        with pytest.raises(RecordError, match="7 of 8 boxes are wrong") as caught:
+            it.next()
+        assert caught.value.key == 1
+    with iterator(wrong_files, on_error="skip", **options) as it:
+        assert it.next().pad == 2
+        assert (it.stats()["faults"], it.stats()["bad_boxes"]) == (2, 0)
+    with iterator(wrong_files, on_error="replace", **options) as it:
+        assert it.next().label[0][:, 3].tolist() == [7, 7, 7]
+
+
+@pytest.mark.parametrize("stream", ["record", "mxnet"])
+def test_wrong_boxes_are_met_once_whoever_looks(wrong_files, stream):
+    options = {"aug_stream": stream, "batch_size": 2, **MOVES}
+    for threads in (1, 3):
+        with iterator(wrong_files, preprocess_threads=threads, **options) as it:
+            list(it)
+            assert it.stats()["bad_boxes"] == 8
+
+
+def test_right_boxes_and_padding_are_not_remarked(files, tmp_path, caplog):
+    padded = making.write_rec(
+        tmp_path,
+        [making.png(boxes.scene(60, 80, ()))] * 2,
+        [boxes.label([GOOD, (-1,) * 5]), boxes.label([(-1,) * 5] * 2)],
+    )
+    with caplog.at_level("WARNING", "gpuio"):
+        for some, counts in ((files, [1, 2]), (padded, [1, 0])):
+            with iterator(some, batch_size=2, bad_boxes="raise", label_format="boxes") as it:
+                assert it.next().label[1].tolist() == counts
+                assert (it.stats()["bad_boxes"], it.stats()["bad_box_records"]) == (0, [])
+    assert caplog.records == []
 
 
 def test_rows_without_a_record_have_no_object(files):

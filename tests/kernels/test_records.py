@@ -69,7 +69,8 @@ def by_python(framed, labels=ONE, *, raw=False, identity=0, limits=(MAX_PIXELS, 
         if not raw:
             flag, label, identity, id2, blob = parse_image_record(payload)
         with np.errstate(invalid="ignore"):  # NumPy warns of a signalling NaN
-            labels.take(out, flag, label, identity)
+            if labels.take(out, flag, label, identity) is not None:
+                return None  # used, but what is wrong with it is said in Python
         info = probe(blob)
         check_format(info, blob)
         check_size(info, limits[0])
@@ -192,7 +193,8 @@ def test_absent_rows_are_left_alone():
 
 
 SIGNALLING = np.array([0x7F800001], np.uint32).view(np.float32)  # a NaN that arithmetic changes
-OBJECT = [0, 1, 1, 2, 2]
+OBJECT = [0, 0.25, 0.25, 0.5, 0.5]
+NAN = np.nan
 LABELS = [
     *(0.0, -0.0, 3.0, 2.5, -1.0, np.nan, np.inf, 1e-40),
     *([], [4.0], [4.0, 5.5], [4.0, 8388609], [1, 2, 3], [np.nan, 1, np.inf, -3], SIGNALLING),
@@ -200,6 +202,29 @@ LABELS = [
     *([2, 5], [2], [3, 5], [3, 5, 9], [2, 4], [2, 3e38], [2, 5, 0]),
     *([2, 4, 0, 1, 1, 2], [2, np.inf, *OBJECT], [np.nan, 5, *OBJECT], [2, 1e9, *OBJECT]),
     *([2.9, 5.9, *OBJECT], [7, 5, *OBJECT], [2, 3e38, *OBJECT]),
+    *(
+        [2, 5, *OBJECT, *one]
+        for one in (
+            [-1] * 5,
+            [0, NAN, 0, 1, 1],
+            [np.inf, 0, 0, 1, 1],
+            [0, 0, 0, np.inf, 1],
+            [0, 0, 0, 0, 1],
+            [0, 1, 0, 0.5, 1],
+            [0, 0, 1, 1, 0.5],
+            [0, 1, 1, 2, 2],
+            [0, 10, 20, 100, 200],
+            [0, -0.01, -0.01, 1.01, 1.01],
+            [0, -0.02, 0, 1, 1],
+            [0, 0, 0, 1, 1.02],
+            [-1, 0, 0, 1, 1],
+            [-0.0, 0, 0, 1, 1],
+            [0.5, 0, 0, 1, 1],
+            [2**24, 0, 0, 1, 1],
+            [3e38, 0, 0, 1, 1],
+            [0, -3e38, 0, 1, 1],
+        )
+    ),
     *([2, 5, *OBJECT * 2], [2, 5, *OBJECT * 8]),
 ]
 RULES = [

@@ -1,0 +1,119 @@
+"""What is wrong with a detection label: its form, and each of its boxes.
+
+How a label lies, and what makes a box wrong: `gpuio.kernels.plan.box_label`. Iterators, commands
+and the packing of lists all ask here, so that they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.errors import RecordError
+from gpuio.kernels.plan.box_label import (
+    BOX_FAULTS,
+    LARGEST_OBJECT,
+    LEAST_HEADER,
+    LEAST_OBJECT,
+    ONE_OBJECT,
+    box_fault,
+    header_of,
+    objects_of,
+)
+
+__all__ = ["WrongBoxes", "are_wrong", "check_form", "look_like_boxes", "wrong_boxes"]
+
+_Label = npt.NDArray[np.float32]
+
+
+@attrs.frozen
+class WrongBoxes:
+    """The boxes of a label that are wrong.
+
+    Attributes
+    ----------
+    count, objects : int        boxes that are wrong; objects in all
+    kinds : dict of str to int  number of boxes by what is wrong with them, `BOX_FAULTS`
+    first : str                 the first of them, in words
+    """
+
+    count: int
+    objects: int
+    kinds: dict[str, int]
+    first: str
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.objects} boxes are wrong; the first is {self.first}"
+
+
+def check_form(label: _Label) -> None:
+    """Refuse a label that is not a header and whole objects.
+
+    Parameters
+    ----------
+    label : float32[n]
+
+    Raises
+    ------
+    RecordError                 says what was found and what was expected
+    """
+    if header_of(label) is not None:
+        return
+    size = len(label)
+    if size < LEAST_HEADER:
+        raise RecordError(
+            f"label has {size} numbers, expected at least {LEAST_HEADER}: the header's length (2 "
+            "or more), the objects' (5 or more), then objects of id, left, top, right, bottom"
+        )
+    head, width = float(label[0]), float(label[1])
+    whole = head == np.floor(head) and width == np.floor(width)
+    if not (whole and LEAST_HEADER <= head <= size and LEAST_OBJECT <= width <= LARGEST_OBJECT):
+        raise RecordError(
+            f"label begins with {head:g}, {width:g}; expected the header's length, 2 to {size}, "
+            "and the objects', at least 5, both whole numbers"
+        )
+    raise RecordError(
+        f"label has {size} numbers, a header of {int(head)} and then objects of {int(width)}: "
+        f"{(size - int(head)) % int(width)} are left over"
+    )
+
+
+def are_wrong(objects: _Label) -> npt.NDArray[np.int8]:
+    """Return what is wrong with each box, int8[n], of objects, float32[n, B]: see `box_fault`."""
+    found = [box_fault(*one) for one in objects[:, :LEAST_OBJECT].tolist()]
+    return np.array(found, np.int8)
+
+
+def wrong_boxes(label: _Label) -> WrongBoxes | None:
+    """Return which boxes of a label of the right form, float32[n], are wrong; None if none is."""
+    objects = objects_of(label)
+    faults = are_wrong(objects)
+    if not faults.any():
+        return None
+    number = int(np.flatnonzero(faults)[0])
+    kinds, counts = np.unique(faults[faults > 0], return_counts=True)
+    box = ", ".join(f"{value:g}" for value in objects[number, :LEAST_OBJECT].tolist())
+    return WrongBoxes(
+        count=int(np.count_nonzero(faults)),
+        objects=len(objects),
+        kinds={
+            BOX_FAULTS[kind]: count
+            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True)
+        },
+        first=f"number {number + 1} (id, left, top, right, bottom: {box}): "
+        f"{BOX_FAULTS[faults[number]]}",
+    )
+
+
+def look_like_boxes(labels: Sequence[_Label]) -> bool:
+    """Say whether the labels of some records, each float32[n], are those of a detection set.
+
+    Most of those with room for an object must be a header and whole objects. A set of which none
+    has that room is not taken for one.
+    """
+    long = [label for label in labels if len(label) >= ONE_OBJECT]
+    formed = [label for label in long if header_of(label) is not None and label[0] < len(label)]
+    return 2 * len(formed) > len(long)
