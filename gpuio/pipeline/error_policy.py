@@ -22,6 +22,7 @@ from gpuio.backend import Fault
 from gpuio.errors import FormatError, GpuioError, RecordError, StorageError, Where
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.resync import SkippedRange
+from gpuio.tasks.task import WrongLabel
 
 __all__ = ["Accepted", "ErrorPolicy", "Repairable"]
 
@@ -31,20 +32,18 @@ _REPLACEMENTS_TRIED = 16
 
 @attrs.frozen
 class Accepted:
-    """A record that is used, though its label is wrong: what, where, and in how many boxes.
+    """A record that is used, though its label is wrong.
 
     Attributes
     ----------
     position : int          row of the table
     where : Where
-    reason : str
-    boxes : int
+    wrong : WrongLabel      what is wrong
     """
 
     position: int
     where: Where
-    reason: str
-    boxes: int
+    wrong: WrongLabel
 
 
 class Repairable(Protocol):
@@ -169,10 +168,10 @@ class ErrorPolicy:
             warned = len(self._accepted) > 0
             new = [one for one in records if self._is_new(one.position)]
         for one in new:
-            self._stats.add(bad_boxes=one.boxes)
-            self._stats.add_accepted(*one.where, one.reason)
+            self._stats.add(bad_boxes=one.wrong.count)
+            self._stats.add_accepted(*one.where, str(one.wrong))
         if not warned:
-            what = RecordError(new[0].reason, **new[0].where._asdict())
+            what = RecordError(str(new[0].wrong), **new[0].where._asdict())
             _log.warning(
                 "wrong boxes, which the option bad_boxes decides on: %s; stats() counts them, "
                 "`gpuio verify --headers` names all",
@@ -183,7 +182,7 @@ class ErrorPolicy:
                 {
                     **one.where._asdict(),
                     "error": RecordError.__name__,
-                    "reason": one.reason,
+                    "reason": str(one.wrong),
                     "policy": "bad_boxes",
                 }
                 for one in new

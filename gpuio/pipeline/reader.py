@@ -170,7 +170,7 @@ class RecordReader:
             made.index[row] = identity % (1 << 64)  # keys of an index may be negative
             wrong = self._labels.take(made.labels[row], 0, None, identity)
         if wrong is not None:
-            made.accepted.append(Accepted(position, self.place(position), str(wrong), wrong.count))
+            made.accepted.append(Accepted(position, self.place(position), wrong))
         info = probe(blob)
         check_format(info, blob)
         check_size(info, self._max_pixels)

@@ -24,29 +24,48 @@ from gpuio.kernels.plan.box_label import (
     objects_of,
 )
 
-__all__ = ["WrongBoxes", "are_wrong", "check_form", "look_like_boxes", "wrong_boxes"]
+__all__ = ["WrongBoxes", "check_form", "look_like_boxes", "wrong_boxes"]
 
 _Label = npt.NDArray[np.float32]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class WrongBoxes:
-    """The boxes of a label that are wrong.
+    """The boxes of a label that are wrong; `str` words the first of them.
 
     Attributes
     ----------
-    count, objects : int        boxes that are wrong; objects in all
-    kinds : dict of str to int  number of boxes by what is wrong with them, `BOX_FAULTS`
-    first : str                 the first of them, in words
+    objects : float32[n, B]     all objects of the label
+    faults : list of n int      what is wrong with each: see `box_fault`
     """
 
-    count: int
-    objects: int
-    kinds: dict[str, int]
-    first: str
+    objects: _Label
+    faults: list[int]
+
+    @property
+    def count(self) -> int:
+        """Boxes that are wrong."""
+        return len(self.faults) - self.faults.count(0)
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Number of boxes by what is wrong with them, in words."""
+        return {
+            BOX_FAULTS[kind]: self.faults.count(kind) for kind in sorted(set(self.faults) - {0})
+        }
+
+    @property
+    def right(self) -> _Label:
+        """The other objects, float32[k, B]."""
+        return self.objects[[fault == 0 for fault in self.faults]]
 
     def __str__(self) -> str:
-        return f"{self.count} of {self.objects} boxes are wrong; the first is {self.first}"
+        number, fault = next((at, fault) for at, fault in enumerate(self.faults) if fault)
+        box = ", ".join(f"{value:g}" for value in self.objects[number, :LEAST_OBJECT].tolist())
+        return (
+            f"{self.count} of {len(self.faults)} boxes are wrong; the first is number "
+            f"{number + 1} (id, left, top, right, bottom: {box}): {BOX_FAULTS[fault]}"
+        )
 
 
 def check_form(label: _Label) -> None:
@@ -81,31 +100,11 @@ def check_form(label: _Label) -> None:
     )
 
 
-def are_wrong(objects: _Label) -> npt.NDArray[np.int8]:
-    """Return what is wrong with each box, int8[n], of objects, float32[n, B]: see `box_fault`."""
-    found = [box_fault(*one) for one in objects[:, :LEAST_OBJECT].tolist()]
-    return np.array(found, np.int8)
-
-
 def wrong_boxes(label: _Label) -> WrongBoxes | None:
     """Return which boxes of a label of the right form, float32[n], are wrong; None if none is."""
     objects = objects_of(label)
-    faults = are_wrong(objects)
-    if not faults.any():
-        return None
-    number = int(np.flatnonzero(faults)[0])
-    kinds, counts = np.unique(faults[faults > 0], return_counts=True)
-    box = ", ".join(f"{value:g}" for value in objects[number, :LEAST_OBJECT].tolist())
-    return WrongBoxes(
-        count=int(np.count_nonzero(faults)),
-        objects=len(objects),
-        kinds={
-            BOX_FAULTS[kind]: count
-            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True)
-        },
-        first=f"number {number + 1} (id, left, top, right, bottom: {box}): "
-        f"{BOX_FAULTS[faults[number]]}",
-    )
+    faults = [box_fault(*one) for one in objects[:, :LEAST_OBJECT].tolist()]
+    return WrongBoxes(objects, faults) if any(faults) else None
 
 
 def look_like_boxes(labels: Sequence[_Label]) -> bool:

@@ -32,7 +32,7 @@ from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list
 from gpuio.storage.local import LocalFile
-from gpuio.tasks.box_check import WrongBoxes, are_wrong, check_form, wrong_boxes
+from gpuio.tasks.box_check import WrongBoxes, check_form, wrong_boxes
 from gpuio.tasks.labels import LabelList, listed_label, take_each
 from gpuio.tasks.task import LabelDesc
 
@@ -105,7 +105,7 @@ class BoxLabels:
             if self._options.bad_boxes == "raise":
                 raise RecordError(str(wrong))
             if self._options.bad_boxes == "drop":
-                listed = _without_wrong(listed)
+                listed = np.concatenate([listed[: int(listed[0])], wrong.right.ravel()])
         if len(listed) > self.label_pad_width:
             raise RecordError(
                 f"label has {len(listed)} numbers, label_pad_width={self.label_pad_width} holds no "
@@ -156,12 +156,6 @@ class BoxLabels:
                 count[number] = len(objects)
                 boxes[number, : len(objects), : objects.shape[1]] = objects
         return [boxes, count], None
-
-
-def _without_wrong(label: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return a label without its wrong boxes."""
-    objects = objects_of(label)
-    return np.concatenate([label[: int(label[0])], objects[are_wrong(objects) == 0].ravel()])
 
 
 def measure_labels(

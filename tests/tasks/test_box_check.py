@@ -34,7 +34,7 @@ def label(*objects):
 @pytest.mark.parametrize(("box", "says"), WRONG, ids=str)
 def test_a_wrong_box_is_named_with_its_numbers(box, says):
     found = wrong_boxes(label(GOOD, box, GOOD))
-    assert (found.count, found.objects) == (1, 3)
+    assert (found.count, len(found.objects), len(found.right)) == (1, 3, 2)
     assert str(found).startswith("1 of 3 boxes are wrong; the first is number 2 (id, left, top, ")
     assert says in str(found)
     assert [says in kind for kind in found.kinds] == [True]
@@ -49,7 +49,7 @@ def test_right_boxes_and_padding_are_not_wrong():
 
 def test_all_kinds_are_counted():
     found = wrong_boxes(label(*(box for box, _ in WRONG), GOOD))
-    assert (found.count, found.objects) == (16, 17)
+    assert (found.count, len(found.objects)) == (16, 17)
     assert sorted(found.kinds.values()) == [2, 2, 3, 4, 5]
 
 
