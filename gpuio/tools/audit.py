@@ -26,6 +26,7 @@ from gpuio.recordio.index import RecordTable, read_index
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.resync import SkippedRange, resync
 from gpuio.storage.local import LocalFile
+from gpuio.tools.boxes import box_problem, holds_boxes
 
 __all__ = ["Depth", "Layout", "Problem", "audit_index", "audit_records", "lay_out"]
 
@@ -42,7 +43,7 @@ class Problem:
 
     Attributes
     ----------
-    kind : {"framing", "index", "record", "image", "checksum"}
+    kind : {"framing", "index", "record", "image", "label", "checksum"}
     reason : str
     key : int, str or None
     offset, end : int or None       bytes [offset, end) of the record file
@@ -178,7 +179,7 @@ def audit_records(
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Problem]:
-    """Check every record.
+    """Check every record; the labels of a detection set, too.
 
     Parameters
     ----------
@@ -198,7 +199,9 @@ def audit_records(
     StorageError            the file cannot be read
     """
     problems: list[Problem] = []
-    bare = (depth.headers or depth.images) and _holds_bare_images(file, layout)
+    inside = depth.headers or depth.images
+    bare = inside and _holds_bare_images(file, layout)
+    boxes = inside and not bare and holds_boxes(file, layout.offset, layout.length)
 
     def look(rows: slice) -> tuple[int, list[Problem]]:
         offset, length = layout.offset[rows], layout.length[rows]
@@ -207,7 +210,7 @@ def audit_records(
             for at, key, framed in zip(
                 offset.tolist(), keys[rows], file.read_ranges(offset, length), strict=True
             )
-            if (problem := _fault(framed, at, depth, key, bare=bare)) is not None
+            if (problem := _fault(framed, at, depth, key, bare=bare, boxes=boxes)) is not None
         ]
 
     with Prefetcher(
@@ -251,7 +254,13 @@ def _holds_bare_images(file: LocalFile, layout: Layout) -> bool:
 
 
 def _fault(
-    framed: memoryview, offset: int, depth: Depth, key: int | str | None, *, bare: bool
+    framed: memoryview,
+    offset: int,
+    depth: Depth,
+    key: int | str | None,
+    *,
+    bare: bool,
+    boxes: bool,
 ) -> Problem | None:
     """Return what is wrong with one record, if anything."""
     kind = "checksum"
@@ -262,7 +271,7 @@ def _fault(
             return None
         kind = "record"
         payload = unframe(framed)
-        flag, _, _, _, blob = (0, 0, 0, 0, payload) if bare else parse_image_record(payload)
+        flag, label, _, _, blob = (0, 0, 0, 0, payload) if bare else parse_image_record(payload)
         if len(blob) == 0 and flag >= 2:
             return None  # InsightFace's header and identity records hold no image
         kind = "image"
@@ -272,6 +281,7 @@ def _fault(
         check_scans(info, MAX_SCANS, depth.max_pixels)
         if depth.images:
             decode(blob, 3)
+        wrong = box_problem(np.atleast_1d(np.asarray(label, np.float32))) if boxes else ""
     except GpuioError as error:
         return Problem(kind, error.message, key, offset)
-    return None
+    return Problem("label", wrong, key, offset) if wrong else None

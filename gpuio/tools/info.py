@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents, recognise
 from gpuio.recordio.sniff import spread
+from gpuio.tools.boxes import boxes_text, count_boxes
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
 from gpuio.tools.quality import jpeg_quality
 
@@ -60,8 +61,9 @@ def survey(
     Returns
     -------
     dict of JSON types          the file's layout; counts by format, size, channels, subsampling,
-                                process, quality, label width, orientation; labels; records that are
-                                not images, with their reasons; record sizes in bytes
+                                process, quality, label width, orientation; labels; boxes of a
+                                detection set, None for another; records that are not images, with
+                                their reasons; record sizes in bytes
     """
     table = contents.table
     chosen = np.unique(spread(0, len(table), min(sample, len(table))))
@@ -99,6 +101,7 @@ def survey(
         "counts": {name: dict(counter.most_common(_SHOWN)) for name, counter in counts.items()},
         "counted": {name: counter.total() for name, counter in counts.items()},
         "labels": described,
+        "boxes": count_boxes(labels),
         "unusable": unusable[:100],
         "unusable_count": len(unusable),
     }
@@ -187,7 +190,10 @@ def _text(facts: dict[str, Any]) -> str:
         others = total - sum(counter.values())
         shown += [f"others ({others}, {others / total:.1%})"] if others else []
         lines.append(f"{name}: {', '.join(shown)}")
-    lines += _label_text(facts["labels"])
+    if facts["boxes"] is None:
+        lines += _label_text(facts["labels"])
+    else:
+        lines += boxes_text(facts["boxes"])
     if facts["identity_records"]:
         lines.append(f"records with labels and no image: {facts['identity_records']}")
     lines += [

@@ -40,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_depth(parser: argparse.ArgumentParser) -> None:
     """Declare how closely records are checked."""
     parser.add_argument(
-        "--headers", action="store_true", help="read every record; look at its and its image's head"
+        "--headers",
+        action="store_true",
+        help="read every record; look at its and its image's head, and at the boxes of a detection "
+        "set",
     )
     parser.add_argument("--decode", action="store_true", help="decode every image as well")
     parser.add_argument(

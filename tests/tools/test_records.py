@@ -10,6 +10,7 @@ import pytest
 
 from gpuio.recordio.lists import read_list
 from gpuio.tools import cli
+from support import boxes
 from support.faceset import face_payloads, record, sagemaker, write_faces, write_payloads
 from support.making import flat, jpeg, offsets, photo, png, write_rec
 
@@ -245,6 +246,23 @@ def test_info_counts_labels(tmp_path, capsys):
     _, out, _ = run(capsys, "info", wide[0])
     assert "first labels: 3 values from 0 to 2" in out
     assert "labels that are not classes: 3 negative" in out
+
+
+def test_info_counts_boxes(tmp_path, capsys):
+    good, wide = (1, 0.1, 0.2, 0.5, 0.6), (1, 10, 20, 100, 200)
+    labels = [boxes.label(one) for one in ([good] * 3, [], [good, wide, wide], [(-2, *good[1:])])]
+    labels.append(boxes.label([good])[:-1])
+    paths = write_rec(tmp_path, [flat(i) for i in range(5)], labels)
+    _, out, _ = run(capsys, "info", paths[0], "--json")
+    counted = json.loads(out)["boxes"]
+    assert sorted(counted.pop("wrong").values()) == [1, 2]
+    assert counted == {"objects": 7, "background": 1, "malformed": 1, "images_with_wrong": 2}
+    _, out, _ = run(capsys, "info", paths[0])
+    assert "detection labels: 7 boxes, 1 images without one" in out
+    assert "labels that are not a header and whole objects: 1 records" in out
+    assert "wrong boxes: 3 in 2 images\n  2: in pixels?" in out
+    _, out, _ = run(capsys, "info", write_rec(tmp_path, [flat(1)], [4.0])[0], "--json")
+    assert json.loads(out)["boxes"] is None
 
 
 def test_info_shares_are_of_all_that_was_counted(tmp_path, capsys):

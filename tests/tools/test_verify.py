@@ -9,6 +9,7 @@ import pytest
 
 from gpuio import recordio
 from gpuio.tools import cli
+from support import boxes
 from support.making import flat, jpeg, offsets, photo, write_rec
 
 
@@ -187,3 +188,42 @@ def test_bare_images_are_looked_into_as_images(tmp_path, capsys, depth):
             writer.write(blob)
     found = problems(capsys, rec, depth)
     assert [one["kind"] for one in found] == ["image"] * (depth == "--decode")
+
+
+GOOD, PIXELS, FLAT = (1, 0.1, 0.2, 0.5, 0.6), (1, 10, 20, 100, 200), (1, 0.5, 0.2, 0.5, 0.6)
+
+
+def test_the_boxes_of_a_detection_set_are_checked(tmp_path, capsys):
+    labels = [boxes.label(one) for one in ([GOOD], [], [GOOD, PIXELS], [FLAT, GOOD], [GOOD])]
+    labels.append(boxes.label([GOOD])[:-1])
+    blobs = [flat(1)] * 4 + [b"no image"] + [flat(1)]
+    rec, idx = write_rec(tmp_path, blobs, labels)
+    assert problems(capsys, rec) == []
+    for depth in ("--headers", "--decode"):
+        found = problems(capsys, rec, depth)
+        at = offsets(idx)
+        assert [(one["kind"], one["key"], one["offset"]) for one in found] == [
+            ("label", "2", at[2]),
+            ("label", "3", at[3]),
+            ("image", "4", at[4]),
+            ("label", "5", at[5]),
+        ]
+        assert "1 of 2 boxes are wrong; the first is number 2" in found[0]["reason"]
+        assert "in pixels?" in found[0]["reason"]
+        assert "right is not above left" in found[1]["reason"]
+        assert "4 are left over" in found[3]["reason"]
+
+
+def test_labels_of_other_sets_are_not_taken_for_boxes(tmp_path, capsys):
+    for labels in ([[2, 5]] * 3, [1.0] * 3, [[2, 5, *range(7)]] * 3, [[0.5] * 12] * 3):
+        rec, _ = write_rec(tmp_path, [flat(1)] * 3, labels)
+        assert problems(capsys, rec, "--headers") == []
+
+
+def test_repair_keeps_records_of_wrong_boxes(tmp_path, capsys):
+    rec, _ = write_rec(tmp_path, [flat(1)] * 2, [boxes.label([FLAT]), boxes.label([GOOD])])
+    made = tmp_path / "made.rec"
+    assert cli.main(["repair", rec, str(made), "--headers", "--quiet"]) == 0
+    assert made.read_bytes() == Path(rec).read_bytes()
+    report = json.loads((tmp_path / "made.json").read_text())
+    assert [one["kind"] for one in report["other_problems"]] == ["label"]
