@@ -3,6 +3,7 @@
 import io
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,7 +113,9 @@ def test_a_sparse_batch_is_a_type_error(stand_in):
 
 
 def record_iterator(folder, **options):
-    rec, idx = making.write_rec(folder, [making.flat(20 * i) for i in range(10)])
+    rec, idx = str(folder / "data.rec"), str(folder / "data.idx")
+    if not Path(rec).exists():  # an iterator may have it open
+        making.write_rec(folder, [making.flat(20 * i) for i in range(10)])
     return mx.io.ImageRecordIter(
         path_imgrec=rec,
         path_imgidx=idx,
