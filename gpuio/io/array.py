@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import GpuioError, OptionError
-from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
+from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import Context, NDArray, host_array
 from gpuio.nd.context import on_host
 from gpuio.nd.sparse import CSRNDArray
+from gpuio.order.state import check_state
 
 __all__ = ["NDArrayIter"]
 

@@ -8,7 +8,7 @@ Every iterator of this package can save its position (a checkpoint) and continue
 ``state = it.state_dict()`` is a dict of JSON types, and after ``other.load_state_dict(state)``
 another iterator over the same sources, with the same options, hands out what `it` would have handed
 out next. A state holds its ``version``, the ``epoch``, and a description of its ``source`` (row
-counts, sizes, options); `check_state` compares these and names what differs.
+counts, sizes, options); `gpuio.order.state` compares these and names what differs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import StateError
-
-__all__ = ["DataBatch", "DataDesc", "DataIter", "check_state"]
+__all__ = ["DataBatch", "DataDesc", "DataIter"]
 
 _NameShape = namedtuple("_NameShape", ["name", "shape"])  # noqa: PYI024 -- MXNet's is untyped
 
@@ -205,29 +203,3 @@ class DataIter:
 
     def close(self) -> None:
         """Release the threads, files and memory that the iterator owns; may be called twice."""
-
-
-def check_state(state: Any, version: int, source: dict[str, Any]) -> None:
-    """Check that a saved state has a version and belongs to a source.
-
-    Parameters
-    ----------
-    state : dict                    what `state_dict` returned, perhaps through JSON
-    version : int                   the version that can be loaded
-    source : dict                   what the loading iterator would write under ``"source"``
-
-    Raises
-    ------
-    StateError                      naming each differing field with both values
-    """
-    if not isinstance(state, dict) or state.get("version") != version:
-        found = state.get("version") if isinstance(state, dict) else type(state).__name__
-        raise StateError(f"state: expected version {version}, got {found}")
-    theirs = state.get("source") or {}
-    wrong = [
-        f"{name}: saved {theirs.get(name)!r}, here {value!r}"
-        for name, value in source.items()
-        if theirs.get(name) != value
-    ]
-    if wrong:
-        raise StateError("state belongs to another iterator: " + "; ".join(wrong))

@@ -12,10 +12,11 @@ import numpy as np
 
 from gpuio.backend.pool import element_type
 from gpuio.errors import ClosedError
-from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
+from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
 from gpuio.order.epochs import EpochShape
+from gpuio.order.state import check_state
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
 from gpuio.tasks.classify import Classify

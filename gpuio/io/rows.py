@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import ClosedError, OptionError
-from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
+from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import Context
 from gpuio.options import convert
 from gpuio.options.declare import convert_option
 from gpuio.order.epochs import EpochShape, epoch_shape
+from gpuio.order.state import check_state
 from gpuio.pipeline.prefetch import Prefetcher
 
 __all__ = ["RowIter", "RowSource", "row_shape"]

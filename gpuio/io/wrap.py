@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 
 from gpuio.errors import ClosedError
-from gpuio.io.base import DataBatch, DataDesc, DataIter, check_state
+from gpuio.io.base import DataBatch, DataDesc, DataIter
+from gpuio.order.state import check_state
 from gpuio.pipeline.prefetch import Prefetcher
 
 __all__ = ["PrefetchingIter", "ResizeIter"]

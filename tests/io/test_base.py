@@ -5,9 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from gpuio.errors import StateError
 from gpuio.io import DataBatch, DataDesc, DataIter
-from gpuio.io.base import check_state
 
 
 def test_a_description_is_a_tuple_of_two():
@@ -63,17 +61,3 @@ def test_the_base_iterator_says_that_it_saves_no_state():
         DataIter().state_dict()
     with pytest.raises(NotImplementedError, match="DataIter does not load"):
         DataIter().load_state_dict({})
-
-
-def test_a_state_of_another_source_is_told_by_field_and_both_values():
-    check_state({"version": 1, "source": {"rows": 3, "more": 0}}, 1, {"rows": 3})
-    with pytest.raises(StateError, match="rows: saved 4, here 3; size: saved None, here 2"):
-        check_state({"version": 1, "source": {"rows": 4}}, 1, {"rows": 3, "size": 2})
-
-
-@pytest.mark.parametrize(
-    ("state", "found"), [({"version": 2}, "got 2"), ({}, "got None"), ([], "got list")]
-)
-def test_a_state_of_another_version_is_told(state, found):
-    with pytest.raises(StateError, match=f"expected version 1, {found}"):
-        check_state(state, 1, {})
