@@ -23,6 +23,7 @@ from gpuio.image.draws import Draws, keyed
 from gpuio.image.feed import Feed, Loader
 from gpuio.image.source import Sample, SampleSource
 from gpuio.io.base import DataBatch
+from gpuio.order.state import FAR, flag, items, whole
 
 __all__ = ["SampleIter"]
 
@@ -32,6 +33,7 @@ _STATE_VERSION = 1
 # attributes made anew where an iterator is unpickled
 _OWNED = ("_carry", "_chain", "_current", "_feed", "_pool", "current_batch", "imgrec")
 
+_FIELDS = {"version", "kind", "epoch", "samples", "ended", "order", "carry", "source"}
 _WAITING_A_THREAD = 8  # enough to keep a thread busy while the others' images are drawn
 
 
@@ -109,12 +111,19 @@ class SampleIter(CurrentBatch):
         self._seek(0)
         self._wanted = self.prefetch_buffer * self.batch_size
 
-    def _seek(self, position: int) -> None:
-        """Move to a sample of the order."""
+    def _seek(self, position: int, field: str = "samples") -> None:
+        """Move to a sample of the order; StateError, of a state's field, if there is none."""
         self._stop_feed()
         if self.seq is None:
+            before = self.cur
             self._source.rewind()
-            self._source.skip(position)
+            skipped = self._source.skip(position)
+            if skipped < position:
+                self._seek(min(before, skipped))
+                raise StateError(
+                    f"state: {field}: {position} in a file of {skipped} records: the state is "
+                    "damaged, or of another file"
+                )
         self.cur = position
 
     def _stop_feed(self) -> None:
@@ -206,24 +215,54 @@ class SampleIter(CurrentBatch):
         self._load(state)
 
     def _load(self, state: dict[str, Any]) -> None:
-        try:
-            version, kind, source = state["version"], state["kind"], state["source"]
-            epoch, samples, ended = int(state["epoch"]), int(state["samples"]), bool(state["ended"])
-            order, carry = state["order"], [dict(entry) for entry in state["carry"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"not a state of an ImageIter: {error!r}") from error
-        _require("version", version, _STATE_VERSION)
-        _require("kind", kind, type(self).__name__)
+        if not isinstance(state, dict) or not state.keys() >= _FIELDS:
+            lacking = _FIELDS - state.keys() if isinstance(state, dict) else type(state).__name__
+            raise StateError(f"not a state of an ImageIter: it lacks {lacking}")
+        _require("version", state["version"], _STATE_VERSION)
+        _require("kind", state["kind"], type(self).__name__)
+        if not isinstance(state["source"], dict):
+            raise StateError(f"state: source: expected a dict, found {state['source']!r}")
         for field, own in self._fingerprint().items():
-            _require(f"source.{field}", source.get(field), own)
-        keys = self._base
-        if order is not None and (
-            keys is None or sorted(map(str, order)) != sorted(map(str, keys))
+            _require(f"source.{field}", state["source"].get(field), own)
+        most = FAR if self.seq is None else len(self.seq)
+        epoch, samples = whole(state, "epoch"), whole(state, "samples", most)
+        ended, carried = flag(state, "ended"), 0
+        if "carried" in state:
+            carried = whole(state, "carried", self.batch_size - 1)
+        carry = [
+            self._saved_sample(entry, f"carry[{number}].")
+            for number, entry in enumerate(items(state, "carry", self.batch_size - 1))
+        ]
+        order = self._saved_order(state["order"])
+        made = [self._remake(sample) for sample in carry]
+        self._restore(epoch, samples, order)
+        self._carry, self._carried, self._ended = made, carried, ended
+
+    def _saved_sample(self, entry: Any, inside: str) -> Sample:
+        """Return a sample that a roll-over kept, not yet fetched."""
+        if not isinstance(entry, dict) or entry.keys() != {"key", "position", "epoch"}:
+            raise StateError(
+                f"state: {inside[:-1]}: expected key, position and epoch, found {entry!r}"
+            )
+        key = entry["key"]
+        known = key is None if self._base is None else self._source.has(key)
+        if not known:
+            raise StateError(f"state: {inside}key: {key!r} is not a key of this iterator")
+        most = FAR if self._base is None else len(self._base)
+        position = whole(entry, "position", most, inside=inside)
+        return Sample(key, position, whole(entry, "epoch", inside=inside))
+
+    def _saved_order(self, order: Any) -> list[Any] | None:
+        """Return a state's order, every key once; None where shuffling repeats it."""
+        if (order is not None) != (self.shuffle and self._seed is None):
+            raise StateError("state: order: expected one where, and only where, no seed repeats it")
+        if order is None:
+            return None
+        if not isinstance(order, (list, tuple)) or (
+            sorted(map(str, order)) != sorted(map(str, self._base or ()))
         ):
             raise StateError("order: the state's keys are not this iterator's")
-        self._restore(epoch, samples, order)
-        self._carry = [self._remake(Sample(**entry)) for entry in carry]
-        self._carried, self._ended = int(state.get("carried", 0)), ended
+        return list(order)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes, a subclass's too, without threads, files and memory of batches."""
@@ -241,18 +280,19 @@ class SampleIter(CurrentBatch):
 
     def _restore(self, epoch: int, samples: int, order: list[Any] | None) -> None:
         """Go to a place in an epoch's order."""
+        self._seek(samples)
+        self._wanted = self.prefetch_buffer * self.batch_size
         self.epoch = epoch
         if self.seq is not None and order is not None:
             self.seq[:] = order
         elif self.seq is not None and self.shuffle and self._seed is not None:
             self.seq[:] = keyed(self._seed, epoch, -1).shuffle(self._base or [])
-        self._rewind()
-        self._seek(samples)
 
     def _remake(self, sample: Sample) -> Sample:
         """Fetch, decode and augment one sample, outside of the epochs."""
         if sample.key is None:
             place = self.cur
+            self._seek(sample.position + 1, "carry")
             self._seek(sample.position)
             epoch, sample = sample.epoch, next(self._source.samples(None, sample.position))
             sample.epoch = epoch

@@ -158,12 +158,23 @@ class SampleSource:
             with self._lock:
                 self.imgrec.reset()
 
-    def skip(self, count: int) -> None:
-        """Skip `count` records of a file that is read without index."""
+    def skip(self, count: int) -> int:
+        """Skip `count` records of a file that is read without index; return how many there were."""
         assert self.imgrec is not None
         with self._lock:
-            for _ in range(count):
-                self.imgrec.read()
+            for number in range(count):
+                if self.imgrec.read() is None:
+                    return number
+        return count
+
+    def has(self, key: Any) -> bool:
+        """Whether a value is a key of the index or the list."""
+        if not isinstance(key, (int, str)) or isinstance(key, bool):
+            return False
+        if self.imgidx is None:
+            return self.imglist is not None and key in self.imglist
+        assert isinstance(self.imgrec, MXIndexedRecordIO)
+        return key in self.imgrec.idx
 
     def samples(self, keys: Sequence[Key] | None, first: int) -> Iterator[Sample]:
         """Yield the samples of `keys`, or of the rest of the file, numbered from `first`.

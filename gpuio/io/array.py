@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 import operator
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import GpuioError, OptionError
+from gpuio.errors import GpuioError, OptionError, StateError
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import Context, NDArray, host_array
 from gpuio.nd.context import on_host
 from gpuio.nd.sparse import CSRNDArray
-from gpuio.order.state import check_state
+from gpuio.order.state import check_state, flag, items, whole
 
 __all__ = ["NDArrayIter"]
 
@@ -111,6 +112,7 @@ class NDArrayIter(DataIter):
         self.num_data: int = first.shape[self._axis_of(first)]
         self.idx = np.arange(self.num_data)
         self.seed = _seed_number(seed)
+        self._seed_drawn = isinstance(seed, np.random.Generator)
         self._order: Rows = np.arange(self.num_data)
         self._epoch = -1
         self._begin(np.empty(0, np.int64))
@@ -295,18 +297,60 @@ class NDArrayIter(DataIter):
 
         Raises
         ------
-        StateError          the state has another version, or belongs to other sources or options
+        StateError          the state is damaged, has another version, or belongs to other sources
+                            or options; names the fields. The iterator stays where it was
+
+        Notes
+        -----
+        A `seed` that a generator drew is the state's from now on.
         """
         check_state(state, _STATE_VERSION, self._source())
-        self._epoch, self.cursor = int(state["epoch"]), int(state["cursor"])
-        self._ended, self.seed = bool(state["ended"]), state["seed"]
-        self._front = np.array(state["carry"], np.int64)
-        self._rest = np.array(state["rest"], np.int64)
-        if self.shuffle and self.seed is None:
-            self._order, self.idx = (np.array(rows, np.int64) for rows in state["order"])
-            self._listed = None
-        elif self.shuffle and self.seed is not None:
-            self._order = self.idx = _permutation(self.seed, self._epoch, self.num_data)
+        epoch, ended = whole(state, "epoch"), flag(state, "ended")
+        seed = None if self.seed is None else whole(state, "seed", None)
+        if self.shuffle and seed != self.seed and not self._seed_drawn:
+            raise StateError(
+                f"state belongs to another iterator: seed: saved {seed}, here {self.seed}"
+            )
+        front, rest = self._some_rows(state, "carry"), self._some_rows(state, "rest")
+        size = self.batch_size
+        least, most = -size - len(front), self.num_data + size - 1
+        cursor = whole(state, "cursor", most, least=least, step=size)
+        drawn = self.shuffle and seed is None
+        for name, used in (("seed", seed is not None), ("order", drawn)):
+            if not used and state.get(name, "") is not None:
+                found = reprlib.repr(state.get(name, "nothing"))
+                raise StateError(f"state: {name}: expected None, found {found}")
+        if drawn:
+            order, idx = self._loaded_order(state)
+            self._order, self.idx, self._listed = order, idx, None
+        elif self.shuffle and seed is not None:
+            self._order = self.idx = _permutation(seed, epoch, self.num_data)
+        self._epoch, self.cursor, self._ended, self.seed = epoch, cursor, ended, seed
+        self._front, self._rest = front, rest
+
+    def _some_rows(self, state: dict[str, Any], name: str) -> Rows:
+        """Return a field of row numbers that roll_over carries, fewer than a batch."""
+        found = items(state, name, self.batch_size - 1)
+        last = self.num_data - 1
+        return np.array(
+            [whole({"row": row}, "row", last, inside=f"{name}: ") for row in found], np.int64
+        )
+
+    def _loaded_order(self, state: dict[str, Any]) -> tuple[Rows, Rows]:
+        """Return the order and `idx` of a state, each of them every row once."""
+        both = items(state, "order", 2)
+        if len(both) == 2:
+            try:
+                order, idx = (np.array(rows, np.int64) for rows in both)
+                count = np.arange(self.num_data)
+                if all(np.array_equal(np.sort(one), count) for one in (order, idx)):
+                    return order, idx
+            except (TypeError, ValueError, OverflowError):
+                pass
+        raise StateError(
+            f"state: order: expected two orders of {self.num_data} rows, each row once: the state "
+            "is damaged"
+        )
 
 
 def _batch_size(value: int) -> int:

@@ -11,12 +11,12 @@ import attrs
 import numpy as np
 
 from gpuio.backend.pool import element_type
-from gpuio.errors import ClosedError
+from gpuio.errors import ClosedError, OptionError, StateError
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
 from gpuio.order.epochs import EpochShape
-from gpuio.order.state import check_state
+from gpuio.order.state import check_state, whole
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
 from gpuio.tasks.classify import Classify
@@ -260,14 +260,21 @@ class ImageRecordIter(DataIter):
 
         Raises
         ------
-        StateError          the state is another version's, or another source's or order's; the
-                            message names each differing field with both values
+        StateError          the state is damaged, another version's, or another source's or order's;
+                            the message names each such field with what was found and expected. The
+                            iterator stays where it was
         """
-        check_state(state, _STATE_VERSION, self._machine().fingerprint)
-        self._batch = None
-        self._at = BatchPosition(
-            int(state["epoch"]), int(state["start"]), int(state["samples"]) // self.batch_size
-        )
+        machine = self._machine()
+        check_state(state, _STATE_VERSION, machine.fingerprint)
+        order, size = machine.pipeline.order, self.batch_size
+        epoch, start = whole(state, "epoch"), whole(state, "start", order.last_start)
+        try:
+            batches = order.epoch(epoch, start).batches
+        except OptionError as error:
+            raise StateError(f"state: start: {start} is not the start of an epoch") from error
+        samples = whole(state, "samples", batches * size, step=size)
+        place = BatchPosition(epoch, start, samples // size)
+        self._batch, self._at = None, place
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickling keeps: options, place, and attributes that a subclass added.

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import ClosedError, OptionError
+from gpuio.errors import ClosedError, OptionError, StateError
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import Context
 from gpuio.options import convert
 from gpuio.options.declare import convert_option
-from gpuio.order.epochs import EpochShape, epoch_shape
-from gpuio.order.state import check_state
+from gpuio.order.epochs import EpochShape, epoch_shape, last_start
+from gpuio.order.state import check_state, whole
 from gpuio.pipeline.prefetch import Prefetcher
 
 __all__ = ["RowIter", "RowSource", "row_shape"]
@@ -94,7 +94,10 @@ class RowIter(DataIter):
         self._closer = weakref.finalize(self, self._maker.close)
 
     def _epoch(self) -> EpochShape:
-        left = self._count - self._start
+        return self._epoch_from(self._start)
+
+    def _epoch_from(self, start: int) -> EpochShape:
+        left = self._count - start
         shape = epoch_shape(left, self.batch_size, self._last_batch)
         if shape.next_start > self._count:
             raise OptionError(
@@ -176,12 +179,25 @@ class RowIter(DataIter):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where a saved state stood; StateError if it is another iterator's."""
+        """Continue where a saved state stood.
+
+        Raises
+        ------
+        StateError          the state is damaged, or of other files, rows or options; names the
+                            fields. The iterator stays where it was
+        """
         self._check_open()
         check_state(state, _STATE_VERSION, self._identity)
+        size = self.batch_size
+        epoch = whole(state, "epoch")
+        start = whole(state, "start", last_start(self._count, size, self._last_batch))
+        try:
+            batches = self._epoch_from(start).batches
+        except OptionError as error:
+            raise StateError(f"state: start: {start} is not the start of an epoch") from error
+        number = whole(state, "samples", batches * size, step=size) // size
         self._maker.stop()
-        self._epoch_index, self._start = int(state["epoch"]), int(state["start"])
-        self._number, self._batch = int(state["samples"]) // self.batch_size, None
+        self._epoch_index, self._start, self._number, self._batch = epoch, start, number, None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_again, (type(self), self._given, self.state_dict()))

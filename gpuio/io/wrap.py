@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
-from gpuio.errors import ClosedError
+from gpuio.errors import ClosedError, StateError
 from gpuio.io.base import DataBatch, DataDesc, DataIter
-from gpuio.order.state import check_state
+from gpuio.order.state import check_state, flag, items, whole
 from gpuio.pipeline.prefetch import Prefetcher
 
 __all__ = ["PrefetchingIter", "ResizeIter"]
@@ -112,8 +112,9 @@ class ResizeIter(DataIter):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue at a saved state; StateError if it belongs to another iterator."""
         check_state(state, _STATE_VERSION, self._source())
-        self.data_iter.load_state_dict(state["inner"])
-        self.cur, self.current_batch = int(state["batches"]), None
+        batches = whole(state, "batches", self.size)
+        self.data_iter.load_state_dict(state.get("inner"))  # type: ignore[arg-type]
+        self.cur, self.current_batch = batches, None
 
     def close(self) -> None:
         """Close the inner iterator."""
@@ -282,15 +283,35 @@ class PrefetchingIter(DataIter):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue at a saved state; StateError if it belongs to another iterator."""
+        """Continue at a saved state.
+
+        Raises
+        ------
+        StateError                  from an inner iterator, or damaged. All stay where they were
+        NotImplementedError         an inner iterator loads no state
+        """
         self._check_open()
         check_state(state, _STATE_VERSION, self._source())
+        over, saved = flag(state, "over"), items(state, "inner", self.n_iter)
+        if len(saved) != self.n_iter:
+            raise StateError(f"state: inner: expected {self.n_iter} states, found {len(saved)}")
+        if self._states is None:
+            raise NotImplementedError("an iterator inside this PrefetchingIter loads no state")
         self._ahead.close()
-        for inner, saved in zip(self.iters, state["inner"], strict=True):
-            inner.load_state_dict(saved)
+        before = self._states, self._over
+        try:
+            self._move(saved, over)
+        except BaseException:
+            self._move(*before)  # the first ones may have moved, and all stood ahead
+            raise
         self.current_batch = None
+
+    def _move(self, states: list[dict[str, Any]], over: bool) -> None:
+        """Put every inner iterator somewhere and fetch from there."""
+        for inner, saved in zip(self.iters, states, strict=True):
+            inner.load_state_dict(saved)
         self._start()
-        self._over = bool(state["over"])
+        self._over = over
 
     def close(self) -> None:
         """Join the thread and close the inner iterators; may be called twice."""

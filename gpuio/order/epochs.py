@@ -18,7 +18,7 @@ from gpuio.options.record import RecordOptions
 from gpuio.order.part import Table, part
 from gpuio.order.passes import open_passes
 
-__all__ = ["BatchOrder", "EpochShape", "Order", "epoch_shape", "part"]
+__all__ = ["BatchOrder", "EpochShape", "Order", "epoch_shape", "last_start", "part"]
 
 
 @attrs.frozen
@@ -54,6 +54,18 @@ def epoch_shape(rest: int, size: int, ending: str) -> EpochShape:
     return EpochShape(
         batches, 0 if ending == "partial" else missing, missing if ending == "borrow" else 0
     )
+
+
+def last_start(count: int, size: int, ending: str) -> int:
+    """Return the last place of a pass of `count` records at which an epoch may start.
+
+    Parameters
+    ----------
+    count, size, ending : as `epoch_shape` takes them
+    """
+    if ending != "borrow":
+        return 0
+    return size - 1 if size <= count else count
 
 
 @attrs.frozen(eq=False)
@@ -152,6 +164,11 @@ class Order:
         if epoch * step > n:
             self.epoch(n // step, n // step * step)
         return epoch * step
+
+    @property
+    def last_start(self) -> int:
+        """The last place of a pass at which an epoch may start."""
+        return last_start(self.n_records, self.batch_size, self._ending)
 
     def rows(self) -> npt.NDArray[np.int64]:
         """Return the rows of the record table that the part holds, in no certain order."""

@@ -1,35 +1,133 @@
-"""Saved states: what a loading iterator checks before it moves."""
+"""Saved states: what a loading iterator checks before it moves.
+
+Invariant: whatever is wrong with a state is a StateError that names the field, raised before the
+iterator that loads it has changed.
+"""
 
 from __future__ import annotations
 
+import operator
+import reprlib
+from collections.abc import Mapping
 from typing import Any
 
 from gpuio.errors import StateError
 
-__all__ = ["check_state"]
+__all__ = ["FAR", "check_state", "flag", "items", "whole"]
+
+FAR = 2**62  # an epoch, or a place, that no run reaches: still far from the end of int64
 
 
-def check_state(state: Any, version: int, source: dict[str, Any]) -> None:
+def check_state(
+    state: Any,
+    version: int,
+    source: dict[str, Any],
+    *,
+    since: Mapping[str, int] | None = None,
+    oldest: int | None = None,
+) -> int:
     """Check that a saved state has a version and belongs to a source.
 
     Parameters
     ----------
     state : dict                    what `state_dict` returned, perhaps through JSON
-    version : int                   the version that can be loaded
+    version : int                   the version that is written
     source : dict                   what the loading iterator would write under ``"source"``
+    since : dict, optional          field of `source` to the first version that has it
+    oldest : int, optional          the oldest version that is loaded; `version` if None
+
+    Returns
+    -------
+    int                             the state's version
 
     Raises
     ------
     StateError                      naming each differing field with both values
     """
-    if not isinstance(state, dict) or state.get("version") != version:
-        found = state.get("version") if isinstance(state, dict) else type(state).__name__
-        raise StateError(f"state: expected version {version}, got {found}")
-    theirs = state.get("source") or {}
+    found = state.get("version") if isinstance(state, dict) else None
+    oldest = version if oldest is None else oldest
+    if type(found) is not int or not oldest <= found <= version:
+        got = reprlib.repr(found) if isinstance(state, dict) else type(state).__name__
+        versions = f"{version}" if oldest == version else f"{oldest} to {version}"
+        raise StateError(f"state: expected version {versions}, got {got}")
+    theirs = state.get("source")
+    if not isinstance(theirs, dict):
+        raise _damaged("source", "a dict", theirs)
     wrong = [
-        f"{name}: saved {theirs.get(name)!r}, here {value!r}"
+        f"{name}: saved {reprlib.repr(theirs.get(name))}, here {reprlib.repr(value)}"
         for name, value in source.items()
-        if theirs.get(name) != value
+        if (since or {}).get(name, 0) <= found and theirs.get(name) != value
     ]
     if wrong:
         raise StateError("state belongs to another iterator: " + "; ".join(wrong))
+    return found
+
+
+def whole(
+    state: Mapping[str, Any],
+    name: str,
+    most: int | None = FAR,
+    *,
+    least: int = 0,
+    step: int = 1,
+    inside: str = "",
+) -> int:
+    """Return a field that is a whole number from `least` to `most`, in steps of `step`.
+
+    Parameters
+    ----------
+    state : dict
+    name : str
+    most : int or None      None: no limit
+    least, step : int
+    inside : str            names what the field is a part of, in the error
+
+    Raises
+    ------
+    StateError              the field is missing, or anything else
+    """
+    value = state.get(name, _MISSING)
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if (
+        number is None
+        or number < least
+        or (most is not None and number > most)
+        or (number - least) % step
+    ):
+        kind = f"a whole number from {least:,}" + (" on" if most is None else f" to {most:,}")
+        raise _damaged(inside + name, kind + (f" in steps of {step}" if step > 1 else ""), value)
+    return number
+
+
+def flag(state: Mapping[str, Any], name: str) -> bool:
+    """Return a field that is true or false; StateError if it is missing, or anything else."""
+    value = state.get(name, _MISSING)
+    if not isinstance(value, bool):
+        raise _damaged(name, "true or false", value)
+    return value
+
+
+def items(state: Mapping[str, Any], name: str, most: int | None = None) -> list[Any]:
+    """Return a field that is a list, of at most `most` items; StateError for anything else."""
+    value = state.get(name, _MISSING)
+    if not isinstance(value, (list, tuple)) or (most is not None and len(value) > most):
+        raise _damaged(name, "a list" + ("" if most is None else f" of at most {most:,}"), value)
+    return list(value)
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_MISSING = _Missing()
+
+
+def _damaged(name: str, expected: str, value: Any) -> StateError:
+    return StateError(
+        f"state: {name}: expected {expected}, found {reprlib.repr(value)}: the state is damaged, "
+        "or not of this iterator"
+    )

@@ -96,3 +96,30 @@ def test_a_restored_length_counts_what_was_carried_into_the_epoch(make_records):
     with ImageIter(3, SHAPE, last_batch_handle="roll_over", **make_records()) as restored:
         restored.load_state_dict(state)
         assert len(restored) == 3
+
+
+def test_a_place_behind_the_end_of_a_file_without_index_is_refused(make_records):
+    records = make_records()
+    del records["path_imgidx"]
+    with ImageIter(2, SHAPE, **records) as it, ImageIter(2, SHAPE, **records) as whole:
+        expected = [batch.label[0].tolist() for batch in whole]
+        it.next()
+        state = it.state_dict()
+        for field, wrong in (
+            ("samples", 10**9),
+            ("carry", [{"key": None, "position": 7, "epoch": 0}]),
+        ):
+            with pytest.raises(StateError, match=f"state: {field}: "):
+                it.load_state_dict({**state, field: wrong, "epoch": 3})
+        assert it.epoch == 0
+        assert [batch.label[0].tolist() for batch in it] == expected[1:]
+
+
+@pytest.mark.parametrize("wrong", [{"key": 99}, {"position": -1}, {"epoch": None}, {"more": 1}])
+def test_a_damaged_carry_is_named(make_records, wrong):
+    keywords = {"last_batch_handle": "roll_over", "rng": 3, **make_records(), **OPTIONS}
+    with ImageIter(3, SHAPE, **keywords) as it:
+        list(it)
+        state = it.state_dict()
+        with pytest.raises(StateError, match=r"carry\[0\]"):
+            it.load_state_dict({**state, "carry": [{**state["carry"][0], **wrong}]})

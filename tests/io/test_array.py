@@ -359,14 +359,22 @@ def test_a_state_of_other_options_names_them():
         mx.io.NDArrayIter(X, batch_size=3).load_state_dict(state)
 
 
-def test_a_state_brings_its_own_seed():
-    it = mx.io.NDArrayIter(X, batch_size=2, shuffle=True, seed=1)
-    other = mx.io.NDArrayIter(X, batch_size=2, shuffle=True, seed=2)
+def test_a_state_brings_the_seed_that_a_generator_drew():
+    it, other = (
+        mx.io.NDArrayIter(X, batch_size=2, shuffle=True, seed=np.random.default_rng(n))
+        for n in (1, 2)
+    )
     other.load_state_dict(it.state_dict())
     for _ in range(3):
         assert rows(it) == rows(other)
         it.reset()
         other.reset()
+
+
+def test_a_state_of_another_seed_is_refused():
+    state = mx.io.NDArrayIter(X, batch_size=2, shuffle=True, seed=1).state_dict()
+    with pytest.raises(StateError, match="seed: saved 1, here 2"):
+        mx.io.NDArrayIter(X, batch_size=2, shuffle=True, seed=2).load_state_dict(state)
 
 
 def test_module_style_attributes_are_there():

@@ -235,3 +235,19 @@ def test_the_getters_before_the_first_batch_say_so(make):
         for get in (it.getdata, it.getlabel, it.getpad, it.getindex):
             with pytest.raises(AttributeError, match="no batch yet"):
                 get()
+
+
+def test_a_state_that_the_second_iterator_refuses_moves_neither():
+    def make():
+        return mx.io.PrefetchingIter(
+            [mx.io.NDArrayIter(np.arange(8), batch_size=2, label_name=name) for name in "ab"]
+        )
+
+    with make() as it, make() as whole:
+        expected = [batch.data[0].tolist() for batch in whole]
+        assert next(it).data[0].tolist() == expected[0]
+        state = it.state_dict()
+        wrong = {**state, "inner": [{**state["inner"][0], "cursor": 4}, {}]}
+        with pytest.raises(StateError):
+            it.load_state_dict(wrong)
+        assert [batch.data[0].tolist() for batch in it] == expected[1:]

@@ -300,6 +300,30 @@ def a_foreign_state_is_refused_and_changes_nothing(case):
 
 
 @check
+def a_damaged_state_is_refused_by_its_field_and_changes_nothing(case):
+    if not case.resumes:
+        return
+    it = case.make()
+    whole = rest_of(case.make())
+    next(it)
+    state = it.state_dict()
+    for name in state.keys() - {"version", "kind", "source"}:
+        wrong = [float("nan"), "x", -(10**30), 10**30, {"a": 1}, [[0, 0]]]
+        damaged = [{**state, name: value} for value in wrong]
+        if name != "carried":  # a field that older states lack
+            damaged.append({key: state[key] for key in state if key != name})
+        if not isinstance(state[name], bool):
+            damaged.append({**state, name: True})
+        for one in damaged:
+            with pytest.raises(
+                StateError, match="version|inner|not a state" if name == "inner" else name
+            ):
+                it.load_state_dict(one)
+    assert same(rest_of(it), whole[1:])
+    it.close()
+
+
+@check
 def a_pickled_iterator_goes_on_where_it_stood(case):
     if not case.pickles:
         with pytest.raises(TypeError):
