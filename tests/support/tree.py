@@ -1,5 +1,7 @@
-"""A small folder tree for im2rec; plain Python, read by MXNet's, too. Files hold a few bytes."""
+"""A small folder tree for im2rec; plain Python, read by MXNet's, too. Files are PNGs of a pixel."""
 
+import struct
+import zlib
 from pathlib import Path
 
 FILES = [
@@ -30,9 +32,24 @@ LISTS = {
 MULTI = "0\t1\t2.5\ta/1.jpg\n7\t3\t4\tc/z.jpg\n2\t5\t6\ta/2.png\n"
 
 
+def pixel(value):
+    """A PNG of one gray pixel, in stored blocks: the same bytes from every zlib."""
+    rows = b"\0" + bytes([value])
+    stored = b"\x78\x01\x01" + struct.pack("<HH", len(rows), len(rows) ^ 0xFFFF) + rows
+    made = b"\x89PNG\r\n\x1a\n"
+    for kind, data in (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
+        (b"IDAT", stored + struct.pack(">I", zlib.adler32(rows))),
+        (b"IEND", b""),
+    ):
+        made += struct.pack(">I", len(data)) + kind + data
+        made += struct.pack(">I", zlib.crc32(kind + data))
+    return made
+
+
 def make_tree(root):
     """Write the tree under a folder."""
     for number, name in enumerate(FILES):
         path = Path(root) / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"bytes of " + name.encode() + bytes(number))
+        path.write_bytes(pixel(number))
