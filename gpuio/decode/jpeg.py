@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from gpuio.errors import DecodeError
 
-__all__ = ["Completed", "Header", "completed", "has_end", "walk"]
+__all__ = ["Completed", "Header", "completed", "exif_orientation", "has_end", "walk"]
 
 _Buffer = bytes | bytearray | memoryview
 
@@ -125,7 +125,7 @@ def walk(blob: _Buffer) -> Header:
                 tables.append(at)
             elif marker == _APP1:
                 if orientation == 1 and length >= 16 and not frame:
-                    orientation = _exif_orientation(bytes(blob[at + 4 : at + 2 + length]))
+                    orientation = exif_orientation(bytes(blob[at + 4 : at + 2 + length]))
             elif marker in _FRAMES and not frame:
                 if at + 10 > size or at + 10 + 3 * blob[at + 9] > size:
                     break
@@ -176,7 +176,7 @@ def completed(blob: bytes | memoryview) -> bytes | memoryview:
     return Completed(bytes(blob) + _END_OF_IMAGE)
 
 
-def _exif_orientation(segment: bytes) -> int:
+def exif_orientation(segment: bytes) -> int:
     """Return the orientation an APP1 segment states, 1 if it states none or is damaged."""
     if segment[:6] != b"Exif\0\0":
         return 1

@@ -6,16 +6,29 @@ Invariant: a file becomes the same bytes whichever thread reads it, or a sentenc
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
+from gpuio.decode.exif import stated_orientation, upright
+from gpuio.decode.formats import probe
+from gpuio.decode.headers import foreign_name
+from gpuio.errors import DecodeError, GpuioError
+from gpuio.recordio.foreign import name_kind
 from gpuio.recordio.framing import MAX_PAYLOAD, encode
 from gpuio.recordio.header import IRHeader, pack, pack_img
 from gpuio.recordio.lists import ListItem
 
 __all__ = ["PackOptions", "frame_image"]
+
+_LOOKED_AT = 1024  # bytes by which a file's kind is told
+# what `foreign_name` names that shows no picture, or none of pixels
+_NOT_PICTURES = ("PDF", "SVG", "XML or SVG", "HTML page", "gzip", "zip", "NumPy array")
+_FLOATS = "its pixels are floats, of which no record is made: convert it to 8 or 16 bits"
 
 
 @attrs.frozen
@@ -28,7 +41,7 @@ class PackOptions:
     resize : int            shorter edge, pixels, enlarging too; 0 is off
     center_crop : bool      cut to the centred square first
     quality : int           JPEG quality 1..100, or PNG compression
-    color : {-1, 0, 1}      as stored, gray, colour
+    color : {-1, 0, 1}      as stored, gray, colour; EXIF orientation is always applied
     encoding : {".jpg", ".png"}
     pack_label : bool       store every label column, not only the first
     """
@@ -47,9 +60,11 @@ def frame_image(item: ListItem, root: str, options: PackOptions) -> tuple[bytes 
     path = os.path.join(root, item.path)  # noqa: PTH118 -- paths may hold any bytes
     try:
         try:
-            size = Path(path).stat().st_size
-            if options.pass_through and size > MAX_PAYLOAD:  # not to be read first
-                return None, f"{item.path}: {size:,} bytes, a record holds {MAX_PAYLOAD:,}"
+            found = Path(path).stat()
+            if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+                return None, f"{item.path}: cannot read: not a file"
+            if options.pass_through and found.st_size > MAX_PAYLOAD:  # not to be read first
+                return None, f"{item.path}: {found.st_size:,} bytes, a record holds {MAX_PAYLOAD:,}"
             data = Path(path).read_bytes()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -59,21 +74,58 @@ def frame_image(item: ListItem, root: str, options: PackOptions) -> tuple[bytes 
         several = options.pack_label and len(item.labels) > 1
         label = item.labels if several else item.labels[0]
         header = IRHeader(0, label, item.index, 0)
-        payload = pack(header, data) if options.pass_through else _encode(header, data, options)
-        if payload is None:
-            return None, f"{item.path}: not a readable image ({len(data)} bytes)"
-        return encode(payload), ""
+        if options.pass_through:
+            _check_image(data)
+            return encode(pack(header, data)), ""
+        return encode(_encoded(header, data, options)), ""
+    except GpuioError as error:
+        return None, f"{item.path}: {error.message}"
     except Exception as error:  # noqa: BLE001 -- OpenCV's and struct's errors have no common base
         return None, f"{item.path}: {type(error).__name__}: {error}"
 
 
-def _encode(header: IRHeader, data: bytes, options: PackOptions) -> bytes | None:
-    """Decode, crop, resize and encode an image; None if the bytes are not an image."""
+def _check_image(data: bytes) -> None:
+    """Raise DecodeError if bytes are not an image of any format by their first ones."""
+    info = probe(data)
+    if info.format != "unknown":
+        if not (info.height and info.width):
+            raise DecodeError(f"not an image: its {info.format.upper()} header states a size of 0")
+        return
+    name = foreign_name(data)
+    if not name or name in _NOT_PICTURES:
+        raise DecodeError(_not_an_image(data))
+
+
+def _not_an_image(data: bytes) -> str:
+    """Say what bytes are that OpenCV does not decode."""
+    kind = name_kind(data[:_LOOKED_AT]) or foreign_name(data)
+    what = f"it is {kind}" if kind else f"it starts with {data[:8].hex()}"
+    return f"not a readable image ({len(data)} bytes): {what}"
+
+
+def _decoded(data: bytes, options: PackOptions) -> npt.NDArray[Any]:
+    """Decode an image, upright whatever `color` is; of 16 bits a JPEG gets the high byte."""
     import cv2
 
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), options.color)
+    if foreign_name(data) == "PFM":
+        raise DecodeError(_FLOATS)
+    image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), options.color)
     if image is None:
-        return None
+        raise DecodeError(_not_an_image(data))
+    if image.dtype.kind == "f":
+        raise DecodeError(_FLOATS)
+    if image.dtype == np.uint16 and options.encoding != ".png":
+        image = (image >> 8).astype(np.uint8)
+    if options.color < 0:  # OpenCV turns the others
+        image = upright(image, stated_orientation(data))
+    return np.asarray(image)
+
+
+def _encoded(header: IRHeader, data: bytes, options: PackOptions) -> bytes:
+    """Decode, crop, resize and encode an image."""
+    import cv2
+
+    image: Any = _decoded(data, options)
     height, width = image.shape[:2]
     if options.center_crop:
         side, margin = min(height, width), abs(height - width) // 2
