@@ -13,11 +13,12 @@ import os
 import sys
 from pathlib import Path
 
-from gpuio.errors import GpuioError
+from gpuio.errors import GpuioError, OptionError
 from gpuio.storage.atomic import writing
 from gpuio.tools.framed_image import PackOptions
-from gpuio.tools.imagelist import find_images, make_lists, unlistable
+from gpuio.tools.imagelist import ROUNDING, find_images, make_lists, unlistable, usable_exts
 from gpuio.tools.packing import pack_list
+from gpuio.tools.printable import printable
 from gpuio.tools.progress import progress
 
 __all__ = ["add_arguments", "main", "run"]
@@ -32,13 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lists = parser.add_argument_group("making lists")
     lists.add_argument("--list", action="store_true", help="make PREFIX.lst instead of PREFIX.rec")
     lists.add_argument(
-        "--exts", nargs="+", default=[".jpeg", ".jpg", ".png"], help="accepted file extensions"
+        "--exts",
+        nargs="+",
+        default=[".jpeg", ".jpg", ".png"],
+        help="accepted file extensions, in any case, with or without their dots",
     )
     lists.add_argument("--chunks", type=int, default=1, help="number of lists")
-    lists.add_argument("--train-ratio", type=float, default=1.0, help="share of training images")
+    lists.add_argument(
+        "--train-ratio",
+        type=float,
+        help="share of training images; by default all, or what --test-ratio leaves",
+    )
     lists.add_argument("--test-ratio", type=float, default=0, help="share of test images")
     lists.add_argument(
-        "--recursive", action="store_true", help="walk sub-folders, each one a class of its own"
+        "--recursive",
+        action="store_true",
+        help="walk sub-folders, each one a class of its own; hidden ones are skipped",
     )
     lists.add_argument(
         "--classes", action="store_true", help="also write PREFIX.classes.json: folder to number"
@@ -49,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     records.add_argument("--resize", type=int, default=0, help="length of the shorter edge")
     records.add_argument("--center-crop", action="store_true", help="cut to the centred square")
     records.add_argument(
-        "--quality", type=int, default=95, help="JPEG quality 1-100, or PNG compression 1-9"
+        "--quality", type=int, default=95, help="JPEG quality 1-100, or PNG compression 0-9"
     )
     records.add_argument("--num-thread", type=int, default=1, help="threads that read and encode")
     records.add_argument(
@@ -77,13 +87,21 @@ def run(args: argparse.Namespace) -> int:
     prefix, root = os.path.abspath(args.prefix), os.path.abspath(args.root)  # noqa: PTH100
     wrong = _misused(args, root)
     if wrong:
-        print(f"im2rec: {wrong}", file=sys.stderr)
+        _say(f"im2rec: {wrong}")
         return 2
     try:
         return _list(args, prefix, root) if args.list else _pack(args, prefix, root)
+    except OptionError as error:
+        _say(f"im2rec: {error}")
+        return 2
     except GpuioError as error:
-        print(f"im2rec: {error}", file=sys.stderr)
+        _say(f"im2rec: {error}")
         return 3
+
+
+def _say(text: str) -> None:
+    """Print a line on stderr, whatever names it holds."""
+    print(printable(text), file=sys.stderr)
 
 
 def _misused(args: argparse.Namespace, root: str) -> str:
@@ -92,71 +110,83 @@ def _misused(args: argparse.Namespace, root: str) -> str:
         return f"ROOT {root} is not a folder"
     if args.chunks < 1 or args.num_thread < 1:
         return "--chunks and --num-thread must be at least 1"
-    if min(args.train_ratio, args.test_ratio) < 0 or max(args.train_ratio, args.test_ratio) > 1:
+    train = 1 - args.test_ratio if args.train_ratio is None else args.train_ratio
+    if not (0 <= train <= 1 and 0 <= args.test_ratio <= 1):
         return "--train-ratio and --test-ratio must lie in 0..1"
-    if args.train_ratio < 1 and args.train_ratio + args.test_ratio > 1:
+    if train + args.test_ratio > 1 + ROUNDING:
         return "--train-ratio and --test-ratio must not add up to more than 1"
     if args.classes and not (args.list and args.recursive):
         return "--classes needs --list and --recursive: only then is a folder a class"
     if args.resize < 0:
         return "--resize must not be negative"
+    lowest = 1 if args.encoding == ".jpg" else 0
+    if not lowest <= args.quality <= 100:
+        return "--quality must lie in 1..100, for PNG in 0..9"
     return ""
 
 
 def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
     """Write list files."""
-    found, classes = find_images(root, args.exts, recursive=args.recursive)
-    items = [item for item in found if not unlistable(item.path)]
-    for folder, number in classes.items():
-        print(folder, number)
-    if not items:
-        print(
-            f"im2rec: no file in {root} ends in {' '.join(args.exts)}{_hint(args, root)}",
-            file=sys.stderr,
+    exts = usable_exts(args.exts)
+    found = find_images(root, exts, recursive=args.recursive)
+    items = [item for item in found.items if not unlistable(item.path)]
+    for folder, number in found.classes.items():
+        print(printable(folder), number)
+    if found.skipped:
+        shown = ", ".join(found.skipped[:_MAX_SHOWN])
+        more = ", ..." if len(found.skipped) > _MAX_SHOWN else ""
+        _say(f"im2rec: {len(found.skipped)} hidden folders or files are skipped: {shown}{more}")
+    if items:
+        written = make_lists(
+            prefix,
+            items,
+            shuffle=args.shuffle,
+            chunks=args.chunks,
+            train_ratio=args.train_ratio,
+            test_ratio=args.test_ratio,
         )
-        return 1
-    if args.classes:
-        with writing(f"{prefix}.classes.json") as file:
-            file.write(json.dumps(classes, indent=1).encode())
-    written = make_lists(
-        prefix,
-        items,
-        shuffle=args.shuffle,
-        chunks=args.chunks,
-        train_ratio=args.train_ratio,
-        test_ratio=args.test_ratio,
-    )
-    print(f"{len(items)} images listed in {', '.join(map(str, written))}", file=sys.stderr)
-    left_out = [item.path for item in found if unlistable(item.path)]
-    for path in left_out[:_MAX_SHOWN]:
-        print(
-            f"  left out: {path!r}: a list cannot hold this name, rename the file", file=sys.stderr
-        )
-    if len(left_out) > _MAX_SHOWN:
-        print(f"  and {len(left_out) - _MAX_SHOWN} more", file=sys.stderr)
-    return 1 if left_out else 0
+        if args.classes:
+            with writing(f"{prefix}.classes.json") as file:
+                file.write(json.dumps(found.classes, indent=1).encode())
+        total = sum(count for _, count in written)
+        each = [str(path) + (f" ({count})" if written[1:] else "") for path, count in written]
+        _say(f"{total} images listed in {', '.join(each)}")
+    else:
+        _say(f"im2rec: no file in {root} ends in {' '.join(exts)}{_hint(args, root)}")
+    left_out = [
+        f"{item.path!r}: a list cannot hold this name, rename the file"
+        for item in found.items
+        if unlistable(item.path)
+    ]
+    left_out += [f"{path}: a link to nothing, or not a file" for path in found.dangling]
+    _say_left_out(left_out)
+    return 1 if left_out or not items else 0
+
+
+def _say_left_out(sentences: list[str]) -> None:
+    """Print what was left out, and why."""
+    for sentence in sentences[:_MAX_SHOWN]:
+        _say(f"  left out: {sentence}")
+    if len(sentences) > _MAX_SHOWN:
+        _say(f"  and {len(sentences) - _MAX_SHOWN} more")
 
 
 def _hint(args: argparse.Namespace, root: str) -> str:
     """Say what may have been forgotten where no image is found; older lists stay as they are."""
     if not args.recursive and any(path.is_dir() for path in Path(root).iterdir()):
         return "; there are sub-folders: --recursive walks them"
-    if not all(ext.startswith(".") for ext in args.exts):
-        return "; extensions are given with their dots: --exts .jpg .png"
+    if any("," in ext for ext in args.exts):
+        return "; extensions are divided by blanks: --exts jpg png"
     return ""
 
 
 def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
     """Pack every list that the prefix names."""
-    folder = Path(prefix) if Path(prefix).is_dir() else Path(prefix).parent
-    lists = sorted(
-        path
-        for path in folder.iterdir()
-        if str(path).startswith(prefix) and path.suffix == ".lst" and path.is_file()
-    )
+    lists = _lists(prefix)
     if not lists:
-        print(f"im2rec: no .lst file starts with {prefix}; make one with --list", file=sys.stderr)
+        _say(f"im2rec: no .lst file starts with {prefix}; make one with --list")
         return 1
+    _say_unused(args)
     options = PackOptions(
         args.pass_through,
         args.resize,
@@ -168,7 +198,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
     )
     left_out, empty = 0, False
     for path in lists:
-        with progress(f"packing {path.name}", args.progress) as advance:
+        with progress(f"packing {printable(path.name)}", args.progress) as advance:
             packed = pack_list(
                 path,
                 root,
@@ -178,20 +208,62 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
                 progress=advance,
             )
         if packed.records:
-            print(f"{path.with_suffix('.rec')}: {packed.records} records", file=sys.stderr)
+            _say(f"{path.with_suffix('.rec')}: {packed.records} records")
         else:
             empty = True
-            print(
+            _say(
                 f"im2rec: {path}: no image could be packed from {root}: no record file is written, "
-                "an older one stays",
-                file=sys.stderr,
+                "an older one stays"
             )
-        for problem in packed.problems[:_MAX_SHOWN]:
-            print(f"  left out: {problem}", file=sys.stderr)
-        if len(packed.problems) > _MAX_SHOWN:
-            print(f"  and {len(packed.problems) - _MAX_SHOWN} more", file=sys.stderr)
+        if packed.several and not args.pack_label:
+            _say(
+                f"im2rec: {path}: {packed.several} lines have several labels, of which the first "
+                "is stored: --pack-label stores all"
+            )
+        _say_left_out(packed.problems)
         left_out += len(packed.problems)
     return 1 if left_out or empty else 0
+
+
+def _lists(prefix: str) -> list[Path]:
+    """Return the lists whose paths start with a prefix.
+
+    A prefix that is a folder means the lists in it, as in MXNet; if there are none, those beside
+    it, which `--list` writes under the same prefix.
+    """
+    inside = _lists_of(Path(prefix), prefix) if Path(prefix).is_dir() else []
+    beside = _lists_of(Path(prefix).parent, prefix)
+    if inside and beside:
+        _say(
+            f"im2rec: PREFIX is a folder, whose lists are packed; {beside[0]} is not: give it as "
+            "the PREFIX to pack it"
+        )
+    return inside or beside
+
+
+def _lists_of(folder: Path, prefix: str) -> list[Path]:
+    """Return the lists of one folder whose paths start with a prefix, sorted."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if str(path).startswith(prefix) and path.suffix == ".lst" and path.is_file()
+    )
+
+
+def _say_unused(args: argparse.Namespace) -> None:
+    """Say which flags change nothing."""
+    defaults = {"resize": 0, "center_crop": False, "quality": 95, "color": 1, "encoding": ".jpg"}
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, value in defaults.items()
+        if getattr(args, name) != value
+    ]
+    if args.pass_through and given:
+        _say(f"im2rec: --pass-through stores files as they are: {', '.join(given)} has no effect")
+    elif args.encoding == ".png" and args.quality > 9 and "--quality" in given:
+        _say(f"im2rec: --quality {args.quality}: PNG compression ends at 9, which is taken")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,9 +31,17 @@ __all__ = ["Packed", "pack_list"]
 
 @attrs.define
 class Packed:
-    """The result of packing: records written, and a sentence for each item left out."""
+    """The result of packing.
+
+    Attributes
+    ----------
+    records : int               written
+    several : int               lines with more than one label
+    problems : list of str      a sentence for each item left out
+    """
 
     records: int = 0
+    several: int = 0
     problems: list[str] = attrs.field(factory=list)
 
 
@@ -68,6 +76,7 @@ def pack_list(
     made = Packed()
     check_target(list_path.with_suffix(".idx"))
     items = list(read_list(list_path, made.problems, signed=False))
+    made.several = sum(len(item.labels) > 1 for item in items)
     journal = _Journal(list_path, _fingerprint(list_path, options))
     start = journal.recover(made) if resume else 0
     if not journal.finished:

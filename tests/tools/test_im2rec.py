@@ -65,7 +65,10 @@ def test_lists_are_mxnets_byte_for_byte(name, tree, tmp_path, capsys):
     prefix.parent.mkdir()
     assert im2rec.main([str(prefix), str(tree), "--list", *LISTS[name]]) == 0
     written = {path.name: path.read_text() for path in sorted(prefix.parent.glob("*.lst"))}
-    assert written == GOLDEN["lists"][name]
+    golden = dict(GOLDEN["lists"][name])
+    if name == "half":  # of nine images MXNet loses one, which is a training image here
+        golden["half_train.lst"] += "2\t1.000000\ta/10.JPG\n"
+    assert written == golden
     folders = capsys.readouterr().out.splitlines()
     assert folders[:2] == ([". 0", "a 1"] if name in ("plain", "chunks") else folders[:2])
 
@@ -109,6 +112,46 @@ def test_geometry_flags(photos, arguments, shape):
     assert pack(photos, *arguments) == 0
     for i, (_, image) in images(photos).items():
         assert image.shape[:2] == shape(30 + 3 * i, 50 - i)
+
+
+def test_flags_without_effect_are_said(photos, capsys):
+    assert pack(photos, "--pass-through", "--resize", "20", "--quality", "80") == 0
+    assert "as they are: --resize, --quality has no effect" in capsys.readouterr().err
+    assert pack(photos, "--encoding", ".png", "--quality", "100") == 0
+    assert "--quality 100: PNG compression ends at 9" in capsys.readouterr().err
+    assert pack(photos, "--encoding", ".png") == pack(photos) == 0
+    assert "im2rec:" not in capsys.readouterr().err
+
+
+def test_labels_that_are_not_stored_are_said(photos, capsys):
+    (photos / "set.lst").write_text("0\t1\t2\t00.jpg\n1\t3\t4\t01.jpg\n2\t5\t02.jpg\n")
+    assert pack(photos) == 0
+    assert "2 lines have several labels" in capsys.readouterr().err
+    assert pack(photos, "--pack-label") == 0
+    assert "several labels" not in capsys.readouterr().err
+
+
+def test_a_prefix_may_be_the_folders_name(photos, capsys):
+    prefix = str(photos / "photos")
+    assert im2rec.main([prefix, prefix, "--list"]) == 0
+    assert im2rec.main([prefix, prefix, "--progress", "none"]) == 0
+    assert len(images(photos, "photos")) == 12
+    (photos / "photos" / "own.lst").write_text("5\t1\t00.jpg\n")
+    (photos / "photos.rec").unlink()
+    capsys.readouterr()
+    assert im2rec.main([prefix, prefix, "--progress", "none"]) == 0  # as MXNet's: those inside
+    assert list(images(photos / "photos", "own")) == [5]
+    assert f"{photos / 'photos.lst'} is not: give it as the PREFIX" in capsys.readouterr().err
+    assert not (photos / "photos.rec").exists()
+    assert im2rec.main([f"{prefix}.lst", prefix, "--progress", "none"]) == 0
+    assert len(images(photos, "photos")) == 12
+
+
+def test_names_of_problems_are_escaped(photos, capsys):
+    with (photos / "set.lst").open("a") as file:
+        file.write("20\t0\t\x1b[2Jnone.jpg\n")
+    assert pack(photos) == 1
+    assert r"left out: \x1b[2Jnone.jpg: cannot read" in capsys.readouterr().err
 
 
 def test_the_centre_is_cropped(photos):
@@ -195,6 +238,9 @@ def test_a_link_to_a_parent_is_not_followed_for_ever(tree, tmp_path):
         (["--list", "--train-ratio", "0.8", "--test-ratio", "0.4"], 2),
         (["--resize", "-3"], 2),
         (["--num-thread", "0"], 2),
+        (["--quality", "0"], 2),
+        (["--quality", "101"], 2),
+        (["--quality", "-1", "--encoding", ".png"], 2),
         ([], 1),
         (["--list", "--exts", ".gif"], 1),
     ],

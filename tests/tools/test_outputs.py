@@ -113,15 +113,15 @@ def packed(tmp_path):
         ("photos/class_0 --progress none", "no image could be packed"),  # one folder too deep
         ("photos/class_0 --progress none --resume", "no image could be packed"),
         ("photos --list", "there are sub-folders: --recursive"),
-        ("photos --list --recursive --classes --exts gif", "with their dots: --exts .jpg"),
-        ("photos --list --recursive --train-ratio 0", "the older one stays"),
+        ("photos --list --recursive --classes --exts gif", "ends in .gif"),
+        ("photos --list --recursive --train-ratio 0", "older lists stay"),
     ],
 )
 def test_im2rec_replaces_nothing_by_nothing(packed, monkeypatch, capsys, arguments, said):
     monkeypatch.chdir(packed)
     shutil.copy("set.lst", "set_train.lst")
     before = contents(packed)
-    assert im2rec.main(["set", *arguments.split()]) in (1, 3)
+    assert im2rec.main(["set", *arguments.split()]) in (1, 2)
     assert said in capsys.readouterr().err
     assert contents(packed) == before
 
