@@ -108,8 +108,9 @@ def pack_img(
     Parameters
     ----------
     header : as `pack`
-    img : array[height, width] or [height, width, 3 or 4]   gray, B G R, or B G R A: uint8, or
-                            another dtype under the rule of `gpuio.recordio.pixels.storable`
+    img : array[height, width] or [height, width, 3 or 4]   gray, B G R, or B G R A: uint8; uint16,
+                            of which a format of 8 bits keeps the high byte; other integers, 0 to
+                            255; floats, 0 to 255 or, if none is above 1, 0 to 1
     quality : int           JPEG quality 1..100, or PNG compression level 0..9; no effect on others
     img_fmt : str           file extension with its dot
 
