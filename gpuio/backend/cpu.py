@@ -17,7 +17,7 @@ from gpuio.backend.pool import HostPool
 from gpuio.backend.protocol import Blob, Encoded, Fault, Output
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
-from gpuio.decode.shorten import shorten
+from gpuio.decode.shorten import MARGIN, shorten
 from gpuio.errors import DecodeError, GpuioError
 from gpuio.kernels.plan.layout import BILINEAR
 from gpuio.nd import NDArray, host_array
@@ -93,7 +93,7 @@ class CpuBackend:
         else:
             sources, lengths = rows.decode(faults)
         headers = np.ascontiguousarray(records.headers)
-        done = job.make(rows.plan, sources, lengths, headers, storage, memory)
+        done = job.make(rows.plan, sources, lengths, headers, records.scale, storage, memory)
         for number in np.flatnonzero(done).tolist():
             if done[number] == self._kernels.NO_IMAGE:
                 storage[number] = 0
@@ -195,15 +195,16 @@ class _Rows:
         assert blob is not None
         if self._needed is None:
             self._needed = _rows_needed(self.plan, self._headers, self._output)
-        return _decoded(
-            blob, row, self._headers[number], self._needed[number], self._output.channels
-        )
+        channels, scale = self._output.channels, int(self._records.scale[number])
+        return _decoded(blob, row, self._headers[number], self._needed[number], channels, scale)
 
 
 def _decoded(
-    blob: Blob, row: npt.NDArray[np.void], header: np.void, needed: int, channels: int
+    blob: Blob, row: npt.NDArray[np.void], header: np.void, needed: int, channels: int, scale: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.void]]:
-    """Decode an image as far down as `needed` (0: all of it); return it and the row that fits it.
+    """Decode an image at 1 / scale as far down as `needed` (0: all of it), rows of the result.
+
+    Returns the image, and the row that fits it.
 
     Raises
     ------
@@ -212,18 +213,21 @@ def _decoded(
     height, width = int(row["src_h"][0]), int(row["src_w"][0])
     shorter = None
     if needed:
-        shorter = shorten(blob, needed, int(header["frame_at"]), height, int(header["sampling"]))
+        full = height if scale == 1 else int(header["height"])
+        reach = needed if scale == 1 else (needed + MARGIN) * scale
+        shorter = shorten(blob, reach, int(header["frame_at"]), full, int(header["sampling"]))
     if shorter is not None:
+        kept = shorter[1] // scale  # of whole blocks
         try:
-            image = _of_size(decode(shorter[0], channels), shorter[1], width)
+            image = _of_size(decode(shorter[0], channels, scale), kept, width)
         except DecodeError:
             pass  # damaged, which a decoder that sees the image's end may forgive
         else:
             if row["resize_h"][0] == 0:  # the height means nothing else to such a plan
                 row = row.copy()
-                row["src_h"] = shorter[1]
+                row["src_h"] = kept
             return image, row
-    return _of_size(decode(blob, channels), height, width), row
+    return _of_size(decode(blob, channels, scale), height, width), row
 
 
 def _of_size(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:

@@ -86,6 +86,9 @@ class Encoded:
     address : int64[n]              of the first byte in memory, valid as long as `buffers`; 0 where
                                     there is no image
     headers : HEADER[n]             host; see `gpuio.decode.formats.HEADER`
+    scale : int64[n]                1, or 2, 4, 8: the image, a JPEG, is decoded at 1 / scale of its
+                                    size, parts of a pixel rounded up, see
+                                    `gpuio.plan.decode_scale`
     """
 
     buffers: list[Blob]
@@ -94,6 +97,11 @@ class Encoded:
     length: npt.NDArray[np.int64]
     address: npt.NDArray[np.int64]
     headers: npt.NDArray[np.void]
+    scale: npt.NDArray[np.int64] = attrs.field()
+
+    @scale.default
+    def _full_size(self) -> npt.NDArray[np.int64]:
+        return np.ones(len(self.length), np.int64)
 
     @classmethod
     def empty(cls, rows: int) -> Encoded:
@@ -170,6 +178,7 @@ class Encoded:
             self.length[part],
             self.address[part],
             self.headers[part],
+            self.scale[part],
         )
 
 
@@ -197,7 +206,8 @@ class Backend(Protocol):
         Parameters
         ----------
         records : Encoded       n rows; decoded to `output.channels`: gray, B G R, or B G R A
-        plan : PLAN[n]          host; `src_h`, `src_w` are the headers' sizes
+        plan : PLAN[n]          host; `src_h`, `src_w` are the sizes of the decoded images: the
+                                headers', at `records.scale`
         output : Output
         out : array[n, C, H, W] or [n, H, W, C], the backend's device, from `allocate`
 

@@ -17,10 +17,11 @@ __all__ = ["decode"]
 
 # cv2's IMREAD codes: grayscale 0, color 1, ignore orientation 128, unchanged -1
 _FLAGS = {1: 0 | 128, 3: 1 | 128, 4: -1}
+_REDUCED = {1: (16, 32, 64), 3: (17, 33, 65)}  # at 1/2, 1/4, 1/8: IMREAD_REDUCED_...
 _NO_MEMORY = -4  # cv2.Error.STS_NO_MEM
 
 
-def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
+def decode(blob: bytes | memoryview, channels: int, scale: int = 1) -> npt.NDArray[np.uint8]:
     """Decode one image.
 
     Parameters
@@ -28,6 +29,8 @@ def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
     blob : bytes-like               the encoded image
     channels : {1, 3, 4}            gray by the decoder's own luma, BGR (gray replicated, alpha
                                     dropped), or BGRA as stored
+    scale : {1, 2, 4, 8}            decode a JPEG at 1 / scale of its size, parts of a pixel rounded
+                                    up; to 1 or 3 channels
 
     Returns
     -------
@@ -45,7 +48,7 @@ def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
     if encoded.size == 0:
         raise DecodeError("image is empty: the record holds a header and no image bytes")
     try:
-        pixels: Any = cv2.imdecode(encoded, _FLAGS[channels])
+        pixels: Any = cv2.imdecode(encoded, _flags(channels, scale))
     except cv2.error as error:
         if error.code == _NO_MEMORY:
             raise MemoryError(f"OpenCV has no memory for an image's pixels: {error}") from error
@@ -62,6 +65,13 @@ def decode(blob: bytes | memoryview, channels: int) -> npt.NDArray[np.uint8]:
             f"{channels} of uint8"
         )
     return np.ascontiguousarray(pixels)
+
+
+def _flags(channels: int, scale: int) -> int:
+    """Return OpenCV's code of what is asked for."""
+    if scale == 1:
+        return _FLAGS[channels]
+    return _REDUCED[channels][scale.bit_length() - 2] | 128
 
 
 def _refusal(blob: bytes | memoryview) -> str:

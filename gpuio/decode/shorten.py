@@ -8,9 +8,9 @@ its lower neighbour in the chroma upsampling, is beyond what the crop needs).
 
 from __future__ import annotations
 
-__all__ = ["shorten"]
+__all__ = ["MARGIN", "shorten"]
 
-_MARGIN = 2  # rows below the last one needed: chroma upsampling looks one row further down
+MARGIN = 2  # rows below the last one needed: chroma upsampling looks one row further down
 
 _END = b"\xff\xd9"
 
@@ -39,7 +39,7 @@ def shorten(
     block = 8 * max(factors & 15 for factors in sampling.to_bytes(4, "big"))
     if block == 0 or bytes(blob[-2:]) != _END:
         return None
-    keep = -(-(rows + _MARGIN) // block) * block
+    keep = -(-(rows + MARGIN) // block) * block
     if 64 * keep > 63 * height:
         return None
     # the end marker is left out, too: finding it after unread data would be reported as damage

@@ -34,10 +34,11 @@ FUNCTIONS = (  # that compiled code calls
     "tj3Decompress8",
     "tj3Get",
     "tj3SetCroppingRegion",
+    "tj3SetScalingFactor",
 )
 _OWN = ("tj3Init", "tj3Destroy", "tj3Set")
 _PREFIX = "gpuio_"  # of their names in compiled code: no other package may take the same ones
-# where a struct of four ints travels in two 64-bit registers
+# where a struct of two ints travels in a 64-bit register, and one of four in two
 _MACHINES = ("x86_64", "AMD64", "aarch64", "arm64")
 _SONAMES = ("libturbojpeg.0.dylib",) if sys.platform == "darwin" else ("libturbojpeg.so.0",)
 

@@ -133,6 +133,16 @@ class FormOptions:
         "visit more than 16 times max_pixels: a few bytes a scan keep a decoder busy for minutes.",
         ours=True,
     )
+    decode_scale: str = option(
+        "off",
+        convert.choice("off", "auto"),
+        "'auto' decodes a JPEG at 1/2, 1/4 or 1/8 of its size where resize or the resized crop "
+        "shrinks it at least that much. The plan stays the same, the pixels do not: they are "
+        "averages of more pixels (docs/beyond_mxnet.md has the differences). It saves time where "
+        "photos are much larger than the output. Nearest resizes, four channels and other formats "
+        "are decoded in full. On a GPU the host decodes these images.",
+        ours=True,
+    )
 
 
 @attrs.frozen(kw_only=True, slots=False)

@@ -127,6 +127,7 @@ def open_pipeline(task: Task) -> Opened:
             threads=options.preprocess_threads or backend.default_threads,
             prefetch=options.prefetch_buffer,
             mixer=draws.mixer,
+            decode_scale=options.decode_scale == "auto",
         )
         fingerprint = _fingerprint(options, table, files)  # reads, so may fail: before pop_all
         opened.pop_all()

@@ -28,6 +28,7 @@ from gpuio.pipeline.finished_batch import BatchPosition, FinishedBatch
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
+from gpuio.plan.decode_scale import fitted, scalable
 from gpuio.plan.mix import Mixer
 from gpuio.plan.request import PlanMaker, PlanRequest
 
@@ -69,6 +70,7 @@ class Pipeline:
     threads : int               that decode and augment
     prefetch : int              batches made ahead
     mixer : Mixer, optional     makes soft labels and mixes images
+    decode_scale : bool         JPEGs may be decoded smaller; batches keep the plan as drawn
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Pipeline:
         threads: int,
         prefetch: int,
         mixer: Mixer | None = None,
+        decode_scale: bool = False,
     ) -> None:
         self.order, self.planner, self.reader = order, planner, reader
         self.backend, self.output = backend, output
         self.policy, self.stats = policy, stats
         self.threads, self.prefetch, self.mixer = threads, prefetch, mixer
+        self._scales = decode_scale
         self._stream: BatchStream | None = None
 
     def next(self, place: BatchPosition) -> FinishedBatch:
@@ -238,6 +242,10 @@ class Pipeline:
         rows = slice(share.first, share.stop)
         plan = share.loaded.plan[rows]
         records = share.loaded.records.encoded[rows]
+        if self._scales:
+            takes = scalable(records.headers, self.output.channels)
+            plan, scale = fitted(plan, takes, self.output.height, self.output.width)
+            records = attrs.evolve(records, scale=scale)
         faults = self.backend.make(records, plan, self.output, share.out[rows])
         self.stats.add(make_s=time.perf_counter() - begun)
         return share, [self._named(share, fault) for fault in faults]

@@ -17,8 +17,22 @@ import numpy.typing as npt
 
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.options.record import RecordOptions
+from gpuio.plan.decode_scale import fitted
 
-__all__ = ["replay"]
+__all__ = ["denominator", "replay"]
+
+
+def denominator(row: npt.NDArray[np.void], options: RecordOptions) -> int:
+    """Return at which part of its size a row's JPEG was decoded: 1 / 1, 2, 4 or 8.
+
+    OpenCV's ``IMREAD_REDUCED_COLOR_2``, ``_4`` and ``_8`` decode so.
+
+    Parameters
+    ----------
+    row : PLAN[()] or PLAN[1]           such as ``batch.plan[3]``
+    options : RecordOptions             such as ``iterator.options``
+    """
+    return _fitted(_rows(row), options)[1]
 
 
 def replay(
@@ -32,7 +46,9 @@ def replay(
     Parameters
     ----------
     image : uint8[src_h, src_w, C]      decoded, B, G, R (, A) or gray, not turned by its EXIF
-                                        orientation: the row says how to turn it
+                                        orientation: the row says how to turn it. With
+                                        decode_scale="auto" decoded at 1 / `denominator`; an image
+                                        of full size gives what decode_scale="off" gives
     row : PLAN[()] or PLAN[1]           such as ``batch.plan[3]``
     options : RecordOptions             such as ``iterator.options``: data_shape, dtype, layout,
                                         mean, std and scale are read, all else is in the row
@@ -48,8 +64,9 @@ def replay(
     """
     from gpuio.kernels.cpu import augment
 
-    rows = np.zeros(1, PLAN)
-    rows[0] = np.asarray(row).reshape(-1)[0]
+    rows = _rows(row)
+    if image.shape[:2] != (rows["src_h"][0], rows["src_w"][0]):
+        rows = _fitted(rows, options)[0]
     C, H, W = options.data_shape
     made = augment.Normalisation(
         options.dtype, *options.normalisation(), options.layout, mean_image, ratio=options.ratio
@@ -57,3 +74,18 @@ def replay(
     out = np.zeros((H, W, C) if options.layout == "NHWC" else (C, H, W), made.storage)
     augment.augment(np.ascontiguousarray(image), rows, made, out, augment.Scratch())
     return out.view(np.float16) if options.dtype == "float16" else out
+
+
+def _rows(row: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Return a row alone, PLAN[1]."""
+    rows = np.zeros(1, PLAN)
+    rows[0] = np.asarray(row).reshape(-1)[0]
+    return rows
+
+
+def _fitted(rows: npt.NDArray[np.void], options: RecordOptions) -> tuple[npt.NDArray[np.void], int]:
+    """Return a JPEG's row as the options decode it, and the denominator of its scale."""
+    channels, height, width = options.data_shape
+    takes = np.array([options.decode_scale == "auto" and channels < 4])
+    fit, scale = fitted(rows, takes, height, width)
+    return fit, int(scale[0])

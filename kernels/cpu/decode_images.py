@@ -18,12 +18,14 @@ _decode = caller(DECODE)
 
 
 @kernel(
-    types.void(_int, _int, _int, _ints, _ints, HEADERS, _ints, _ints, _ints, types.uint8[::1]),
+    types.void(
+        _int, _int, _int, _ints, _ints, HEADERS, _ints, _ints, _ints, _ints, types.uint8[::1]
+    ),
     "pointers",
     "share",
 )
 def decode_images(
-    function, handle, channels, blobs, lengths, headers, heights, widths, places, left
+    function, handle, channels, blobs, lengths, headers, scales, heights, widths, places, left
 ):
     """Decode whole images.
 
@@ -35,6 +37,7 @@ def decode_images(
     blobs : int64[n]            addresses of the encoded images
     lengths : int64[n]          bytes of each
     headers : HEADER[n]         what they say of themselves
+    scales : int64[n]           each is decoded at 1 / scale: 1, 2, 4, 8
     heights, widths : int64[n]  what there is room for: an image of another size is left
     places : int64[n]           addresses of uint8[height, width, channels]
     left : uint8[n]             receives 0 where an image was decoded; else its place holds anything
@@ -45,7 +48,8 @@ def decode_images(
             function,
             (
                 handle, blobs[i], lengths[i], height, width, channels,
-                plain_sampling(header), _int(0), _int(0), _int(0), _int(0), width, places[i],
+                plain_sampling(header), _int(0), _int(0), _int(0), _int(0), width, scales[i],
+                places[i],
             ),
         )  # fmt: skip
         left[i] = code != 0

@@ -121,7 +121,14 @@ class Job:
             self._job[name] = value
 
     def make(
-        self, rows: Any, blobs: Any, lengths: Any, headers: Any, out: Any, memory: Memory
+        self,
+        rows: Any,
+        blobs: Any,
+        lengths: Any,
+        headers: Any,
+        scales: Any,
+        out: Any,
+        memory: Memory,
     ) -> npt.NDArray[np.uint8]:
         """Make rows of a batch.
 
@@ -130,6 +137,7 @@ class Job:
         rows : PLAN[n]              C order
         blobs, lengths : int64[n]   as of `share.make_share`
         headers : HEADER[n]         C order
+        scales : int64[n]           C order; images are decoded at 1 / scale
         out : storage(dtype)[n, C, H, W] or [n, H, W, C]
                                     C order; rows that are not MADE hold anything afterwards
         memory : Memory             this thread's
@@ -152,9 +160,9 @@ class Job:
         job["out"], job["out_step"] = values.ctypes.data, values.strides[0]
         done = np.empty(len(rows), np.uint8)
         share.make_share(
-            job, rows, blobs, lengths, headers, memory.pixels, window, window.view(np.uint32),
-            *memory.scratch.work, self._given, self._whole, self._centre,
-            memory.terms, memory.order, memory.number, done,
+            job, rows, blobs, lengths, headers, scales, memory.pixels,
+            window, window.view(np.uint32), *memory.scratch.work,
+            self._given, self._whole, self._centre, memory.terms, memory.order, memory.number, done,
         )  # fmt: skip
         if self._narrow:
             for number in np.flatnonzero(done == MADE):  # others hold anything, NaN as well

@@ -80,7 +80,7 @@ HEADERS = numba.from_dtype(HEADER)[::1]
 _shape = (_int,) * 6
 
 # the signatures of what is called by address
-DECODE = types.int64(*(_int,) * 13)
+DECODE = types.int64(*(_int,) * 14)
 WINDOW = types.int64(
     _plan, _int, _bytes, _int, _int, _int, _bytes, types.int32[::1], types.int16[::1], _bytes
 )
@@ -175,7 +175,7 @@ def plain_sampling(header):
 
 
 @inner
-def _decoded(job, row, blob, length, header):
+def _decoded(job, row, blob, length, header, scale):
     """Decode what a row's window reads to its place in the pixels' memory; 0 if it was done."""
     dst_h, dst_w = row.resize_h, row.resize_w
     if dst_h == 0:
@@ -187,7 +187,8 @@ def _decoded(job, row, blob, length, header):
         job.decode,
         (
             job.handle, blob, length, np.int64(row.src_h), np.int64(row.src_w), job.channels,
-            plain_sampling(header), np.int64(header.shortens), top, stop, left, right, job.pixels,
+            plain_sampling(header), np.int64(header.shortens), top, stop, left, right, scale,
+            job.pixels,
         ),
     )  # fmt: skip
 
@@ -263,6 +264,7 @@ def _write(job, row, window, out, given, whole, centre, terms):
         types.int64[::1],
         types.int64[::1],
         HEADERS,
+        types.int64[::1],
         _bytes,
         _bytes,
         _pixels,
@@ -281,7 +283,7 @@ def _write(job, row, window, out, given, whole, centre, terms):
     "window",
 )
 def make_share(
-    jobs, rows, blobs, lengths, headers, pixels, window_bytes, window, taps, lanes, tail,
+    jobs, rows, blobs, lengths, headers, scales, pixels, window_bytes, window, taps, lanes, tail,
     given, whole, centre, terms, order, number, done,
 ):  # fmt: skip
     """Make rows of a batch; rows of other plans, and those that a decoder refuses, are left.
@@ -294,6 +296,7 @@ def make_share(
                                 JOB.decode is 0, of pixels, uint8[size], as `make_window` wants them
     lengths : int64[n]          bytes of each
     headers : HEADER[n]         of the encoded images
+    scales : int64[n]           each is decoded at 1 / scale, which makes it src_h x src_w
     pixels : uint8[m]           scratch, at JOB.pixels: rows of larger images are left
     window_bytes, window : uint8[height * width * 4], uint32[height * width]
                                 scratch, the same memory
@@ -324,7 +327,9 @@ def make_share(
             continue
         if job.decode != 0:
             size = np.int64(row.src_h) * row.src_w * job.channels
-            if size > pixels.size or _decoded(job, row, blobs[i], lengths[i], headers[i]) != 0:
+            if size > pixels.size:
+                continue
+            if _decoded(job, row, blobs[i], lengths[i], headers[i], scales[i]) != 0:
                 continue
             source = pixels[:size]
         else:

@@ -31,7 +31,8 @@ if llvmlite.binding.address_of_symbol("gpuio_tj3Decompress8") is None:
 
 _i32, _i64, _u64 = types.int32, types.intp, types.uint64
 _header = types.ExternalFunction("gpuio_tj3DecompressHeader", _i32(_i64, _i64, _u64))
-# tjregion, four ints by value, is two 64-bit registers
+# structs by value: tjscalingfactor, two ints, is a 64-bit register, tjregion, four of them, is two
+_set_scale = types.ExternalFunction("gpuio_tj3SetScalingFactor", _i32(_i64, _u64))
 _set_region = types.ExternalFunction("gpuio_tj3SetCroppingRegion", _i32(_i64, _u64, _u64))
 _decompress = types.ExternalFunction(
     "gpuio_tj3Decompress8", _i32(_i64, _i64, _u64, _i64, _i32, _i32)
@@ -61,15 +62,16 @@ def decode(
     stop,
     left,
     right,
+    scale,
     pixels,
 ):
-    """Decode what a window reads.
+    """Decode what a window reads, at 1 / scale of the image's size.
 
     Parameters
     ----------
     handle : int            of this thread's decompressor
     address, length : int   of the encoded image
-    height, width : int     what its header says
+    height, width : int     what its header says, at 1 / scale, parts of a pixel rounded up
     channels : {1, 3}       gray, or B G R
     sampling : int          factors of its components, as HEADER has them; 0: it is not a sequential
                             JPEG of 8 bits, one or three components and one scan
@@ -77,6 +79,7 @@ def decode(
     top, stop : int         rows needed, [top, stop); stop 0: all from `top` on, and what is behind
                             them is looked at
     left, right : int       columns needed, [left, right)
+    scale : {1, 2, 4, 8}    rows and columns are those of the result
     pixels : int            address of uint8[height, width, channels]; a little more than what is
                             needed is written, nothing else
 
@@ -86,28 +89,34 @@ def decode(
     """
     if sampling == 0 or length < 4 or (channels != 1 and channels != 3):
         return REFUSED
-    blob = _bytes_at(address, length)
     tall, wide = 1, 1
     for c in range(4):
         factors = (sampling >> (8 * c)) & 0xFF
         wide, tall = max(wide, factors >> 4), max(tall, factors & 15)
-    bottom = height
-    if stop > 0 and early != 0 and blob[length - 2] == 0xFF and blob[length - 1] == 0xD9:
-        # as far as a shortened JPEG is decoded, and where shortening is worth it only
-        block = 8 * tall
-        keep = (stop + _MARGIN + block - 1) // block * block
-        if 64 * keep <= 63 * height:
-            bottom = min(height, stop + _MARGIN)
-    unit = 8 if sampling < 0x100 else 8 * wide
-    y, x = max(0, top - _MARGIN), max(0, left - _MARGIN) // unit * unit
-    w = min(width, right + _MARGIN) - x
     size = np.uint64(length)
     if _header(handle, address, size) != 0:
         return REFUSED
-    if _get(handle, np.int32(_WIDTH)) != width or _get(handle, np.int32(_HEIGHT)) != height:
+    full = np.int64(_get(handle, np.int32(_HEIGHT)))
+    if (full + scale - 1) // scale != height:
+        return REFUSED
+    if (np.int64(_get(handle, np.int32(_WIDTH))) + scale - 1) // scale != width:
         return REFUSED
     colours = _get(handle, np.int32(_COLOURS))
     if colours < 0 or colours > _YCBCR_OR_LESS or _get(handle, np.int32(_PROGRESSIVE)) != 0:
+        return REFUSED
+    blob = _bytes_at(address, length)
+    bottom = height
+    if stop > 0 and early != 0 and blob[length - 2] == 0xFF and blob[length - 1] == 0xD9:
+        # as far as a shortened JPEG is decoded, and where shortening is worth it only
+        reach = stop if scale == 1 else (stop + _MARGIN) * scale
+        block = 8 * tall
+        keep = (reach + _MARGIN + block - 1) // block * block
+        if 64 * keep <= 63 * full:
+            bottom = min(height, stop + _MARGIN)
+    unit = (8 if sampling < 0x100 else 8 * wide) // scale
+    y, x = max(0, top - _MARGIN), max(0, left - _MARGIN) // unit * unit
+    w = min(width, right + _MARGIN) - x
+    if _set_scale(handle, _pair(1, scale)) != 0:
         return REFUSED
     if y == 0 and x == 0 and w == width and bottom == height:
         code = _set_region(handle, np.uint64(0), np.uint64(0))

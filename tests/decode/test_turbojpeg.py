@@ -174,14 +174,14 @@ class Decoder:
         self.module = turbojpeg.compiled()
         self.handle = turbojpeg.Handle(2**31 - 1, 100)
 
-    def __call__(self, blob, height, width, channels, window):
+    def __call__(self, blob, height, width, channels, window, scale=1):
         """Decode (top, stop, left, right); return the code and uint8[height, width, channels]."""
         pixels = np.full((height, width, channels), 77, np.uint8)
         data, info = np.frombuffer(blob, np.uint8), read_header(blob)
         plain = info.one_scan and info.frame in (0xC0, 0xC1) and info.channels in (1, 3)
         code = self.module.decode(
             self.handle.address, data.ctypes.data, data.size, height, width, channels,
-            info.sampling if plain else 0, info.shortens, *window, pixels.ctypes.data,
+            info.sampling if plain else 0, info.shortens, *window, scale, pixels.ctypes.data,
         )  # fmt: skip
         return code, pixels
 
@@ -193,17 +193,21 @@ def decoder():
     return Decoder()
 
 
-def opencv(blob, channels):
-    flag = (1 if channels == 3 else 0) | cv2.IMREAD_IGNORE_ORIENTATION
+REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}  # flags of IMREAD_REDUCED_GRAYSCALE_2, _4, _8
+
+
+def opencv(blob, channels, scale=1):
+    flag = (1 if channels == 3 else 0) | REDUCED[scale] | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(blob, np.uint8), flag)
     return image.reshape(*image.shape[:2], channels)
 
 
 @pytest.mark.parametrize("sampling", [*SAMPLING, "gray", "rgb", "restarts"])
 @pytest.mark.parametrize("channels", [1, 3])
-@settings(max_examples=25)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_regions_are_opencvs_pixels(decoder, sampling, channels, data):
+    scale = data.draw(st.sampled_from([1, 1, 2, 4, 8]))
     height, width = data.draw(st.integers(1, 300)), data.draw(st.integers(1, 200))
     image = photo(height, width, seed=height * width)
     if sampling == "gray":
@@ -216,13 +220,15 @@ def test_regions_are_opencvs_pixels(decoder, sampling, channels, data):
         blob = encoded(image, cv2.IMWRITE_JPEG_RST_INTERVAL, 3)
     else:
         blob = encoded(image, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SAMPLING[sampling])
+    height, width = -(-height // scale), -(-width // scale)
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     bottom, right = data.draw(st.integers(top + 1, height)), data.draw(st.integers(left + 1, width))
     stop = data.draw(st.sampled_from([0, bottom]))
-    code, pixels = decoder(blob, height, width, channels, (top, stop, left, right))
+    code, pixels = decoder(blob, height, width, channels, (top, stop, left, right), scale)
     assert code == decoder.module.DECODED
     bottom = stop or height
-    whole = opencv(blob, channels)
+    whole = opencv(blob, channels, scale)
+    assert whole.shape == pixels.shape
     assert np.array_equal(pixels[top:bottom, left:right], whole[top:bottom, left:right])
 
 

@@ -51,7 +51,7 @@ class HostDecoder:
         ----------
         records : Encoded
         rows : int64[k]         which of them, each with an image
-        sizes : int64[k, 2]     (height, width) that their headers promise
+        sizes : int64[k, 2]     (height, width) that their headers promise, at their scale
         channels : {1, 3, 4}    gray, B G R, or B G R A
         memory : uint8[m]       receives the pixels, C order
         starts : int64[k]       where in `memory` the pixels of each begin
@@ -71,6 +71,7 @@ class HostDecoder:
                 records.address[rows],
                 records.length[rows],
                 records.headers[rows],
+                records.scale[rows],
                 heights,
                 widths,
                 starts + memory.ctypes.data,
@@ -107,7 +108,7 @@ def _decoded(
     """
     blob = records.blob(row)
     assert blob is not None
-    pixels = decode(blob, channels)
+    pixels = decode(blob, channels, int(records.scale[row]))
     if pixels.shape[:2] != expected:
         raise DecodeError(
             f"image decodes to {pixels.shape[1]}x{pixels.shape[0]} pixels, its header says "

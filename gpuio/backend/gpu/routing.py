@@ -120,6 +120,7 @@ class Sources:
         headers = self._records.headers
         # engines differ over what becomes of a JPEG that was cut short: OpenCV's word counts
         takes: npt.NDArray[np.bool_] = large & engine_takes(headers) & (headers["ended"] != 0)
+        takes &= self._records.scale == 1
         takes &= headers["height"] == self._sizes[:, 0]
         takes &= headers["width"] == self._sizes[:, 1]
         return takes

@@ -140,9 +140,9 @@ def on_host(monkeypatch):
     """Return the images that OpenCV decoded because no engine did."""
     decoded = []
 
-    def noted(blob, channels):
+    def noted(blob, channels, scale):
         decoded.append(bytes(blob))
-        return decode(blob, channels)
+        return decode(blob, channels, scale)
 
     monkeypatch.setattr("gpuio.backend.gpu.host.decode", noted)
     monkeypatch.setattr("gpuio.decode.turbojpeg.compiled", lambda: None)

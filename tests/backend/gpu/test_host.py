@@ -76,9 +76,9 @@ def way(request, monkeypatch):
         pytest.skip(f"no TurboJPEG: {turbojpeg.status().reason}")
     decoded = []
 
-    def noted(blob, channels):
+    def noted(blob, channels, scale):
         decoded.append(bytes(blob))
-        return decode(blob, channels)
+        return decode(blob, channels, scale)
 
     monkeypatch.setattr("gpuio.backend.gpu.host.decode", noted)
     return request.param, decoded

@@ -35,7 +35,9 @@ def made(how, images, plan, channels, memory=None):
     blobs = np.array([image.ctypes.data for image in images], np.int64)
     sizes = np.array([image.size for image in images], np.int64)
     made_by, none = job.Job(how, channels, H, W), np.zeros(len(plan), HEADER)
-    return out, made_by.make(plan, blobs, sizes, none, out, memory or job.Memory())
+    return out, made_by.make(
+        plan, blobs, sizes, none, np.ones(len(plan), np.int64), out, memory or job.Memory()
+    )
 
 
 def one_by_one(how, images, plan, channels):
@@ -131,7 +133,8 @@ def test_a_row_without_an_image_is_said_to_have_none():
     out = np.full((3, 3, H, W), 77, np.uint8)
     blobs = np.array([images[0].ctypes.data, 0, images[2].ctypes.data], np.int64)
     sizes = np.array([image.size for image in images], np.int64)
-    done = job.Job(how, 3, H, W).make(plan, blobs, sizes, np.zeros(3, HEADER), out, job.Memory())
+    none, full = np.zeros(3, HEADER), np.ones(3, np.int64)
+    done = job.Job(how, 3, H, W).make(plan, blobs, sizes, none, full, out, job.Memory())
     assert done.tolist() == [job.MADE, job.NO_IMAGE, job.MADE]
     assert (out[1] == 77).all()
 
