@@ -95,6 +95,9 @@ def decode(
         wide, tall = max(wide, factors >> 4), max(tall, factors & 15)
     size = np.uint64(length)
     if _header(handle, address, size) != 0:
+        # the library would go on where it stopped, with the next image as well; a call that it
+        # refuses for its arguments (no image, no memory) ends that and touches nothing
+        _decompress(handle, _i64(0), np.uint64(0), _i64(0), np.int32(0), np.int32(_GRAY))
         return REFUSED
     full = np.int64(_get(handle, np.int32(_HEIGHT)))
     if (full + scale - 1) // scale != height:

@@ -267,6 +267,24 @@ def test_what_is_no_plain_jpeg_is_refused(decoder, name):
     assert code == decoder.module.REFUSED
 
 
+def spoilt_table(blob):
+    """Return a JPEG whose first Huffman table has more codes than there can be."""
+    at = blob.index(b"\xff\xc4") + 5
+    return blob[:at] + b"\xff" * 16 + blob[at + 16 :]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_refused_by_its_header_spoils_no_other(decoder, channels):
+    good = jpeg(photo(60, 80))
+    for blob in (spoilt_table(good), good[:180] + b"\xff\xd9", good[:2]):
+        code, pixels = decoder(blob, 60, 80, channels, (0, 0, 0, 80))
+        assert code == decoder.module.REFUSED
+        assert (pixels == 77).all()
+        code, pixels = decoder(good, 60, 80, channels, (0, 0, 0, 80))
+        assert code == decoder.module.DECODED
+        assert np.array_equal(pixels, opencv(good, channels))
+
+
 def test_four_channels_are_refused(decoder):
     code, _ = decoder(jpeg(photo(60, 80)), 60, 80, 4, (0, 0, 0, 80))
     assert code == decoder.module.REFUSED
