@@ -5,6 +5,8 @@ gpuio.decode.turbojpeg does: code that was loaded without them jumps to nowhere.
 in this file, and a cache of compiled code that was filled with the library is of use without it.
 
 What is not a plain JPEG is refused: OpenCV has the last word on it.
+
+Invariant: what becomes of an image does not depend on the images that its thread decoded before.
 """
 
 from __future__ import annotations
@@ -46,6 +48,53 @@ _bytes_at = view(types.uint8)
 def _pair(low, high):
     """Return two 32-bit numbers in one register."""
     return np.uint64(low) | (np.uint64(high) << np.uint64(32))
+
+
+@inner
+def _brings_tables(blob):
+    """Say whether a JPEG has all tables that its one scan uses.
+
+    A decompressor keeps the tables of the image before; one of its own would not have them.
+    """
+    at, end = 2, blob.size
+    have_q, have_h, need_q = 0, 0, 0
+    while at + 4 <= end:
+        marker = blob[at + 1]
+        if blob[at] != 0xFF or marker == 0 or marker == 0xD8 or marker == 0xD9:
+            return False
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # no length
+            at += 2
+            continue
+        p, stop = at + 4, at + 2 + (np.int64(blob[at + 2]) << 8) + blob[at + 3]
+        if stop < p or stop > end:
+            return False
+        if marker == 0xDB:
+            while p < stop:
+                have_q |= 1 << (blob[p] & 15)
+                p += 129 if blob[p] > 15 else 65
+        elif marker == 0xC4:
+            while p + 17 <= stop:
+                have_h |= 1 << (blob[p] & 31)
+                count = np.int64(17)
+                for k in range(1, 17):
+                    count += blob[p + k]
+                p += count
+        elif marker == 0xC0 or marker == 0xC1:
+            for place in range(at + 12, stop, 3):
+                need_q |= 1 << (blob[place] & 15)
+        elif marker == 0xDA:
+            need_h = 0
+            for k in range(blob[p]):
+                place = p + 2 + 2 * k
+                if place >= stop:
+                    return False
+                need_h |= 1 << (blob[place] >> 4) | 1 << (16 + (blob[place] & 15))
+            return need_q & ~have_q == 0 and need_h & ~have_h == 0
+        at = stop
+    return False
 
 
 @kernel(DECODE, "pointers", "share")
@@ -93,6 +142,9 @@ def decode(
     for c in range(4):
         factors = (sampling >> (8 * c)) & 0xFF
         wide, tall = max(wide, factors >> 4), max(tall, factors & 15)
+    blob = _bytes_at(address, length)
+    if not _brings_tables(blob):
+        return REFUSED
     size = np.uint64(length)
     if _header(handle, address, size) != 0:
         # the library would go on where it stopped, with the next image as well; a call that it
@@ -107,7 +159,6 @@ def decode(
     colours = _get(handle, np.int32(_COLOURS))
     if colours < 0 or colours > _YCBCR_OR_LESS or _get(handle, np.int32(_PROGRESSIVE)) != 0:
         return REFUSED
-    blob = _bytes_at(address, length)
     bottom = height
     if stop > 0 and early != 0 and blob[length - 2] == 0xFF and blob[length - 1] == 0xD9:
         # as far as a shortened JPEG is decoded, and where shortening is worth it only

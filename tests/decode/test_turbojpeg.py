@@ -285,6 +285,25 @@ def test_an_image_refused_by_its_header_spoils_no_other(decoder, channels):
         assert np.array_equal(pixels, opencv(good, channels))
 
 
+def tables(blob, marker):
+    """Return where the segments of tables begin."""
+    return [at for at in range(20, len(blob) - 1) if blob[at : at + 2] == bytes([0xFF, marker])]
+
+
+@pytest.mark.parametrize("marker", [0xDB, 0xC4])
+def test_an_image_without_a_table_does_not_get_that_of_the_one_before(decoder, marker):
+    """Its own decompressor has none: OpenCV says what becomes of it."""
+    before = encoded(photo(60, 80, 3), cv2.IMWRITE_JPEG_OPTIMIZE, 1)
+    good = jpeg(photo(60, 80), 70)
+    places = tables(good, marker)
+    assert len(places) >= 2
+    for at in places:
+        blob = good[: at + 1] + b"\xe5" + good[at + 2 :]  # a segment that nobody knows
+        for first in (before, good):
+            assert decoder(first, 60, 80, 3, (0, 0, 0, 80))[0] == decoder.module.DECODED
+            assert decoder(blob, 60, 80, 3, (0, 0, 0, 80))[0] == decoder.module.REFUSED
+
+
 def test_four_channels_are_refused(decoder):
     code, _ = decoder(jpeg(photo(60, 80)), 60, 80, 4, (0, 0, 0, 80))
     assert code == decoder.module.REFUSED
