@@ -1,7 +1,8 @@
 """gpuio reads MXNet RecordIO files and hands out image batches on the GPU or the CPU.
 
 ``import gpuio as mx`` gives `mx.io`, `mx.recordio`, `mx.image`, `mx.nd`, `mx.cpu()`, `mx.gpu()` and
-`mx.base.MXNetError` with MXNet's names. Importing the package loads none of what it can use: the
+`mx.base.MXNetError` with MXNet's names, and of `mx.random`, `mx.context`, `mx.gluon` and
+`mx.test_utils` what data scripts use. Importing the package loads none of what it can use: the
 parts are imported when they are first named.
 """
 
@@ -27,8 +28,8 @@ from gpuio.errors import (
 )
 
 if TYPE_CHECKING:
-    from gpuio import base, image, io, nd, recordio
-    from gpuio.nd import Context, asnumpy, cpu, cpu_pinned, gpu
+    from gpuio import base, context, gluon, image, io, nd, random, recordio, test_utils
+    from gpuio.nd import Context, asnumpy, cpu, cpu_pinned, current_context, gpu, num_gpus
 
     img, ndarray = image, nd
 
@@ -48,32 +49,42 @@ __all__ = [
     "__version__",
     "asnumpy",
     "base",
+    "context",
     "cpu",
     "cpu_pinned",
+    "current_context",
+    "gluon",
     "gpu",
     "image",
     "img",
     "io",
     "nd",
     "ndarray",
+    "num_gpus",
+    "random",
     "recordio",
+    "test_utils",
 ]
 
-_MODULES = {"base": "base", "image": "image", "img": "image", "io": "io", "nd": "nd"}
-_MODULES |= {"ndarray": "nd", "recordio": "recordio"}
-_FROM_ND = ("Context", "asnumpy", "cpu", "cpu_pinned", "gpu")
+_MODULES = {name: name for name in __all__ if name.islower() and not name.startswith("_")}
+_MODULES |= {"img": "image"}
+_FROM_ND = ("Context", "asnumpy", "cpu", "cpu_pinned", "current_context", "gpu", "num_gpus")
 
 
-hooks.provide(array_backend="gpuio.backend:array_backend")  # for arrays put on a GPU
+hooks.provide(
+    array_backend="gpuio.backend:array_backend",  # for arrays put on a GPU
+    count_gpus="gpuio.backend.gpu.probe:count_gpus",
+    host_results="gpuio.nd.arrays:wrapped",
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        value: Any = importlib.import_module(f"gpuio.{_MODULES[name]}")
-    elif name in _FROM_ND:
-        value = getattr(importlib.import_module("gpuio.nd"), name)
+    if name in _FROM_ND:
+        value: Any = getattr(importlib.import_module("gpuio.nd"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"gpuio.{_MODULES[name]}")
     else:
-        raise AttributeError(f"module 'gpuio' has no attribute {name!r}")
+        raise hooks.missing("gpuio", name)
     globals()[name] = value
     return value
 

@@ -1,5 +1,6 @@
 """The public names, and what importing the package costs."""
 
+import functools
 import subprocess
 import sys
 
@@ -72,3 +73,34 @@ def test_importing_takes_under_150_ms():
 def test_a_missing_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = gpuio.no_such_name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "mod.Module",
+            "sym.Variable",
+            "metric.Accuracy",
+            "np.array",
+            "autograd.record",
+            "optimizer",
+        ),
+        *("gluon.nn.Dense", "gluon.Trainer", "gluon.loss", "gluon.data.DataLoader"),
+        *("gluon.data.vision.MNIST", "gluon.utils.download", "nd.Convolution"),
+    ],
+)
+def test_what_is_not_here_says_where_to_read_what_is(name):
+    with pytest.raises(AttributeError, match=r"has no attribute.*docs/mxnet_scripts\.md lists"):
+        functools.reduce(getattr, name.split("."), gpuio)
+
+
+def test_ndarray_can_be_imported_as_a_module_and_is_nd():
+    found = run(
+        "import gpuio.ndarray as one, gpuio.ndarray.sparse as sparse, gpuio.image.image as image\n"
+        "from gpuio.ndarray import NDArray, random\n"
+        "import gpuio as mx\n"
+        "print(one is mx.nd is mx.ndarray, sparse is mx.nd.sparse, random is mx.nd.random,"
+        " image is mx.img.image is mx.image, NDArray is type(mx.nd.zeros(1)))"
+    )
+    assert found == "True True True True True"

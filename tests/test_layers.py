@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEVEL = {
     "tools": 9,
+    "gluon": 9,
     "adapters": 8,
     "io": 7,
     "image": 7,
@@ -24,6 +25,10 @@ LEVEL = {
     "backend": 5,
     "tasks": 5,
     "plan": 4,
+    "context": 3,
+    "ndarray": 3,
+    "random": 3,
+    "test_utils": 3,
     "order": 3,
     "decode": 3,
     "options": 2,

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from test_layers import LEVEL
 
+from gpuio import nd
+from gpuio.nd.methods import ArrayMethods
 from gpuio.tools.cli import COMMANDS
 
 TESTS = Path(__file__).parent
@@ -14,6 +16,7 @@ ROOT = TESTS.parent
 PAGES = [*ROOT.glob("*.md")]
 for folder in ("docs", "docs/decisions", "bench", "examples"):
     PAGES += (ROOT / folder).glob("*.md")
+MXNET_PAGE = (ROOT / "docs/mxnet_scripts.md").read_text()
 GUIDES = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md")]
 GUIDES += [ROOT / "docs/architecture.md", ROOT / "docs/adding.md"]
 GUIDES += sorted((ROOT / "docs/decisions").glob("*.md"))
@@ -96,3 +99,19 @@ def test_commits_that_are_examples_have_the_subject_that_the_page_gives():
         if done.returncode:
             pytest.skip("this copy has no history of that far back")
         assert done.stdout.strip() == subject
+
+
+def test_the_script_in_the_page_about_mxnet_runs(capsys):
+    (script,) = re.findall(r"^```python\n(.*?)^```", MXNET_PAGE, re.MULTILINE | re.DOTALL)
+    exec(compile(script, "docs/mxnet_scripts.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:7] for line in lines] == ["(4, 48)"] * 2
+
+
+def test_the_page_about_mxnet_names_every_function_and_method_of_nd():
+    named = set(re.findall(r"`(\w+)`", MXNET_PAGE))
+    ours = {"CSRNDArray", "Context", "NDArray", "cpu", "cpu_pinned", "current_context", "gpu"}
+    ours |= {"described", "host_array", "num_gpus", "random", "sparse", "asnumpy", "wrapped"}
+    assert set(nd.__all__) - named - ours == set()
+    methods = {name for name in vars(ArrayMethods) if not name.startswith("_")} - {"of_library"}
+    assert methods - named == set()

@@ -68,9 +68,12 @@ def unlisted(text):
 
 # named as what is not here, or as a command or a folder, not as something to call
 NOT_NAMES = {
-    "gpuio.gluon": "MXNet's training code, which is not here",
-    "gpuio.mod": "the same",
+    "gpuio.mod": "MXNet's training code, which is not here",
     "gpuio.sym": "the same",
+    "gpuio.metric": "the same",
+    "gpuio.np": "the same",
+    "gpuio.autograd": "the same",
+    "gpuio.optimizer": "the same",
     "gpuio.io.MXDataIter": "docs/mxnet_scripts.md says that it is not here",
     "gpuio.kernels": "python -m gpuio.kernels",
     "gpuio.tools": "the folder of the commands",

@@ -1,7 +1,10 @@
 """mx.image: functions on images, augmenters, ImageIter and ImageDetIter, with MXNet's names.
 
-Nothing here loads OpenCV before the first image is decoded or resized.
+Nothing here loads OpenCV before the first image is decoded or resized. `mx.image.image`, where
+MXNet keeps the functions, is this module itself.
 """
+
+import sys
 
 from gpuio.image import detection
 from gpuio.image import detection as det
@@ -88,6 +91,7 @@ __all__ = [
     "det",
     "detection",
     "fixed_crop",
+    "image",
     "imdecode",
     "imread",
     "imresize",
@@ -98,3 +102,6 @@ __all__ = [
     "resize_short",
     "scale_down",
 ]
+
+image = sys.modules[__name__]
+sys.modules[f"{__name__}.image"] = image

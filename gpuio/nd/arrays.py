@@ -1,7 +1,9 @@
-"""Arrays that know `.asnumpy()`, and MXNet's functions that make and join them.
+"""Arrays that know `.asnumpy()`, and MXNet's functions that make them.
 
-An `NDArray` *is* a `numpy.ndarray` (host) or a `cupy.ndarray` (device); the subclass only adds
-MXNet's methods, and prints as MXNet's does. Nothing here copies unless it says so.
+An `NDArray` *is* a `numpy.ndarray` (host) or a `cupy.ndarray` (device); the subclass has MXNet's
+methods (`gpuio.nd.methods`), and prints as MXNet's does. Views and copies are MXNet's: an index
+gives a view where what it names lies in a row, and a copy elsewhere (``x[:, 0]``). NumPy's own
+functions mean on it what they mean on any array.
 
 One element of an `NDArray`, ``x[0]``, is a NumPy scalar that knows `.asnumpy()` and `.asscalar()`,
 too, and ``x[0][:] = value`` writes into `x`. (MXNet's is an array of shape (1,), and so is what
@@ -11,30 +13,26 @@ too, and ``x[0][:] = value`` writes into `x`. (MXNet's is an array of shape (1,)
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.nd.context import Context, cpu, put
+from gpuio.nd.context import Context, cpu, current_context, put
+from gpuio.nd.methods import ArrayMethods
 
 __all__ = [
     "NDArray",
     "arange",
     "array",
     "asnumpy",
-    "concat",
     "described",
     "empty",
-    "expand_dims",
-    "flip",
     "full",
     "host_array",
     "ones",
-    "stack",
-    "transpose",
     "waitall",
+    "wrapped",
     "zeros",
 ]
 
@@ -49,6 +47,21 @@ def _assign(element: Any, key: Any, value: Any) -> None:
     array[place] = value
 
 
+def _part(element: Any, key: Any) -> Any:
+    """Return the element itself: MXNet's is an array of one, and ``x[0][0]`` is ``x[0]``."""
+    if isinstance(key, tuple) and len(key) == 1:
+        key = key[0]
+    if not isinstance(key, (int, slice, tuple, type(...))) or key not in (
+        0,
+        -1,
+        slice(None),
+        ...,
+        (),
+    ):
+        raise IndexError(f"one element has no part {key!r}")
+    return element
+
+
 @functools.cache
 def _element_type(kind: Any) -> Any:
     """Return a NumPy scalar type that knows MXNet's methods; the type itself if it is final."""
@@ -57,9 +70,12 @@ def _element_type(kind: Any) -> Any:
         "__doc__": "One element of an array, with MXNet's methods; everything else is NumPy's.",
         "home": None,  # (array, place) of an element
         "__setitem__": _assign,
+        "__getitem__": _part,
         "asnumpy": lambda self: np.array([self.item()], self.dtype),
         "asscalar": lambda self: self.item(),
         "wait_to_read": lambda _: None,
+        "astype": lambda self, dtype, copy=True: _element(np.dtype(dtype).type(self)),  # noqa: ARG005
+        "as_in_context": put,
         "context": property(lambda _: cpu()),
         "ctx": property(lambda _: cpu()),
     }
@@ -86,31 +102,71 @@ def described(values: npt.NDArray[Any], context: Context) -> str:
     return f"\n{values}\n<NDArray {shape} @{context}>"
 
 
-class NDArray(np.ndarray[Any, np.dtype[Any]]):
-    """A host array with MXNet's extra methods; everything else is NumPy's."""
+def wrapped(values: Any) -> Any:
+    """Return what NumPy has made, an array, a number or a list of them, with MXNet's methods."""
+    if type(values) is np.ndarray:
+        return values.view(NDArray) if values.ndim else _element(values[()])
+    if type(values) in (list, tuple):
+        return type(values)(map(wrapped, values))
+    return _element(values)
+
+
+def _unwrapped(values: Any) -> Any:
+    """Return arguments with plain arrays for ours."""
+    if isinstance(values, NDArray):
+        return values.unwrapped()
+    if type(values) in (list, tuple):
+        return type(values)(map(_unwrapped, values))
+    if type(values) is dict:
+        return {name: _unwrapped(value) for name, value in values.items()}
+    return values
+
+
+def _places(key: Any) -> Any:
+    """Return an index as NumPy takes it: MXNet's arrays of indices are often float32."""
+    if isinstance(key, tuple):
+        return tuple(map(_places, key))
+    if isinstance(key, NDArray) and key.dtype.kind == "f":
+        return key.unwrapped().astype(np.int64)
+    return key
+
+
+class NDArray(ArrayMethods, np.ndarray[Any, np.dtype[Any]]):  # type: ignore[misc]
+    """A host array with MXNet's methods; everything else is NumPy's."""
 
     def __getitem__(self, key: Any) -> Any:
-        return _element(super().__getitem__(key), (self, key))
+        """Return a view where the elements lie in a row, a copy elsewhere; one element as such."""
+        found = super().__getitem__(_places(key))
+        if type(found) is not NDArray:
+            return _element(found, (self, key))
+        if found.base is None or found.flags.c_contiguous or not self.flags.c_contiguous:
+            return found
+        return found.copy()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(_places(key), value)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        """Let NumPy's functions work on plain arrays, with NumPy's methods and views."""
+        made = super().__array_function__(function, types, _unwrapped(args), _unwrapped(options))
+        return made if made is NotImplemented else wrapped(made)
 
     def __array_wrap__(
         self, array: Any, context: Any = None, return_scalar: bool = False, /
     ) -> Any:
-        """Return the sum, or another single number, as one that knows MXNet's methods."""
+        """Return a single number as one that knows MXNet's methods."""
         if return_scalar:
             return _element(array[()])
         return super().__array_wrap__(array, context, return_scalar)
 
-    def mean(self, *args: Any, **options: Any) -> Any:
-        """Return NumPy's mean."""
-        return _element(super().mean(*args, **options))
+    def unwrapped(self) -> npt.NDArray[Any]:
+        """Return a plain `numpy.ndarray` over the same memory."""
+        return self.view(np.ndarray)
 
-    def transpose(self, *order: Any, axes: Any = None) -> Any:
-        """Return a view with its axes in another order; takes ``axes=`` by name, as MXNet does."""
-        return super().transpose(*order if axes is None else axes)
-
-    def expand_dims(self, axis: int) -> Any:
-        """Return a view with a new axis of length 1."""
-        return np.expand_dims(self, axis)
+    @staticmethod
+    def wrapped(values: Any) -> Any:
+        """Return what NumPy has made with MXNet's methods."""
+        return wrapped(values)
 
     def __repr__(self) -> str:
         return described(np.asarray(self), self.context)
@@ -146,8 +202,6 @@ class NDArray(np.ndarray[Any, np.dtype[Any]]):
         """Return this array in `context`: itself on the host, a copy on a GPU."""
         return put(self, context)
 
-    as_in_ctx = as_in_context
-
     def copyto(self, other: Any) -> Any:
         """Copy into another array, or into a new one in a `Context`."""
         if isinstance(other, Context):
@@ -167,7 +221,7 @@ def array(source: Any, ctx: Context | None = None, dtype: npt.DTypeLike | None =
     Parameters
     ----------
     source : array-like
-    ctx : Context, optional         default ``cpu()``
+    ctx : Context, optional         default `current_context`, ``cpu()`` outside of a ``with``
     dtype : optional                default: an `NDArray`'s own; float32 for everything else, a
                                     `numpy.ndarray` of whatever dtype included, as in MXNet
     """
@@ -176,7 +230,7 @@ def array(source: Any, ctx: Context | None = None, dtype: npt.DTypeLike | None =
     if dtype is None:
         dtype = source.dtype if isinstance(source, NDArray) else np.float32
     made = np.array(source, dtype=dtype, copy=True, subok=False).view(NDArray)
-    return made if ctx is None else made.as_in_context(ctx)
+    return made.as_in_context(current_context() if ctx is None else ctx)
 
 
 def asnumpy(array: Any) -> npt.NDArray[Any]:
@@ -202,7 +256,7 @@ def asnumpy(array: Any) -> npt.NDArray[Any]:
 def _made(values: Any, ctx: Context | None = None) -> Any:
     """Return new host memory as an array in a context; a device's array as it is."""
     made: Any = values.view(NDArray) if isinstance(values, np.ndarray) else values
-    return made if ctx is None else made.as_in_context(ctx)
+    return made.as_in_context(current_context() if ctx is None else ctx)
 
 
 _Shape = int | tuple[int, ...]
@@ -242,37 +296,6 @@ def arange(
     start, stop = (0, start) if stop is None else (start, stop)
     values = np.arange(start, stop, step).repeat(repeat)
     return _made(values.astype(dtype or np.float32), ctx)
-
-
-def _joined(join: Any, data: Sequence[Any], axis: int) -> Any:
-    """Join arrays where the first one lives."""
-    on_device = getattr(data[0], "joined", None)
-    return on_device(join, data, axis) if on_device else _made(join(data, axis))
-
-
-def concat(*data: Any, dim: int = 1) -> Any:
-    """Join arrays along an axis; the second one by default, as in MXNet."""
-    return _joined(np.concatenate, data, dim)
-
-
-def stack(*data: Any, axis: int = 0) -> Any:
-    """Join arrays along a new axis."""
-    return _joined(np.stack, data, axis)
-
-
-def transpose(data: Any, axes: Sequence[int] = ()) -> Any:
-    """Return a view with the axes in another order, backwards if none is given."""
-    return data.transpose(*axes)
-
-
-def expand_dims(data: Any, axis: int) -> Any:
-    """Return a view with a new axis of length 1."""
-    return np.expand_dims(data, axis)
-
-
-def flip(data: Any, axis: int) -> Any:
-    """Return a view with one axis, or several, reversed."""
-    return np.flip(data, axis)
 
 
 def waitall() -> None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from typing import Any, Self
 
 from gpuio.errors import OptionError
 from gpuio.hooks import call
 
-__all__ = ["Context", "cpu", "cpu_pinned", "gpu", "on_host", "put"]
+__all__ = [
+    "Context",
+    "cpu",
+    "cpu_pinned",
+    "current_context",
+    "gpu",
+    "num_gpus",
+    "on_host",
+    "put",
+]
+
+_default = threading.local()  # a stack: the contexts that ``with`` has entered
 
 
 class Context:
@@ -20,7 +32,9 @@ class Context:
 
     Notes
     -----
-    Compares and prints as MXNet's does: ``mx.cpu() == mx.cpu(0)``, ``repr`` is ``cpu(0)``.
+    Compares and prints as MXNet's does: ``mx.cpu() == mx.cpu(0)``, ``repr`` is ``cpu(0)``. In
+    ``with mx.gpu(0):`` the functions of `gpuio.nd` that make arrays make them there; iterators go
+    by their option `ctx`.
     """
 
     __slots__ = ("device_id", "device_type")
@@ -32,7 +46,8 @@ class Context:
             else (device_type, device_id)
         )
         if kind not in ("cpu", "cpu_pinned", "gpu"):
-            raise ValueError(f"device type {kind!r}: expected 'cpu', 'cpu_pinned' or 'gpu'")
+            hint = "; did you mean 'gpu'?" if str(kind).startswith("cuda") else ""
+            raise OptionError(f"device type {kind!r}: expected 'cpu', 'cpu_pinned' or 'gpu'{hint}")
         self.device_type: str = kind
         self.device_id: int = int(number)
 
@@ -42,6 +57,14 @@ class Context:
             and self.device_type == other.device_type
             and self.device_id == other.device_id
         )
+
+    def __enter__(self) -> Self:
+        """Make this the context of new arrays, in this thread."""
+        _default.stack = [*getattr(_default, "stack", ()), self]
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _default.stack.pop()
 
     def __hash__(self) -> int:
         return hash((self.device_type, self.device_id))
@@ -65,6 +88,17 @@ def cpu_pinned(device_id: int = 0) -> Context:
 def gpu(device_id: int = 0) -> Context:
     """Return a GPU's context; making one does not need a GPU, using it does."""
     return Context("gpu", device_id)
+
+
+def current_context() -> Context:
+    """Return the context that a ``with`` of this thread has made the default; else ``cpu(0)``."""
+    stack = getattr(_default, "stack", ())
+    return stack[-1] if stack else cpu()
+
+
+def num_gpus() -> int:
+    """Return the number of NVIDIA GPUs that the driver shows; 0 without a driver."""
+    return int(call("count_gpus"))
 
 
 def put(array: Any, context: Context) -> Any:

@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from gpuio import cpu, gpu
 from gpuio.errors import GpuioError, OptionError
-from gpuio.nd.sparse import CSRNDArray
+from gpuio.nd import NDArray, asnumpy
+from gpuio.nd.sparse import CSRNDArray, csr_matrix
 
 
 def csr_of(dense):
@@ -82,3 +83,80 @@ def test_it_stays_on_the_host():
     assert matrix.as_in_context(cpu()) is matrix
     with pytest.raises(OptionError, match="sparse arrays stay on the host"):
         matrix.as_in_context(gpu())
+
+
+def parts(matrix):
+    return [asnumpy(one).tolist() for one in (matrix.data, matrix.indices, matrix.indptr)]
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "dtype", "dense"),
+    [
+        (([1, 2, 3], [1, 0, 2], [0, 1, 2, 2, 3]), {"shape": (3 + 1, 3)}, "float32", None),
+        (([1, 2, 3], [1, 0, 2], [0, 1, 2, 2, 3]), {}, "float32", None),
+        ((np.array([1, 2, 3]), [1, 0, 2], [0, 1, 2, 2, 3]), {}, "int64", None),
+        (([3, 1, 1, 1], ([3, 0, 1, 1], [2, 1, 0, 0])), {"dtype": "float64"}, "float64", None),
+        (np.array([[0, 1.5], [2, 0]]), {}, "float64", [[0, 1.5], [2, 0]]),
+        ([[0, 1], [2, 0]], {}, "float32", [[0, 1], [2, 0]]),
+        ((1, 2), {}, "float32", [[0, 0]]),
+        (CSRNDArray([5.0], [1], [0, 1], (1, 2)), {}, "float64", [[0, 5]]),
+    ],
+    ids=["parts", "without a shape", "NumPy", "places", "dense", "list", "empty", "ours"],
+)
+def test_csr_matrix_takes_what_mxnets_takes(given, options, dtype, dense):
+    made = csr_matrix(given, **options)
+    assert made.dtype == dtype
+    assert made.asnumpy().tolist() == (dense or [[0, 1, 0], [2, 0, 0], [0, 0, 0], [0, 0, 3]])
+    made.check_format()
+
+
+def test_csr_matrix_copies_and_takes_scipys():
+    sparse = pytest.importorskip("scipy.sparse")
+    theirs = sparse.coo_matrix(([1.0, 2.0, 4.0], ([0, 1, 1], [1, 2, 2])), shape=(2, 3))
+    made = csr_matrix(theirs.tocsr())
+    assert parts(made) == [[1, 6], [1, 2], [0, 1, 2]]
+    values = np.ones(1, np.float32)
+    csr_matrix((values, [0], [0, 1])).data[:] = 9
+    assert values.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ((1, 2, 3, 4), {}),
+        ((2, 3), {"shape": (3, 3)}),
+        (([], [], [0, 0]), {}),
+        (np.zeros(3), {}),
+        (([1], ([0], [0, 1])), {}),
+        (([1], ([2], [0])), {"shape": (2, 2)}),
+        ((2, 3), {"ctx": gpu()}),
+    ],
+)
+def test_csr_matrix_refuses_what_is_no_matrix(given, options):
+    with pytest.raises(OptionError):
+        csr_matrix(given, **options)
+
+
+@pytest.mark.parametrize(
+    ("columns", "bounds", "words"),
+    [
+        ([2, 0, 1], [0, 2, 3], "row 0 names column 0 behind column 2"),
+        ([0, 1, 1], [0, 1, 3], "row 1 names column 1 behind column 1"),
+        ([0, 1, 2], [0, 4, 3], "row 1 ends before it begins"),
+        ([0, 1, 2], [0, 1, 2], "rows are from 0 to 2, expected 0 to 3"),
+        ([0, 1, 2], [1, 2, 3], "rows are from 1 to 3"),
+    ],
+)
+def test_check_format_says_what_is_wrong(columns, bounds, words):
+    matrix = CSRNDArray([1.0, 2.0, 3.0], columns, bounds, (2, 3))
+    with pytest.raises(GpuioError, match=words):
+        matrix.check_format()
+    if not words.startswith("rows"):
+        matrix.check_format(full_check=False)
+
+
+def test_it_becomes_dense():
+    made = csr_of(np.eye(2)).tostype("default")
+    assert (type(made), made.tolist()) == (NDArray, [[1, 0], [0, 1]])
+    with pytest.raises(OptionError, match="row_sparse"):
+        csr_of(np.eye(2)).tostype("row_sparse")

@@ -38,6 +38,13 @@ class _DeviceNumber:
 class FakeArray(BatchArray, _HostExport, np.ndarray):
     """Stands for a device array: NumPy with the two words of CuPy that gpuio uses."""
 
+    def plain(self):
+        return self.view(np.ndarray)
+
+    @classmethod
+    def dressed(cls, values):
+        return np.asarray(values).view(cls)
+
     def get(self):
         return np.array(self, subok=False)
 

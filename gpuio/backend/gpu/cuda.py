@@ -36,6 +36,15 @@ def _array_type() -> type:
     class DeviceArray(BatchArray, cupy.ndarray):  # type: ignore[misc]
         """A device array with MXNet's extra methods; everything else is CuPy's."""
 
+        def plain(self) -> Any:
+            """Return a `cupy.ndarray` over the same memory."""
+            return cupy.ndarray(self.shape, self.dtype, memptr=self.data, strides=self.strides)
+
+        @classmethod
+        def dressed(cls, values: Any) -> Any:
+            """Return a `cupy.ndarray` as an array of this type over the same memory."""
+            return cls(values.shape, values.dtype, memptr=values.data, strides=values.strides)
+
     return DeviceArray
 
 

@@ -12,7 +12,6 @@ import contextlib
 import math
 import threading
 import weakref
-from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -21,6 +20,8 @@ import numpy.typing as npt
 
 from gpuio.backend.gpu.device import Buffer, Device, Event
 from gpuio.nd import Context, array, described, gpu, host_array
+from gpuio.nd.methods import ArrayMethods
+from gpuio.nd.wrapped import bare
 
 __all__ = ["BatchArray", "BatchPool", "Lease", "itemsize"]
 
@@ -90,10 +91,22 @@ class Lease:
         self.wait()
 
 
-class BatchArray:
+def _operator(name: str) -> Any:
+    """Return an operator whose result is an array with MXNet's methods, too."""
+
+    def operate(self: Any, *others: Any) -> Any:
+        return self.wrapped(getattr(self.unwrapped(), name)(*map(bare, others)))
+
+    operate.__name__ = name
+    return operate
+
+
+class BatchArray(ArrayMethods):
     """MXNet's methods, and ordered hand-off, for a subclass of the device's array type.
 
-    The subclass stands before the array type: ``class DeviceArray(BatchArray, cupy.ndarray)``.
+    The subclass stands before the array type, ``class DeviceArray(BatchArray, cupy.ndarray)``, and
+    has `plain`, which returns an array of that type over the same memory, and `dressed`, which goes
+    the other way.
     """
 
     _lease: Lease | None = None
@@ -101,6 +114,17 @@ class BatchArray:
     def __array_finalize__(self, made_from: Any) -> None:
         """Let views, slices and reshapes know the batch they belong to."""
         self._lease = getattr(made_from, "_lease", None)
+
+    def unwrapped(self) -> Any:
+        """Return an array of the library's own type over the same memory, complete."""
+        self.wait_to_read()
+        return self.plain()  # type: ignore[attr-defined]
+
+    def wrapped(self, values: Any) -> Any:
+        """Return what the library has made, arrays or a list of them, with MXNet's methods."""
+        if isinstance(values, (list, tuple)):
+            return [self.wrapped(one) for one in values]
+        return self.dressed(values) if hasattr(values, "shape") else values  # type: ignore[attr-defined]
 
     def __getitem__(self, key: Any) -> Any:
         """Return a view at once; a copy, which index arrays make, when the batch is complete."""
@@ -143,9 +167,9 @@ class BatchArray:
     __str__ = __repr__
 
     def asnumpy(self) -> npt.NDArray[Any]:
-        """Return a host copy, complete."""
+        """Return a host copy, complete; of one element, as MXNet's, of shape (1,)."""
         self.wait_to_read()
-        return np.asarray(self.get())  # type: ignore[attr-defined]
+        return np.atleast_1d(np.asarray(self.get()))  # type: ignore[attr-defined]
 
     def asscalar(self) -> Any:
         """Return the one element as a Python scalar; ValueError if there is not exactly one."""
@@ -180,18 +204,6 @@ class BatchArray:
             return self
         return array(host_array(self.asnumpy()), context)
 
-    as_in_ctx = as_in_context
-
-    def joined(self, join: Any, data: Sequence[Any], axis: int) -> Any:
-        """Return what `join` makes of device arrays, as an array of this type, outside the pool."""
-        for one in data:
-            one.wait_to_read()
-        made = join(data, axis)  # of the device's plain type
-        kind: Any = type(self)
-        out = kind(made.shape, made.dtype)
-        out[...] = made
-        return out
-
     def copyto(self, other: Any) -> Any:
         """Copy into another array, or into a new one in a `Context`."""
         if isinstance(other, Context):
@@ -199,6 +211,15 @@ class BatchArray:
         self.wait_to_read()
         other[...] = self if type(other) is type(self) else self.asnumpy()
         return other
+
+
+_OPERATORS = (
+    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow "
+    "neg abs eq ne lt le gt ge"
+)
+for _name in _OPERATORS.split():
+    setattr(BatchArray, f"__{_name}__", _operator(f"__{_name}__"))
+BatchArray.__hash__ = None  # type: ignore[assignment]
 
 
 class _Free:

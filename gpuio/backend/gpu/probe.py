@@ -13,7 +13,7 @@ import importlib.util
 
 import attrs
 
-__all__ = ["Driver", "Gap", "Gpu", "Machine", "gaps", "missing_for_gpu", "survey"]
+__all__ = ["Driver", "Gap", "Gpu", "Machine", "count_gpus", "gaps", "missing_for_gpu", "survey"]
 
 _OLDEST_CUDA = 12  # CuPy's and DALI's oldest wheels that gpuio's extras name
 _NAME_BYTES = 100
@@ -86,6 +86,11 @@ class Machine:
 def missing_for_gpu(device_id: int) -> list[Gap]:
     """Return what GPU `device_id` lacks for the GPU backend, most fundamental first; [] if none."""
     return gaps(survey(), device_id)
+
+
+def count_gpus() -> int:
+    """Return how many GPUs the driver shows; 0 without a driver."""
+    return len(_driver().gpus)
 
 
 def survey() -> Machine:

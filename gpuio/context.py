@@ -1,0 +1,5 @@
+"""mx.context: where arrays live, and what new ones take."""
+
+from gpuio.nd.context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
+
+__all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "num_gpus"]

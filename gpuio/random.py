@@ -1,0 +1,5 @@
+"""mx.random: `seed`, and the numbers of `gpuio.nd.random` under MXNet's other name."""
+
+from gpuio.nd.random import normal, randint, seed, uniform
+
+__all__ = ["normal", "randint", "seed", "uniform"]
