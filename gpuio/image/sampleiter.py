@@ -24,12 +24,13 @@ from gpuio.image.feed import Feed, Loader
 from gpuio.image.source import Sample, SampleSource
 from gpuio.io.base import DataBatch
 from gpuio.order.state import FAR, flag, items, whole
+from gpuio.recordio.fingerprint import some
 
 __all__ = ["SampleIter"]
 
 _log = logging.getLogger(__name__)
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 # attributes made anew where an iterator is unpickled
 _OWNED = ("_carry", "_chain", "_current", "_feed", "_pool", "current_batch", "imgrec")
 
@@ -59,6 +60,8 @@ class SampleIter(CurrentBatch):
     auglist: list[Any]
     seq: list[Any] | None
     _base: list[Any] | None
+    num_parts: int
+    part_index: int
     _seed: int | None
     _draws: Draws
     _source: SampleSource
@@ -74,6 +77,8 @@ class SampleIter(CurrentBatch):
         self._wanted = 1  # samples worth decoding ahead
         self._pool = HostPool(keep=2)
         self._ended = self._closed = False
+        self._listed: tuple[Any, ...] = ()  # the order, where shuffling cannot repeat it
+        self._digest: list[int] | None = None  # of the source, where it was asked for
         self.reset()
 
     def _share(self, part_index: int, num_parts: int) -> list[Any] | None:
@@ -94,6 +99,7 @@ class SampleIter(CurrentBatch):
         if self.shuffle and self.seq is not None:
             if self._seed is None:
                 self._draws.shuffle(self.seq)
+                self._listed = tuple(self.seq)
             else:
                 assert self._base is not None
                 self.seq[:] = keyed(self._seed, self.epoch, -1).shuffle(self._base)
@@ -176,7 +182,6 @@ class SampleIter(CurrentBatch):
         ``rng``, a restored iterator gives the same batches that the saved one would have given;
         without it, the same samples, augmented with other numbers.
         """
-        listed = self.shuffle and self._seed is None and self.seq is not None
         return {
             "version": _STATE_VERSION,
             "kind": type(self).__name__,
@@ -184,7 +189,7 @@ class SampleIter(CurrentBatch):
             "samples": self.cur,
             "ended": self._ended,
             "carried": self._carried,
-            "order": list(self.seq) if listed and self.seq is not None else None,
+            "order": self._drawn_order(),
             "carry": [
                 {"key": sample.key, "position": sample.position, "epoch": sample.epoch}
                 for sample in self._carry
@@ -192,16 +197,42 @@ class SampleIter(CurrentBatch):
             "source": self._fingerprint(),
         }
 
+    def _drawn_order(self) -> tuple[Any, ...] | None:
+        """Return the epoch's order where shuffling cannot repeat it; a copy made once an epoch."""
+        if not self.shuffle or self._seed is not None or self.seq is None:
+            return None
+        places = some(len(self.seq))  # a subclass may have changed it since
+        if len(self._listed) != len(self.seq) or any(
+            self._listed[place] != self.seq[place] for place in places
+        ):
+            self._listed = tuple(self.seq)
+        return self._listed
+
     def _fingerprint(self) -> dict[str, Any]:
         """Return what must be equal in the iterator that loads a state."""
-        keys = self._base
+        if self._digest is None:
+            self._digest = self._source.digest()
         return {
-            "keys": None if keys is None else len(keys),
-            "crc": None if keys is None else zlib.crc32(repr(keys).encode()),
+            "batch_size": self.batch_size,
+            "num_parts": self.num_parts,
+            "part_index": self.part_index,
+            **self._options_of_order(),
+            "digest": self._digest,
+        }
+
+    def _options_of_order(self) -> dict[str, Any]:
+        return {
+            "keys": None if self._base is None else len(self._base),
             "shuffle": bool(self.shuffle),
             "seed": self._seed,
             "last_batch_handle": self.last_batch_handle,
         }
+
+    def _first_fingerprint(self) -> dict[str, Any]:
+        """Return what states of the first version have as their source."""
+        keys = self._base
+        crc = None if keys is None else zlib.crc32(repr(keys).encode())
+        return {**self._options_of_order(), "crc": crc}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Move to where another iterator of the same files and options was.
@@ -218,16 +249,18 @@ class SampleIter(CurrentBatch):
         if not isinstance(state, dict) or not state.keys() >= _FIELDS:
             lacking = _FIELDS - state.keys() if isinstance(state, dict) else type(state).__name__
             raise StateError(f"not a state of an ImageIter: it lacks {lacking}")
-        _require("version", state["version"], _STATE_VERSION)
+        first = state["version"] == 1
+        if not first:
+            _require("version", state["version"], _STATE_VERSION)
         _require("kind", state["kind"], type(self).__name__)
         if not isinstance(state["source"], dict):
             raise StateError(f"state: source: expected a dict, found {state['source']!r}")
-        for field, own in self._fingerprint().items():
+        for field, own in (self._first_fingerprint() if first else self._fingerprint()).items():
             _require(f"source.{field}", state["source"].get(field), own)
         most = FAR if self.seq is None else len(self.seq)
         epoch, samples = whole(state, "epoch"), whole(state, "samples", most)
         ended, carried = flag(state, "ended"), 0
-        if "carried" in state:
+        if not first or "carried" in state:
             carried = whole(state, "carried", self.batch_size - 1)
         carry = [
             self._saved_sample(entry, f"carry[{number}].")
@@ -285,6 +318,7 @@ class SampleIter(CurrentBatch):
         self.epoch = epoch
         if self.seq is not None and order is not None:
             self.seq[:] = order
+            self._listed = tuple(order)
         elif self.seq is not None and self.shuffle and self._seed is not None:
             self.seq[:] = keyed(self._seed, epoch, -1).shuffle(self._base or [])
 

@@ -7,6 +7,7 @@ call `fetch` at once.
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,11 @@ import numpy as np
 from gpuio.errors import OptionError, RecordError, StorageError, Where
 from gpuio.nd import host_array
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
+from gpuio.recordio.fingerprint import sampled_file, some
 from gpuio.recordio.header import unpack
+from gpuio.recordio.key_list import key_digest
 from gpuio.recordio.lists import read_list
+from gpuio.storage.local import LocalFile
 
 __all__ = ["MissingImageError", "MissingLabelError", "Sample", "SampleSource"]
 
@@ -226,6 +230,29 @@ class SampleSource:
         if sample.error is not None:
             raise sample.error
         return sample
+
+    def digest(self) -> list[int]:
+        """Return what a state knows the source again by: all keys, some records, some listed rows.
+
+        Raises
+        ------
+        StorageError        the record file cannot be read
+        """
+        made = []
+        if self.imgrec is not None:
+            offsets = None
+            if isinstance(self.imgrec, MXIndexedRecordIO):
+                keys = self.imgrec.keys
+                made.append(key_digest(keys))
+                offsets = [self.imgrec.idx[keys[place]] for place in some(len(keys))]
+            with LocalFile(str(self.path_imgrec)) as file:
+                made.append(sampled_file(file, offsets))
+        if self.imglist is not None:
+            rows = list(self.imglist.items())
+            looked_at = (rows[place] for place in some(len(rows)))
+            listed = [(key, label.tolist(), name) for key, (label, name) in looked_at]
+            made.append(zlib.crc32(repr((len(rows), listed)).encode()))
+        return made
 
     def path(self, name: str) -> Path:
         """Return where a listed file is."""

@@ -6,6 +6,7 @@ batch is the rows at its positions in that order, so a state is a few numbers.
 
 from __future__ import annotations
 
+import binascii
 import math
 import operator
 import reprlib
@@ -21,10 +22,12 @@ from gpuio.nd import Context, NDArray, host_array
 from gpuio.nd.context import on_host
 from gpuio.nd.sparse import CSRNDArray
 from gpuio.order.state import check_state, flag, items, whole
+from gpuio.recordio.fingerprint import sampled_array
 
 __all__ = ["NDArrayIter"]
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
+_SINCE = {"digest": 2}  # fields of `source` that the first version lacks
 Rows = npt.NDArray[np.int64]
 
 
@@ -112,6 +115,7 @@ class NDArrayIter(DataIter):
         self.num_data: int = first.shape[self._axis_of(first)]
         self.idx = np.arange(self.num_data)
         self.seed = _seed_number(seed)
+        self._sampled: list[int] | None = None
         self._seed_drawn = isinstance(seed, np.random.Generator)
         self._order: Rows = np.arange(self.num_data)
         self._epoch = -1
@@ -164,7 +168,7 @@ class NDArrayIter(DataIter):
         elif self.shuffle:
             np.random.shuffle(self.idx)  # noqa: NPY002 -- MXNet's generator is the global one
             self._order = self._order[self.idx]
-        self._listed: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+            self._written = [_written(self._order), _written(self.idx)]
         self._front = front
         self._rest: Rows = np.empty(0, np.int64)
         self._ended = False
@@ -265,7 +269,20 @@ class NDArrayIter(DataIter):
             "shuffle": bool(self.shuffle),
             "seeded": self.seed is not None,
             "sources": [[k, list(v.shape), str(v.dtype)] for k, v in self.data + self.label],
+            "digest": self._digest(),
         }
+
+    def _digest(self) -> list[int]:
+        """Return what a state knows the sources again by: some of their rows as they were first."""
+        if self._sampled is None:
+            self._sampled = []
+            for _, source in self.data + self.label:
+                if isinstance(source, CSRNDArray):
+                    made = sampled_array(np.asarray(source.indptr))
+                    self._sampled.append(sampled_array(np.asarray(source.data), made))
+                else:
+                    self._sampled.append(sampled_array(source))
+        return self._sampled
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the iterator stands, as JSON types; see the class about its size.
@@ -282,15 +299,9 @@ class NDArrayIter(DataIter):
             "seed": self.seed,
             "carry": self._front.tolist(),
             "rest": self._rest.tolist(),
-            "order": self._drawn() if drawn else None,
+            "order": list(self._written) if drawn else None,
             "source": self._source(),
         }
-
-    def _drawn(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the epoch's order and `idx`; made once per epoch, as states may be saved often."""
-        if self._listed is None:
-            self._listed = tuple(self._order.tolist()), tuple(self.idx.tolist())
-        return self._listed
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where a saved state stood.
@@ -304,7 +315,7 @@ class NDArrayIter(DataIter):
         -----
         A `seed` that a generator drew is the state's from now on.
         """
-        check_state(state, _STATE_VERSION, self._source())
+        check_state(state, _STATE_VERSION, self._source(), since=_SINCE, oldest=1)
         epoch, ended = whole(state, "epoch"), flag(state, "ended")
         seed = None if self.seed is None else whole(state, "seed", None)
         if self.shuffle and seed != self.seed and not self._seed_drawn:
@@ -322,7 +333,8 @@ class NDArrayIter(DataIter):
                 raise StateError(f"state: {name}: expected None, found {found}")
         if drawn:
             order, idx = self._loaded_order(state)
-            self._order, self.idx, self._listed = order, idx, None
+            self._order, self.idx = order, idx
+            self._written = [_written(order), _written(idx)]
         elif self.shuffle and seed is not None:
             self._order = self.idx = _permutation(seed, epoch, self.num_data)
         self._epoch, self.cursor, self._ended, self.seed = epoch, cursor, ended, seed
@@ -341,7 +353,7 @@ class NDArrayIter(DataIter):
         both = items(state, "order", 2)
         if len(both) == 2:
             try:
-                order, idx = (np.array(rows, np.int64) for rows in both)
+                order, idx = (_read(rows) for rows in both)
                 count = np.arange(self.num_data)
                 if all(np.array_equal(np.sort(one), count) for one in (order, idx)):
                     return order, idx
@@ -362,6 +374,23 @@ def _batch_size(value: int) -> int:
     if size < 1:
         raise OptionError(f"batch_size={value!r}: expected a whole number, at least 1")
     return size
+
+
+def _written(rows: Rows) -> str:
+    """Return row numbers as text, 4 bytes each in base64: states are JSON, and taken often."""
+    return binascii.b2a_base64(rows.astype("<u4").tobytes(), newline=False).decode()
+
+
+def _read(rows: Any) -> Rows:
+    """Return what `_written` wrote; or a list of row numbers, as the first version has it.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError    it is neither
+    """
+    if isinstance(rows, str):
+        return np.frombuffer(binascii.a2b_base64(rows, strict_mode=True), "<u4").astype(np.int64)
+    return np.array(rows, np.int64)
 
 
 def _seed_number(seed: int | np.random.Generator | None) -> int | None:

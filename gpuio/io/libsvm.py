@@ -229,6 +229,11 @@ class _Pair:
             )
         return data, self._labels.read(rows, size)[1], host_array(index)
 
+    def digest(self) -> list[int | None]:
+        """Return the numbers by which a state knows the files again, of data and labels."""
+        labels = None if self._labels is None else self._labels.lines.digest()
+        return [self._data.lines.digest(), labels]
+
     def close(self) -> None:
         """Close the files."""
         self._data.lines.close()

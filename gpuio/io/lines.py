@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
+from gpuio.recordio.fingerprint import sampled_file, some
 from gpuio.recordio.uri import expand
 from gpuio.storage.local import LocalFile
 
@@ -95,6 +96,15 @@ class Lines:
         which = bisect.bisect_right(self._before, row) - 1
         offset = int(self._starts[which][row - self._before[which]])
         return {"path": self._files[which].path, "key": row, "offset": offset}
+
+    def digest(self) -> int:
+        """Return a number by which a state knows these rows again: see `sampled_file`."""
+        rows = [self.place(row) for row in some(len(self))]
+        made = 0
+        for file in self._files:
+            offsets = [place["offset"] for place in rows if place["path"] == file.path]
+            made = sampled_file(file, offsets, made)
+        return made
 
     def close(self) -> None:
         """Close the files; may be called twice."""

@@ -24,6 +24,7 @@ from gpuio.nd import Context, host_array
 from gpuio.options import convert
 from gpuio.options.declare import convert_option
 from gpuio.order.rng import Mersenne, draw_below, shuffle
+from gpuio.recordio.fingerprint import sampled_array
 
 __all__ = ["MNISTIter"]
 
@@ -147,6 +148,10 @@ class _Images:
         data *= np.float32(1 / 256)
         label = self._labels[where].astype(np.float32)
         return host_array(data), host_array(label), host_array(where.astype(np.uint64))
+
+    def digest(self) -> list[int | None]:
+        """Return the numbers by which a state knows the files again, of images and labels."""
+        return [sampled_array(self._images), zlib.crc32(self._labels.data)]
 
     def close(self) -> None:
         """There is nothing to close: the files were read at construction."""

@@ -25,7 +25,8 @@ from gpuio.pipeline.prefetch import Prefetcher
 
 __all__ = ["RowIter", "RowSource", "row_shape"]
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
+_SINCE = {"digest": 2}  # fields of `source` that the first version lacks
 
 
 class RowSource(Protocol):
@@ -38,6 +39,10 @@ class RowSource(Protocol):
 
         The rows behind the last one are zero. `index` is uint64[size].
         """
+        ...
+
+    def digest(self) -> list[int | None]:
+        """Return what a state knows the source again by, as JSON types."""
         ...
 
     def close(self) -> None:
@@ -85,7 +90,12 @@ class RowIter(DataIter):
         self.ctx = Context(ctx)
         self.provide_data, self.provide_label = [data], [label]
         self._count, self._last_batch = len(source), last_batch
-        self._identity = {**identity, "rows": self._count, "batch_size": batch_size}
+        self._identity = {
+            **identity,
+            "rows": self._count,
+            "batch_size": batch_size,
+            "digest": source.digest(),
+        }
         self._start = self._number = self._epoch_index = 0
         self._batch: DataBatch | None = None
         self._maker = _Maker(
@@ -187,7 +197,7 @@ class RowIter(DataIter):
                             fields. The iterator stays where it was
         """
         self._check_open()
-        check_state(state, _STATE_VERSION, self._identity)
+        check_state(state, _STATE_VERSION, self._identity, since=_SINCE, oldest=1)
         size = self.batch_size
         epoch = whole(state, "epoch")
         start = whole(state, "start", last_start(self._count, size, self._last_batch))

@@ -14,6 +14,7 @@ Invariant: what it answers is what the list of all keys would.
 from __future__ import annotations
 
 import numbers
+import zlib
 from collections.abc import Iterable, Iterator, MutableSequence
 from typing import Any, Self
 
@@ -22,7 +23,7 @@ import numpy.typing as npt
 
 from gpuio.recordio.index_entries import Entries
 
-__all__ = ["KeyList", "equal_key"]
+__all__ = ["KeyList", "equal_key", "key_digest"]
 
 _AT_ONCE = 4096  # keys made into Python objects at a time
 
@@ -45,6 +46,16 @@ def equal_key(value: Any) -> int | None:
     except (ValueError, OverflowError):  # not a number, infinite
         return None
     return whole if whole == value else None
+
+
+def key_digest(keys: list[Any] | KeyList) -> int:
+    """Return a CRC-32 of all keys, the same whether they are a list or arrays."""
+    entries = keys._entries if type(keys) is KeyList else None  # noqa: SLF001 -- of this file
+    try:
+        numbers = np.array(list(keys), "<i8") if entries is None else entries.key_array()
+        return zlib.crc32(numbers.astype("<i8", copy=False).data)
+    except (TypeError, ValueError, OverflowError):  # keys that are not numbers
+        return zlib.crc32(repr(list(keys)).encode())
 
 
 class KeyList(MutableSequence[Any]):

@@ -26,6 +26,9 @@ class Numbers:
         data[: len(rows)] = rows
         return host_array(data), host_array(data), data
 
+    def digest(self):
+        return [self.count]
+
     def close(self):
         self.closed += 1
 
@@ -131,4 +134,4 @@ def test_a_state_counts_epochs_and_rows_handed_out():
         next(it)
         state = it.state_dict()
         assert (state["epoch"], state["start"], state["samples"]) == (1, 2, 4)
-        assert state["source"] == {"rows": 6, "batch_size": 4}
+        assert state["source"] == {"rows": 6, "batch_size": 4, "digest": [6]}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from gpuio.recordio.index_entries import Entries
-from gpuio.recordio.key_list import KeyList
+from gpuio.recordio.key_list import KeyList, key_digest
 
 KEYS = {
     "from 0": list(range(9000)),
@@ -207,3 +207,15 @@ def test_numpy_takes_it_as_a_list(keys):
 def test_pickles_are_small():
     assert len(pickle.dumps(key_list(KEYS["from 0"]))) < 100_000  # 72 kB of offsets
     assert len(pickle.dumps(key_list(KEYS["any order"]))) < 100_000
+
+
+@pytest.mark.parametrize("keys", KEYS.values(), ids=list(KEYS))
+def test_a_digest_is_that_of_the_list(keys):
+    offsets = np.arange(len(keys), dtype=np.int64) * 100
+    consecutive = keys == list(range(keys[0], keys[0] + len(keys))) if keys else True
+    start = keys[0] if keys else 0
+    held = range(start, start + len(keys)) if consecutive else np.array(keys, np.int64)
+    made = key_digest(KeyList(Entries(held, offsets)))
+    assert made == key_digest(keys)
+    assert made != key_digest([*keys, 8])
+    assert key_digest(["a", "b"]) != key_digest(["a", "c"])

@@ -310,8 +310,7 @@ def a_damaged_state_is_refused_by_its_field_and_changes_nothing(case):
     for name in state.keys() - {"version", "kind", "source"}:
         wrong = [float("nan"), "x", -(10**30), 10**30, {"a": 1}, [[0, 0]]]
         damaged = [{**state, name: value} for value in wrong]
-        if name != "carried":  # a field that older states lack
-            damaged.append({key: state[key] for key in state if key != name})
+        damaged.append({key: state[key] for key in state if key != name})
         if not isinstance(state[name], bool):
             damaged.append({**state, name: True})
         for one in damaged:
