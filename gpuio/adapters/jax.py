@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.adapters.loader import Loader, check_dense
+from gpuio.adapters.loader import Loader, check_dense, check_whole
 from gpuio.io.base import DataIter
 
-__all__ = ["loader", "to_jax"]
+__all__ = ["loader", "to_classes", "to_jax"]
 
 
 def to_jax(array: Any, sharding: Any = None) -> Any:
@@ -47,7 +47,36 @@ def to_jax(array: Any, sharding: Any = None) -> Any:
     return jax.dlpack.from_dlpack(array)
 
 
-def loader(iterator: DataIter, *, sharding: Any = None, cut_pad: bool = False) -> Loader:
+def to_classes(label: Any, sharding: Any = None) -> Any:
+    """Return labels as int32 where they are one number per row; else as `to_jax`.
+
+    Parameters
+    ----------
+    label : NDArray or any NumPy or CuPy array      (batch,) of whole numbers; soft labels, several
+                                                    labels per row and boxes have more axes and stay
+                                                    as they are
+    sharding : jax.sharding.Sharding, optional      see `to_jax`
+
+    Raises
+    ------
+    RecordError         a label on the host that is not a whole number of 32 bits. On a device they
+                        are cut unseen: label_type='class' of `ImageRecordIter` looks at them before
+    """
+    if len(label.shape) != 1:
+        return to_jax(label, sharding)
+    check_whole(label, 32)
+    if isinstance(label, np.ndarray):
+        return to_jax(np.asarray(label).astype(np.int32), sharding)
+    return to_jax(label, sharding).astype(np.int32)
+
+
+def loader(
+    iterator: DataIter,
+    *,
+    sharding: Any = None,
+    cut_pad: bool = False,
+    integer_labels: bool = False,
+) -> Loader:
     """Return a loader of JAX arrays.
 
     Parameters
@@ -55,9 +84,15 @@ def loader(iterator: DataIter, *, sharding: Any = None, cut_pad: bool = False) -
     iterator : DataIter
     sharding : jax.sharding.Sharding, optional      of every array of a batch
     cut_pad : bool                                  see `gpuio.adapters.loader.Loader`
+    integer_labels : bool                           labels of one number per row become int32: see
+                                                    `to_classes`
 
     Returns
     -------
-    Loader                      yields (data, label) arrays
+    Loader                      yields (data, label) arrays; has `__len__`, `peek`, `set_epoch`,
+                                `state_dict` and `load_state_dict`
     """
-    return Loader(iterator, lambda array: to_jax(array, sharding), cut_pad=cut_pad)
+    to_label = (lambda label: to_classes(label, sharding)) if integer_labels else None
+    return Loader(
+        iterator, lambda array: to_jax(array, sharding), cut_pad=cut_pad, convert_label=to_label
+    )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import operator
+import weakref
+from collections.abc import Callable
+from typing import Any, NoReturn, Self
 
-from gpuio.io.base import DataIter
+import numpy as np
 
-__all__ = ["Loader", "check_dense"]
+from gpuio.errors import GpuioError, OptionError, RecordError
+from gpuio.io.base import DataIter, check_worker, refuse_subscript
+
+__all__ = ["EpochSampler", "Loader", "check_dense", "check_whole"]
+
+_Arrays = tuple[Any, ...]
 
 
 def check_dense(array: Any) -> None:
@@ -18,6 +25,54 @@ def check_dense(array: Any) -> None:
             "its dense copy, array.asnumpy(), or build a sparse tensor from its data, indices and "
             "indptr"
         )
+
+
+def check_whole(label: Any, bits: int) -> None:
+    """Raise RecordError unless the labels of a host array are whole numbers of so many bits.
+
+    Parameters
+    ----------
+    label : NumPy array or any device array     a device array is not looked at: that would make
+                                                the host wait for it
+    bits : int                                  32 or 64
+    """
+    if not isinstance(label, np.ndarray) or label.dtype.kind not in "fiu":
+        return
+    limit = 2.0 ** (bits - 1)
+    good = (label == np.trunc(label)) & (label >= -limit) & (label < limit)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise RecordError(
+            f"row {row} of the batch has the label {label[row]}, which is not a whole number of "
+            f"{bits} bits: leave integer_labels out, or mend the record"
+        )
+
+
+class EpochSampler:
+    """What frameworks look for as ``loader.sampler``, to tell it the epoch."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next loop: `Loader.set_epoch`."""
+        self._loader.set_epoch(epoch)
+
+
+class _Loop:
+    """One loop over a loader; it begins, and moves the iterator, at its first step."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+        self.begun = self.over = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> _Arrays:
+        if self.over:
+            raise StopIteration
+        return self._loader._step(self)  # noqa: SLF001 -- of this file
 
 
 class Loader:
@@ -33,50 +88,120 @@ class Loader:
     cut_pad : bool          leave out the rows that pad the last batch. Leave it False for training
                             with last_batch='borrow': then those rows are records of the next epoch,
                             which starts after them.
+    convert_label : callable, optional
+                            the same for labels of one number per row that are classes: not for
+                            soft labels or boxes
+
+    Attributes
+    ----------
+    batch_size : int
+    sampler : EpochSampler  its `set_epoch` is the loader's
+
+    Raises
+    ------
+    GpuioError              from a step of a loop: another loop has begun since, or a state was
+                            loaded; or in a worker process of a DataLoader, where every worker would
+                            hand out the same records
 
     Notes
     -----
     A batch is a tuple: the data arrays, then the label arrays.
+
+    ``iter(loader)`` alone changes nothing; a loop begins at its first step. Of two loops that
+    have begun, the older one raises at its next step.
     """
 
     def __init__(
-        self, iterator: DataIter, convert: Callable[[Any], Any], *, cut_pad: bool = False
+        self,
+        iterator: DataIter,
+        convert: Callable[[Any], Any],
+        *,
+        cut_pad: bool = False,
+        convert_label: Callable[[Any], Any] | None = None,
     ) -> None:
         self.iterator = iterator
         self.batch_size = iterator.batch_size
+        self.sampler = EpochSampler(self)
         self._convert, self._cut_pad = convert, cut_pad
-        self._begun = self._loaded = False
+        self._convert_label = convert_label or convert
+        self._begun = self._loaded = False  # has a loop begun; is the place a loaded state's
+        self._loop: Callable[[], _Loop | None] = _nothing  # the loop that began last
+        self._ready = False  # the iterator stands where the next loop begins
+        self._peeked: _Arrays | None = None
+        self._before: dict[str, Any] | None = None  # the state before the batch that was peeked at
+        self._wanted: int | None = None  # the epoch that set_epoch chose for the next loop
+        self._told: int | None = None  # the same for the loop of a loaded state, which is that one
+        self._resumed = False  # a state was loaded, and no loop has begun since
+        self._first = self._state()
+        self._offset = _epoch_of(self._first) or 0  # the iterator's number of epoch 0
 
     def __len__(self) -> int:
         """Return the exact number of batches of the current epoch; TypeError if it is unknown."""
         count: int = len(self.iterator)  # type: ignore[arg-type]
         return count
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        if self._begun:
-            self.iterator.reset()
-        loaded, self._begun, self._loaded = self._loaded, True, False
-        return self._batches(loaded=loaded)
+    def __iter__(self) -> _Loop:
+        return _Loop(self)
 
-    def _batches(self, *, loaded: bool) -> Iterator[tuple[Any, ...]]:
-        """Yield the rest of the epoch; the next epoch if a loaded state leaves no rest."""
-        for batch in self.iterator:
-            loaded = False
-            arrays = [*batch.data, *(batch.label or ())]
-            if self._cut_pad and batch.pad:
-                arrays = [array[: len(array) - batch.pad] for array in arrays]
-            yield tuple(self._convert(array) for array in arrays)
-        if loaded:
-            self.iterator.reset()
-            yield from self._batches(loaded=False)
+    def __getitem__(self, index: Any) -> NoReturn:
+        refuse_subscript(self)
+
+    @property
+    def dataset(self) -> NoReturn:
+        """There is none: AttributeError, in words for those who look for it."""
+        raise AttributeError(
+            "a Loader has no dataset and no batch sampler: it takes the place of a DataLoader. To "
+            "go on in the middle of an epoch save loader.state_dict() and call "
+            "loader.load_state_dict(state), in place of accelerate's skip_first_batches"
+        )
+
+    def peek(self) -> _Arrays:
+        """Return the batch that comes next, which stays the next one.
+
+        That of the loop in progress; where there is none, the first one of the next loop. The state
+        stays the one before that batch.
+
+        Raises
+        ------
+        StopIteration       the loop in progress is at its end, or the epoch has no batch
+        """
+        if self._peeked is None:
+            loop = self._loop()
+            if loop is None or loop.over:
+                self._make_ready()
+            before = self._state()
+            self._peeked, self._before = self._fetch(), before
+        return self._peeked
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next loop, counted from 0, as frameworks tell samplers.
+
+        Where the next loop would be that epoch anyway, nothing changes. Else it is the whole epoch,
+        at the start of its pass. Epoch 0 is the one in which the iterator stood when the loader was
+        made. After `load_state_dict` the state decides, and later epochs are counted from it. An
+        iterator that saves no state cannot be moved: its next loop is its next epoch.
+
+        Raises
+        ------
+        OptionError         `epoch` is not a whole number from 0 on
+        """
+        try:
+            wanted = operator.index(epoch)
+        except TypeError:
+            wanted = -1
+        if wanted < 0:
+            raise OptionError(f"epoch={epoch!r}: expected a whole number, at least 0")
+        self._wanted = wanted
 
     def state_dict(self) -> dict[str, Any]:
         """Return the iterator's state; the next batch of a loop continues there."""
+        if self._before is not None:
+            return self._before
         state: dict[str, Any] = self.iterator.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue at a saved state, with the next loop.
+        """Continue at a saved state, with the next loop, however often ``iter`` is called before.
 
         After a state that was saved after an epoch's last batch, the next loop is the next epoch.
 
@@ -85,4 +210,112 @@ class Loader:
         StateError          from the iterator, if the state belongs to another one
         """
         self.iterator.load_state_dict(state)
-        self._begun, self._loaded = False, True
+        self._begun, self._loaded, self._resumed, self._loop = False, True, True, _nothing
+        self._wanted = self._told = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop what was made ready for the next loop."""
+        self._ready, self._peeked, self._before = False, None, None
+
+    def _state(self) -> dict[str, Any] | None:
+        """Return the iterator's state; None if it saves none."""
+        save: Callable[[], dict[str, Any]] | None = getattr(self.iterator, "state_dict", None)
+        try:
+            return None if save is None else save()
+        except NotImplementedError:
+            return None
+
+    def _make_ready(self) -> None:
+        """Go to where the next loop begins."""
+        check_worker(self.iterator)
+        if not self._ready:
+            self._forget()
+            if self._told is not None:
+                self._offset = (_epoch_of(self._state()) or 0) - self._told
+                self._told = None
+            if self._begun:
+                self.iterator.reset()
+            self._begun, self._loop, self._ready = False, _nothing, True
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None and self._resumed:
+            self._told = wanted
+        elif wanted is not None:
+            self._go_to(wanted + self._offset)
+
+    def _go_to(self, wanted: int) -> None:
+        """Go to an epoch, unless the iterator stands in it."""
+        epoch, first = _epoch_of(self._state()), _epoch_of(self._first)
+        if epoch is None or first is None or epoch == wanted:
+            return
+        if epoch > wanted:
+            if first > wanted:
+                raise OptionError(
+                    f"epoch {wanted} of the iterator: it stood in epoch {first} when the loader "
+                    "was made and does not go back behind that"
+                )
+            assert self._first is not None
+            self.iterator.load_state_dict(self._first)
+            epoch = first
+        for _ in range(wanted - epoch):
+            self.iterator.reset()
+        self._forget()
+        self._ready, self._loaded = True, False
+
+    def _step(self, loop: _Loop) -> _Arrays:
+        """Return the next batch of a loop."""
+        if not loop.begun:
+            self._make_ready()
+            loop.begun = self._begun = True
+            self._resumed = False
+            self._loop, self._ready = weakref.ref(loop), False
+        elif self._loop() is not loop:
+            raise GpuioError(
+                "this loop is over: another one over the same loader has begun since, or a state "
+                "was loaded. A loader has one place in its data; for two loops at once make two "
+                "iterators, with a loader each"
+            )
+        try:
+            if self._peeked is None:
+                return self._fetch()
+            arrays = self._peeked
+        except StopIteration:
+            loop.over = True
+            raise
+        self._forget()
+        return arrays
+
+    def _fetch(self) -> _Arrays:
+        """Return the iterator's next batch; the next epoch's if a loaded state leaves no rest."""
+        loaded, self._loaded = self._loaded, False
+        try:
+            batch = next(self.iterator)
+        except StopIteration:
+            if not loaded:
+                raise
+            self.iterator.reset()
+            batch = next(self.iterator)
+        except BaseException:
+            self._loaded = loaded
+            raise
+        data, label = list(batch.data), list(batch.label or ())
+        if self._cut_pad and batch.pad:
+            data, label = (
+                [array[: len(array) - batch.pad] for array in arrays] for arrays in (data, label)
+            )
+        return (*map(self._convert, data), *map(self._convert_label, label))
+
+
+def _nothing() -> None:
+    """Stand for a reference to a loop that is gone."""
+
+
+def _epoch_of(state: dict[str, Any] | None) -> int | None:
+    """Return the epoch that a state names, its own or that of the iterator inside."""
+    if state is None:
+        return None
+    while "epoch" not in state and state.get("inner"):
+        inner = state["inner"]
+        state = inner if isinstance(inner, dict) else inner[0]
+    epoch: int | None = state.get("epoch")
+    return epoch

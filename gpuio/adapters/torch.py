@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.adapters.loader import Loader, check_dense
+from gpuio.adapters.loader import Loader, check_dense, check_whole
 from gpuio.io.base import DataIter
 
-__all__ = ["loader", "to_torch"]
+__all__ = ["loader", "to_classes", "to_torch"]
 
 
 def to_torch(array: Any) -> Any:
@@ -44,17 +44,42 @@ def to_torch(array: Any) -> Any:
     return torch.from_numpy(host)
 
 
-def loader(iterator: DataIter, *, cut_pad: bool = False) -> Loader:
-    """Return a loader of tensors, for loops written for `torch.utils.data.DataLoader`.
+def to_classes(label: Any) -> Any:
+    """Return labels as a tensor of int64 where they are one number per row; else as `to_torch`.
+
+    Parameters
+    ----------
+    label : NDArray or any NumPy or CuPy array      (batch,) of whole numbers; soft labels, several
+                                                    labels per row and boxes have more axes and stay
+                                                    as they are
+
+    Raises
+    ------
+    RecordError         a label on the host that is not a whole number. On a device they are cut
+                        unseen: label_type='class' of `ImageRecordIter` looks at them before
+    """
+    import torch
+
+    if len(label.shape) != 1:
+        return to_torch(label)
+    check_whole(label, 64)
+    return to_torch(label).to(torch.int64)
+
+
+def loader(iterator: DataIter, *, cut_pad: bool = False, integer_labels: bool = False) -> Loader:
+    """Return a loader of tensors, in place of `torch.utils.data.DataLoader`.
 
     Parameters
     ----------
     iterator : DataIter
     cut_pad : bool              see `gpuio.adapters.loader.Loader`
+    integer_labels : bool       labels of one number per row become int64, as losses of classes take
+                                them: see `to_classes`
 
     Returns
     -------
-    Loader                      yields (data, label) tensors; has `__len__`, `state_dict` and
-                                `load_state_dict`
+    Loader                      yields (data, label) tensors; has `__len__`, `peek`, `set_epoch`,
+                                `state_dict` and `load_state_dict`
     """
-    return Loader(iterator, to_torch, cut_pad=cut_pad)
+    convert_label = to_classes if integer_labels else None
+    return Loader(iterator, to_torch, cut_pad=cut_pad, convert_label=convert_label)

@@ -144,6 +144,9 @@ class SampleIter(CurrentBatch):
         self._source.close()
         self._pool.close()
 
+    def _parts(self) -> int:
+        return self.num_parts
+
     def _require_open(self) -> None:
         if getattr(self, "_closed", False):
             raise ClosedError("the iterator is closed: make a new one")
@@ -309,6 +312,7 @@ class SampleIter(CurrentBatch):
         self._chain = self._current = self._feed = None
         self._carry, self._pool = [], HostPool(keep=2)
         self.__dict__["imgrec"] = self._source.imgrec
+        self._made_in = None
         self._load(state["place"])
 
     def _restore(self, epoch: int, samples: int, order: list[Any] | None) -> None:

@@ -13,14 +13,18 @@ counts, sizes, options); `gpuio.order.state` compares these and names what diffe
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import namedtuple
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DataBatch", "DataDesc", "DataIter"]
+from gpuio.errors import GpuioError
+
+__all__ = ["DataBatch", "DataDesc", "DataIter", "check_worker", "refuse_subscript"]
 
 _NameShape = namedtuple("_NameShape", ["name", "shape"])  # noqa: PYI024 -- MXNet's is untyped
 
@@ -148,11 +152,22 @@ class DataIter:
     iterators that own nothing, closing does nothing.
     """
 
+    _made_in: int | None = None  # the process that made it; None: a copy of another process's
+
     def __init__(self, batch_size: int = 0) -> None:
         self.batch_size = batch_size
+        self._made_in = os.getpid()
 
     def __iter__(self) -> DataIter:
+        check_worker(self)
         return self
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        refuse_subscript(self)
+
+    def _parts(self) -> int | None:
+        """Return `num_parts`; None for an iterator that has no parts."""
+        return None
 
     def __next__(self) -> DataBatch:
         return self.next()
@@ -203,3 +218,40 @@ class DataIter:
 
     def close(self) -> None:
         """Release the threads, files and memory that the iterator owns; may be called twice."""
+
+
+def check_worker(iterator: DataIter) -> None:
+    """Refuse an iterator in a worker process of PyTorch's DataLoader, unless it reads a part.
+
+    Every worker has a copy of what the parent made: each would hand out every record, and begin
+    again where the parent stands in every epoch. One that was made in the worker may go on if its
+    num_parts is a multiple of the number of workers, or if it has no such option.
+
+    Raises
+    ------
+    GpuioError
+    """
+    data = sys.modules.get("torch.utils.data")
+    worker = None if data is None else data.get_worker_info()
+    if worker is None:
+        return
+    parts = iterator._parts()  # noqa: SLF001 -- of this file
+    made_here = getattr(iterator, "_made_in", None) == os.getpid()
+    if made_here and (parts is None or parts % worker.num_workers == 0):
+        return
+    raise GpuioError(
+        f"{type(iterator).__name__} in worker {worker.id} of a DataLoader: each of its "
+        f"{worker.num_workers} workers would hand out the same records. Use it in place of the "
+        "DataLoader, through gpuio.adapters.torch.loader(it): it has threads of its own. Or give "
+        "the DataLoader a data set over MXIndexedRecordIO; or make one iterator in each worker, "
+        "with num_parts=worker_info.num_workers and part_index=worker_info.id"
+    )
+
+
+def refuse_subscript(value: object) -> NoReturn:
+    """Raise TypeError: what `DataLoader(value)` meets, which takes it for a data set."""
+    raise TypeError(
+        f"{type(value).__name__} hands out batches in its own order and has no items: it is not a "
+        "data set for a DataLoader. gpuio.adapters.torch.loader(it) takes the DataLoader's place; "
+        "for single records use MXIndexedRecordIO.read_idx(key)"
+    )

@@ -145,6 +145,9 @@ class ImageRecordIter(DataIter):
             return machine.task.classes
         return machine.labels.num_classes(machine.contents)
 
+    def _parts(self) -> int:
+        return int(self.options.num_parts)
+
     def _machine(self) -> Opened:
         if self._opened is None:
             raise ClosedError(
@@ -288,6 +291,7 @@ class ImageRecordIter(DataIter):
     def __setstate__(self, frozen: dict[str, Any]) -> None:
         self._start_with(frozen["options"])
         self.__dict__.update(frozen["added"])
+        self._made_in = None
         self.load_state_dict(frozen["place"])
 
     def close(self) -> None:

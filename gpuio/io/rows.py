@@ -120,6 +120,10 @@ class RowIter(DataIter):
         """Return the exact number of batches of the current epoch."""
         return self._epoch().batches
 
+    def _parts(self) -> int | None:
+        parts = self._given.get("num_parts")
+        return None if parts is None else int(parts)
+
     def _check_open(self) -> None:
         if not self._closer.alive:
             raise ClosedError(f"{type(self).__name__} was closed: make a new one")
@@ -220,6 +224,7 @@ class RowIter(DataIter):
 def _again(cls: type[RowIter], given: dict[str, Any], state: dict[str, Any]) -> RowIter:
     """Unpickle an iterator: open its files again and go to where it stood."""
     made = cls(**given)
+    made._made_in = None
     made.load_state_dict(state)
     return made
 

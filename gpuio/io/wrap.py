@@ -43,7 +43,7 @@ class ResizeIter(DataIter):
         self.data_iter = data_iter
         self.size = size
         self.reset_internal = reset_internal
-        self.cur = 0
+        self.cur = self._epoch = 0
         self.current_batch: DataBatch | None = None
         self.provide_data = data_iter.provide_data  # type: ignore[attr-defined]
         self.provide_label = data_iter.provide_label  # type: ignore[attr-defined]
@@ -57,6 +57,7 @@ class ResizeIter(DataIter):
     def reset(self) -> None:
         """Start the next epoch."""
         self.cur = 0
+        self._epoch += 1
         if self.reset_internal:
             self.data_iter.reset()
 
@@ -77,6 +78,9 @@ class ResizeIter(DataIter):
         if not self.iter_next():
             raise StopIteration
         return self._current()
+
+    def _parts(self) -> int | None:
+        return self.data_iter._parts()  # noqa: SLF001 -- of DataIter
 
     def _current(self) -> DataBatch:
         return _present(self.current_batch)
@@ -104,6 +108,7 @@ class ResizeIter(DataIter):
         """Return where the iterator stands, with the inner iterator's state, as JSON types."""
         return {
             "version": _STATE_VERSION,
+            "epoch": self._epoch,
             "batches": self.cur,
             "inner": self.data_iter.state_dict(),
             "source": self._source(),
@@ -113,8 +118,9 @@ class ResizeIter(DataIter):
         """Continue at a saved state; StateError if it belongs to another iterator."""
         check_state(state, _STATE_VERSION, self._source())
         batches = whole(state, "batches", self.size)
+        epoch = whole(state, "epoch") if "epoch" in state else 0  # older states have none
         self.data_iter.load_state_dict(state.get("inner"))  # type: ignore[arg-type]
-        self.cur, self.current_batch = batches, None
+        self.cur, self._epoch, self.current_batch = batches, epoch, None
 
     def close(self) -> None:
         """Close the inner iterator."""
@@ -195,6 +201,10 @@ class PrefetchingIter(DataIter):
     def __len__(self) -> int:
         """Return the number of batches of the current epoch, the first iterator's own count."""
         return len(self.iters[0])
+
+    def _parts(self) -> int | None:
+        parts: int | None = self.iters[0]._parts()  # noqa: SLF001 -- of DataIter
+        return parts
 
     def _check_open(self) -> None:
         if self._closed:

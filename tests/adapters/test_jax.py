@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import gpuio as mx
-from gpuio.adapters.jax import loader, to_jax
+from gpuio.adapters.jax import loader, to_classes, to_jax
+from gpuio.errors import RecordError
 from gpuio.nd import host_array
 from gpuio.nd.sparse import CSRNDArray
 from support.feeds import Counting, value
@@ -69,6 +70,23 @@ def test_a_compiled_step_takes_batches_as_they_come():
     for data, label in loader(mx.io.NDArrayIter(source, np.arange(6), batch_size=3)):
         total = step(total, data, label)
     assert float(total) == source[:3].sum() * 3 + source[3:].sum() * 12
+
+
+def test_labels_become_classes_on_request(stand_in):
+    kind, taken = to_classes(host_array(np.array([0, 7], np.float32)))
+    assert (kind, taken.dtype, taken.tolist()) == ("host", np.int32, [0, 7])
+    soft = host_array(np.array([[0.5, 0.5]], np.float32))
+    assert to_classes(soft)[1].dtype == np.float32
+    assert to_classes(host_array(np.zeros(2, np.float32)), "two hosts")[0] == "two hosts"
+    with pytest.raises(RecordError, match="not a whole number of 32 bits"):
+        to_classes(host_array(np.array([2.0**31], np.float32)))
+
+
+def test_a_loader_gives_int32_labels_and_float_data():
+    jax = pytest.importorskip("jax")
+    (data, label), *_ = loader(Counting(), integer_labels=True)
+    assert (data.dtype, label.dtype) == (np.float32, np.int32)
+    assert isinstance(label, jax.Array)
 
 
 def test_a_sparse_batch_is_a_type_error(stand_in):

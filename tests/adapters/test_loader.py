@@ -1,10 +1,16 @@
 """Loader: epochs, early ends, padding and state, whatever the framework."""
 
+import os
+import pickle
+import sys
+import types
+
 import numpy as np
 import pytest
 
 import gpuio as mx
-from gpuio.adapters.loader import Loader, check_dense
+from gpuio.adapters.loader import Loader, check_dense, check_whole
+from gpuio.errors import GpuioError, OptionError, RecordError
 from gpuio.io.base import DataIter
 from support import making
 from support.feeds import Counting, value
@@ -125,3 +131,287 @@ def test_a_sparse_batch_is_refused_in_words(tmp_path):
     with pytest.raises(TypeError, match=r"'csr' cannot be handed over"):
         check_dense(batch.data[0])
     check_dense(batch.label[0])
+
+
+def test_iter_alone_moves_nothing():
+    it = Counting()
+    loader = Loader(it, np.asarray)
+    for _ in range(3):
+        iter(loader)
+    assert (it.epoch, it.number) == (0, 0)
+    assert values(loader) == [0, 1, 2, 3]
+    for _ in range(3):
+        iter(loader)
+    assert (it.epoch, it.number) == (0, 4)
+    assert values(loader) == [10, 11, 12, 13]
+
+
+def test_a_loaded_state_survives_any_number_of_iter():
+    first = Loader(Counting(), np.asarray)
+    next(iter(first))
+    again = Loader(Counting(), np.asarray)
+    again.load_state_dict(first.state_dict())
+    iter(again)
+    iter(again)
+    assert again.state_dict() == first.state_dict()
+    assert values(again) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("loops", [zip, lambda a, b: ((x, y) for x in a for y in b)])
+def test_of_two_loops_the_older_raises_at_its_next_step(loops):
+    loader = Loader(Counting(), np.asarray)
+    seen = []
+
+    def run():
+        for (one, _), (two, _) in loops(loader, loader):
+            seen.append((value(one), value(two)))
+
+    with pytest.raises(GpuioError, match="another one over the same loader has begun"):
+        run()
+    assert {one for one, _ in seen} == {0}
+    assert [two for _, two in seen] == [10, 11, 12, 13][: len(seen)]
+
+
+def test_a_loop_whose_place_was_taken_never_goes_on():
+    loader = Loader(Counting(), np.asarray)
+    older, newer = iter(loader), iter(loader)
+    assert value(next(older)[0]) == 0
+    assert value(next(newer)[0]) == 10
+    for _ in range(2):
+        with pytest.raises(GpuioError, match="this loop is over"):
+            next(older)
+    assert value(next(newer)[0]) == 11
+    loader.load_state_dict({"epoch": 5, "samples": 3})
+    with pytest.raises(GpuioError, match="a state was loaded"):
+        next(newer)
+    assert values(loader) == [51, 52, 53]
+
+
+def test_a_finished_loop_stays_finished():
+    loader = Loader(Counting(), np.asarray)
+    loop = iter(loader)
+    assert len(list(loop)) == 4
+    assert values(loader) == [10, 11, 12, 13]
+    assert next(loop, None) is None
+
+
+def test_an_error_leaves_the_loop_where_it_was():
+    class Fails(Counting):
+        failed = False
+
+        def next(self):
+            if self.number == 1 and not self.failed:
+                self.failed = True
+                raise OSError("once")
+            return super().next()
+
+    loop = iter(Loader(Fails(), np.asarray))
+    assert value(next(loop)[0]) == 0
+    with pytest.raises(OSError, match="once"):
+        next(loop)
+    assert value(next(loop)[0]) == 1
+
+
+def test_peek_shows_the_next_batch_and_costs_none():
+    it = Counting()
+    loader = Loader(it, np.asarray)
+    start = loader.state_dict()
+    assert value(loader.peek()[0]) == value(loader.peek()[0]) == 0
+    assert loader.state_dict() == start
+    loop = iter(loader)
+    assert value(next(loop)[0]) == 0
+    assert value(loader.peek()[0]) == 1
+    assert [value(data) for data, _ in loop] == [1, 2, 3]
+    assert value(loader.peek()[0]) == 10
+    assert values(loader) == [10, 11, 12, 13]
+    assert (it.epoch, it.number) == (1, 4)
+
+
+def test_peek_at_the_end_of_a_loop_says_that_there_is_none():
+    loader = Loader(Counting(), np.asarray)
+    loop = iter(loader)
+    for _ in range(4):
+        next(loop)
+    with pytest.raises(StopIteration):
+        loader.peek()
+    assert next(loop, None) is None
+    assert values(loader) == [10, 11, 12, 13]
+
+
+def test_peek_after_a_loop_left_early_is_at_the_next_epoch():
+    loader = Loader(Counting(), np.asarray)
+    for _ in loader:
+        break
+    assert value(loader.peek()[0]) == 10
+    assert values(loader) == [10, 11, 12, 13]
+
+
+@pytest.mark.parametrize("state", [{"epoch": 2, "samples": 6}, {"epoch": 1, "samples": 12}])
+def test_peek_after_loading_shows_what_the_loop_begins_with(state):
+    loader = Loader(Counting(), np.asarray)
+    values(loader)
+    loader.load_state_dict(state)
+    shown = value(loader.peek()[0])
+    assert loader.state_dict() == state
+    assert values(loader)[0] == shown in (20, 22)
+
+
+def test_set_epoch_of_the_epoch_that_comes_anyway_changes_nothing():
+    it = Counting()
+    loader = Loader(it, np.asarray)
+    for epoch in range(3):
+        loader.set_epoch(epoch)
+        assert values(loader) == [10 * epoch + k for k in range(4)]
+    assert it.epoch == 2
+
+
+def test_set_epoch_goes_to_any_other_epoch():
+    loader = Loader(Counting(), np.asarray)
+    for epoch in (3, 0, 1, 1):
+        loader.set_epoch(epoch)
+        loader.peek()
+        assert values(loader) == [10 * epoch + k for k in range(4)]
+    loader.peek()
+    loader.set_epoch(7)
+    assert values(loader) == [70, 71, 72, 73]
+
+
+def test_after_loading_the_state_decides_and_later_epochs_are_counted_from_it():
+    loader = Loader(Counting(), np.asarray)
+    loader.load_state_dict({"epoch": 6, "samples": 6})  # as a first pass for a mean image leaves it
+    loader.set_epoch(5)
+    assert values(loader) == [62, 63]
+    loader.set_epoch(6)
+    assert values(loader) == [70, 71, 72, 73]
+
+
+def test_epochs_are_counted_from_where_the_iterator_stood():
+    it = Counting()
+    it.reset()
+    loader = Loader(it, np.asarray)
+    for epoch in range(2):
+        loader.set_epoch(epoch)
+        assert values(loader) == [10 * epoch + k for k in range(10, 14)]
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, None, "2"])
+def test_an_epoch_is_a_whole_number(wrong):
+    with pytest.raises(OptionError, match="epoch="):
+        Loader(Counting(), np.asarray).set_epoch(wrong)
+
+
+def labels_of(loader):
+    return [np.asarray(arrays[-1]).tolist() for arrays in loader]
+
+
+@pytest.mark.parametrize("kind", ["record", "image", "array", "resize", "prefetch"])
+def test_set_epoch_gives_the_batches_of_that_epoch(kind, tmp_path):
+    make = iterators(tmp_path)[kind]
+
+    with make() as it, make() as other:
+        loader, jumping = Loader(it, np.asarray), Loader(other, np.asarray)
+        epochs = [labels_of(loader) for _ in range(3)]
+        jumping.set_epoch(2)
+        third = labels_of(jumping)
+        jumping.set_epoch(0)
+        assert labels_of(jumping) == epochs[0]
+        if kind == "record":  # the third one begins behind the rows that the second borrowed
+            assert sorted(np.concatenate(third)[:10].tolist()) == list(range(10))
+        else:
+            assert third == epochs[2]
+
+
+def test_an_iterator_that_saves_no_state_goes_on_whatever_the_epoch():
+    class Plain(Counting):
+        state_dict = DataIter.state_dict
+
+    loader = Loader(Plain(), np.asarray)
+    loader.set_epoch(4)
+    assert value(loader.peek()[0]) == 0
+    with pytest.raises(NotImplementedError):
+        loader.state_dict()
+    assert values(loader) == [0, 1, 2, 3]
+    loader.set_epoch(0)
+    assert values(loader) == [10, 11, 12, 13]
+
+
+class Worker:
+    """What PyTorch tells inside of a DataLoader's worker."""
+
+    id = 1
+
+    def __init__(self, num_workers=2):
+        self.num_workers = num_workers
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """Make this process look like worker 1 of 2 from now on."""
+
+    def become(num_workers=2):
+        module = types.ModuleType("torch.utils.data")
+        module.get_worker_info = lambda: Worker(num_workers)
+        monkeypatch.setitem(sys.modules, "torch.utils.data", module)
+
+    return become
+
+
+KINDS = ["record", "image", "array", "roll_over", "csv", "resize", "prefetch"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_iterator_that_came_into_a_worker_is_refused(kind, tmp_path, worker):
+    with iterators(tmp_path)[kind]() as it:
+        loader = Loader(it, np.asarray)
+        it._made_in = os.getppid()  # as it is after a fork
+        assert len(list(it)) > 0
+        it.reset()
+        worker(num_workers=1)
+        for use in (lambda: iter(it), lambda: next(iter(loader)), loader.peek):
+            with pytest.raises(GpuioError, match=r"in worker 1 .* in place of the DataLoader"):
+                use()
+
+
+@pytest.mark.parametrize("kind", ["record", "image", "array", "csv"])
+def test_an_iterator_that_was_pickled_into_a_worker_is_refused(kind, tmp_path, worker):
+    with iterators(tmp_path)[kind]() as it, pickle.loads(pickle.dumps(it)) as copy:
+        if kind == "array":
+            copy._made_in = os.getppid()  # its attributes come from the other process
+        worker()
+        with pytest.raises(GpuioError, match="each of its 2 workers"):
+            iter(copy)
+
+
+def test_an_iterator_made_in_a_worker_needs_a_part_of_its_own(tmp_path, worker):
+    rec, idx = making.write_rec(tmp_path, [making.flat(20 * i) for i in range(10)])
+    record = {"path_imgrec": rec, "path_imgidx": idx, "data_shape": (3, 8, 8), "batch_size": 2}
+    worker()
+    for cls in (mx.io.ImageRecordIter, mx.image.ImageIter):
+        more = {"ctx": "cpu", "verbose": False} if cls is mx.io.ImageRecordIter else {}
+        with (
+            cls(**record, **more) as whole,
+            cls(**record, **more, num_parts=2, part_index=1) as part,
+        ):
+            with pytest.raises(GpuioError, match="num_parts=worker_info"):
+                iter(whole)
+            assert len(list(part)) > 0
+            with mx.io.ResizeIter(whole, 2) as resized, pytest.raises(GpuioError):
+                iter(resized)
+    assert len(list(mx.io.NDArrayIter(np.arange(4)))) == 4
+
+
+def test_neither_an_iterator_nor_a_loader_is_a_data_set():
+    it = mx.io.NDArrayIter(np.arange(4), batch_size=2)
+    for value_ in (it, Loader(it, np.asarray)):
+        with pytest.raises(TypeError, match=r"not a data set .* takes the DataLoader's place"):
+            value_[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "row"), [([0, 1.5], 1), ([np.nan, 1], 0), ([1, np.inf], 1), ([2.0**31, 0], 0)]
+)
+def test_labels_that_are_not_classes_are_named(labels, row):
+    with pytest.raises(RecordError, match=f"row {row} of the batch has the label"):
+        check_whole(np.array(labels, np.float32), 32)
+    check_whole(np.array([0, 3, -1], np.float32), 32)
+    check_whole(np.array([2**40, -(2**40)], np.int64), 64)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import gpuio as mx
-from gpuio.adapters.torch import loader, to_torch
+from gpuio.adapters.torch import loader, to_classes, to_torch
+from gpuio.errors import GpuioError, RecordError
 from gpuio.nd import host_array
 from gpuio.nd.sparse import CSRNDArray
 from support import making
@@ -105,6 +106,134 @@ def test_a_checkpoint_of_pytorchs_own_resumes(tmp_path):
         again.load_state_dict(torch.load(file)["data"])
         assert [label.tolist() for _, label in again] == rest
         assert len(rest) == 2
+
+
+def test_labels_become_classes_on_request(tmp_path):
+    torch = pytest.importorskip("torch")
+    with record_iterator(tmp_path, round_batch=False) as it:
+        batches = list(loader(it, integer_labels=True, cut_pad=True))
+        assert {label.dtype for _, label in batches} == {torch.int64}
+        assert torch.cat([label for _, label in batches]).tolist() == list(range(10))
+        assert {data.dtype for data, _ in batches} == {torch.float32}
+        it.reset()
+        assert next(iter(loader(it)))[1].dtype == torch.float32
+
+
+def test_soft_labels_and_several_labels_stay_floats(tmp_path):
+    torch = pytest.importorskip("torch")
+    with record_iterator(tmp_path, num_classes=10) as it:
+        _, label = next(iter(loader(it, integer_labels=True)))
+    assert (label.dtype, label.shape) == (torch.float32, (4, 10))
+    assert to_classes(host_array(np.ones((2, 5), np.float32))).dtype == torch.float32
+
+
+def test_a_label_that_is_not_a_class_is_an_error():
+    pytest.importorskip("torch")
+    it = mx.io.NDArrayIter(np.zeros(2), np.array([1, 0.5]), batch_size=2)
+    with pytest.raises(RecordError, match=r"row 1 of the batch has the label 0\.5"):
+        next(iter(loader(it, integer_labels=True)))
+
+
+# JAX, if its tests ran before, and Python warn of forks beside threads; these workers use none
+forks = pytest.mark.filterwarnings("ignore:.*fork.*")
+
+
+class Stream:
+    """An IterableDataset's way over an iterator that the parent made."""
+
+    def __init__(self, it):
+        self.it = it
+
+    def __iter__(self):
+        for batch in self.it:
+            yield batch[1].tolist() if isinstance(batch, tuple) else batch.label[0].tolist()
+
+
+class Parts:
+    """An IterableDataset's way over an iterator of the worker's own part."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def __iter__(self):
+        from torch.utils.data import get_worker_info
+
+        info = get_worker_info()
+        own = {"num_parts": info.num_workers, "part_index": info.id}
+        with mx.io.ImageRecordIter(**self.options, **own) as it:
+            for batch in it:
+                yield batch.label[0].tolist()
+
+
+class Records:
+    """A map-style data set over a record file."""
+
+    def __init__(self, rec, idx):
+        self.file = mx.recordio.MXIndexedRecordIO(idx, rec, "r")
+
+    def __len__(self):
+        return len(self.file.keys)
+
+    def __getitem__(self, number):
+        header, _ = mx.recordio.unpack(self.file.read_idx(self.file.keys[number]))
+        return header.label
+
+
+def workers(data, **options):
+    from torch.utils.data import DataLoader
+
+    options = {"num_workers": 2, "multiprocessing_context": "fork", **options}
+    return DataLoader(data, **options)
+
+
+@forks
+def test_an_iterator_in_the_workers_of_a_dataloader_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    with record_iterator(tmp_path) as it:
+        for stream in (it, loader(it)):
+            data = type("Data", (Stream, torch.utils.data.IterableDataset), {})(it)
+            data.it = stream
+            with pytest.raises(GpuioError, match=r"in worker . of a DataLoader: each of its 2"):
+                list(workers(data, batch_size=None))
+
+
+@forks
+def test_an_iterator_of_the_workers_own_part_is_used(tmp_path):
+    torch = pytest.importorskip("torch")
+    record_iterator(tmp_path).close()
+    options = {
+        "path_imgrec": str(tmp_path / "data.rec"),
+        "path_imgidx": str(tmp_path / "data.idx"),
+        "data_shape": (3, 8, 8),
+        "batch_size": 5,
+        "ctx": "cpu",
+        "verbose": False,
+    }
+    data = type("Data", (Parts, torch.utils.data.IterableDataset), {})(options)
+    seen = [label for batch in workers(data, batch_size=None) for label in batch]
+    assert sorted(seen) == list(range(10))
+
+
+@forks
+def test_records_by_key_are_a_data_set_for_workers(tmp_path):
+    pytest.importorskip("torch")
+    record_iterator(tmp_path).close()
+    data = Records(str(tmp_path / "data.rec"), str(tmp_path / "data.idx"))
+    seen = [label for batch in workers(data, batch_size=3) for label in batch.tolist()]
+    assert seen == list(range(10))
+
+
+@forks
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_dataloader_over_an_iterator_says_what_takes_its_place(num_workers, tmp_path):
+    pytest.importorskip("torch")
+    context = "fork" if num_workers else None
+    with record_iterator(tmp_path) as it:
+        for value_ in (it, loader(it)):
+            with pytest.raises(TypeError, match=r"adapters.torch.loader\(it\) takes"):
+                next(
+                    iter(workers(value_, num_workers=num_workers, multiprocessing_context=context))
+                )
 
 
 def test_a_sparse_batch_is_a_type_error(stand_in):
