@@ -28,6 +28,7 @@ __all__ = ["PackOptions", "frame_image"]
 _LOOKED_AT = 1024  # bytes by which a file's kind is told
 # what `foreign_name` names that shows no picture, or none of pixels
 _NOT_PICTURES = ("PDF", "SVG", "XML or SVG", "HTML page", "gzip", "zip", "NumPy array")
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes, of every version
 _FLOATS = "its pixels are floats, of which no record is made: convert it to 8 or 16 bits"
 
 
@@ -87,6 +88,8 @@ def frame_image(item: ListItem, root: str, options: PackOptions) -> tuple[bytes 
 def _check_image(data: bytes) -> None:
     """Raise DecodeError if bytes are not an image of any format by their first ones."""
     info = probe(data)
+    if info.format == "bmp" and int.from_bytes(data[14:18], "little") not in _BMP_HEADERS:
+        raise DecodeError(_not_an_image(data))  # any text may begin with BM
     if info.format != "unknown":
         if not (info.height and info.width):
             raise DecodeError(f"not an image: its {info.format.upper()} header states a size of 0")

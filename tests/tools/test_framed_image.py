@@ -17,6 +17,7 @@ from support.making import jpeg, photo, png
 from support.turned import turned_png, turned_webp
 
 PHOTO = photo(24, 32)
+BMP = cv2.imencode(".bmp", PHOTO)[1].tobytes()
 DEEP = PHOTO.astype(np.uint16) * 256 + 77
 
 
@@ -98,6 +99,7 @@ NO_IMAGES = {
     "a record file": b"\x0a\x23\xd7\xce" + bytes(20),
     "PDF": b"%PDF-1.7\n",
     "6e6f2069": b"no image",
+    "424d5720": b"BMW is a maker of cars, and this is a text about it." + bytes(20),
 }
 
 
@@ -117,7 +119,7 @@ def test_pass_through_refuses_a_header_that_is_damaged(tmp_path, blob):
     assert problem.startswith("image: ")
 
 
-@pytest.mark.parametrize("blob", [jpeg(PHOTO), png(PHOTO), b"\0\0\0\x1cftypavif" + bytes(20)])
+@pytest.mark.parametrize("blob", [jpeg(PHOTO), png(PHOTO), BMP, b"\0\0\0\x1cftypavif" + bytes(20)])
 def test_pass_through_stores_every_image_as_it_is(tmp_path, blob):
     payload, problem = frame(tmp_path, blob, pass_through=True)
     assert (unpack(payload)[1], problem) == (blob, "")
