@@ -103,6 +103,8 @@ def _not_an_image(data: bytes) -> str:
     """Say what bytes are that OpenCV does not decode."""
     kind = name_kind(data[:_LOOKED_AT]) or foreign_name(data)
     what = f"it is {kind}" if kind else f"it starts with {data[:8].hex()}"
+    if kind.endswith("image"):
+        what += ", damaged, cut short or of a kind that OpenCV lacks"
     return f"not a readable image ({len(data)} bytes): {what}"
 
 

@@ -125,6 +125,15 @@ def test_pass_through_stores_every_image_as_it_is(tmp_path, blob):
     assert (unpack(payload)[1], problem) == (blob, "")
 
 
+@pytest.mark.parametrize(
+    ("blob", "kind"), [(jpeg(PHOTO), "a JPEG image"), (png(PHOTO), "a PNG image")]
+)
+def test_an_image_that_is_cut_short_is_left_out_and_named(tmp_path, blob, kind):
+    payload, problem = frame(tmp_path, blob[: len(blob) // 2])
+    assert payload is None
+    assert f"it is {kind}, damaged, cut short" in problem
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     item = ListItem(0, "pipe", (0.0,))
