@@ -176,6 +176,10 @@ class Order:
         spans = zip(starts.tolist(), lengths.tolist(), strict=True)
         return np.concatenate([np.arange(s, s + n, dtype=np.int64) for s, n in spans])
 
+    def reach(self, pass_index: int) -> None:
+        """Draw what MXNet's shuffle needs before a pass; see `gpuio.order.passes.Passes`."""
+        self._passes.reach(pass_index)
+
     def chunks(self, pass_index: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the chunks in which a pass visits the records: first row and number of each."""
         return self._passes.chunks(pass_index)

@@ -19,11 +19,13 @@ import numpy.typing as npt
 from gpuio.options.record import RecordOptions
 from gpuio.order.part import Table, byte_positions, chunk_starts, part
 from gpuio.order.replay import Replay
-from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle
+from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle, skip_below
 
 __all__ = ["Passes", "open_passes"]
 
 _CHUNK_SEED = 666  # MXNet's constant, added to shuffle_chunk_seed
+_WORTH_A_LEAP = 2_000_000, 256  # draws or passes; below, loading Numba costs more than it saves
+_DRAWS_AT_ONCE = 20_000_000  # some 0.1 s, then an interrupt is heard
 _PASSES_KEPT = 3  # this one, the next one for borrowed rows, and the one just left
 
 _Rows = npt.NDArray[np.int64]
@@ -77,7 +79,7 @@ class Passes:
         self._group_source, self._record_source = Mersenne(group_seed), Mersenne(record_seed)
         order = np.arange(len(groups), dtype=np.int32)
         first = _State(order, self._group_source.state, self._record_source.state)
-        self._replay = Replay(0, first, self._draw, self._make, kept=_PASSES_KEPT)
+        self._replay = Replay(0, first, self._draw, self._make, kept=_PASSES_KEPT, leap=self._leap)
 
     def rows(
         self, pass_index: int, first: int, stop: int, start: int, batch_size: int
@@ -119,6 +121,25 @@ class Passes:
         """
         now = self._pass(pass_index)
         return now.starts, np.diff(now.offsets, append=self.n_records)
+
+    def reach(self, pass_index: int) -> None:
+        """Draw what stands before a pass, so that asking for its records takes no longer."""
+        if self._shuffle or len(self._groups) > 1:
+            self._replay.reach(pass_index)
+
+    def _leap(self, at: int, state: _State, wanted: int) -> tuple[int, _State]:
+        """Pass over the draws of some passes at once, where each has the same chunks in order."""
+        if len(self._groups) != 1 or not self._shuffle:
+            return at, state
+        sizes = run_sizes(np.diff(self._groups[0]))
+        passes = min(wanted - at, max(_DRAWS_AT_ONCE // max(len(sizes), 1), 1))
+        draws, many = _WORTH_A_LEAP
+        if len(sizes) and passes * len(sizes) < draws and passes < many:
+            return at, state
+        self._record_source.state = state.record_source
+        if len(sizes):
+            skip_below(self._record_source, sizes, passes)
+        return at + passes, attrs.evolve(state, record_source=self._record_source.state)
 
     def _pass(self, pass_index: int) -> _Pass:
         """Return a pass, from those kept or by replay."""

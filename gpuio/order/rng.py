@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Mersenne", "draw_below", "run_sizes", "shuffle"]
+__all__ = ["Mersenne", "draw_below", "run_sizes", "shuffle", "skip_below"]
 
 _WORD = 0xFFFFFFFF  # the largest word, and the mask of one
 _BLOCK = 1 << 16  # words tested for rejection at once
@@ -78,6 +78,23 @@ def draw_below(source: Mersenne, sizes: npt.NDArray[np.uint32]) -> npt.NDArray[n
             words = words[good + 1 :]
     drawn //= scale
     return drawn
+
+
+def skip_below(source: Mersenne, sizes: npt.NDArray[np.uint32], times: int) -> None:
+    """Move a source as `times` calls of `draw_below` would, several times faster.
+
+    Parameters
+    ----------
+    source : Mersenne
+    sizes : uint32[n]           each >= 1
+    times : int                 best some 10^7 draws at once: a compiled call cannot be interrupted
+    """
+    from gpuio.kernels.plan.shuffle import skip_draws
+
+    state = source.state
+    words = np.ascontiguousarray(state["state"]["key"], np.uint32)
+    at = skip_draws(words, state["state"]["pos"], (np.uint32(_WORD) // sizes) * sizes, times)
+    source.state = {**state, "state": {"key": words, "pos": at}}
 
 
 def shuffle(

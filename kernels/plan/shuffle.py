@@ -1,12 +1,12 @@
-"""The swaps of a shuffle, compiled: the one step of it that NumPy has no word for."""
+"""What NumPy has no word for in a shuffle, compiled: its swaps, and draws that are passed over."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from gpuio.kernels.jit import kernel
+from gpuio.kernels.jit import inner, kernel
 
-__all__ = ["swap_all"]
+__all__ = ["skip_draws", "swap_all"]
 
 
 @kernel("void(int32[::1], uint32[::1], int64[::1])")
@@ -21,3 +21,62 @@ def swap_all(values, others, lengths):
             values[i] = values[j]
             values[j] = held
         first += lengths[run]
+
+
+@inner
+def _mixed(word, after, far):
+    """Return the word that takes a word's place, from it, the one after it and the far one."""
+    mixed = (word & np.uint32(0x80000000)) | (after & np.uint32(0x7FFFFFFF))
+    odd = np.uint32(0) - (mixed & np.uint32(1))
+    return far ^ (mixed >> np.uint32(1)) ^ (odd & np.uint32(0x9908B0DF))
+
+
+@inner
+def _twist(words):
+    """Make the next 624 words of mt19937."""
+    for i in range(227):
+        words[i] = _mixed(words[i], words[i + 1], words[i + 397])
+    for i in range(227, 623):
+        words[i] = _mixed(words[i], words[i + 1], words[i - 227])
+    words[623] = _mixed(words[623], words[0], words[396])
+
+
+@inner
+def _temper(words, out):
+    """Make the words that are handed out of the 624 of a state."""
+    for i in range(624):
+        word = words[i]
+        word ^= word >> np.uint32(11)
+        word ^= (word << np.uint32(7)) & np.uint32(0x9D2C5680)
+        word ^= (word << np.uint32(15)) & np.uint32(0xEFC60000)
+        out[i] = word ^ (word >> np.uint32(18))
+
+
+@kernel("int64(uint32[::1], int64, uint32[::1], int64)")
+def skip_draws(words, at, limits, passes):
+    """Move mt19937 behind some passes of draws, without making numbers of them.
+
+    Parameters
+    ----------
+    words : uint32[624]     the generator's state; changed
+    at : int                the next word's index, 0 .. 624
+    limits : uint32[n]      of each draw of a pass: a word below it is taken, others are drawn anew
+    passes : int
+
+    Returns
+    -------
+    int                     the next word's index
+    """
+    out = np.empty(624, np.uint32)
+    _temper(words, out)
+    for _ in range(passes):
+        for i in range(limits.shape[0]):
+            while True:
+                if at >= 624:
+                    _twist(words)
+                    _temper(words, out)
+                    at = 0
+                at += 1
+                if out[at - 1] < limits[i]:
+                    break
+    return at

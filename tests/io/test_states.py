@@ -204,3 +204,14 @@ def test_an_order_that_a_subclass_made_is_what_is_saved(tmp_path):
         options = {"path_imgrec": it._source.path_imgrec, "path_imgidx": it._source.path_imgidx}
     with Backwards(4, (3, 8, 8), shuffle=True, **options) as it:
         assert list(it.state_dict()["order"]) == it.seq
+
+
+@pytest.mark.parametrize("epoch", [10**5, 2**62])
+def test_a_far_epoch_is_not_refused(epoch, tmp_path):
+    shuffle = epoch < 2**62  # MXNet's shuffle draws each pass before it
+    one, two = folders(tmp_path)
+    with record(one, shuffle=shuffle) as it, image(two, rng=3, shuffle=True) as other:
+        for each in (it, other):
+            each.load_state_dict({**each.state_dict(), "epoch": epoch})
+            assert len(list(each)) > 0
+            each.reset()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gpuio.order import passes as passes_module
 from gpuio.order import rng
 from gpuio.order.passes import open_passes
 from support.tables import options, table
@@ -61,3 +62,28 @@ def test_a_shuffle_of_many_records_is_the_same_compiled_and_not(monkeypatch, ind
     plain = rows(open_passes(records, options(shuffle=True)), 1)
     monkeypatch.setattr(rng, "_COMPILED_FROM", 2)
     assert rows(open_passes(records, options(shuffle=True)), 1) == plain
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("at_once", [1, 100, 10**6])
+def test_draws_that_are_passed_over_leave_the_pass_that_walking_finds(
+    monkeypatch, indexed, at_once
+):
+    records = table([3 * MIB] * 30, indexed=indexed)
+    walking = open_passes(records, options(shuffle=True))
+    walked = [rows(walking, pass_index) for pass_index in range(41)]
+    monkeypatch.setattr(passes_module, "_WORTH_A_LEAP", (0, 0))
+    monkeypatch.setattr(passes_module, "_DRAWS_AT_ONCE", at_once)
+    jumping = open_passes(records, options(shuffle=True))
+    assert [rows(jumping, p) for p in (40, 2, 39, 3)] == [walked[p] for p in (40, 2, 39, 3)]
+
+
+def test_a_pass_that_was_reached_is_drawn_from_there(monkeypatch):
+    passes = open_passes(table([100] * 10, indexed=True), options(shuffle=True))
+    passes.reach(300)
+    monkeypatch.setattr(passes._replay, "_leap", None)
+    drawn = []
+    draw = passes._replay._draw
+    monkeypatch.setattr(passes._replay, "_draw", lambda *key: drawn.append(key[0]) or draw(*key))
+    assert sorted(rows(passes, 300)) == list(range(10))
+    assert drawn == [300]

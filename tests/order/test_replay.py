@@ -54,3 +54,13 @@ def test_a_state_that_was_dropped_is_found_again_from_the_start(monkeypatch):
     chain.drawn.clear()
     assert chain.replay.result(3) == expected(3)
     assert chain.drawn == [0, 1, 2, 3]
+
+
+def test_a_replay_that_takes_long_says_so_once(monkeypatch, caplog):
+    made = Replay(0, 0, lambda key, state: (key, state, key + 1), str, kept=1)
+    made.result(50)
+    assert not caplog.records
+    monkeypatch.setattr(replay, "_LONG_S", -1.0)
+    made.result(90)
+    assert [record.name for record in caplog.records] == ["gpuio"]
+    assert "drawing every pass before it; at pass 52 of 90" in caplog.text

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle
+from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle, skip_below
 
 
 def test_mersenne_words_are_those_of_cpp():
@@ -50,6 +50,16 @@ def test_rejected_words_are_skipped_one_by_one(sizes):
         expected.append(word // scale)
     assert draw_below(source, np.array(sizes, np.uint32)).tolist() == expected
     assert source.words(1)[0] == plain.words(1)[0]
+
+
+def test_numbers_passed_over_take_the_words_of_numbers_drawn():
+    sizes = np.array([2, 3, 2**31 + 1, 7, 2**31 + 5, 5] * 50, np.uint32)  # some reject half
+    one, other = Mersenne(5), Mersenne(5)
+    for _ in range(9):
+        draw_below(one, sizes)
+    skip_below(other, sizes, 4)
+    skip_below(other, sizes, 5)
+    assert one.words(700).tolist() == other.words(700).tolist()
 
 
 def test_ten_items_are_shuffled_as_libstdcpp_shuffles_them():
