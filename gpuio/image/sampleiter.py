@@ -23,7 +23,7 @@ from gpuio.image.draws import Draws, keyed
 from gpuio.image.feed import Feed, Loader
 from gpuio.image.source import Sample, SampleSource
 from gpuio.io.base import DataBatch
-from gpuio.order.state import FAR, flag, items, whole
+from gpuio.order.state import FAR, flag, items, pixel_changes, say_changes, whole
 from gpuio.recordio.fingerprint import some
 
 __all__ = ["SampleIter"]
@@ -78,6 +78,7 @@ class SampleIter(CurrentBatch):
         self._pool = HostPool(keep=2)
         self._ended = self._closed = False
         self._listed: tuple[Any, ...] = ()  # the order, where shuffling cannot repeat it
+        self._described: dict[str, Any] | None = None  # data_shape and augmenters of the epoch
         self._digest: list[int] | None = None  # of the source, where it was asked for
         self.reset()
 
@@ -120,6 +121,7 @@ class SampleIter(CurrentBatch):
     def _seek(self, position: int, field: str = "samples") -> None:
         """Move to a sample of the order; StateError, of a state's field, if there is none."""
         self._stop_feed()
+        self._described = None
         if self.seq is None:
             before = self.cur
             self._source.rewind()
@@ -177,7 +179,8 @@ class SampleIter(CurrentBatch):
             ``version``; ``kind``, the class's name; ``epoch``; ``samples``, those taken from the
             epoch's order; ``ended``; ``carried``, those carried into the epoch; ``order``, the keys
             in the epoch's order where shuffling cannot repeat it (None otherwise); ``carry``, what
-            a roll-over keeps; ``source``, a fingerprint of keys and options
+            a roll-over keeps; ``pixels``, data_shape and augmenters, which may differ where it is
+            loaded and are then named in the log; ``source``, a fingerprint of keys and options
 
         Notes
         -----
@@ -197,8 +200,16 @@ class SampleIter(CurrentBatch):
                 {"key": sample.key, "position": sample.position, "epoch": sample.epoch}
                 for sample in self._carry
             ],
+            "pixels": self._pixels(),
             "source": self._fingerprint(),
         }
+
+    def _pixels(self) -> dict[str, Any]:
+        """Return what makes the pixels, for the log of who loads a state."""
+        if self._described is None:
+            described = [_described(aug) for aug in self.auglist]
+            self._described = {"data_shape": list(self.data_shape), "auglist": described}
+        return self._described
 
     def _drawn_order(self) -> tuple[Any, ...] | None:
         """Return the epoch's order where shuffling cannot repeat it; a copy made once an epoch."""
@@ -270,9 +281,11 @@ class SampleIter(CurrentBatch):
             for number, entry in enumerate(items(state, "carry", self.batch_size - 1))
         ]
         order = self._saved_order(state["order"])
+        changes = pixel_changes(state, self._pixels())
         made = [self._remake(sample) for sample in carry]
         self._restore(epoch, samples, order)
         self._carry, self._carried, self._ended = made, carried, ended
+        say_changes(changes)
 
     def _saved_sample(self, entry: Any, inside: str) -> Sample:
         """Return a sample that a roll-over kept, not yet fetched."""
@@ -536,6 +549,12 @@ class SampleIter(CurrentBatch):
     def _hooked(self, sample: Sample) -> Any:
         """Augment a decoded sample with the hooks and return it as (3, H, W)."""
         raise NotImplementedError
+
+
+def _described(aug: Any) -> str:
+    """Return an augmenter's name and arguments; of a plain callable, its type's name."""
+    dumps = getattr(aug, "dumps", None)
+    return type(aug).__name__ if dumps is None else str(dumps())
 
 
 def _require(field: str, theirs: Any, ours: Any) -> None:

@@ -16,7 +16,7 @@ from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
 from gpuio.order.epochs import EpochShape
-from gpuio.order.state import check_state, whole
+from gpuio.order.state import check_state, pixel_changes, say_changes, whole
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
 from gpuio.tasks.classify import Classify
@@ -28,7 +28,7 @@ _STATE_VERSION = 1
 _OWN = frozenset(
     [
         *("batch_size", "options", "provide_data", "provide_label"),
-        *("_at", "_batch", "_closer", "_opened", "_turn"),
+        *("_at", "_batch", "_closer", "_opened", "_pixels", "_turn"),
     ]
 )
 
@@ -84,7 +84,7 @@ class ImageRecordIter(DataIter):
 
     def _take(self, options: Any, opened: Opened) -> None:
         """Work with these options and what was opened for them from now on."""
-        self.options = options
+        self.options, self._pixels = options, options.pixel_options()
         self._opened: Opened | None = opened
         self._closer = weakref.finalize(self, opened.close)
         output = opened.pipeline.output
@@ -249,12 +249,16 @@ class ImageRecordIter(DataIter):
         """Return where the iterator stands, as JSON types.
 
         `samples` counts the rows handed out in this epoch; batches made ahead do not count.
+        `source` must be the same where it is loaded. Options that change ``pixels`` or labels
+        (crop, resize, colour, normalisation, seed_aug, mixup, ...) may differ: the log names them.
+        ctx, decoders, threads and prefetching are not in it.
         """
         return {
             "version": _STATE_VERSION,
             "epoch": self._at.pass_index,
             "start": self._at.start,
             "samples": self._at.number * self.batch_size,
+            "pixels": dict(self._pixels),
             "source": dict(self._machine().fingerprint),
         }
 
@@ -282,9 +286,15 @@ class ImageRecordIter(DataIter):
         except OptionError as error:
             raise StateError(f"state: start: {start} is not the start of an epoch") from error
         samples = whole(state, "samples", batches * size, step=size)
+        changes = pixel_changes(
+            state,
+            self._pixels,
+            {field.name: field.default for field in attrs.fields(type(self.options))},
+        )
         order.reach(epoch)  # on this thread, where an interrupt is heard
         place = BatchPosition(epoch, start, samples // size)
         self._batch, self._at = None, place
+        say_changes(changes)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickling keeps: options, place, and attributes that a subclass added.

@@ -19,6 +19,7 @@ from gpuio.pipeline.prefetch import Prefetcher
 __all__ = ["PrefetchingIter", "ResizeIter"]
 
 _STATE_VERSION = 1
+_RESIZE_VERSION = 2  # the first one has no epoch
 
 
 class ResizeIter(DataIter):
@@ -107,7 +108,7 @@ class ResizeIter(DataIter):
     def state_dict(self) -> dict[str, Any]:
         """Return where the iterator stands, with the inner iterator's state, as JSON types."""
         return {
-            "version": _STATE_VERSION,
+            "version": _RESIZE_VERSION,
             "epoch": self._epoch,
             "batches": self.cur,
             "inner": self.data_iter.state_dict(),
@@ -116,9 +117,9 @@ class ResizeIter(DataIter):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue at a saved state; StateError if it belongs to another iterator."""
-        check_state(state, _STATE_VERSION, self._source())
+        version = check_state(state, _RESIZE_VERSION, self._source(), oldest=1)
         batches = whole(state, "batches", self.size)
-        epoch = whole(state, "epoch") if "epoch" in state else 0  # older states have none
+        epoch = whole(state, "epoch") if version > 1 else 0
         self.data_iter.load_state_dict(state.get("inner"))  # type: ignore[arg-type]
         self.cur, self._epoch, self.current_batch = batches, epoch, None
 

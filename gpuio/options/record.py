@@ -23,6 +23,16 @@ from gpuio.options.order import OrderOptions
 __all__ = ["RecordOptions"]
 
 
+_FILES = frozenset(["mean_img", "path_imglist"])
+# all options of these, but for the few that are about pixels or labels after all; and one limit
+_NO_PIXELS = frozenset(
+    field.name
+    for mixin in (FileOptions, OrderOptions, MachineOptions, DamageOptions, DecoderOptions)
+    for field in attrs.fields(mixin)
+    if field.name not in ("data_shape", "dtype", "path_imglist")
+) | {"max_scans"}
+
+
 @attrs.frozen(kw_only=True, slots=False, field_transformer=arranged())
 class RecordOptions(
     FileOptions,
@@ -96,6 +106,21 @@ class RecordOptions(
     def ending(self) -> str:
         """What becomes of the last batch: `last_batch`, or what round_batch means."""
         return self.last_batch or ("borrow" if self.round_batch else "pad")
+
+    def pixel_options(self) -> dict[str, Any]:
+        """Return the options that change pixels or labels, where they differ from their defaults.
+
+        As JSON types; of a file, whether there is one: its path says little on another machine.
+        """
+        found = {}
+        for field in attrs.fields(type(self)):
+            value = getattr(self, field.name)
+            if field.name in _NO_PIXELS or value == field.default:
+                continue
+            if field.name in _FILES:
+                value = True
+            found[field.name] = list(value) if isinstance(value, tuple) else value
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options that differ from their defaults, and the required ones."""

@@ -6,6 +6,7 @@ iterator that loads it has changed.
 
 from __future__ import annotations
 
+import logging
 import operator
 import reprlib
 from collections.abc import Mapping
@@ -13,7 +14,9 @@ from typing import Any
 
 from gpuio.errors import StateError
 
-__all__ = ["FAR", "check_state", "flag", "items", "whole"]
+__all__ = ["FAR", "check_state", "flag", "items", "pixel_changes", "say_changes", "whole"]
+
+_log = logging.getLogger("gpuio")
 
 FAR = 2**62  # an epoch, or a place, that no run reaches: still far from the end of int64
 
@@ -116,6 +119,50 @@ def items(state: Mapping[str, Any], name: str, most: int | None = None) -> list[
     if not isinstance(value, (list, tuple)) or (most is not None and len(value) > most):
         raise _damaged(name, "a list" + ("" if most is None else f" of at most {most:,}"), value)
     return list(value)
+
+
+def pixel_changes(
+    state: Mapping[str, Any], ours: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> str:
+    """Return which options of pixels and labels a state was saved with that are others here.
+
+    Such a state is loaded; one line of the log says what differs.
+
+    Parameters
+    ----------
+    state : dict                    its ``"pixels"``: option to value, where it is not the default;
+                                    states of older versions have none
+    ours : dict                     the same of the iterator that loads
+    defaults : dict, optional       of the options
+
+    Returns
+    -------
+    str                             empty where nothing differs
+
+    Raises
+    ------
+    StateError                      the field is something else
+    """
+    theirs = state.get("pixels", ours)
+    if not isinstance(theirs, dict):
+        raise _damaged("pixels", "a dict", theirs)
+    changed = []
+    for name in sorted({*theirs, *ours}):
+        default = (defaults or {}).get(name)
+        saved, here = theirs.get(name, default), ours.get(name, default)
+        if saved != here:
+            changed.append(f"{name} saved {reprlib.repr(saved)}, here {reprlib.repr(here)}")
+    return "; ".join(changed)
+
+
+def say_changes(changes: str) -> None:
+    """Log what `pixel_changes` found."""
+    if changes:
+        _log.warning(
+            "a state saved with other options of the images was loaded: its order goes on, but "
+            "pixels or labels differ from now on: %s",
+            changes,
+        )
 
 
 class _Missing:

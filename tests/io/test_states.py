@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import struct
 import zlib
 
@@ -215,3 +216,49 @@ def test_a_far_epoch_is_not_refused(epoch, tmp_path):
             each.load_state_dict({**each.state_dict(), "epoch": epoch})
             assert len(list(each)) > 0
             each.reset()
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "named"),
+    [
+        ({"rand_crop": True}, {}, "rand_crop saved True, here False"),
+        ({}, {"data_shape": (3, 6, 6)}, r"data_shape saved \[3, 8, 8\], here \[3, 6, 6\]"),
+        ({}, {"seed_aug": 3, "resize": 9}, "resize saved -1, here 9; seed_aug saved None, here 3"),
+        ({"mean_r": 5}, {"dtype": "uint8"}, "dtype saved 'float32', here 'uint8'; mean_r saved 5"),
+        ({}, {"num_classes": 10, "mixup_alpha": 0.2}, r"mixup_alpha saved 0\.0, here 0\.2; num_cl"),
+    ],
+)
+def test_options_of_pixels_that_differ_are_named_in_one_line(here, there, named, tmp_path, caplog):
+    one, two = folders(tmp_path)
+    with record(one, **here) as it, record(two, **there) as other:
+        it.next()
+        other.load_state_dict(json.loads(json.dumps(it.state_dict())))
+        assert other.state_dict()["samples"] == 4
+    assert len(caplog.records) == 1
+    assert re.search(named, caplog.text)
+
+
+def test_threads_and_limits_never_matter_and_older_states_say_nothing(tmp_path, caplog):
+    one, two = folders(tmp_path)
+    machine = {"preprocess_threads": 1, "prefetch_buffer": 1, "max_pixels": 10**6, "max_scans": 9}
+    with record(one) as it, record(two, **machine, on_error="zero", data_name="x") as other:
+        state = it.state_dict()
+        other.load_state_dict(state)
+    with record(two, rand_crop=True) as other:
+        del state["pixels"]
+        other.load_state_dict(state)
+        with pytest.raises(StateError, match="pixels: expected a dict"):
+            other.load_state_dict({**state, "pixels": 3})
+    assert not caplog.records
+
+
+def test_other_augmenters_of_an_image_iter_are_named(tmp_path, caplog):
+    one, two = folders(tmp_path)
+    with image(one) as it, image(two, rand_mirror=True) as other, image(two) as same:
+        it.next()
+        same.load_state_dict(it.state_dict())
+        assert not caplog.records
+        other.load_state_dict(json.loads(json.dumps(it.state_dict())))
+        assert other.cur == 4
+    assert len(caplog.records) == 1
+    assert "auglist saved" in caplog.text
