@@ -131,6 +131,7 @@ class SampleSource:
         """Open the record file, if there is one."""
         if self.path_imgrec is None:
             return None
+        self._status = _status(self.path_imgrec)
         if self.path_imgidx is None:
             return MXRecordIO(self.path_imgrec, "r")
         return MXIndexedRecordIO(self.path_imgidx, self.path_imgrec, "r")
@@ -155,6 +156,18 @@ class SampleSource:
         with self._lock:
             if self.imgrec is not None:
                 self.imgrec.close()
+
+    def check_unchanged(self) -> None:
+        """Raise StorageError if the record file is no longer the one that was opened."""
+        if self.path_imgrec is None:
+            return
+        now = _status(self.path_imgrec)
+        if now != self._status:
+            raise StorageError(
+                f"file changed while it was open: {self._status[0]} bytes then, {now[0]} now; "
+                "make a new iterator",
+                path=self.path_imgrec,
+            )
 
     def rewind(self) -> None:
         """Go back to the first record of a file that is read without index."""
@@ -287,6 +300,15 @@ class SampleSource:
                 path=self.path_imgrec,
                 key=missing[0],
             )
+
+
+def _status(path: str) -> tuple[int, int]:
+    """Return a file's size and time of change; (-1, 0) if there is none, which opening it says."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return -1, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _unpack_into(sample: Sample, record: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import struct
 import zlib
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import gpuio as mx
-from gpuio.errors import StateError
+from gpuio.errors import StateError, StorageError
 from gpuio.nd.sparse import CSRNDArray
 from support import making
 
@@ -262,3 +263,17 @@ def test_other_augmenters_of_an_image_iter_are_named(tmp_path, caplog):
         assert other.cur == 4
     assert len(caplog.records) == 1
     assert "auglist saved" in caplog.text
+
+
+def test_a_record_file_that_changes_under_an_image_iter_is_an_error(tmp_path):
+    with image(tmp_path, preprocess_threads=0) as it:
+        it.next()
+        path = tmp_path / "data.rec"
+        before = path.stat()
+        path.write_bytes(path.read_bytes())
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        for use in (it.next, it.reset):
+            with pytest.raises(StorageError, match="changed while it was open"):
+                use()
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert len(list(it)) == 2
