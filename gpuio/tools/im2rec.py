@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gpuio.errors import GpuioError, OptionError
 from gpuio.storage.atomic import writing
+from gpuio.tools.boxlist import wrong_lines
 from gpuio.tools.framed_image import PackOptions
 from gpuio.tools.imagelist import ROUNDING, find_images, make_lists, unlistable, usable_exts
 from gpuio.tools.packing import pack_list
@@ -70,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pack-label", action="store_true", help="store every label column of the list"
     )
     ours = parser.add_argument_group("beyond MXNet's tool")
+    ours.add_argument(
+        "--detection",
+        action="store_true",
+        help="the lists hold boxes: check each line's label first, and pack nothing if one is "
+        "wrong; turns on --pack-label",
+    )
     ours.add_argument("--resume", action="store_true", help="go on where a killed run stopped")
     ours.add_argument(
         "--progress", default="auto", choices=["auto", "plain", "none"], help="progress display"
@@ -117,6 +124,10 @@ def _misused(args: argparse.Namespace, root: str) -> str:
         return "--train-ratio and --test-ratio must not add up to more than 1"
     if args.classes and not (args.list and args.recursive):
         return "--classes needs --list and --recursive: only then is a folder a class"
+    if args.detection and args.list:
+        return "--detection is for packing: --list makes lists of classes, without boxes"
+    if args.detection and args.center_crop:
+        return "--center-crop does not move boxes with the image: --detection cannot go with it"
     if args.resize < 0:
         return "--resize must not be negative"
     lowest = 1 if args.encoding == ".jpg" else 0
@@ -187,6 +198,8 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
         _say(f"im2rec: no .lst file starts with {prefix}; make one with --list")
         return 1
     _say_unused(args)
+    if args.detection and not _boxes_are_right(lists):
+        return 1
     options = PackOptions(
         args.pass_through,
         args.resize,
@@ -194,7 +207,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
         args.quality,
         args.color,
         args.encoding,
-        args.pack_label,
+        args.pack_label or args.detection,
     )
     left_out, empty = 0, False
     for path in lists:
@@ -215,7 +228,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
                 f"im2rec: {path}: no image could be packed from {root}: no record file is written, "
                 "an older one stays"
             )
-        if packed.several and not args.pack_label:
+        if packed.several and not options.pack_label:
             _say(
                 f"im2rec: {path}: {packed.several} lines have several labels, of which the first "
                 "is stored: --pack-label stores all"
@@ -264,6 +277,18 @@ def _say_unused(args: argparse.Namespace) -> None:
         _say(f"im2rec: --pass-through stores files as they are: {', '.join(given)} has no effect")
     elif args.encoding == ".png" and args.quality > 9 and "--quality" in given:
         _say(f"im2rec: --quality {args.quality}: PNG compression ends at 9, which is taken")
+
+
+def _boxes_are_right(lists: list[Path]) -> bool:
+    """Say whether the lines of all lists hold right boxes; print those that do not."""
+    wrong = [one for path in lists for one in wrong_lines(path)]
+    if wrong:
+        _say(f"im2rec: nothing is packed: {len(wrong)} lines hold wrong boxes or no label of boxes")
+    for one in wrong[:_MAX_SHOWN]:
+        _say(f"  {one}")
+    if len(wrong) > _MAX_SHOWN:
+        _say(f"  and {len(wrong) - _MAX_SHOWN} more")
+    return not wrong
 
 
 def main(argv: list[str] | None = None) -> int:
