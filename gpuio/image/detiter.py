@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,12 @@ from gpuio.image.source import Sample
 from gpuio.io.base import DataBatch
 from gpuio.kernels.plan.box_label import LEAST_OBJECT
 from gpuio.nd import host_array
+from gpuio.tasks.box_check import wrong_boxes
 
 __all__ = ["ImageDetIter"]
 
 _log = logging.getLogger(__name__)
+_BAD_BOXES = ("accept", "drop", "raise")
 
 
 class ImageDetIter(ImageIter):
@@ -42,6 +45,11 @@ class ImageDetIter(ImageIter):
     aug_list : list of DetAugmenter, optional
                                             default: ``CreateDetAugmenter(data_shape, **kwargs)``
     label_name : str, default "label"
+    bad_boxes : {"accept", "drop", "raise"}, default "accept"
+        What becomes of wrong boxes (NaN, right not above left, in pixels, outside of the image, an
+        id that is not a class): as MXNet does, which drops those without an area and hands out the
+        others; left out; or a RecordError at construction, which names the record. With the first
+        two, construction logs one warning.
     **kwargs                                for `CreateDetAugmenter`
 
     Raises
@@ -89,6 +97,9 @@ class ImageDetIter(ImageIter):
             for name in ("rng", "preprocess_threads", "prefetch_buffer")
             if name in kwargs
         }
+        self.bad_boxes: str = kwargs.pop("bad_boxes", "accept")
+        if self.bad_boxes not in _BAD_BOXES:
+            raise OptionError(f"bad_boxes: expected one of {_BAD_BOXES}, got {self.bad_boxes!r}")
         super().__init__(
             batch_size=batch_size,
             data_shape=data_shape,
@@ -120,6 +131,8 @@ class ImageDetIter(ImageIter):
     def _estimate_label_shape(self) -> tuple[int, int]:
         """Read all labels and return (most objects per image, numbers per object)."""
         most, width = 0, None
+        found, images, first = 0, 0, ""
+        counts = self._is_own("_parse_label")
         self.reset()
         while True:
             try:
@@ -131,6 +144,10 @@ class ImageDetIter(ImageIter):
                 boxes = self._parse_label(label)
             except RecordError as error:
                 raise error.at(place) from error
+            wrong = wrong_boxes(np.ravel(np.asarray(label, np.float32))) if counts else None
+            if wrong is not None:
+                found, images = found + wrong.count, images + 1
+                first = first or str(RecordError(str(wrong)).at(place))
             if len(boxes) == 0:
                 continue
             if width is not None and boxes.shape[1] != width:
@@ -138,6 +155,14 @@ class ImageDetIter(ImageIter):
                     f"objects of {boxes.shape[1]} numbers, those before had {width}"
                 ).at(place)
             most, width = max(most, boxes.shape[0]), boxes.shape[1]
+        if found:
+            _log.warning(
+                "%d wrong boxes in %d images, bad_boxes=%r: %s",
+                found,
+                images,
+                self.bad_boxes,
+                first,
+            )
         self.reset()
         return max(most, 1), width or LEAST_OBJECT
 
@@ -148,7 +173,7 @@ class ImageDetIter(ImageIter):
         ------
         RecordError         a RuntimeError, as in MXNet: the label is malformed or no box is valid
         """
-        return parse_label(label)
+        return parse_label(label, self.bad_boxes)
 
     def _check_valid_label(self, label: npt.NDArray[Any]) -> None:
         """Raise RecordError unless an augmented label holds a valid object; a hook to override."""
@@ -160,7 +185,7 @@ class ImageDetIter(ImageIter):
             self._draws,
             self._seed,
             epoch,
-            parse_label,
+            partial(parse_label, bad_boxes=self.bad_boxes),
             check_valid_label,
         )
 

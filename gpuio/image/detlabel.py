@@ -16,16 +16,19 @@ from gpuio.kernels.plan.box_label import (
     header_of,
     objects_of,
 )
+from gpuio.tasks.box_check import wrong_boxes
 
 __all__ = ["check_valid_label", "parse_label"]
 
 
-def parse_label(label: Any) -> npt.NDArray[np.float32]:
+def parse_label(label: Any, bad_boxes: str = "accept") -> npt.NDArray[np.float32]:
     """Return the valid objects of a stored label.
 
     Parameters
     ----------
     label : array of float          ``[A, B, (A - 2 further numbers), objects of B numbers...]``
+    bad_boxes : {"accept", "drop", "raise"}
+                                    what becomes of wrong boxes: see `wrong_boxes`
 
     Returns
     -------
@@ -35,7 +38,8 @@ def parse_label(label: Any) -> npt.NDArray[np.float32]:
 
     Raises
     ------
-    RecordError                     the label is malformed, or no box of it is valid
+    RecordError                     the label is malformed, or no box of it is valid; a box is
+                                    wrong, with "raise"
     """
     raw = np.asarray(label, np.float32).ravel()
     if header_of(raw) is None:
@@ -49,6 +53,11 @@ def parse_label(label: Any) -> npt.NDArray[np.float32]:
             f"header of {raw[0]:g}"
         )
     objects: npt.NDArray[np.float32] = objects_of(raw)
+    if bad_boxes != "accept":
+        wrong = wrong_boxes(raw)
+        if wrong is not None and bad_boxes == "raise":
+            raise RecordError(str(wrong))
+        objects = objects if wrong is None else wrong.right
     valid: npt.NDArray[np.bool_] = have_area(objects)
     if not (valid.any() or are_padding(objects).all()):
         raise RecordError("Encounter sample with no valid label.")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import pickle
 import random
 
 import numpy as np
 import pytest
 
 from gpuio import image
-from gpuio.errors import RecordError
+from gpuio.errors import OptionError, RecordError
 from gpuio.image import ImageDetIter
 
 SHAPE = (3, 16, 18)
@@ -105,6 +106,29 @@ def test_an_image_without_a_box_is_a_sample_with_none(make_records, seeded, hook
     with ImageDetIter(2, SHAPE, **make_records(2, labels=[[2, 6]] * 2)) as it:
         assert it.label_shape == (1, 5)
         assert (it.next().label[0] == -1).all()
+
+
+def test_wrong_boxes_are_counted_at_construction_and_left_out_or_refused(make_records, caplog):
+    wide = [2, 10, 20, 100, 200]
+    labels = [LABELS[0], [2, 5, *wide, *BOXES[1]], [2, 5, *wide, *wide]]
+    records = make_records(3, labels=labels)
+    resize = [image.DetBorrowAug(image.ForceResizeAug((18, 16), 1))]
+    for policy, second, third in (("accept", wide, wide), ("drop", BOXES[1], [-1] * 5)):
+        caplog.clear()
+        with ImageDetIter(3, SHAPE, aug_list=resize, bad_boxes=policy, **records) as it:
+            again = pickle.loads(pickle.dumps(it))
+            label = it.next().label[0]
+            with again:
+                assert again.next().label[0].tolist() == label.tolist()
+        assert np.allclose(label[:, 0], [BOXES[0], second, third])
+        (warned,) = caplog.records
+        assert "3 wrong boxes in 2 images" in warned.getMessage()
+        assert "key=1" in warned.getMessage()
+    with pytest.raises(RecordError, match="1 of 2 boxes are wrong") as caught:
+        ImageDetIter(3, SHAPE, bad_boxes="raise", **records)
+    assert caught.value.key == 1
+    with pytest.raises(OptionError, match="bad_boxes: expected one of"):
+        ImageDetIter(3, SHAPE, bad_boxes="skip", **records)
 
 
 def test_the_users_label_format_is_read_by_an_overridden_hook(make_records):

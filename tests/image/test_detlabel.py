@@ -36,6 +36,18 @@ def test_what_is_no_label_is_a_runtime_error(raw, message):
     assert isinstance(caught.value, RuntimeError)
 
 
+def test_wrong_boxes_are_kept_left_out_or_refused():
+    wide, ids = [2, 10, 20, 100, 200], [-3, 0.1, 0.2, 0.5, 0.6]
+    raw = [2, 5, *wide, *BOX, 2, 0.5, 0.5, 0.4, 0.9, *ids]
+    assert np.allclose(parse_label(raw), [wide, BOX, ids])
+    assert np.allclose(parse_label(raw, "drop"), [BOX])
+    assert parse_label([2, 5, *wide], "drop").shape == (0, 5)
+    with pytest.raises(RecordError, match="3 of 4 boxes are wrong; the first is number 1"):
+        parse_label(raw, "raise")
+    for policy in ("accept", "drop", "raise"):
+        assert np.allclose(parse_label([2, 5, *BOX, *[-1] * 5], policy), [BOX])
+
+
 @pytest.mark.parametrize("raw", [[2, 5], [4, 6, 9, 9], [2, 5, *[-1] * 10]])
 def test_a_header_alone_or_padding_alone_is_background(raw):
     assert parse_label(raw).shape == (0, raw[1])
