@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gpuio.errors import OptionError, RecordError, Where
 from gpuio.image.chain import DetChain, fill_row
 from gpuio.image.detaugment import det_in_two_steps
-from gpuio.image.detlabel import check_valid_label, parse_label
+from gpuio.image.detlabel import WrongBoxCount, check_valid_label, parse_label
 from gpuio.image.detrecipes import CreateDetAugmenter
 from gpuio.image.drawing import BoxStyle, draw_boxes, show
 from gpuio.image.iter import ImageIter
@@ -21,7 +21,6 @@ from gpuio.image.source import Sample
 from gpuio.io.base import DataBatch
 from gpuio.kernels.plan.box_label import LEAST_OBJECT
 from gpuio.nd import host_array
-from gpuio.tasks.box_check import wrong_boxes
 
 __all__ = ["ImageDetIter"]
 
@@ -131,8 +130,8 @@ class ImageDetIter(ImageIter):
     def _estimate_label_shape(self) -> tuple[int, int]:
         """Read all labels and return (most objects per image, numbers per object)."""
         most, width = 0, None
-        found, images, first = 0, 0, ""
-        counts = self._is_own("_parse_label")
+        wrong = WrongBoxCount()
+        knows_form = self._is_own("_parse_label")
         self.reset()
         while True:
             try:
@@ -144,10 +143,8 @@ class ImageDetIter(ImageIter):
                 boxes = self._parse_label(label)
             except RecordError as error:
                 raise error.at(place) from error
-            wrong = wrong_boxes(np.ravel(np.asarray(label, np.float32))) if counts else None
-            if wrong is not None:
-                found, images = found + wrong.count, images + 1
-                first = first or str(RecordError(str(wrong)).at(place))
+            if knows_form:
+                wrong.add(label, place)
             if len(boxes) == 0:
                 continue
             if width is not None and boxes.shape[1] != width:
@@ -155,13 +152,14 @@ class ImageDetIter(ImageIter):
                     f"objects of {boxes.shape[1]} numbers, those before had {width}"
                 ).at(place)
             most, width = max(most, boxes.shape[0]), boxes.shape[1]
-        if found:
+        wrong.finish()
+        if wrong.boxes:
             _log.warning(
                 "%d wrong boxes in %d images, bad_boxes=%r: %s",
-                found,
-                images,
+                wrong.boxes,
+                wrong.images,
                 self.bad_boxes,
-                first,
+                wrong.first,
             )
         self.reset()
         return max(most, 1), width or LEAST_OBJECT

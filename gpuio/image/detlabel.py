@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import RecordError
+from gpuio.errors import RecordError, Where
 from gpuio.kernels.plan.box_label import (
     LEAST_OBJECT,
     ONE_OBJECT,
@@ -15,10 +15,13 @@ from gpuio.kernels.plan.box_label import (
     have_area,
     header_of,
     objects_of,
+    surely_right,
 )
 from gpuio.tasks.box_check import wrong_boxes
 
-__all__ = ["check_valid_label", "parse_label"]
+__all__ = ["WrongBoxCount", "check_valid_label", "parse_label"]
+
+_AT_ONCE = 256  # labels
 
 
 def parse_label(label: Any, bad_boxes: str = "accept") -> npt.NDArray[np.float32]:
@@ -62,6 +65,37 @@ def parse_label(label: Any, bad_boxes: str = "accept") -> npt.NDArray[np.float32
     if not (valid.any() or are_padding(objects).all()):
         raise RecordError("Encounter sample with no valid label.")
     return objects[valid]
+
+
+class WrongBoxCount:
+    """Count the wrong boxes of many labels, some hundreds at a time: most have none.
+
+    Attributes
+    ----------
+    boxes, images : int         wrong boxes, labels that hold them
+    first : str                 the first of them, with its place; "" for none
+    """
+
+    def __init__(self) -> None:
+        self.boxes, self.images, self.first = 0, 0, ""
+        self._waiting: list[tuple[npt.NDArray[np.float32], Where]] = []
+
+    def add(self, label: Any, where: Where) -> None:
+        """Add a label of the right form, and its place."""
+        self._waiting.append((np.asarray(label, np.float32).ravel(), where))
+        if len(self._waiting) == _AT_ONCE:
+            self.finish()
+
+    def finish(self) -> None:
+        """Look at what was added last."""
+        objects = [objects_of(label)[:, :LEAST_OBJECT] for label, _ in self._waiting]
+        if objects and not surely_right(np.concatenate(objects)):
+            for label, where in self._waiting:
+                wrong = wrong_boxes(label)
+                if wrong is not None:
+                    self.boxes, self.images = self.boxes + wrong.count, self.images + 1
+                    self.first = self.first or str(RecordError(str(wrong)).at(where))
+        self._waiting.clear()
 
 
 def check_valid_label(label: npt.NDArray[Any]) -> None:

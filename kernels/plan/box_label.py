@@ -28,6 +28,7 @@ __all__ = [
     "header_of",
     "label_of",
     "objects_of",
+    "surely_right",
 ]
 
 LEAST_HEADER = 2  # A and B
@@ -58,14 +59,13 @@ def header_of(label: npt.NDArray[np.float32]) -> tuple[int, int] | None:
     """Return A and B of a label, float32[n]; None if it is not a header and whole objects."""
     if len(label) < LEAST_HEADER:
         return None
-    head, width = float(label[0]), float(label[1])
-    if head != np.floor(head) or width != np.floor(width):
-        return None
+    head, width = label[:LEAST_HEADER].tolist()
     if not (LEAST_HEADER <= head <= len(label) and LEAST_OBJECT <= width <= LARGEST_OBJECT):
         return None
-    if (len(label) - int(head)) % int(width):
+    first, step = int(head), int(width)
+    if first != head or step != width or (len(label) - first) % step:
         return None
-    return int(head), int(width)
+    return first, step
 
 
 def label_of(row: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -75,7 +75,8 @@ def label_of(row: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def objects_of(label: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the objects of a whole label, float32[objects, B], a view."""
-    return label[int(label[0]) :].reshape(-1, int(label[1]))
+    head, width = label[:LEAST_HEADER].tolist()
+    return label[int(head) :].reshape(-1, int(width))
 
 
 def are_padding(objects: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -106,6 +107,17 @@ def box_fault(identity: Any, left: Any, top: Any, right: Any, bottom: Any) -> in
     if identity < 0 or (identity < _ALL_WHOLE and identity != int(identity)):
         return 5
     return 0
+
+
+def surely_right(objects: npt.NDArray[np.float32]) -> bool:
+    """Say whether all boxes of many objects, float32[n, B], are strictly inside, ids whole numbers.
+
+    Then `box_fault` finds nothing; else it may, or may not.
+    """
+    identity, left, top, right, bottom = objects[:, :LEAST_OBJECT].T
+    inside = (left >= 0) & (top >= 0) & (right <= 1) & (bottom <= 1)
+    found = inside & (identity >= 0) & (identity < _ALL_WHOLE) & (identity == np.floor(identity))
+    return bool((found & have_area(objects)).all())
 
 
 def have_area(objects: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpuio.errors import RecordError
-from gpuio.image.detlabel import check_valid_label, parse_label
+from gpuio.errors import RecordError, Where
+from gpuio.image.detlabel import WrongBoxCount, check_valid_label, parse_label
 
 BOX = [1, 0.1, 0.2, 0.5, 0.6]
 
@@ -46,6 +46,20 @@ def test_wrong_boxes_are_kept_left_out_or_refused():
         parse_label(raw, "raise")
     for policy in ("accept", "drop", "raise"):
         assert np.allclose(parse_label([2, 5, *BOX, *[-1] * 5], policy), [BOX])
+
+
+def test_wrong_boxes_of_many_labels_are_counted():
+    wide = [2, 10, 20, 100, 200]
+    count, edge = WrongBoxCount(), [0, -0.005, 0, 1.005, 1]
+    for number in range(600):
+        label = [2, 5, *BOX, *edge] if number % 2 else [3, 6, 0, *BOX, 9]
+        count.add([2, 5, *wide, *BOX, *wide] if number in (255, 599) else label, Where("a", number))
+    count.finish()
+    assert (count.boxes, count.images) == (4, 2)
+    assert count.first.startswith("2 of 3 boxes are wrong; the first is number 1")
+    assert count.first.endswith("[path=a, key=255]")
+    count.finish()
+    assert (count.boxes, WrongBoxCount().first) == (4, "")
 
 
 @pytest.mark.parametrize("raw", [[2, 5], [4, 6, 9, 9], [2, 5, *[-1] * 10]])

@@ -141,7 +141,8 @@ def test_boxes(tmp_path, opened):
     labels += [1.0, [2, 5, 1], [2, 5, *[0.5] * 11], np.zeros(60), [2, np.inf, *[0.5] * 5]]
     rec, _ = making.write_rec(tmp_path, [face] * len(labels), labels)
     table, files = opened(rec)
-    listed = {k: boxes.label(boxes.objects_of(k + 1)) for k in range(8)} | {8: labels[8]}
+    listed = {k: boxes.label(boxes.objects_of(k + 1)) for k in range(8)}
+    listed[8] = np.float32(labels[8])
     for width, of_list in ((-1, None), (7, None), (0, listed)):
         options = ImageDetRecordOptions(
             data_shape=(3, 8, 8), batch_size=1, label_width=width, label_pad_value=-2.0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gpuio.errors import RecordError
+from gpuio.kernels.plan.box_label import surely_right
 from gpuio.tasks.box_check import check_form, look_like_boxes, wrong_boxes
 
 GOOD = [3, 0.1, 0.2, 0.5, 0.6]
@@ -67,3 +68,9 @@ def test_sets_are_recognised_by_most_of_their_labels():
     assert not look_like_boxes([background])
     assert not look_like_boxes([np.float32([7])] * 3)
     assert not look_like_boxes([])
+
+
+@pytest.mark.parametrize("box", [box for box, _ in WRONG], ids=str)
+def test_what_is_surely_right_is_not_wrong(box):
+    assert surely_right(np.float32([GOOD, [0, 0, 0, 1, 1]]))
+    assert not surely_right(np.float32([GOOD, box]))
