@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.io.base import DataDesc
-from gpuio.io.rows import RowIter
+from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
 from gpuio.options import convert
 from gpuio.options.declare import convert_option
@@ -52,6 +52,10 @@ class MNISTIter(RowIter):
                                     N / num_parts * (part_index + 1)) only, before the shuffle
     prefetch_buffer : int           batches made ahead on a thread; 0: no thread
     ctx : "cpu", "gpu" or Context   the device of the batches
+    data_shape, input_shape : optional
+                                    shape of one image as the caller expects it, (rows * columns,)
+                                    with `flat`, (1, rows, columns) without; another one is logged
+                                    (logger "gpuio", WARNING) and has no effect
     dtype : "float32" or None
     data_name, label_name : str     names in provide_data and provide_label
 
@@ -62,9 +66,9 @@ class MNISTIter(RowIter):
 
     Notes
     -----
-    MXNet 1.9.1 reads plain files only, does not look at the header's magic number, and leaves
-    `index` 0; its constructor raises StopIteration if the part holds less than a batch; in gpuio
-    the epoch is then empty.
+    MXNet 1.9.1 takes no notice of `data_shape` and `input_shape`, reads plain files only, does not
+    look at the header's magic number, and leaves `index` 0; its constructor raises StopIteration if
+    the part holds less than a batch; in gpuio the epoch is then empty.
     """
 
     def __init__(
@@ -84,6 +88,8 @@ class MNISTIter(RowIter):
         dtype: Any = None,
         data_name: str = "data",
         label_name: str = "softmax_label",
+        data_shape: Any = None,
+        input_shape: Any = None,
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _OPTIONS}
         size = convert_option("batch_size", convert.positive, batch_size)
@@ -97,6 +103,7 @@ class MNISTIter(RowIter):
             images = images.reshape(len(images), -1)
         else:
             images = images[:, None]
+        _compare_shapes(images.shape[1:], {"data_shape": data_shape, "input_shape": input_shape})
         each = len(images) / parts
         order = np.arange(int(each * part), int(each * (part + 1)), dtype=np.int32)
         if convert_option("shuffle", convert.switch, shuffle):
@@ -121,6 +128,21 @@ class MNISTIter(RowIter):
 
 
 _OPTIONS = frozenset(inspect.signature(MNISTIter).parameters)
+
+
+def _compare_shapes(true: tuple[int, ...], expected: dict[str, Any]) -> None:
+    """Log a shape that the caller expects and the images do not have."""
+    for name, given in expected.items():
+        if given is None:
+            continue
+        shape = convert_option(name, row_shape, given)
+        if shape != true:
+            _log.warning(
+                "MNISTIter: %s=%s, but an image is %s (flat=True gives one axis); it has no effect",
+                name,
+                shape,
+                true,
+            )
 
 
 class _Images:

@@ -149,3 +149,21 @@ def test_a_state_of_another_order_is_refused(files):
     one, two = (mx.io.MNISTIter(**files, batch_size=5, seed=seed) for seed in (1, 2))
     with pytest.raises(StateError, match="order: saved"):
         two.load_state_dict(one.state_dict())
+
+
+def test_shapes_that_scripts_pass_are_compared_with_the_images(files, caplog):
+    for flat, shape in ((True, (6,)), (False, (1, 2, 3)), (False, "(1, 2, 3)")):
+        mx.io.MNISTIter(
+            **files, flat=flat, data_shape=shape, input_shape=shape, silent=True
+        ).close()
+    assert not caplog.records
+    with mx.io.MNISTIter(
+        **files, batch_size=5, flat=True, input_shape=(1, 28, 28), silent=True
+    ) as it:
+        list(it)
+        assert it.provide_data == [("data", (5, 6))]
+    (said,) = caplog.records
+    assert said.levelname == "WARNING"
+    assert "input_shape=(1, 28, 28), but an image is (6,)" in said.getMessage()
+    with pytest.raises(OptionError, match="data_shape"):
+        mx.io.MNISTIter(**files, data_shape="wide")
