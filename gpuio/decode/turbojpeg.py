@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 
 __all__ = ["FUNCTIONS", "Handle", "Status", "announce", "compiled", "status"]
 
@@ -43,10 +44,23 @@ _MACHINES = ("x86_64", "AMD64", "aarch64", "arm64")
 _SONAMES = ("libturbojpeg.0.dylib",) if sys.platform == "darwin" else ("libturbojpeg.so.0",)
 
 _DECOMPRESS = 1  # TJINIT_DECOMPRESS
-_STOP_ON_WARNING, _SCAN_LIMIT, _MAX_PIXELS = 0, 13, 24  # TJPARAM_*
+_GRAY = 6  # TJPF_GRAY
+_STOP_ON_WARNING, _WIDTH, _HEIGHT, _SCAN_LIMIT, _MAX_PIXELS = 0, 5, 6, 13, 24  # TJPARAM_*
 
 _log = logging.getLogger("gpuio")
 _lock = threading.Lock()
+
+
+class _Fraction(ctypes.Structure):
+    """tjscalingfactor."""
+
+    _fields_ = (("num", ctypes.c_int), ("denom", ctypes.c_int))
+
+
+class _Region(ctypes.Structure):
+    """tjregion; zeros are all of an image."""
+
+    _fields_ = tuple((name, ctypes.c_int) for name in "xywh")
 
 
 @attrs.frozen
@@ -103,6 +117,33 @@ class Handle:
         library.tj3Set(address, _MAX_PIXELS, min(max_pixels, 2**31 - 1))  # refused by some 3.0.x
         finalizer = weakref.finalize(self, library.tj3Destroy, address)
         finalizer.atexit = False  # a thread may still decode; the memory goes with the process
+
+    def reads_all(self, blob: bytes | memoryview, height: int, width: int) -> bool:
+        """Say whether a JPEG decodes to its end without an error and without a warning.
+
+        All of its entropy-coded data is decoded, its transform is left out where it can be. A
+        handle that has seen an image keeps its tables, so each image needs one of its own.
+
+        Parameters
+        ----------
+        blob : bytes-like       not a progressive JPEG
+        height, width : int     what its header says
+        """
+        library = _library()[1]
+        assert library is not None
+        data = np.frombuffer(blob, np.uint8)
+        at, size, handle = data.ctypes.data, data.size, self.address
+        if size == 0 or library.tj3DecompressHeader(handle, at, size) != 0:
+            return False
+        if library.tj3SetScalingFactor(handle, _Fraction(1, 8)) != 0:
+            return False
+        if library.tj3SetCroppingRegion(handle, _Region()) != 0:
+            return False
+        if (library.tj3Get(handle, _HEIGHT), library.tj3Get(handle, _WIDTH)) != (height, width):
+            return False
+        pixels = np.empty((-(-height // 8), -(-width // 8)), np.uint8)
+        code: int = library.tj3Decompress8(handle, at, size, pixels.ctypes.data, 0, _GRAY)
+        return code == 0
 
 
 def status() -> Status:
@@ -180,6 +221,12 @@ def _checked(path: str, library: ctypes.CDLL) -> tuple[Status, ctypes.CDLL | Non
     library.tj3Init.restype, library.tj3Init.argtypes = ctypes.c_void_p, [ctypes.c_int]
     library.tj3Destroy.restype, library.tj3Destroy.argtypes = None, [ctypes.c_void_p]
     library.tj3Set.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
+    pointer, number = ctypes.c_void_p, ctypes.c_int
+    library.tj3DecompressHeader.argtypes = [pointer, pointer, ctypes.c_size_t]
+    library.tj3Decompress8.argtypes = [pointer, pointer, ctypes.c_size_t, pointer, number, number]
+    library.tj3Get.argtypes = [pointer, number]
+    library.tj3SetCroppingRegion.argtypes = [pointer, _Region]
+    library.tj3SetScalingFactor.argtypes = [pointer, _Fraction]
     handle = library.tj3Init(_DECOMPRESS)
     works = bool(handle) and library.tj3Set(handle, _STOP_ON_WARNING, 1) == 0
     if handle:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from gpuio.decode.formats import probe
 from gpuio.decode.limits import check_format, check_scans, check_size
 from gpuio.decode.opencv import decode
+from gpuio.decode.sound import decodes
 from gpuio.errors import FormatError, GpuioError
 from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
 from gpuio.pipeline.prefetch import Prefetcher
@@ -279,7 +280,7 @@ def _fault(
         check_format(info, blob)
         check_size(info, depth.max_pixels)
         check_scans(info, MAX_SCANS, depth.max_pixels)
-        if depth.images:
+        if depth.images and not decodes(blob, info):
             decode(blob, 3)
         wrong = box_problem(np.atleast_1d(np.asarray(label, np.float32))) if boxes else ""
     except GpuioError as error:
