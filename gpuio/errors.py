@@ -8,6 +8,7 @@
     ├── RecordError   (ValueError)   one record's header or label is unusable
     ├── DecodeError   (ValueError)   one record's image bytes cannot become pixels
     ├── StorageError  (OSError)      bytes could not be read or written
+    │   └── MissingFileError         (FileNotFoundError) nothing is at the path
     ├── OptionError   (ValueError)   an option is unknown, malformed, or conflicts with another
     ├── StateError    (ValueError)   a saved state does not belong to this iterator
     ├── BackendError                 a device, a library or a kernel is missing or failed
@@ -20,6 +21,7 @@ need not parse the text.
 
 from __future__ import annotations
 
+import errno
 from typing import NamedTuple
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "GpuioError",
     "GpuioWarning",
     "MXNetError",
+    "MissingFileError",
     "OptionError",
     "RecordError",
     "StateError",
@@ -144,6 +147,20 @@ class DecodeError(GpuioError, ValueError):
 
 class StorageError(GpuioError, OSError):
     """Bytes could not be read or written."""
+
+
+class MissingFileError(StorageError, FileNotFoundError):
+    """Nothing is at the path.
+
+    `errno` is ENOENT and `filename` the path, as in Python's own error.
+    """
+
+    errno: int = errno.ENOENT
+
+    @property
+    def filename(self) -> str | None:
+        """The path that nothing is at."""
+        return self.path
 
 
 class OptionError(GpuioError, ValueError):

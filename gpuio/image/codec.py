@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import DecodeError, GpuioWarning, OptionError, StorageError
+from gpuio.errors import DecodeError, GpuioWarning, OptionError
 from gpuio.nd import NDArray, host_array
+from gpuio.storage.local import read_whole
 
 __all__ = ["imdecode", "imread"]
 
@@ -72,12 +73,7 @@ def imread(
     StorageError    the file cannot be opened
     DecodeError     its bytes are not a readable image; the error names the file
     """
-    try:
-        data = Path(filename).read_bytes()
-    except OSError as error:
-        raise StorageError(
-            f"couldn't open file: {error.strerror or error}", path=str(filename)
-        ) from error
+    data = read_whole(filename, "couldn't open file")
     try:
         return imdecode(data, flag, to_rgb, out)
     except DecodeError as error:

@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.errors import OptionError, RecordError, StorageError, Where
+from gpuio.errors import MissingFileError, OptionError, RecordError, StorageError, Where
 from gpuio.nd import host_array
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpuio.recordio.fingerprint import sampled_file, some
 from gpuio.recordio.header import unpack
 from gpuio.recordio.key_list import key_digest
 from gpuio.recordio.lists import read_list
-from gpuio.storage.local import LocalFile
+from gpuio.storage.local import LocalFile, read_whole
 
 __all__ = ["MissingImageError", "MissingLabelError", "Sample", "SampleSource"]
 
 Key = int | str
 
 
-class MissingImageError(StorageError, FileNotFoundError):
+class MissingImageError(MissingFileError):
     """A listed image file does not exist; also a FileNotFoundError, as MXNet raises."""
 
 
@@ -280,13 +280,11 @@ class SampleSource:
         """
         path = self.path(name)
         try:
-            return path.read_bytes()
+            return read_whole(path, "cannot read the image file")
         except FileNotFoundError as error:
             raise MissingImageError(
                 "image file does not exist: check the list and path_root", path=str(path)
             ) from error
-        except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
-            raise StorageError(f"cannot read the image file: {error}", path=str(path)) from error
 
     def _check_labels(self) -> None:
         """Refuse an index with keys that the list does not have."""
@@ -330,10 +328,8 @@ def _read_list(path: Path, widths: tuple[int, ...] | None) -> dict[Key, tuple[An
             item.index: (host_array(np.array(item.labels, np.float32)), item.path)
             for item in read_list(path, widths=widths)
         }
-    except StorageError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            raise MissingImageError(error.message, path=str(path)) from error
-        raise
+    except MissingFileError as error:
+        raise MissingImageError(error.message, path=error.path) from error
 
 
 def _listed(row: Sequence[Any], number: int) -> tuple[str, tuple[Any, str]]:

@@ -11,13 +11,12 @@ import logging
 import math
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, OptionError, StorageError
+from gpuio.errors import FormatError, OptionError
 from gpuio.io.base import DataDesc
 from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
@@ -25,6 +24,7 @@ from gpuio.options import convert
 from gpuio.options.declare import convert_option
 from gpuio.order.rng import Mersenne, draw_below, shuffle
 from gpuio.recordio.fingerprint import sampled_array
+from gpuio.storage.local import read_whole
 
 __all__ = ["MNISTIter"]
 
@@ -203,14 +203,12 @@ def _read_idx(path: str, axes: int) -> npt.NDArray[np.uint8]:
     Source: the format's description at the MNIST database: 0, 0, type 8 (bytes), number of axes,
     then the lengths, big-endian, then the bytes.
     """
+    blob = read_whole(path)
     try:
-        blob = Path(path).read_bytes()
         if blob[:2] == _GZIP:
             blob = gzip.decompress(blob)
-    except (OSError, EOFError, zlib.error) as error:
-        if isinstance(error, gzip.BadGzipFile) or not isinstance(error, OSError):
-            raise FormatError(f"damaged gzip file: {error}", path=path) from error
-        raise StorageError(f"cannot read: {error.strerror}", path=path) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FormatError(f"damaged gzip file: {error}", path=path) from error
     head = 4 + 4 * axes
     if len(blob) < head or blob[:4] != bytes([0, 0, 8, axes]):
         raise FormatError(

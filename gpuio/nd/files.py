@@ -11,15 +11,15 @@ from __future__ import annotations
 import math
 import os
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, OptionError, StorageError, Where
+from gpuio.errors import FormatError, OptionError, Where
 from gpuio.nd.arrays import NDArray, asnumpy, host_array
 from gpuio.storage.atomic import writing
+from gpuio.storage.local import read_whole
 
 __all__ = ["load", "save"]
 
@@ -109,10 +109,7 @@ def load(fname: str | os.PathLike[str]) -> list[NDArray] | dict[str, NDArray]:
     FormatError         it is not such a file, is cut short, or holds a sparse array
     """
     path = os.fspath(fname)
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise StorageError(f"cannot read: {error.strerror}", path=path) from error
+    data = read_whole(path)
     try:
         names, arrays = _parse(data)
     except (struct.error, IndexError, UnicodeDecodeError) as error:

@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
@@ -19,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Fault
-from gpuio.errors import FormatError, GpuioError, RecordError, StorageError, Where
+from gpuio.errors import FormatError, GpuioError, RecordError, Where
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.resync import SkippedRange
+from gpuio.storage.paths import open_regular, unusable
 from gpuio.tasks.task import WrongLabel
 
 __all__ = ["Accepted", "ErrorPolicy", "Repairable"]
@@ -227,12 +227,10 @@ class ErrorPolicy:
             return
         now = time.time()
         try:
-            with Path(self._log_path).open("a", encoding="utf-8") as log:
+            with open(self._log_path, "a", encoding="utf-8", opener=open_regular) as log:
                 log.writelines(json.dumps({"time": now, **entry}) + "\n" for entry in entries)
         except OSError as failed:
-            raise StorageError(
-                f"error_log cannot be written: {failed}", path=self._log_path
-            ) from failed
+            raise unusable("error_log cannot be written", failed, self._log_path) from failed
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -12,17 +12,16 @@ import json
 import os
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, OptionError, RecordError, StorageError
+from gpuio.errors import FormatError, OptionError, RecordError
 from gpuio.recordio.framing import scan
 from gpuio.recordio.index import RecordTable
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.local import LocalFile
+from gpuio.storage.local import LocalFile, read_whole
 from gpuio.storage.paths import divide
 
 __all__ = [
@@ -167,12 +166,7 @@ def read_checksums(path: str | os.PathLike[str]) -> Checksums:
     FormatError             it is not a file of checksums, is of another version, or is damaged
     """
     path = os.fspath(path)
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise StorageError(
-            f"cannot read the checksums: {error.strerror}; `gpuio checksum` makes them", path=path
-        ) from error
+    content = read_whole(path, "cannot read the checksums", "; `gpuio checksum` makes them")
     line, _, rest = content.partition(b"\n")
     try:
         head = json.loads(line)

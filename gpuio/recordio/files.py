@@ -22,6 +22,7 @@ from gpuio.recordio.key_list import KeyList
 from gpuio.recordio.offset_dict import OffsetDict
 from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile
+from gpuio.storage.paths import open_regular, unusable
 
 __all__ = ["MXIndexedRecordIO", "MXRecordIO"]
 
@@ -32,7 +33,7 @@ _PLAIN_BELOW = 1 << 16  # entries: a list and a dict of fewer take 10 MB at most
 
 def _without_emptying(path: str, flags: int) -> int:
     """Open a file for writing as it is."""
-    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+    return open_regular(path, flags & ~os.O_TRUNC)
 
 
 class MXRecordIO:
@@ -80,9 +81,9 @@ class MXRecordIO:
             self.handle, self.writable = LocalFile(self._path), False
         elif self.flag == "w":
             try:
-                self.handle = io.open(self._path, "wb", buffering=_CHUNK)  # noqa: SIM115, UP020
+                self.handle = io.open(self._path, "wb", _CHUNK, opener=open_regular)  # noqa: SIM115, UP020
             except OSError as error:
-                raise StorageError(f"cannot write: {error.strerror}", path=self._path) from error
+                raise unusable("cannot write", error, self._path) from error
             self.writable = True
         else:
             raise ValueError(f"Invalid flag {self.flag}")
@@ -278,14 +279,12 @@ class MXIndexedRecordIO(MXRecordIO):
             return
         super().open()
         try:
-            self.fidx = Path(self.idx_path).open(encoding="utf-8-sig")  # noqa: SIM115
+            self.fidx = open(self.idx_path, encoding="utf-8-sig", opener=open_regular)  # noqa: SIM115
             self._read_index(os.fstat(self.fidx.fileno()))
         except OSError as error:
             self.close()
-            raise StorageError(
-                f"cannot open the index: {error.strerror}; `gpuio rec2idx` makes one",
-                path=self.idx_path,
-            ) from error
+            advice = "; `gpuio rec2idx` makes one"
+            raise unusable("cannot open the index", error, self.idx_path, advice) from error
         except GpuioError:
             self.close()
             raise
@@ -303,9 +302,7 @@ class MXIndexedRecordIO(MXRecordIO):
         try:
             fidx = open(idx, "w", encoding="utf-8", opener=_without_emptying)  # noqa: SIM115
         except OSError as error:
-            raise StorageError(
-                f"cannot open the index: {error.strerror}", path=self.idx_path
-            ) from error
+            raise unusable("cannot open the index", error, self.idx_path) from error
         try:
             super().open()
             if idx.is_file():

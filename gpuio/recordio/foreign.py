@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import struct
-from pathlib import Path
 
 from gpuio.errors import FormatError
 from gpuio.storage.atomic import RECORD_START
 from gpuio.storage.local import LocalFile
+from gpuio.storage.paths import open_regular
 
 __all__ = ["foreign_index", "foreign_kind", "foreign_list", "name_kind", "refuse_foreign"]
 
@@ -93,7 +93,7 @@ def foreign_kind(head: bytes) -> str:
 
 def foreign_index(path: str | os.PathLike[str]) -> str:
     """Say what a file is that is no index, and what to do; "" for what is not known."""
-    with Path(path).open("rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         head = file.read(_LOOKED_AT)
     kind = name_kind(head)
     if not kind or kind == _INDEX_KIND:
@@ -103,7 +103,7 @@ def foreign_index(path: str | os.PathLike[str]) -> str:
 
 def foreign_list(path: str | os.PathLike[str]) -> str:
     """Say what a file is that is not an image list; "" for what is not known."""
-    with Path(path).open("rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         head = file.read(_LOOKED_AT)
     kind = name_kind(head)
     if not kind or kind == _LIST_KIND:

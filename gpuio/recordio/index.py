@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import attrs
 import numpy as np
@@ -22,7 +21,7 @@ from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_text import read_index, write_index
 from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
 from gpuio.storage.atomic import check_target
-from gpuio.storage.local import LocalFile
+from gpuio.storage.local import LocalFile, read_whole
 
 __all__ = [
     "RecordTable", "build_index", "file_table", "join_tables", "open_table", "read_index",
@@ -333,7 +332,7 @@ def _read_int_index(idx_path: str) -> tuple[range | Int64, Int64]:
 def _read_odd_index(idx_path: str) -> tuple[Int64, Int64]:
     """Read an index that is not of the common form."""
     try:
-        raw = Path(idx_path).read_bytes()
+        raw = read_whole(idx_path)
         if raw.count(b"\t") == raw.count(b"\n") and raw.isascii() and b"\0" not in raw:
             table = np.loadtxt(idx_path, np.int64, delimiter="\t", ndmin=2) if raw else None
             if table is not None and table.shape[1] == 2:

@@ -14,7 +14,6 @@ import mmap
 import os
 import struct
 import zlib
-from pathlib import Path
 from typing import BinaryIO
 
 import attrs
@@ -23,6 +22,7 @@ import numpy as np
 from gpuio.errors import FormatError, StorageError
 from gpuio.recordio.index_entries import Entries, read_text
 from gpuio.storage.atomic import writing
+from gpuio.storage.paths import open_regular, unusable
 
 __all__ = ["binary_path", "open_entries", "share_index"]
 
@@ -68,15 +68,14 @@ def share_index(idx_path: str | os.PathLike[str]) -> str:
     """
     idx_path = os.fspath(idx_path)
     try:
-        with Path(idx_path).open("rb") as file:
+        with open(idx_path, "rb", opener=open_regular) as file:
             text = _look(file)
             whole = _checksum(file)
             entries = read_text(idx_path)
             unchanged = _look(file) == text
     except OSError as error:
-        raise StorageError(
-            f"cannot read the index: {error.strerror}; `gpuio rec2idx` makes one", path=idx_path
-        ) from error
+        advice = "; `gpuio rec2idx` makes one"
+        raise unusable("cannot read the index", error, idx_path, advice) from error
     if not unchanged:
         raise StorageError("the index changed while it was read: try again", path=idx_path)
     if entries is None:
@@ -118,7 +117,7 @@ def open_entries(idx_path: str | os.PathLike[str]) -> Entries | None:
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         _log.warning(
             "%s is not used: %s. The text is read; gpuio.recordio.share_index makes a new one",
             path,
@@ -129,7 +128,7 @@ def open_entries(idx_path: str | os.PathLike[str]) -> Entries | None:
 
 def _mapped(path: str, idx_path: str) -> Entries:
     """Map a binary into memory; ValueError says why it is not believed."""
-    with open(path, "rb") as file:  # noqa: PTH123 -- the most frequent outcome is that there is none
+    with open(path, "rb", opener=open_regular) as file:
         head = file.read(_HEADER.size)
         if len(head) < _HEADER.size or not head.startswith(_MAGIC):
             raise ValueError("it is not the binary of an index")
@@ -155,7 +154,7 @@ def _mapped(path: str, idx_path: str) -> Entries:
 
 def _check_text(idx_path: str, expected: _Text, whole: int) -> None:
     """Raise ValueError if a text is not the one that a binary was made of."""
-    with open(idx_path, "rb") as file:  # noqa: PTH123 -- as above
+    with open(idx_path, "rb", opener=open_regular) as file:
         found = _look(file)
         if found == expected:
             return

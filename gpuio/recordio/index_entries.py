@@ -12,13 +12,14 @@ than the common lines gives None, and `read_index` says what is in it.
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from gpuio.storage.paths import open_regular
 
 __all__ = ["Entries", "read_text"]
 
@@ -142,11 +143,8 @@ def read_text(path: str | os.PathLike[str]) -> Entries | None:
     Entries or None         None where a line is anything else, or the file cannot be read
     """
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 -- a path of any type
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            gathered = _Gathered(status.st_size)
+        with open(path, "rb", buffering=0, opener=open_regular) as file:
+            gathered = _Gathered(os.fstat(file.fileno()).st_size)
             text = file.read(_BLOCK).removeprefix(b"\xef\xbb\xbf")
             while more := file.read(_BLOCK):
                 stop = text.rfind(b"\n") + 1

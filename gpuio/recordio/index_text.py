@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-from gpuio.errors import FormatError, StorageError
+from gpuio.errors import FormatError
 from gpuio.recordio.foreign import foreign_index
 from gpuio.storage.atomic import writing
+from gpuio.storage.local import read_whole
 
 __all__ = ["read_index", "write_index"]
 
@@ -33,12 +33,8 @@ def read_index(
     FormatError                 a line is not a key and an offset; the message names the line
     """
     path = os.fspath(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise StorageError(
-            f"cannot read the index: {error.strerror}; `gpuio rec2idx` makes one", path=path
-        ) from error
+    content = read_whole(path, "cannot read the index", "; `gpuio rec2idx` makes one")
+    text = content.decode("utf-8-sig", "replace")
     keys: list[Any] = []
     offsets: list[int] = []
     for number, line in enumerate(text.splitlines(), 1):

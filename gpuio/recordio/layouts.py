@@ -21,7 +21,7 @@ from gpuio.recordio.classes import count_classes, labels_of
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.insightface import FaceRows, find_faces, identity_ranges
 from gpuio.recordio.sniff import Sniffed, sniff, spread
-from gpuio.storage.local import LocalFile
+from gpuio.storage.local import LocalFile, read_whole
 
 __all__ = ["Contents", "recognise"]
 
@@ -186,7 +186,7 @@ class Contents:
 def _property(path: Path) -> int | None:
     """Return the number of classes of a `property` file ("classes,height,width")."""
     try:
-        fields = path.read_text(encoding="ascii").strip().split(",")
+        fields = read_whole(path).decode("ascii").strip().split(",")
     except (OSError, ValueError):
         return None
     whole = len(fields) == 3 and all(field.strip().isdigit() for field in fields)

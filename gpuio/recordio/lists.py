@@ -12,15 +12,16 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, StorageError
+from gpuio.errors import FormatError
 from gpuio.recordio.foreign import foreign_list
 from gpuio.storage.atomic import writing
+from gpuio.storage.local import read_whole
+from gpuio.storage.paths import unusable
 
 __all__ = ["ListItem", "read_label_list", "read_list", "write_list"]
 
@@ -152,11 +153,9 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
     """Return the lines of a list, without a byte order mark."""
     try:
         kind = foreign_list(path)
-        data = b"" if kind else Path(path).read_bytes()
     except OSError as error:
-        raise StorageError(
-            f"cannot read the list: {error.strerror}", path=os.fspath(path)
-        ) from error
+        raise unusable("cannot read the list", error, path) from error
+    data = b"" if kind else read_whole(path, "cannot read the list")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         kind = "this is text in UTF-16: save the list as UTF-8"
     if kind:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpuio.errors import EmptyDatasetError, OptionError, StorageError
-from gpuio.storage.paths import divide
+from gpuio.errors import EmptyDatasetError, MissingFileError, OptionError, StorageError
+from gpuio.storage.paths import divide, unusable
 
 __all__ = ["expand"]
 
@@ -73,11 +74,12 @@ def _one(piece: str, suffix: str) -> list[Path]:
         matching = [Path(one) for one in sorted(glob.glob(str(path)))]  # noqa: PTH207
         matching = [one for one in matching if one.is_file()]
         if not matching:
-            raise StorageError(
+            raise MissingFileError(
                 "no such file, nor does a name match: expected * and ? for any characters, as in "
                 r"*.rec, or a regular expression for the last part, as in .*\.rec",
                 path=str(path),
             )
     if not matching:
-        raise StorageError("no such file", path=str(path))
+        missing = FileNotFoundError(errno.ENOENT, "no such file")
+        raise unusable("cannot open", missing, path)
     return matching

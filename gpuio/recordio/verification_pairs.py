@@ -13,13 +13,13 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, StorageError, Where
+from gpuio.errors import FormatError, Where
+from gpuio.storage.local import read_whole
 
 __all__ = ["read_pairs"]
 
@@ -49,10 +49,7 @@ def read_pairs(path: str | os.PathLike[str]) -> tuple[list[bytes], npt.NDArray[n
     `gpuio.image.imdecode`.
     """
     path = os.fspath(path)
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise StorageError(f"cannot read the pairs: {error.strerror}", path=path) from error
+    data = read_whole(path, "cannot read the pairs")
     reader = _Reader(io.BytesIO(data), encoding="bytes")
     try:
         made = reader.load()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gpuio.errors import StorageError
+from gpuio.storage.paths import check_regular, unusable
 
 __all__ = ["RECORD_START", "check_target", "writing"]
 
@@ -34,7 +35,8 @@ def check_target(path: _Path, sources: Sequence[_Path] = (), *, record: bool = F
 
     Raises
     ------
-    StorageError            the path is one of the sources; or a record file, and the output is not
+    StorageError            the path is one of the sources; or a record file, and the output is not;
+                            or a folder, a named pipe or a device, which it would replace
     """
     target = Path(path)
     if any(_are_one(target, source) for source in sources):
@@ -42,11 +44,10 @@ def check_target(path: _Path, sources: Sequence[_Path] = (), *, record: bool = F
             "cannot write: this is a file that is read; name another one to write",
             path=str(target),
         )
-    if record:
+    check_regular(target, "cannot write")
+    if record or not target.exists():
         return
     try:
-        if not target.is_file():
-            return
         with target.open("rb") as file:
             begins = file.read(len(RECORD_START))
     except OSError:
@@ -91,7 +92,7 @@ def writing(
     try:
         fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
-        raise StorageError(f"cannot write: {error.strerror}", path=str(target)) from error
+        raise unusable("cannot write", error, target) from error
     try:
         with os.fdopen(fd, "wb") as file:
             yield file
@@ -104,7 +105,7 @@ def writing(
             os.unlink(temporary)  # noqa: PTH108
         if isinstance(error, StorageError) or not isinstance(error, OSError):
             raise
-        raise StorageError(f"cannot write: {error.strerror}", path=str(target)) from error
+        raise unusable("cannot write", error, target) from error
 
 
 def _umask() -> int:

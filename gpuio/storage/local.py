@@ -11,7 +11,6 @@ import errno
 import functools
 import logging
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable
@@ -22,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import ClosedError, StorageError
+from gpuio.storage.paths import open_regular, unusable
 
-__all__ = ["LocalFile"]
+__all__ = ["LocalFile", "read_whole"]
 
 # ranges closer together than this are read at once: 64 KiB cost about as much as a second call that
 # waits for a disk, or that Python makes
@@ -42,12 +42,25 @@ _PASSING = {errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY,
 _log = logging.getLogger("gpuio")
 
 
-def _special(mode: int) -> str:
-    """Say what is at a path that is no file, and what to do."""
-    if stat.S_ISDIR(mode):
-        return "it is a folder; name a file in it"
-    kind = "a named pipe" if stat.S_ISFIFO(mode) else "a device or socket"
-    return f"it is {kind}, which cannot be read by position; write its content into a file"
+def read_whole(path: str | os.PathLike[str], what: str = "cannot read", advice: str = "") -> bytes:
+    """Return all bytes of a file.
+
+    Parameters
+    ----------
+    path : path
+    what, advice : str      how the message of an error begins and ends
+
+    Raises
+    ------
+    StorageError            it is missing, not a file, or cannot be read
+    """
+    try:
+        with open(path, "rb", opener=open_regular) as file:
+            return file.read()
+    except OSError as error:
+        raise unusable(what, error, path, advice) from error
+    except ValueError as error:  # a name with a NUL character
+        raise StorageError(f"{what}: {error}{advice}", path=os.fspath(path)) from error
 
 
 class LocalFile:
@@ -77,19 +90,14 @@ class LocalFile:
 
     def _open(self) -> None:
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = open_regular(self.path, os.O_RDONLY)
         except OSError as error:
-            raise StorageError(f"cannot open: {error.strerror}", path=self.path) from error
+            raise unusable("cannot open", error, self.path) from error
         try:
             status = os.fstat(fd)
         except OSError as error:
             os.close(fd)
-            raise StorageError(f"cannot open: {error.strerror}", path=self.path) from error
-        if not os.path.isfile(self.path):  # noqa: PTH113 -- on the hot path of opening many files
-            os.close(fd)
-            raise StorageError(
-                f"cannot open: not a regular file: {_special(status.st_mode)}", path=self.path
-            )
+            raise unusable("cannot open", error, self.path) from error
         self._fd, self.size, self.mtime_ns = fd, status.st_size, status.st_mtime_ns
 
     def read(self, offset: int, length: int) -> bytes:
@@ -139,7 +147,7 @@ class LocalFile:
     def _reopen(self, fd: int) -> None:
         """Open the path again under the same descriptor, so that other threads go on reading."""
         try:
-            new = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            new = open_regular(self.path, os.O_RDONLY)
         except OSError:
             return  # the next try reports what is wrong
         try:
@@ -298,7 +306,7 @@ class LocalFile:
         try:
             now = Path(self.path).stat()
         except OSError as error:
-            raise StorageError(f"file is gone: {error.strerror}", path=self.path) from error
+            raise unusable("file is gone", error, self.path) from error
         self._compare(now)
 
     def _compare(self, now: os.stat_result) -> None:

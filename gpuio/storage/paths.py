@@ -1,13 +1,90 @@
-"""What a user's path names: several in one text."""
+"""What a user's path names: several in one text, a file, something that is not a file, nothing."""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable
 
-__all__ = ["divide"]
+from gpuio.errors import MissingFileError, StorageError
+
+__all__ = ["check_regular", "divide", "open_regular", "unusable"]
+
+_Path = str | os.PathLike[str]
 
 
 def divide(uri: str | Iterable[str]) -> list[str]:
     """Return the pieces of a URI: a list's items, each split at ";"."""
     each = [uri] if isinstance(uri, str) else uri
     return [piece for one in each for piece in one.split(";") if piece]
+
+
+def check_regular(path: _Path, what: str = "cannot open") -> None:
+    """Refuse what is there and is not a file, without opening it: that could block, or act.
+
+    Parameters
+    ----------
+    path : path         nothing may be there: then opening it says so
+    what : str          how the message begins
+
+    Raises
+    ------
+    StorageError        a folder, a named pipe, a device or a socket
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 -- on the hot path of opening many files
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode):
+        raise StorageError(f"{what}: not a regular file: {_special(mode)}", path=os.fspath(path))
+
+
+def _special(mode: int) -> str:
+    """Say what is at a path that is not a file, and what to do."""
+    if stat.S_ISDIR(mode):
+        return "it is a folder; name a file in it"
+    kind = "a named pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+    return f"it is {kind}, which cannot be read by position; write its content into a file"
+
+
+def open_regular(path: str, flags: int) -> int:
+    """Open a file as ``open(opener=...)`` asks for it, and nothing but a file.
+
+    Raises
+    ------
+    StorageError        as `check_regular`
+    OSError             the system's
+    """
+    check_regular(path)
+    # O_NONBLOCK: should a pipe take the file's place now, nobody waits for it
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+
+
+def unusable(what: str, error: OSError, path: _Path, advice: str = "") -> StorageError:
+    """Return the system's error as one of ours, and one of ours as what it is.
+
+    Parameters
+    ----------
+    what : str          how the message begins, such as "cannot read"
+    error : OSError
+    path : path         that it is about
+    advice : str        how the message ends
+
+    Returns
+    -------
+    StorageError        a `MissingFileError` where nothing is at the path
+    """
+    if isinstance(error, StorageError):  # a copy: an error must not be its own cause
+        return type(error)(error.message, path=error.path)
+    reason = error.strerror or str(error)
+    if not isinstance(error, FileNotFoundError):
+        return StorageError(f"{what}: {reason}{advice}", path=os.fspath(path))
+    return MissingFileError(f"{what}: {_leads(path) or reason}{advice}", path=os.fspath(path))
+
+
+def _leads(path: _Path) -> str:
+    """Say where a link that leads nowhere leads; "" for anything else."""
+    try:
+        return f"it is a link to {os.readlink(path)}, where nothing is"  # noqa: PTH115 -- any path
+    except (OSError, ValueError):
+        return ""

@@ -2,7 +2,8 @@
 
 A command's module has ``add_arguments(parser)`` and ``run(args) -> int``. Exit codes: 0 done, 1
 something was found, 2 the arguments are wrong, 3 a file could not be read or written. An error of
-ours that a command does not catch is printed behind its name; it means 3 or 1.
+ours that a command does not catch is printed behind its name: 3 if it is a StorageError, 2 if an
+OptionError, else 1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable
 
 from gpuio._version import __version__
-from gpuio.errors import GpuioError, StorageError
+from gpuio.errors import GpuioError, OptionError, StorageError
 
 __all__ = ["COMMANDS", "call", "main"]
 
@@ -46,7 +47,7 @@ def call(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Nam
         return 0
     except GpuioError as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return 3 if isinstance(error, StorageError) else 1
+        return 3 if isinstance(error, StorageError) else 2 if isinstance(error, OptionError) else 1
     return code
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["contact_sheet"]
+from gpuio.errors import OptionError
+from gpuio.storage.atomic import writing
 
+__all__ = ["check_sheet", "contact_sheet", "write_sheet"]
+
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 _MARGIN = 4  # pixels between images
 _TITLE = 16  # pixels for a line of text
 _PAPER = 255
@@ -58,3 +64,35 @@ def contact_sheet(
             cv2.putText(sheet, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, 16)
         sheet[y + head : y + head + image.shape[0], x : x + image.shape[1]] = image
     return sheet  # type: ignore[no-any-return]
+
+
+def check_sheet(path: str | os.PathLike[str]) -> None:
+    """Raise OptionError if a picture's name does not say which format it has."""
+    suffix = Path(path).suffix
+    if suffix.lower() not in _SUFFIXES:
+        found = f"has the suffix {suffix}" if suffix else "has no suffix"
+        raise OptionError(
+            f"the picture's name {found}: expected {' or '.join(_SUFFIXES)}, which says its format",
+            path=os.fspath(path),
+        )
+
+
+def write_sheet(path: str | os.PathLike[str], sheet: npt.NDArray[np.uint8]) -> None:
+    """Write a picture, all of it or nothing.
+
+    Parameters
+    ----------
+    path : path                         .png or .jpg
+    sheet : uint8[height, width, 3]     R G B
+
+    Raises
+    ------
+    OptionError         another suffix
+    StorageError        it cannot be written
+    """
+    import cv2
+
+    check_sheet(path)
+    _, encoded = cv2.imencode(Path(path).suffix.lower(), sheet[:, :, ::-1])
+    with writing(path) as file:
+        file.write(encoded.tobytes())

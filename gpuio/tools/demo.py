@@ -17,7 +17,7 @@ import numpy as np
 from gpuio.errors import GpuioError
 from gpuio.nd import asnumpy
 from gpuio.tools import im2rec
-from gpuio.tools.contact import contact_sheet
+from gpuio.tools.contact import contact_sheet, write_sheet
 
 __all__ = ["add_arguments", "main", "run"]
 
@@ -123,8 +123,6 @@ def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
 
 def _draw(batch: Any, options: dict[str, Any], path: Path) -> None:
     """Undo the normalisation of a batch and write its contact sheet."""
-    import cv2
-
     mean = np.array([options[f"mean_{c}"] for c in "rgb"])[:, None, None]
     std = np.array([options[f"std_{c}"] for c in "rgb"])[:, None, None]
     data = asnumpy(batch.data[0])[:_SHOWN] * std + mean
@@ -134,8 +132,7 @@ def _draw(batch: Any, options: dict[str, Any], path: Path) -> None:
         [picture[::2, ::2] for picture in pictures],
         [f"class {int(label)}" for label in labels[: len(pictures)]],
     )
-    if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
-        raise GpuioError("cannot write the contact sheet", path=str(path))
+    write_sheet(path, sheet)
 
 
 def main(argv: list[str] | None = None) -> int:

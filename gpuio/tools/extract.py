@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gpuio.errors import StorageError
 from gpuio.recordio.lists import ListItem, write_list
+from gpuio.storage.paths import unusable
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
 from gpuio.tools.progress import progress
 
@@ -113,4 +114,4 @@ def _write(path: Path, entry: Entry) -> None:
         with path.open("xb") as file:
             file.write(entry.blob)
     except OSError as error:
-        raise StorageError(f"cannot write: {error.strerror}", path=str(path)) from error
+        raise unusable("cannot write", error, path) from error

@@ -17,11 +17,12 @@ import numpy.typing as npt
 from gpuio.decode.exif import stated_orientation, upright
 from gpuio.decode.formats import probe
 from gpuio.decode.headers import foreign_name
-from gpuio.errors import DecodeError, GpuioError
+from gpuio.errors import DecodeError, GpuioError, StorageError
 from gpuio.recordio.foreign import name_kind
 from gpuio.recordio.framing import MAX_PAYLOAD, encode
 from gpuio.recordio.header import IRHeader, pack, pack_img
 from gpuio.recordio.lists import ListItem
+from gpuio.storage.local import read_whole
 
 __all__ = ["PackOptions", "frame_image"]
 
@@ -66,10 +67,11 @@ def frame_image(item: ListItem, root: str, options: PackOptions) -> tuple[bytes 
                 return None, f"{item.path}: cannot read: not a file"
             if options.pass_through and found.st_size > MAX_PAYLOAD:  # not to be read first
                 return None, f"{item.path}: {found.st_size:,} bytes, a record holds {MAX_PAYLOAD:,}"
-            data = Path(path).read_bytes()
+            data = read_whole(path)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            return None, f"{item.path}: cannot read: {reason}"
+            said = error.message if isinstance(error, StorageError) else None
+            reason = said or f"cannot read: {getattr(error, 'strerror', None) or error}"
+            return None, f"{item.path}: {reason}"
         if not data:
             return None, f"{item.path}: the file is empty"
         several = options.pack_label and len(item.labels) > 1

@@ -23,7 +23,8 @@ from gpuio.recordio.framing import end_of_record
 from gpuio.recordio.index import write_index
 from gpuio.recordio.lists import read_list
 from gpuio.storage.atomic import check_target
-from gpuio.storage.local import LocalFile
+from gpuio.storage.local import LocalFile, read_whole
+from gpuio.storage.paths import check_regular
 from gpuio.tools.framed_image import PackOptions, frame_image
 
 __all__ = ["Packed", "pack_list"]
@@ -106,12 +107,7 @@ def pack_list(
 
 def _fingerprint(list_path: Path, options: PackOptions) -> str:
     """Return what a run must have in common with the run that it resumes."""
-    try:
-        listed = hashlib.sha256(list_path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise StorageError(
-            f"cannot read the list: {error.strerror}", path=str(list_path)
-        ) from error
+    listed = hashlib.sha256(read_whole(list_path, "cannot read the list")).hexdigest()
     return json.dumps([listed, attrs.astuple(options)])
 
 
@@ -138,7 +134,7 @@ class _Journal:
     def recover(self, made: Packed) -> int:
         """Find where an earlier run stopped; return how many items of the list it finished."""
         try:
-            lines = self._log_part.read_bytes().split(b"\n")[:-1]  # the last one was cut short
+            lines = read_whole(self._log_part).split(b"\n")[:-1]  # the last one was cut short
         except FileNotFoundError:
             return 0
         if not lines or lines[0].decode() != self._fingerprint:
@@ -185,6 +181,8 @@ class _Journal:
         """Open the unfinished files; new ones unless a run is resumed."""
         mode = "ab" if resume else "wb"
         try:
+            for part in (self._rec_part, self._log_part):
+                check_regular(part, "cannot write")
             with self._rec_part.open(mode) as data, self._log_part.open(mode) as log:
                 self._data, self._log = data, log
                 if not resume:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import GpuioError, OptionError, StorageError
+from gpuio.errors import GpuioError, MissingFileError, OptionError, StorageError
 from gpuio.recordio.index import write_index
 from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.local import LocalFile
@@ -82,7 +82,7 @@ def _targets(args: argparse.Namespace) -> tuple[Path, Path, Path]:
     OptionError         they would be the source, its index, or existing files
     """
     if not Path(args.source).exists():
-        raise StorageError("no such file", path=args.source)
+        raise MissingFileError("no such file", path=args.source)
     target = Path(args.target)
     paths = (target, target.with_suffix(".idx"), target.with_suffix(".json"))
     if len(set(paths)) < len(paths):

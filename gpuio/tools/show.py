@@ -10,7 +10,7 @@ import numpy as np
 from gpuio.decode.opencv import decode
 from gpuio.errors import GpuioError
 from gpuio.storage.atomic import check_target
-from gpuio.tools.contact import contact_sheet
+from gpuio.tools.contact import check_sheet, contact_sheet, write_sheet
 from gpuio.tools.entries import add_file_arguments, entries, open_contents
 
 __all__ = ["add_arguments", "run"]
@@ -30,12 +30,14 @@ def run(args: argparse.Namespace) -> int:
 
     Returns
     -------
-    int         0 all shown, 1 some were not images, 3 a file could not be read or written
+    int         0 all shown, 1 some were not images, 2 the picture's name has an unknown suffix, 3 a
+                file could not be read or written
     """
     import cv2
 
     pictures, titles, bad = [], [], 0
     check_target(args.out, [args.record, *([args.idx] if args.idx else [])])
+    check_sheet(args.out)
     contents = open_contents(args, "auto")
     first = max(args.first, 0)
     rows = np.arange(first, min(first + args.count, len(contents.table)))
@@ -55,7 +57,5 @@ def run(args: argparse.Namespace) -> int:
         size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
         pictures.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         titles.append(title)
-    if not cv2.imwrite(args.out, contact_sheet(pictures, titles)[:, :, ::-1]):
-        print(f"show: cannot write {args.out}", file=sys.stderr)
-        return 3
+    write_sheet(args.out, contact_sheet(pictures, titles))
     return 1 if bad else 0

@@ -178,7 +178,7 @@ def test_what_is_none_is_not_believed(tmp_path, monkeypatch, caplog):
     path.write_text("7\t0\n3\t16\n")
     Path(binary_path(path)).mkdir()
     assert from_text(path, monkeypatch, caplog)[1]
-    assert "Is a directory" in caplog.records[0].getMessage()
+    assert "it is a folder" in caplog.records[0].getMessage()
 
 
 def test_a_missing_index_is_an_error_whatever_lies_beside(tmp_path):

@@ -192,7 +192,7 @@ def test_every_bad_file_is_named_and_the_rest_is_packed(photos, capsys):
         "missing.jpg: cannot read: No such file",
         "empty.jpg: the file is empty",
         "text.jpg: not a readable image",
-        "folder.jpg: cannot read: Is a directory",
+        "folder.jpg: cannot open: not a regular file: it is a folder",
         "line 18 is '25\\tcat\\t00.jpg': its label 'cat' is not a number",
         "line 20 is '27\\t00.jpg': 2 TAB-separated fields",
         "line 21 is '-1\\t0\\t00.jpg': its id -1 is not a whole number from 0",

@@ -149,3 +149,10 @@ def test_the_demo_removes_nothing(tmp_path, monkeypatch):
 
 def test_a_record_file_is_told_by_its_magic_number():
     assert MAGIC.to_bytes(4, "little") == RECORD_START
+
+
+@pytest.mark.parametrize(("name", "said"), [("sheet", "no suffix"), ("a.txt", "suffix .txt")])
+def test_a_contact_sheet_whose_name_states_no_format_is_refused(files, capsys, name, said):
+    assert cli.main(["show", str(files / "a.rec"), "--out", str(files / name)]) == 2
+    assert f"{said}: expected .png or .jpg" in capsys.readouterr().err
+    assert not (files / name).exists()
