@@ -7,39 +7,46 @@ headers are scanned once into the same table.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import EmptyDatasetError, FormatError, GpuioWarning, StorageError
+from gpuio.errors import (
+    EmptyDatasetError,
+    FormatError,
+    GpuioError,
+    GpuioWarning,
+    StorageError,
+)
 from gpuio.recordio.foreign import refuse_foreign
 from gpuio.recordio.framing import HEADER_BYTES, end_of_record, head_at, is_junk, scan
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_text import read_index, write_index
+from gpuio.recordio.keys import fits, read_listed
 from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
 from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile, read_whole
 
 __all__ = [
     "RecordTable", "build_index", "file_table", "join_tables", "open_table", "read_index",
-    "write_index",
+    "remake_index", "write_index",
 ]  # fmt: skip
 
 Int64 = npt.NDArray[np.int64]
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}")  # a key that is a number
 _ASKED = 8  # times that an array of consecutive keys is made before it is kept
 _SAMPLED = 64  # records of an index that are looked at when it is opened
 
 
 def build_index(
-    rec_path: str | os.PathLike[str],
-    idx_path: str | os.PathLike[str],
-    *,
-    past_damage: bool = False,
-    of_nothing: bool = True,
+    rec_path: str | os.PathLike[str], idx_path: str | os.PathLike[str], *, past_damage: bool = False
 ) -> int:
     """Scan a record file and write its index with keys 0, 1, 2, ...; return their number.
 
@@ -47,21 +54,85 @@ def build_index(
     ----------
     rec_path, idx_path : path
     past_damage : bool              go on behind damage, with a warning that says what was skipped
-    of_nothing : bool               write an index without a line where there is no record
 
     Raises
     ------
     StorageError, FormatError       the record file is missing or damaged; or the index would take
                                     the place of a record file
-    EmptyDatasetError               the record file holds no record, and not `of_nothing`
     """
-    check_target(idx_path, [rec_path])
-    with LocalFile(rec_path) as file:
-        offsets, _, _ = _found(file, past_damage=past_damage)
-    if len(offsets) == 0 and not of_nothing:
-        raise EmptyDatasetError("no record found: no index is written", path=os.fspath(rec_path))
+    offsets, _ = _of_file(rec_path, idx_path, past_damage=past_damage)
     write_index(idx_path, range(len(offsets)), offsets.tolist(), [rec_path])
     return len(offsets)
+
+
+def remake_index(
+    rec_path: str | os.PathLike[str],
+    idx_path: str | os.PathLike[str],
+    *,
+    past_damage: bool = False,
+    keys_of: str | None = None,
+) -> tuple[int, str]:
+    """Scan a record file and write its index with the keys of an older one, by offset.
+
+    Parameters
+    ----------
+    rec_path, idx_path, past_damage     as `build_index`
+    keys_of : str, optional             the older index; without one, or if it is another file's,
+                                        keys are the records' numbers
+
+    Returns
+    -------
+    records : int                       how many
+    said : str                          what the keys are, and what of them changed
+
+    Raises
+    ------
+    StorageError, FormatError           as `build_index`
+    EmptyDatasetError                   the record file holds no record: no index is written
+    """
+    offsets, skipped = _of_file(rec_path, idx_path, past_damage=past_damage)
+    if len(offsets) == 0:
+        raise EmptyDatasetError("no record found: no index is written", path=os.fspath(rec_path))
+    keys, said = _keys_kept(keys_of, offsets, Path(rec_path).stat().st_size, skipped)
+    write_index(idx_path, keys, offsets.tolist(), [rec_path])
+    return len(offsets), said
+
+
+def _of_file(
+    rec_path: str | os.PathLike[str], idx_path: str | os.PathLike[str], *, past_damage: bool
+) -> tuple[Int64, tuple[SkippedRange, ...]]:
+    """Return the offsets of a file's records, and what was skipped."""
+    check_target(idx_path, [rec_path])
+    with LocalFile(rec_path) as file:
+        offsets, _, skipped = _found(file, past_damage=past_damage)
+    return offsets, skipped
+
+
+def _keys_kept(
+    keys_of: str | None, offsets: Int64, size: int, skipped: tuple[SkippedRange, ...]
+) -> tuple[Sequence[Any], str]:
+    """Return the keys of an older index for records at these offsets, and what changed."""
+    numbered = f"keys are the records' numbers, 0 to {len(offsets) - 1}"
+    if skipped:
+        numbered += ", which count only the records that can be read"
+    if keys_of is None:
+        return range(len(offsets)), numbered
+    try:
+        listed = read_listed(keys_of)
+    except GpuioError as error:
+        return range(len(offsets)), f"{numbered}; those of {keys_of} are lost: {error.message}"
+    if not len(listed):
+        return range(len(offsets)), numbered
+    if not fits(listed.offset, offsets, size, [(one.begin, one.end) for one in skipped]):
+        lost = f"those of {keys_of} are another file's and are not kept"
+        return range(len(offsets)), f"{numbered}; {lost}"
+    keys, new = listed.keys_of(offsets)
+    said = f"keys are those of {keys_of}"
+    if new:
+        said += f"; {new} records that it does not list have new keys, the first is "
+        said += str(next(key for key, old in zip(keys, listed.find(offsets)[1], strict=True)
+                         if not old))  # fmt: skip
+    return keys, said
 
 
 class _Consecutive:
@@ -238,7 +309,11 @@ def _found(file: LocalFile, *, past_damage: bool) -> tuple[Int64, Int64, tuple[S
     offset, length, skipped = resync(file)
     if len(offset) == 0:
         refuse_foreign(file)
-    warn_of_skipped(skipped, "hold no record that can be read, and are skipped")
+    warn_of_skipped(
+        skipped,
+        "hold no record that can be read, and are skipped (without an index, the numbers of the "
+        "records behind them count only those that can be read)",
+    )
     return offset, length, skipped
 
 
@@ -343,7 +418,7 @@ def _read_odd_index(idx_path: str) -> tuple[Int64, Int64]:
     too_large = [offset for offset in offsets if offset >= 1 << 63]
     if too_large:
         raise FormatError(f"index holds offset {too_large[0]}, beyond any file", path=idx_path)
-    whole = all(key.lstrip("-").isdigit() for key in keys)
+    whole = all(_WHOLE.fullmatch(key) for key in keys)
     numbered = [int(key) for key in keys] if whole else list(range(len(keys)))
     return np.array(numbered, np.int64), np.array(offsets, np.int64)
 

@@ -24,6 +24,7 @@ from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable, read_index
+from gpuio.recordio.keys import fits
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.resync import SkippedRange, resync
 from gpuio.storage.local import LocalFile
@@ -46,8 +47,9 @@ class Problem:
     ----------
     kind : {"framing", "index", "record", "image", "label", "checksum"}
     reason : str
-    key : int, str or None
+    key : int, str or None          as the index has it
     offset, end : int or None       bytes [offset, end) of the record file
+    record : int or None            the record's number among those found, from 0
     """
 
     kind: str
@@ -55,13 +57,15 @@ class Problem:
     key: int | str | None = None
     offset: int | None = None
     end: int | None = None
+    record: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         return attrs.asdict(self)
 
     def __str__(self) -> str:
-        key = "" if self.key is None else f" key {self.key}"
+        number = "" if self.record is None else f" record {self.record}"
+        key = number if self.key is None else f" key {self.key}"
         where = "" if self.offset is None else f" at byte {self.offset}"
         span = "" if self.end is None else f" to {self.end}"
         return f"{self.kind}{key}{where}{span}: {self.reason}"
@@ -118,7 +122,7 @@ def lay_out(file: LocalFile, *, thorough: bool) -> Layout:
 
 
 def audit_index(idx_path: str, layout: Layout, size: int) -> tuple[list[str | None], list[Problem]]:
-    """Compare an index with the records found.
+    """Compare an index with the records found; another file's is one problem, and names none.
 
     Parameters
     ----------
@@ -144,6 +148,14 @@ def audit_index(idx_path: str, layout: Layout, size: int) -> tuple[list[str | No
     row = np.searchsorted(layout.offset, at)
     row[row == len(keys)] = 0
     there = layout.offset[row] == at if len(keys) else np.zeros(len(at), bool)
+    if len(at) and not fits(at, layout.offset, size, [(s.begin, s.end) for s in layout.skipped]):
+        outside = np.count_nonzero(at >= size)
+        reason = (
+            f"{idx_path} is another file's index and is not used: {np.count_nonzero(there)} of "
+            f"its {len(at)} entries lead to one of the {len(keys)} records, {outside} lie beyond "
+            "the end"
+        )
+        return [None] * len(keys), [Problem("index", reason)]
     repeated = len(set(listed)) < len(listed)
     seen: set[str] = set()
     problems = []
@@ -208,10 +220,15 @@ def audit_records(
         offset, length = layout.offset[rows], layout.length[rows]
         return rows.stop, [
             problem
-            for at, key, framed in zip(
-                offset.tolist(), keys[rows], file.read_ranges(offset, length), strict=True
+            for number, at, key, framed in zip(
+                range(rows.start, rows.stop),
+                offset.tolist(),
+                keys[rows],
+                file.read_ranges(offset, length),
+                strict=True,
             )
-            if (problem := _fault(framed, at, depth, key, bare=bare, boxes=boxes)) is not None
+            if (problem := _fault(framed, at, depth, (key, number), bare=bare, boxes=boxes))
+            is not None
         ]
 
     with Prefetcher(
@@ -258,12 +275,12 @@ def _fault(
     framed: memoryview,
     offset: int,
     depth: Depth,
-    key: int | str | None,
+    name: tuple[int | str | None, int],
     *,
     bare: bool,
     boxes: bool,
 ) -> Problem | None:
-    """Return what is wrong with one record, if anything."""
+    """Return what is wrong with one record, if anything; `name` is its key and its number."""
     kind = "checksum"
     try:
         if depth.sums is not None:
@@ -284,5 +301,5 @@ def _fault(
             decode(blob, 3)
         wrong = box_problem(np.atleast_1d(np.asarray(label, np.float32))) if boxes else ""
     except GpuioError as error:
-        return Problem(kind, error.message, key, offset)
-    return Problem("label", wrong, key, offset) if wrong else None
+        return Problem(kind, error.message, name[0], offset, record=name[1])
+    return Problem("label", wrong, name[0], offset, record=name[1]) if wrong else None

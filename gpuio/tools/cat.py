@@ -5,22 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 
-import numpy as np
-
 from gpuio.errors import Where
 from gpuio.storage.atomic import check_target, writing
-from gpuio.tools.entries import entries, open_contents
+from gpuio.tools.entries import add_file_arguments, entries, open_records
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("record", help="the .rec file")
-    parser.add_argument(
-        "key", type=int, help="the record's key; without an index its number from 0"
-    )
-    parser.add_argument("--idx", help="its .idx file")
+    add_file_arguments(parser)
+    parser.add_argument("key", help="the record's key; without an index its number, from 0")
     parser.add_argument("--out", help="the file to write; standard output if not given")
 
 
@@ -37,18 +32,22 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.out is not None:
         check_target(args.out, [args.record, *([args.idx] if args.idx else [])])
-    contents = open_contents(args)
-    rows = np.flatnonzero(contents.table.key == args.key)
+    records = open_records(args)
+    rows = records.find(args.key)
     if len(rows) == 0:
-        print(f"cat: no key {args.key} in {args.record}", file=sys.stderr)
+        word = "key" if records.keyed.any() else "record"
+        print(f"cat: no {word} {args.key} in {args.record}", file=sys.stderr)
         return 1
     if len(rows) > 1:
         print(f"cat: {len(rows)} records have key {args.key}: the first", file=sys.stderr)
-    (entry,) = entries(contents, rows[:1])
+    (entry,) = entries(records, rows[:1])
     if entry.error is not None and len(entry.blob) == 0:
+        if entry.key is None:
+            print(f"cat: {entry.name}: {entry.error.message}", file=sys.stderr)
+            return 1
         raise entry.error.at(Where(args.record, entry.key, entry.offset))
     if len(entry.blob) == 0:
-        print(f"cat: key {args.key} holds labels and no image", file=sys.stderr)
+        print(f"cat: {entry.name} holds labels and no image", file=sys.stderr)
         return 1
     if args.out is None:
         sys.stdout.buffer.write(entry.blob)

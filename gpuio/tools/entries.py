@@ -1,8 +1,13 @@
-"""The records of a file in their order, for commands that list, copy or count them."""
+"""The records of a file in their order, for commands that list, copy or count them.
+
+Invariant: a key is what an index says, the one that was named or the one beside the file; a record
+that has none is named by its number, "record 22".
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -11,14 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.decode.formats import ImageInfo, probe
-from gpuio.errors import DecodeError, GpuioError, GpuioWarning
+from gpuio.errors import DecodeError, FormatError, GpuioError, GpuioWarning
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
-from gpuio.recordio.index import open_table
+from gpuio.recordio.index import RecordTable, open_table
+from gpuio.recordio.keys import index_beside, misfit, read_listed
 from gpuio.recordio.layouts import Contents, recognise
 from gpuio.storage.local import LocalFile
 
-__all__ = ["Entry", "add_file_arguments", "entries", "open_contents"]
+__all__ = ["Entry", "Records", "add_file_arguments", "entries", "named", "open_records"]
+
+_IDX = "its .idx file; default: the one beside it, if there is one that belongs to it"
 
 
 @attrs.frozen(eq=False)
@@ -27,7 +35,9 @@ class Entry:
 
     Attributes
     ----------
-    key, offset, length : int       offset and framed length in bytes
+    number : int                    in the file, from 0
+    key : int, str or None          None where no index lists the record
+    offset, length : int            offset and framed length in bytes
     labels : float32[n]             empty for a bare image
     identity : int                  the record's id
     blob : bytes-like               the encoded image; empty where there is none
@@ -35,7 +45,8 @@ class Entry:
     error : GpuioError or None      why the record cannot be read, or its image is not recognised
     """
 
-    key: int
+    number: int
+    key: int | str | None
     offset: int
     length: int
     labels: npt.NDArray[np.float32] = attrs.field(factory=lambda: np.empty(0, np.float32))
@@ -44,66 +55,173 @@ class Entry:
     info: ImageInfo | None = None
     error: GpuioError | None = None
 
+    @property
+    def name(self) -> str:
+        """What the record is called: "key 22", or "record 22" where it has no key."""
+        return named(self.key, self.number)
+
+
+def named(key: int | str | None, number: int) -> str:
+    """Return what a record is called, by its key or else by its number."""
+    return f"record {number}" if key is None else f"key {key}"
+
+
+@attrs.frozen(eq=False)
+class Records:
+    """The records of one file, and what they are called.
+
+    Attributes
+    ----------
+    contents : Contents             of one file
+    number : int64[N]               each record's number in the file, from 0
+    keyed : bool[N]                 whether it has a key
+    texts : array[N] of str, or None    the keys, where they are not whole numbers
+    """
+
+    contents: Contents
+    number: npt.NDArray[np.int64]
+    keyed: npt.NDArray[np.bool_]
+    texts: npt.NDArray[np.object_] | None = None
+
+    @property
+    def table(self) -> RecordTable:
+        """Where the records lie."""
+        return self.contents.table
+
+    def key(self, row: int) -> int | str | None:
+        """Return a record's key, None if it has none."""
+        if not self.keyed[row]:
+            return None
+        return int(self.table.key[row]) if self.texts is None else str(self.texts[row])
+
+    def find(self, key: str) -> npt.NDArray[np.int64]:
+        """Return the rows of a key; where no record has one, the row of a number."""
+        if self.texts is not None:
+            return np.flatnonzero((self.texts == key) & self.keyed)
+        if not (key.isascii() and key.removeprefix("-").isdigit()) or len(key) > 18:
+            return np.empty(0, np.int64)
+        if not self.keyed.any():
+            return np.flatnonzero(self.number == int(key))
+        return np.flatnonzero((self.table.key == int(key)) & self.keyed)
+
 
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the file and its index."""
     parser.add_argument("record", help="the .rec file")
-    parser.add_argument("--idx", help="its .idx file")
+    parser.add_argument("--idx", help=_IDX)
 
 
-def open_contents(args: argparse.Namespace, record_layout: str = "plain") -> Contents:
-    """Find the records of the file that the arguments name.
+def open_records(args: argparse.Namespace, record_layout: str = "plain") -> Records:
+    """Find the records of the file that the arguments name, and their keys.
 
-    Without an index the records of an InsightFace set have the layout's keys in every command.
+    The index beside the file is used if it belongs to it; else one line on standard error says why
+    not. Without an index the records of an InsightFace set have the layout's keys in every command.
 
     Raises
     ------
     StorageError, FormatError       as `open_table` and `recognise`
     """
-    table = open_table([args.record], [args.idx] if args.idx else [])
+    table, unlisted = _table(args.record, args.idx)
+    every = table
     contents = recognise(table, record_layout)
-    if record_layout != "plain" or table.indexed or contents.payload == "raw":
-        return contents
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GpuioWarning)  # as plain there is nothing to insist on
-        (faces,) = recognise(table, payload=contents.payload).faces
-    if faces is None or not faces.renumbered:
-        return contents
-    return attrs.evolve(contents, table=table.with_keys(faces.key))
+    if record_layout == "plain" and not table.indexed and contents.payload != "raw":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GpuioWarning)  # as plain there is nothing to insist on
+            (faces,) = recognise(table, payload=contents.payload).faces
+        if faces is not None and faces.renumbered:
+            contents = attrs.evolve(contents, table=table.with_keys(faces.key))
+    else:
+        (faces,) = contents.faces
+    offset = contents.table.offset
+    keyed = ~np.isin(offset, unlisted)
+    if not table.indexed:
+        keyed[:] = faces is not None  # whose layout gives keys
+    return Records(
+        contents, np.searchsorted(every.offset, offset), keyed, _texts(table, args, offset)
+    )
 
 
-def entries(contents: Contents, rows: npt.NDArray[np.int64] | None = None) -> Iterator[Entry]:
+def _texts(
+    table: RecordTable, args: argparse.Namespace, offset: npt.NDArray[np.int64]
+) -> npt.NDArray[np.object_] | None:
+    """Return the keys of an index whose keys are not whole numbers, array of str."""
+    idx = args.idx or index_beside(args.record)
+    if not table.indexed or idx is None:
+        return None
+    listed = read_listed(idx)
+    return None if listed.whole or not len(listed) else listed.key[listed.find(offset)[0]]
+
+
+def _table(record: str, idx: str | None) -> tuple[RecordTable, npt.NDArray[np.int64]]:
+    """Return a file's records, and the offsets of those that the index beside it does not list."""
+    none = np.empty(0, np.int64)
+    if idx is not None:
+        return open_table([record], [idx]), none
+    idx = index_beside(record)
+    if idx is None:
+        return open_table([record]), none
+    with LocalFile(record) as file:
+        reason = misfit(file, idx)
+    if not reason:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", GpuioWarning)
+            try:
+                table = open_table([record], [idx])
+            except FormatError as error:
+                reason = error.message.removeprefix(f"{idx}: ")
+    if reason:
+        print(f"{idx} is not used: {reason}", file=sys.stderr)
+        return open_table([record]), none
+    for one in said:
+        print(one.message, file=sys.stderr)
+    return _with_unlisted(table) if said else (table, none)
+
+
+def _with_unlisted(table: RecordTable) -> tuple[RecordTable, npt.NDArray[np.int64]]:
+    """Return the table of an index with the records that it leaves out, and their offsets."""
+    try:
+        every = open_table(table.paths)
+    except FormatError:  # damaged: the index alone leads past it
+        return table, np.empty(0, np.int64)
+    if len(every) <= len(table):
+        return table, np.empty(0, np.int64)
+    row = np.minimum(np.searchsorted(table.offset, every.offset), len(table) - 1)
+    there = table.offset[row] == every.offset
+    key = np.where(there, table.key[row], np.arange(len(every)))
+    return attrs.evolve(every.with_keys(key), indexed=True), every.offset[~there]
+
+
+def entries(records: Records, rows: npt.NDArray[np.int64] | None = None) -> Iterator[Entry]:
     """Yield the records of one file.
 
     Parameters
     ----------
-    contents : Contents             of one file
+    records : Records
     rows : int64[n], optional       rows of its table; None means all
 
     Raises
     ------
     StorageError                    the file cannot be read
     """
-    table = contents.table
-    ids = contents.ids()
+    table = records.table
+    ids = records.contents.ids()
     with LocalFile(table.paths[0]) as file:
         for row in (np.arange(len(table)) if rows is None else rows).tolist():
-            key, offset, length = (
-                int(column[row]) for column in (table.key, table.offset, table.length)
-            )
+            offset, length = int(table.offset[row]), int(table.length[row])
+            place = int(records.number[row]), records.key(row), offset, length
             data = file.read(offset, length)
             labels, identity, blob = np.empty(0, np.float32), 0, memoryview(b"")
             try:
-                if contents.payload == "raw":
+                if records.contents.payload == "raw":
                     blob, identity = unframe(data), int(ids[row])
                 else:
                     _, label, identity, _, blob = parse_image_record(unframe(data))
                     labels = np.atleast_1d(np.asarray(label, np.float32))
                 info = _recognised(blob, len(labels))
             except GpuioError as error:
-                yield Entry(key, offset, length, labels, identity, blob, None, error)
+                yield Entry(*place, labels, identity, blob, None, error)
             else:
-                yield Entry(key, offset, length, labels, identity, blob, info)
+                yield Entry(*place, labels, identity, blob, info)
 
 
 def _recognised(blob: memoryview, labels: int) -> ImageInfo | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from gpuio.errors import StorageError
 from gpuio.recordio.lists import ListItem, write_list
 from gpuio.storage.paths import unusable
-from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
+from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
 from gpuio.tools.progress import progress
 
 __all__ = ["add_arguments", "run"]
@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write FOLDER/KEY.EXT for each image, and FOLDER/NAME.lst, in the order of the file.
 
+    A record without a key, or whose key is not a number, is named by its number in the file.
+
     Of InsightFace's files only the images are written. ``gpuio im2rec --pass-through`` (with
     --pack-label if there are several labels) makes a record file of them again.
 
@@ -45,31 +47,37 @@ def run(args: argparse.Namespace) -> int:
     int         0 all done, 1 some records are not images (each is named), or the file is damaged,
                 3 a file could not be read or written
     """
-    folder, items, problems = Path(args.folder), [], []
+    folder, items, problems, by_number = Path(args.folder), [], [], 0
     list_path = folder / f"{Path(args.record).stem}.lst"
     seen: collections.Counter[int] = collections.Counter()
-    contents = open_contents(args, "auto")
+    records = open_records(args, "auto")
     if list_path.exists():
         raise StorageError("the list is there already: choose another folder", path=str(list_path))
-    total = len(contents.table)
+    total = len(records.table)
     with progress(f"extracting {Path(args.record).name}", args.progress) as advance:
-        for number, entry in enumerate(entries(contents), 1):
+        for number, entry in enumerate(entries(records), 1):
             advance(number, total)
             if entry.info is None:
                 reason = "no image" if entry.error is None else entry.error.message
-                problems.append(f"key {entry.key} at byte {entry.offset}: {reason}")
+                problems.append(f"{entry.name} at byte {entry.offset}: {reason}")
                 continue
-            name = _name(entry, seen[entry.key], by_label=args.by_label)
-            seen[entry.key] += 1
+            key = entry.key if isinstance(entry.key, int) else entry.number
+            by_number += not isinstance(entry.key, int)
+            name = _name(key, entry, seen[key], by_label=args.by_label)
+            seen[key] += 1
             _write(folder / name, entry)
             labels = tuple(entry.labels.tolist()) or (0.0,)
-            items.append(ListItem(entry.key, str(name), labels))
+            items.append(ListItem(key, str(name), labels))
     folder.mkdir(parents=True, exist_ok=True)
     listed, renumbered = _with_own_ids(items)
     write_list(list_path, listed)
     if renumbered:
         print(f"{renumbered} keys are repeated or negative: listed under new ids", file=sys.stderr)
-    print(f"{len(items)} images in {folder}, listed in {list_path.name}", file=sys.stderr)
+    how = f", {by_number} of them named by record number, having no numeric key"
+    print(
+        f"{len(items)} images in {folder}, listed in {list_path.name}{how if by_number else ''}",
+        file=sys.stderr,
+    )
     for problem in problems[:_MAX_SHOWN]:
         print(f"  left out: {problem}", file=sys.stderr)
     if len(problems) > _MAX_SHOWN:
@@ -93,11 +101,11 @@ def _with_own_ids(items: list[ListItem]) -> tuple[list[ListItem], int]:
     return made, renumbered
 
 
-def _name(entry: Entry, repeat: int, *, by_label: bool) -> Path:
+def _name(key: int, entry: Entry, repeat: int, *, by_label: bool) -> Path:
     """Return an image's path in the folder."""
     assert entry.info is not None
     suffix = _SUFFIX.get(entry.info.format, f".{entry.info.format}")
-    name = f"{entry.key:08d}" + (f"_{repeat}" if repeat else "") + suffix
+    name = f"{key:08d}" + (f"_{repeat}" if repeat else "") + suffix
     label = f"{entry.labels[0]:g}" if len(entry.labels) else "0"
     return Path(label) / name if by_label else Path(name)
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.recordio.index import RecordTable
-from gpuio.recordio.layouts import Contents, recognise
+from gpuio.recordio.layouts import recognise
 from gpuio.recordio.sniff import spread
 from gpuio.tools.boxes import boxes_text, count_boxes
-from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
+from gpuio.tools.entries import Entry, Records, add_file_arguments, entries, named, open_records
 from gpuio.tools.quality import jpeg_quality
 
 __all__ = ["add_arguments", "run", "survey"]
@@ -41,19 +41,17 @@ def run(args: argparse.Namespace) -> int:
     int         0 all records looked at are images, 1 some are not, or the file is damaged, 3 a file
                 could not be read
     """
-    facts = survey(open_contents(args), args.sample, every_label=args.labels)
+    facts = survey(open_records(args), args.sample, every_label=args.labels)
     print(json.dumps(facts, indent=1) if args.json else _text(facts))
     return 1 if facts["unusable"] else 0
 
 
-def survey(
-    contents: Contents, sample: int = 10_000, *, every_label: bool = False
-) -> dict[str, Any]:
+def survey(records: Records, sample: int = 10_000, *, every_label: bool = False) -> dict[str, Any]:
     """Look into records, evenly spread over the file.
 
     Parameters
     ----------
-    contents : Contents         of one file, as plain
+    records : Records           of one file, as plain
     sample : int                records to look into, at most
     every_label : bool          compare the number of classes with every label, not only with those
                                 of the records looked into
@@ -65,17 +63,22 @@ def survey(
                                 detection set, None for another; records that are not images, with
                                 their reasons; record sizes in bytes
     """
-    table = contents.table
+    table = records.table
     chosen = np.unique(spread(0, len(table), min(sample, len(table))))
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     unusable: list[dict[str, Any]] = []
     pixels: list[int] = []
     labels: list[npt.NDArray[np.float32]] = []
     markers = 0
-    for entry in entries(contents, chosen):
+    for entry in entries(records, chosen):
         if entry.error is not None:
             unusable.append(
-                {"key": entry.key, "offset": entry.offset, "reason": entry.error.message}
+                {
+                    "record": entry.number,
+                    "key": entry.key,
+                    "offset": entry.offset,
+                    "reason": entry.error.message,
+                }
             )
         elif entry.info is None:
             markers += 1  # InsightFace's header and identity records hold no image
@@ -90,7 +93,7 @@ def survey(
         "bytes": int(table.sizes[0]),
         "records": len(table),
         "looked_at": len(chosen),
-        **_layout(table, contents.payload, described["largest"], every_label=every_label),
+        **_layout(table, records.contents.payload, described["largest"], every_label=every_label),
         "record_bytes": {
             "smallest": int(lengths.min()),
             "median": int(np.median(lengths)),
@@ -197,7 +200,7 @@ def _text(facts: dict[str, Any]) -> str:
     if facts["identity_records"]:
         lines.append(f"records with labels and no image: {facts['identity_records']}")
     lines += [
-        f"unusable: key {bad['key']} at byte {bad['offset']}: {bad['reason']}"
+        f"unusable: {named(bad['key'], bad['record'])} at byte {bad['offset']}: {bad['reason']}"
         for bad in facts["unusable"][:20]
     ]
     if facts["unusable_count"] > 20:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.tools.entries import Entry, add_file_arguments, entries, open_contents
+from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
 
 __all__ = ["add_arguments", "run"]
 
@@ -26,21 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print key, offset, framed bytes, id, format, size and labels of each record.
 
+    Without an index the first column is the record's number, and says so.
+
     Returns
     -------
     int         0 all are images, or records that have none in their layout, 1 some are not, or the
                 file is damaged, 3 the file could not be read
     """
     bad = 0
-    contents = open_contents(args)
-    count = len(contents.table) if args.count is None else max(args.count, 0)
+    records = open_records(args)
+    count = len(records.table) if args.count is None else max(args.count, 0)
     first = max(args.first, 0)
-    rows = np.arange(first, min(first + count, len(contents.table)))
+    rows = np.arange(first, min(first + count, len(records.table)))
+    keyed = bool(records.keyed.any())
     if not args.json:
-        print("key\toffset\tbytes\tid\tformat\tsize\tlabels")
-    for entry in entries(contents, rows):
+        print(f"{'key' if keyed else 'record'}\toffset\tbytes\tid\tformat\tsize\tlabels")
+    for entry in entries(records, rows):
         bad += entry.error is not None
-        print(json.dumps(_facts(entry)) if args.json else _line(entry))
+        print(json.dumps(_facts(entry)) if args.json else _line(entry, keyed=keyed))
     return 1 if bad else 0
 
 
@@ -48,6 +51,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
     """Return a record's facts as JSON types; NaN and inf, which JSON lacks, as text."""
     info = entry.info
     return {
+        "record": entry.number,
         "key": entry.key,
         "offset": entry.offset,
         "bytes": entry.length,
@@ -61,13 +65,17 @@ def _facts(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _line(entry: Entry) -> str:
-    """Return a record's line; width before height, as image sizes are usually written."""
+def _line(entry: Entry, *, keyed: bool) -> str:
+    """Return a record's line; width before height, as image sizes are usually written.
+
+    Where records have keys, one that has none is named as such; where none has, by its number.
+    """
     info = entry.info
+    name = entry.name if keyed and entry.key is None else entry.number if not keyed else entry.key
     what = ("-", "-") if info is None else (info.format, f"{info.width}x{info.height}")
     labels = " ".join(f"{label:g}" for label in entry.labels[:_LABELS])
     if len(entry.labels) > _LABELS:
         labels += f" ... ({len(entry.labels)})"
-    fields = (entry.key, entry.offset, entry.length, entry.identity, *what, labels)
+    fields = (name, entry.offset, entry.length, entry.identity, *what, labels)
     line = "\t".join(map(str, fields))
     return line if entry.error is None else f"{line}\t! {entry.error.message}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from gpuio.recordio.index import build_index
+from gpuio.recordio.index import remake_index
 from gpuio.recordio.index_binary import binary_path, share_index
+from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target
 from gpuio.tools.cli import call
 
@@ -16,7 +18,14 @@ __all__ = ["add_arguments", "main", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("record", help="the .rec file")
-    parser.add_argument("index", help="the .idx file to write; an old one is replaced")
+    parser.add_argument(
+        "index", help="the .idx file to write; an old one is replaced and its keys are kept"
+    )
+    parser.add_argument(
+        "--renumber",
+        action="store_true",
+        help="keys 0, 1, 2, ... also where an index of this file has others",
+    )
     parser.add_argument(
         "--resync", action="store_true", help="go on behind damage; a warning names what is skipped"
     )
@@ -29,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the index with keys 0, 1, 2, ...
+    """Write the index, with the keys of the one that it replaces, or that lies beside the file.
+
+    Without one, and with --renumber, keys are the records' numbers: 0, 1, 2, ...
 
     Returns
     -------
@@ -37,10 +48,18 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.binary:
         check_target(binary_path(args.index), [args.record])
-    count = build_index(args.record, args.index, past_damage=args.resync, of_nothing=False)
+    older = args.index if Path(args.index).is_file() else index_beside(args.record)
+    count, said = remake_index(
+        args.record,
+        args.index,
+        past_damage=args.resync,
+        keys_of=None if args.renumber else older,
+    )
+    if args.renumber and older is not None:
+        said += f"; those of {older} are not kept"
     if args.binary:
         share_index(args.index)
-    print(f"{args.index}: {count} records", file=sys.stderr)
+    print(f"{args.index}: {count} records, {said}", file=sys.stderr)
     return 0
 
 

@@ -18,11 +18,12 @@ import numpy.typing as npt
 
 from gpuio.errors import GpuioError, MissingFileError, OptionError, StorageError
 from gpuio.recordio.index import write_index
+from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.local import LocalFile
 from gpuio.tools.audit import Problem
 from gpuio.tools.progress import progress
-from gpuio.tools.verify import add_depth, examine, index_beside
+from gpuio.tools.verify import add_depth, examine
 
 __all__ = ["add_arguments", "run"]
 
@@ -38,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="the damaged .rec file")
     parser.add_argument("target", help="the .rec file to write, with .idx and .json beside it")
     parser.add_argument(
-        "--idx", help="the index whose keys are kept; default: the .idx beside it, if there is one"
+        "--idx",
+        help="the index whose keys are kept; default: the .idx beside it. Without one that belongs "
+        "to it the keys are the records' numbers",
     )
     add_depth(parser)
     parser.add_argument("--force", action="store_true", help="replace files that are there")
@@ -112,7 +115,7 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
         lost = [one.kind == "framing" or one.offset in bad for one in problems]
         if not rows:
             raise StorageError("no record is sound: there is nothing to copy", path=args.source)
-        keys = _keys([listed[row] for row in rows])
+        keys = _keys(rows, [listed[row] for row in rows])
         length = layout.length[rows]
         report = {
             "source": args.source,
@@ -137,8 +140,14 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
     return report
 
 
-def _keys(listed: list[str | None]) -> list[str]:
-    """Return a key for each record: the index's, or a number after the largest one."""
+def _keys(rows: list[int], listed: list[str | None]) -> list[str]:
+    """Return a key for each record: the index's, or a number after the largest one.
+
+    Without an index the key is the record's number in the source, `rows`, so that what is left out
+    moves no other record to another key.
+    """
+    if all(key is None for key in listed):
+        return [str(row) for row in rows]
     numbers = [int(key) for key in listed if key is not None and key.isdecimal()]
     free = itertools.count(max(numbers, default=-1) + 1)
     return [str(next(free)) if key is None else key for key in listed]

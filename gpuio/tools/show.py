@@ -11,7 +11,7 @@ from gpuio.decode.opencv import decode
 from gpuio.errors import GpuioError
 from gpuio.storage.atomic import check_target
 from gpuio.tools.contact import check_sheet, contact_sheet, write_sheet
-from gpuio.tools.entries import add_file_arguments, entries, open_contents
+from gpuio.tools.entries import add_file_arguments, entries, open_records
 
 __all__ = ["add_arguments", "run"]
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the sheet; a record that is not an image is shown as a gray square with its key.
+    """Write the sheet; a record that is not an image is shown as a gray square with its name.
 
     Returns
     -------
@@ -38,18 +38,18 @@ def run(args: argparse.Namespace) -> int:
     pictures, titles, bad = [], [], 0
     check_target(args.out, [args.record, *([args.idx] if args.idx else [])])
     check_sheet(args.out)
-    contents = open_contents(args, "auto")
+    records = open_records(args, "auto")
     first = max(args.first, 0)
-    rows = np.arange(first, min(first + args.count, len(contents.table)))
-    for entry in entries(contents, rows):
-        title = f"{entry.key}"
+    rows = np.arange(first, min(first + args.count, len(records.table)))
+    for entry in entries(records, rows):
+        title = entry.name if entry.key is None else f"{entry.key}"
         try:
             if entry.error is not None:
                 raise entry.error
             image = decode(entry.blob, 3)[:, :, ::-1]
             title += f": {entry.labels[0]:g}" if len(entry.labels) else ""
         except GpuioError as error:
-            print(f"show: key {entry.key}: {error.message}", file=sys.stderr)
+            print(f"show: {entry.name}: {error.message}", file=sys.stderr)
             image = np.full((args.edge, args.edge, 3), 128, np.uint8)
             title += " unusable"
             bad += 1

@@ -7,18 +7,18 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from gpuio.errors import FormatError, StorageError
 from gpuio.options.machine import MAX_PIXELS
 from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
 from gpuio.recordio.foreign import foreign_kind
+from gpuio.recordio.keys import index_beside
 from gpuio.storage.local import LocalFile
 from gpuio.tools.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
 from gpuio.tools.progress import progress
 
-__all__ = ["add_arguments", "add_depth", "examine", "index_beside", "run"]
+__all__ = ["add_arguments", "add_depth", "examine", "run"]
 
 _SHOWN = 100  # problems of a file that are printed; --json holds all
 
@@ -91,12 +91,6 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def index_beside(path: str) -> str | None:
-    """Return the path of the index beside a record file, if there is one."""
-    idx = Path(path).with_suffix(".idx")
-    return str(idx) if idx.is_file() else None
-
-
 def examine(
     file: LocalFile,
     idx: str | None,
@@ -139,6 +133,8 @@ def examine(
     keys: list[str | None] = [None] * len(layout.offset)
     if idx is not None:
         keys, wrong = audit_index(idx, layout, file.size)
+        if keys and wrong and all(key is None for key in keys):
+            print(wrong[0].reason, file=sys.stderr)  # records are named by their numbers
         problems += wrong
     if sums is not None:
         there = set(layout.offset.tolist())

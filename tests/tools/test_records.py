@@ -50,7 +50,7 @@ def test_ls_has_a_line_for_each_record(mixed, capsys):
     assert lines[4][0] == "11"
     assert "shorter than an image record" in lines[4][-1]
     code, out, _ = run(capsys, "ls", mixed[0], "--first", 1, "--count", 1)
-    assert (code, out.splitlines()[1].split("\t")[:2]) == (0, ["1", str(at[1])])
+    assert (code, out.splitlines()[1].split("\t")[:2]) == (0, ["11", str(at[1])])
 
 
 def test_ls_writes_json_lines(tmp_path, capsys):
@@ -100,9 +100,14 @@ def test_cat_writes_one_image(mixed, tmp_path, capfdbinary):
     said = capfdbinary.readouterr()
     assert said.out == BLOBS[1]
     assert said.err == b"cat: 2 records have key 11: the first\n"
+    Path(mixed[1]).unlink()
     assert cli.main(["cat", mixed[0], "2"]) == 0  # no image that is known, but bytes
     assert capfdbinary.readouterr().out == BLOBS[2]
-    for key, says in (("99", b"no key 99"), ("3", b"the image is empty"), ("4", b"shorter than")):
+    for key, says in (
+        ("99", b"no record 99"),
+        ("3", b"the image is empty"),
+        ("4", b"shorter than"),
+    ):
         assert cli.main(["cat", mixed[0], key]) == 1
         assert says in capfdbinary.readouterr().err
     assert cli.main(["cat", mixed[0], "0", "--out", str(tmp_path / "no/x")]) == 3
