@@ -27,6 +27,8 @@ from typing import Any
 import attrs
 import numpy as np
 
+from gpuio.storage.paths import absolute, check_regular
+
 __all__ = ["FUNCTIONS", "Handle", "Status", "announce", "compiled", "status"]
 
 VARIABLE = "GPUIO_TURBOJPEG"
@@ -187,6 +189,8 @@ def _library() -> tuple[Status, ctypes.CDLL | None]:
         return Status(reason=f"not on {sys.platform} {platform.machine()}"), None
     for path in _places():
         try:
+            if os.sep in path:
+                check_regular(path)  # loading a pipe would wait for its writer
             library = ctypes.CDLL(path)  # its names stay its own
         except OSError as error:
             if os.sep not in path:  # a name that the system does not know
@@ -200,7 +204,7 @@ def _places() -> Iterator[str]:
     """Yield where to look: paths of files, and names that the system may know."""
     given = os.environ.get(VARIABLE)
     if given:
-        yield str(Path(given).absolute())
+        yield absolute(given)
         return
     spec = importlib.util.find_spec("turbojpeg")  # of a top-level module: imports nothing
     if spec is not None and spec.origin:

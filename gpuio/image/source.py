@@ -23,6 +23,7 @@ from gpuio.recordio.header import unpack
 from gpuio.recordio.key_list import key_digest
 from gpuio.recordio.lists import read_list
 from gpuio.storage.local import LocalFile, read_whole
+from gpuio.storage.paths import absolute
 
 __all__ = ["MissingImageError", "MissingLabelError", "Sample", "SampleSource"]
 
@@ -112,9 +113,10 @@ class SampleSource:
         path_root: Any = None,
         widths: tuple[int, ...] | None = None,
     ) -> None:
-        self.path_root = None if path_root is None else Path(path_root)
-        self.path_imgrec = None if not path_imgrec else str(path_imgrec)
-        self.path_imgidx = None if not path_imgidx else str(path_imgidx)
+        self.path_root = None if path_root is None else Path(absolute(path_root))
+        self._folder = absolute(".")  # where listed paths start if there is no path_root
+        self.path_imgrec = None if not path_imgrec else absolute(path_imgrec)
+        self.path_imgidx = None if not path_imgidx else absolute(path_imgidx)
         self.imgidx: list[Key] | None = None
         self._lock = threading.Lock()  # an MXRecordIO seeks and reads in two steps
         self.imglist: dict[Key, tuple[Any, str]] | None = None
@@ -269,7 +271,7 @@ class SampleSource:
 
     def path(self, name: str) -> Path:
         """Return where a listed file is."""
-        return Path(name) if self.path_root is None else self.path_root / name
+        return Path(self._folder, name) if self.path_root is None else self.path_root / name
 
     def read_image(self, name: str) -> bytes:
         """Return a listed file's bytes.

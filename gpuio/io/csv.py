@@ -21,6 +21,7 @@ from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
 from gpuio.options import convert
 from gpuio.options.declare import convert_option
+from gpuio.storage.paths import absolute_uri
 
 __all__ = ["CSVIter"]
 
@@ -91,6 +92,7 @@ class CSVIter(RowIter):
         data_name: str = "data",
         label_name: str = "softmax_label",
     ) -> None:
+        data_csv, label_csv = _absolute(data_csv), _absolute(label_csv)
         given = {name: value for name, value in locals().items() if name in _OPTIONS}
         kind = _dtype(dtype)
         size = convert_option("batch_size", convert.positive, batch_size)
@@ -233,6 +235,12 @@ def _arguments(uri: str) -> tuple[str, int, npt.NDArray[np.int64]]:
                 "character>, label_column=<number> or weight_column=<number>"
             )
     return path, ord(delimiter), np.array(skip, np.int64)
+
+
+def _absolute(uri: str) -> str:
+    """Make the paths of a URI absolute; "NULL", which means none, stays."""
+    path, found, query = str(uri).partition("?")
+    return uri if uri == "NULL" else f"{absolute_uri(path)}{found}{query}"
 
 
 def _field(text: npt.NDArray[Any], offset: int) -> bytes:

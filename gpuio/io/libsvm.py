@@ -23,6 +23,7 @@ from gpuio.nd.context import on_host
 from gpuio.nd.sparse import CSRNDArray
 from gpuio.options import convert
 from gpuio.options.declare import convert_option
+from gpuio.storage.paths import absolute_uri
 
 __all__ = ["LibSVMIter"]
 
@@ -90,6 +91,9 @@ class LibSVMIter(RowIter):
         data_name: str = "data",
         label_name: str = "softmax_label",
     ) -> None:
+        data_libsvm = absolute_uri(str(data_libsvm))
+        if label_libsvm != "NULL":
+            label_libsvm = absolute_uri(str(label_libsvm))
         given = {name: value for name, value in locals().items() if name in _OPTIONS}
         size = convert_option("batch_size", convert.positive, batch_size)
         shape = convert_option("data_shape", row_shape, data_shape)

@@ -25,6 +25,7 @@ from gpuio.options.declare import convert_option
 from gpuio.order.rng import Mersenne, draw_below, shuffle
 from gpuio.recordio.fingerprint import sampled_array
 from gpuio.storage.local import read_whole
+from gpuio.storage.paths import absolute
 
 __all__ = ["MNISTIter"]
 
@@ -91,6 +92,7 @@ class MNISTIter(RowIter):
         data_shape: Any = None,
         input_shape: Any = None,
     ) -> None:
+        image, label = absolute(image), absolute(label)
         given = {name: value for name, value in locals().items() if name in _OPTIONS}
         size = convert_option("batch_size", convert.positive, batch_size)
         parts = convert_option("num_parts", convert.positive, num_parts)

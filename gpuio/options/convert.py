@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from gpuio.storage.paths import absolute, absolute_uri, divide
+
 __all__ = [
     "choice",
     "each_path",
@@ -26,6 +28,7 @@ __all__ = [
     "numbers_of",
     "optional",
     "pair",
+    "path",
     "path_or_switch",
     "positive",
     "shape",
@@ -152,11 +155,18 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def path(value: Any) -> str:
+    """Return an absolute path from a str or a path-like; "" stays ""."""
+    return absolute(text(value))
+
+
 def each_path(value: Any) -> str | tuple[str, ...]:
-    """Return one path text, or a tuple of them from a list or tuple of path-likes."""
+    """Return one text of absolute paths, or a tuple of them from a list or tuple of path-likes."""
     if isinstance(value, (list, tuple)):
-        return tuple(str(part) for part in value)
-    return text(value)
+        return tuple(absolute_uri(str(part)) for part in value)
+    made = [absolute_uri(piece) for piece in divide(text(value))]
+    # a folder's name may hold what separates paths
+    return tuple(made) if len(made) > 1 and ";" in "".join(made) else ";".join(made)
 
 
 def path_or_switch(value: Any) -> bool | str | tuple[str, ...]:

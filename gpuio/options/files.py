@@ -39,7 +39,7 @@ class FileOptions:
     )
     path_imglist: str = option(
         "",
-        convert.text,
+        convert.path,
         "A .lst file whose labels replace those in the records; looked up by the record's id.",
         differs="MXNet reads words as 0, ignores further columns and takes the last line of an id; "
         "here these are errors that name the line.",

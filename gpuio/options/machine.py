@@ -97,7 +97,7 @@ class MachineOptions:
         ours=True,
     )
     error_log: str = option(
-        "", convert.text, "A file that gets a line of JSON for every bad record.", ours=True
+        "", convert.path, "A file that gets a line of JSON for every bad record.", ours=True
     )
 
 

@@ -19,7 +19,7 @@ class NormaliseOptions:
 
     mean_img: str = option(
         "",
-        convert.text,
+        convert.path,
         "A mean image file in MXNet's format, subtracted instead of mean_r to mean_a; computed "
         "over the part and written if it does not exist.",
     )

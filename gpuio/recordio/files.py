@@ -22,7 +22,7 @@ from gpuio.recordio.key_list import KeyList
 from gpuio.recordio.offset_dict import OffsetDict
 from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile
-from gpuio.storage.paths import open_regular, unusable
+from gpuio.storage.paths import absolute, open_regular, unusable
 
 __all__ = ["MXIndexedRecordIO", "MXRecordIO"]
 
@@ -51,14 +51,16 @@ class MXRecordIO:
 
     Notes
     -----
-    As in MXNet: pickling closes the original and an unpickled reader opens the file anew; reading
-    or writing in a forked child raises RuntimeError until it is reopened. Unlike MXNet, the end of
-    the file is not sticky: after `seek` a reader reads on; and an open writer cannot be pickled or
-    copied (TypeError), since the copy would empty the file.
+    The path is made absolute at once: a later change of the working folder, in this process or in
+    one that unpickles a reader, changes no file. As in MXNet: pickling closes the original and an
+    unpickled reader opens the file anew; reading or writing in a forked child raises RuntimeError
+    until it is reopened. Unlike MXNet, the end of the file is not sticky: after `seek` a reader
+    reads on; and an open writer cannot be pickled or copied (TypeError), since the copy would empty
+    the file.
     """
 
     def __init__(self, uri: str | os.PathLike[str], flag: str) -> None:
-        self.uri = c_char_p(os.fspath(uri).encode("utf-8"))
+        self.uri = c_char_p(os.fsencode(absolute(uri)))
         self.flag = flag
         self.pid: int | None = None
         self.is_open = False
@@ -73,7 +75,7 @@ class MXRecordIO:
     @property
     def _path(self) -> str:
         assert self.uri.value is not None
-        return self.uri.value.decode("utf-8")
+        return os.fsdecode(self.uri.value)
 
     def open(self) -> None:
         """Open the file; `'w'` truncates it."""
@@ -137,7 +139,7 @@ class MXRecordIO:
         self.__dict__.update(state)
         is_open = state["is_open"]
         self.is_open, self.handle, self._chunk = False, None, b""
-        self.uri = c_char_p(state["uri"].encode("utf-8"))
+        self.uri = c_char_p(os.fsencode(state["uri"]))
         if is_open:
             self.open()
 
@@ -264,7 +266,7 @@ class MXIndexedRecordIO(MXRecordIO):
         flag: str,
         key_type: Callable[[Any], Any] = int,
     ) -> None:
-        self.idx_path = os.fspath(idx_path)
+        self.idx_path = absolute(idx_path)
         self.idx: dict[Any, int] | OffsetDict = {}
         self.keys: list[Any] | KeyList = []
         self.key_type = key_type

@@ -22,7 +22,7 @@ import numpy as np
 from gpuio.errors import FormatError, StorageError
 from gpuio.recordio.index_entries import Entries, read_text
 from gpuio.storage.atomic import writing
-from gpuio.storage.paths import open_regular, unusable
+from gpuio.storage.paths import absolute, open_regular, unusable
 
 __all__ = ["binary_path", "open_entries", "share_index"]
 
@@ -66,7 +66,7 @@ def share_index(idx_path: str | os.PathLike[str]) -> str:
     StorageError        the index cannot be read, or its binary not written
     FormatError         a line is not a whole number, a TAB and a byte offset
     """
-    idx_path = os.fspath(idx_path)
+    idx_path = absolute(idx_path)
     try:
         with open(idx_path, "rb", opener=open_regular) as file:
             text = _look(file)
@@ -111,9 +111,10 @@ def open_entries(idx_path: str | os.PathLike[str]) -> Entries | None:
     -------
     Entries or None         None where the text is not of the common form: `read_index` reads it
     """
+    idx_path = absolute(idx_path)
     path = binary_path(idx_path)
     try:
-        return _mapped(path, os.fspath(idx_path))
+        return _mapped(path, idx_path)
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:

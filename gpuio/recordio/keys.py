@@ -22,6 +22,7 @@ from gpuio.recordio.framing import HEADER_BYTES, head_at
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_text import read_index
 from gpuio.storage.local import LocalFile
+from gpuio.storage.paths import absolute
 
 __all__ = ["Listed", "fits", "index_beside", "misfit", "read_listed"]
 
@@ -118,7 +119,7 @@ def _number(key: int | str) -> int | None:
 def index_beside(path: str | os.PathLike[str]) -> str | None:
     """Return the path of the index beside a record file, FILE.idx, if something is there."""
     idx = Path(path).with_suffix(".idx")
-    return str(idx) if os.path.lexists(idx) and idx != Path(path) else None
+    return str(idx) if os.path.lexists(absolute(idx)) and idx != Path(path) else None
 
 
 def read_listed(idx_path: str) -> Listed:

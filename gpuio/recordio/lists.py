@@ -21,7 +21,7 @@ from gpuio.errors import FormatError
 from gpuio.recordio.foreign import foreign_list
 from gpuio.storage.atomic import writing
 from gpuio.storage.local import read_whole
-from gpuio.storage.paths import unusable
+from gpuio.storage.paths import absolute, unusable
 
 __all__ = ["ListItem", "read_label_list", "read_list", "write_list"]
 
@@ -151,6 +151,7 @@ def _rows(
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:
     """Return the lines of a list, without a byte order mark."""
+    path = absolute(path)
     try:
         kind = foreign_list(path)
     except OSError as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gpuio.errors import EmptyDatasetError, MissingFileError, OptionError, StorageError
-from gpuio.storage.paths import divide, unusable
+from gpuio.storage.paths import absolute, divide, unusable
 
 __all__ = ["expand"]
 
@@ -57,7 +57,7 @@ def _one(piece: str, suffix: str) -> list[Path]:
             f"{scheme.group(1)}:// is not read by this version: copy the file to a disk",
             path=piece,
         )
-    path = Path(piece.removeprefix("file://"))
+    path = Path(absolute(piece.removeprefix("file://")))
     if path.is_dir():
         inside = sorted(one for one in path.iterdir() if one.is_file())
         if not inside:
@@ -66,12 +66,15 @@ def _one(piece: str, suffix: str) -> list[Path]:
     if path.exists():
         return [path]
     try:
-        pattern = re.compile(path.name)
-        matching = sorted(one for one in path.parent.iterdir() if pattern.fullmatch(one.name))
+        name = re.compile(path.name)
+        matching = sorted(one for one in path.parent.iterdir() if name.fullmatch(one.name))
     except (re.error, OSError):
         matching = []
     if not matching and glob.has_magic(str(path)):
-        matching = [Path(one) for one in sorted(glob.glob(str(path)))]  # noqa: PTH207
+        # a folder that is there may have a name that reads as a pattern
+        root = next((one for one in path.parents if one.is_dir()), Path())
+        pattern = str(path.relative_to(root))
+        matching = [root / one for one in sorted(glob.glob(pattern, root_dir=root))]  # noqa: PTH207
         matching = [one for one in matching if one.is_file()]
         if not matching:
             raise MissingFileError(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gpuio.errors import StorageError
-from gpuio.storage.paths import check_regular, unusable
+from gpuio.storage.paths import absolute, check_regular, unusable
 
 __all__ = ["RECORD_START", "check_target", "writing"]
 
@@ -38,7 +38,7 @@ def check_target(path: _Path, sources: Sequence[_Path] = (), *, record: bool = F
     StorageError            the path is one of the sources; or a record file, and the output is not;
                             or a folder, a named pipe or a device, which it would replace
     """
-    target = Path(path)
+    target = Path(absolute(path))
     if any(_are_one(target, source) for source in sources):
         raise StorageError(
             "cannot write: this is a file that is read; name another one to write",
@@ -63,7 +63,7 @@ def check_target(path: _Path, sources: Sequence[_Path] = (), *, record: bool = F
 def _are_one(target: Path, source: _Path) -> bool:
     """Whether two paths lead to the same file."""
     try:
-        return target.samefile(source)
+        return target.samefile(absolute(source))
     except OSError:
         return False
 
@@ -87,7 +87,7 @@ def writing(
     StorageError        it cannot be made, written or renamed: disk full, no permission, no folder;
                         or as `check_target`
     """
-    target = Path(path)
+    target = Path(absolute(path))
     check_target(target, sources, record=record)
     try:
         fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

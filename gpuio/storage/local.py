@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import ClosedError, StorageError
-from gpuio.storage.paths import open_regular, unusable
+from gpuio.storage.paths import absolute, open_regular, unusable
 
 __all__ = ["LocalFile", "read_whole"]
 
@@ -54,6 +54,7 @@ def read_whole(path: str | os.PathLike[str], what: str = "cannot read", advice: 
     ------
     StorageError            it is missing, not a file, or cannot be read
     """
+    path = absolute(path)
     try:
         with open(path, "rb", opener=open_regular) as file:
             return file.read()
@@ -72,7 +73,7 @@ class LocalFile:
 
     Attributes
     ----------
-    path : str
+    path : str              absolute
     size : int              bytes, when it was opened
     mtime_ns : int          time of last change, when it was opened
 
@@ -82,7 +83,7 @@ class LocalFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+        self.path = absolute(path)
         self._fd = -1
         self._closing = threading.Lock()  # held while a descriptor is closed or used again
         self._far = True  # whether the last ranges came from a disk

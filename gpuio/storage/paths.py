@@ -1,22 +1,64 @@
-"""What a user's path names: several in one text, a file, something that is not a file, nothing."""
+"""What a user's path names: several in one text, a file, something that is not a file, nothing.
+
+Invariant: a path is made absolute where it is taken, so that a later change of the working folder,
+in this process or in the one that unpickles a copy, changes no file.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Iterable
+from pathlib import Path
 
 from gpuio.errors import MissingFileError, StorageError
 
-__all__ = ["check_regular", "divide", "open_regular", "unusable"]
+__all__ = ["absolute", "absolute_uri", "check_regular", "divide", "open_regular", "unusable"]
 
 _Path = str | os.PathLike[str]
 
 
 def divide(uri: str | Iterable[str]) -> list[str]:
-    """Return the pieces of a URI: a list's items, each split at ";"."""
+    """Return the pieces of a URI: a list's items, each split at ";".
+
+    An absolute path whose folder is there is one piece, whatever the folder's name holds.
+    """
     each = [uri] if isinstance(uri, str) else uri
-    return [piece for one in each for piece in one.split(";") if piece]
+    return [piece for one in each for piece in _pieces(one) if piece]
+
+
+def _pieces(one: str) -> list[str]:
+    """Split a text of one path or several."""
+    folder, _, name = one.rpartition("/")
+    whole = ";" in folder and ";" not in name and one.startswith("/")
+    return [one] if whole and Path(folder).is_dir() else one.split(";")
+
+
+def absolute(path: _Path) -> str:
+    """Return an absolute path: ~ is the home folder, and a relative path starts where we are.
+
+    Links and ".." stay as they are. "" stays "".
+    """
+    text = os.path.expanduser(os.fspath(path))  # noqa: PTH111 -- pathlib's raises without a home
+    if not text or text.startswith("/"):
+        return text
+    try:
+        return str(Path(os.getcwd(), text))  # noqa: PTH109
+    except OSError:  # this folder was removed
+        return text
+
+
+def absolute_uri(uri: str) -> str:
+    """Return a URI, which may name several paths, with each of them made absolute."""
+    return ";".join(_absolute_piece(piece) for piece in divide(uri))
+
+
+def _absolute_piece(piece: str) -> str:
+    """Make one path absolute; what names another scheme stays as it is."""
+    scheme, found, path = piece.partition("://")
+    if not (found and scheme.isalnum()):
+        return absolute(piece)
+    return f"file://{absolute(path)}" if scheme == "file" else piece
 
 
 def check_regular(path: _Path, what: str = "cannot open") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from os.path import expanduser
 
 from gpuio.errors import Where
 from gpuio.storage.atomic import check_target, writing
@@ -16,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_file_arguments(parser)
     parser.add_argument("key", help="the record's key; without an index its number, from 0")
-    parser.add_argument("--out", help="the file to write; standard output if not given")
+    parser.add_argument(
+        "--out", type=expanduser, help="the file to write; standard output if not given"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from os.path import expanduser
 
 from gpuio.recordio.checksum import write_checksums
 from gpuio.tools.progress import progress
@@ -13,8 +14,8 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("record", help="the .rec file")
-    parser.add_argument("--out", help="the file to write; default: RECORD.crc32")
+    parser.add_argument("record", type=expanduser, help="the .rec file")
+    parser.add_argument("--out", type=expanduser, help="the file to write; default: RECORD.crc32")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,12 @@ _SHOWN = 36
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--images", help="folder of class folders; without it photos are made up")
-    parser.add_argument("--out", default="demo-out", help="folder for everything it writes")
+    parser.add_argument(
+        "--images", type=expanduser, help="folder of class folders; without it photos are made up"
+    )
+    parser.add_argument(
+        "--out", type=expanduser, default="demo-out", help="folder for everything it writes"
+    )
     parser.add_argument("--epochs", type=int, default=4, help="epochs to read")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="decode threads")
     parser.add_argument("--ctx", default="auto", choices=["auto", "cpu", "gpu"], help="device")

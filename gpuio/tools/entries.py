@@ -10,6 +10,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Iterator
+from os.path import expanduser
 
 import attrs
 import numpy as np
@@ -107,8 +108,8 @@ class Records:
 
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the file and its index."""
-    parser.add_argument("record", help="the .rec file")
-    parser.add_argument("--idx", help=_IDX)
+    parser.add_argument("record", type=expanduser, help="the .rec file")
+    parser.add_argument("--idx", type=expanduser, help=_IDX)
 
 
 def open_records(args: argparse.Namespace, record_layout: str = "plain") -> Records:

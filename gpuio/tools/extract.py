@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gpuio.errors import StorageError
 from gpuio.recordio.lists import ListItem, write_list
-from gpuio.storage.paths import unusable
+from gpuio.storage.paths import absolute, unusable
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
 from gpuio.tools.progress import progress
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     int         0 all done, 1 some records are not images (each is named), or the file is damaged,
                 3 a file could not be read or written
     """
-    folder, items, problems, by_number = Path(args.folder), [], [], 0
+    folder, items, problems, by_number = Path(absolute(args.folder)), [], [], 0
     list_path = folder / f"{Path(args.record).stem}.lst"
     seen: collections.Counter[int] = collections.Counter()
     records = open_records(args, "auto")

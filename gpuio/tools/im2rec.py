@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gpuio.errors import GpuioError, OptionError
 from gpuio.storage.atomic import writing
+from gpuio.storage.paths import absolute
 from gpuio.tools.boxlist import wrong_lines
 from gpuio.tools.framed_image import PackOptions
 from gpuio.tools.imagelist import ROUNDING, find_images, make_lists, unlistable, usable_exts
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     int         0 all done, 1 some items were left out (each is named), 2 the arguments do not fit,
                 3 a file could not be read or written
     """
-    prefix, root = os.path.abspath(args.prefix), os.path.abspath(args.root)  # noqa: PTH100
+    prefix, root = (os.path.abspath(absolute(one)) for one in (args.prefix, args.root))  # noqa: PTH100
     wrong = _misused(args, root)
     if wrong:
         _say(f"im2rec: {wrong}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from os.path import expanduser
 from pathlib import Path
 
 from gpuio.recordio.index import remake_index
@@ -17,9 +18,11 @@ __all__ = ["add_arguments", "main", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("record", help="the .rec file")
+    parser.add_argument("record", type=expanduser, help="the .rec file")
     parser.add_argument(
-        "index", help="the .idx file to write; an old one is replaced and its keys are kept"
+        "index",
+        type=expanduser,
+        help="the .idx file to write; an old one is replaced and its keys are kept",
     )
     parser.add_argument(
         "--renumber",

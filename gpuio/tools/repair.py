@@ -10,6 +10,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable
+from os.path import expanduser
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,10 +37,13 @@ _UNUSABLE = ("record", "image", "checksum")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("source", help="the damaged .rec file")
-    parser.add_argument("target", help="the .rec file to write, with .idx and .json beside it")
+    parser.add_argument("source", type=expanduser, help="the damaged .rec file")
+    parser.add_argument(
+        "target", type=expanduser, help="the .rec file to write, with .idx and .json beside it"
+    )
     parser.add_argument(
         "--idx",
+        type=expanduser,
         help="the index whose keys are kept; default: the .idx beside it. Without one that belongs "
         "to it the keys are the records' numbers",
     )

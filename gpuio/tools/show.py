@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from os.path import expanduser
 
 import numpy as np
 
@@ -19,7 +20,9 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_file_arguments(parser)
-    parser.add_argument("--out", required=True, help="the picture to write; .png or .jpg")
+    parser.add_argument(
+        "--out", type=expanduser, required=True, help="the picture to write; .png or .jpg"
+    )
     parser.add_argument("--count", type=int, default=48, help="records to show")
     parser.add_argument("--first", type=int, default=0, help="the first record shown")
     parser.add_argument("--edge", type=int, default=128, help="longer edge of an image, in pixels")

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from os.path import expanduser
 from typing import Any
 
 from gpuio.errors import FormatError, StorageError
@@ -25,9 +26,12 @@ _SHOWN = 100  # problems of a file that are printed; --json holds all
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("records", nargs="+", metavar="FILE", help="the .rec files")
+    parser.add_argument(
+        "records", type=expanduser, nargs="+", metavar="FILE", help="the .rec files"
+    )
     parser.add_argument(
         "--idx",
+        type=expanduser,
         nargs="+",
         metavar="INDEX",
         help="the index of each; default: the .idx beside it, if there is one",
@@ -48,6 +52,7 @@ def add_depth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decode", action="store_true", help="decode every image as well")
     parser.add_argument(
         "--checksum",
+        type=expanduser,
         nargs="?",
         const=True,
         default=None,

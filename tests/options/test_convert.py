@@ -41,9 +41,9 @@ def test_infinity_stays():
         (True, True),
         ("True", True),
         ("1", True),
-        (Path("a/b"), "a/b"),
-        ("a;b", "a;b"),
-        (["a", Path("b")], ("a", "b")),
+        (Path("/a/b"), "/a/b"),
+        ("/a;/b", "/a;/b"),
+        (["/a", Path("b")], ("/a", f"{Path.cwd()}/b")),
     ],
 )
 def test_a_path_or_a_switch(value, held):

@@ -37,8 +37,8 @@ def options(**keywords):
         ("dtype", None, "float32"),
         ("dtype", np.uint8, "uint8"),
         ("dtype", np.dtype("int8"), "int8"),
-        ("path_imgrec", Path("x/y.rec"), "x/y.rec"),
-        ("path_imgrec", ["a", "b"], ("a", "b")),
+        ("path_imgrec", Path("/x/y.rec"), "/x/y.rec"),
+        ("path_imgrec", ["/a", "b"], ("/a", f"{Path.cwd()}/b")),
         ("mean_r", "123.68", 123.68),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 import gpuio as mx
 from gpuio.errors import GpuioError, MissingFileError, OptionError, StorageError
-from gpuio.storage.paths import check_regular, unusable
+from gpuio.storage.paths import absolute, absolute_uri, check_regular, unusable
 from gpuio.tools import cli
 from support.making import flat, write_rec
 
@@ -203,3 +203,143 @@ def test_a_missing_file_error_travels(tmp_path):
         MissingFileError, "nothing [path=a]", "a",
     )  # fmt: skip
     assert np.all(error.errno == errno.ENOENT)
+
+
+def by_list(folder):
+    """A list of the images of `pictures`, by paths relative to the folder."""
+    (folder / "pictures").mkdir()
+    for number in (1, 2):
+        (folder / "pictures" / f"{number}.png").write_bytes(flat(number))
+    lines = [f"{number}\t{number}\tpictures/{number}.png\n" for number in (1, 2)]
+    (folder / "a.lst").write_text("".join(lines))
+
+
+def indexed():
+    return mx.recordio.MXIndexedRecordIO("data.idx", "data.rec", "r")
+
+
+ITERATORS = {
+    "path_imgrec": lambda: mx.io.ImageRecordIter(path_imgrec="data.rec", **IMAGES),
+    "a list, a pattern": lambda: mx.io.ImageRecordIter(path_imgrec=["./dat*.rec"], **IMAGES),
+    "file://": lambda: mx.io.ImageRecordIter(path_imgrec="file://data.rec", **IMAGES),
+    "all files": lambda: mx.io.ImageRecordIter(
+        path_imgrec="data.rec;data.rec", path_imgidx="data.idx;data.idx", path_imglist="a.lst",
+        mean_img="mean.bin", checksum="data.rec.crc32;data.rec.crc32", error_log="log", **IMAGES,
+    ),
+    "ImageIter, a record file": lambda: mx.image.ImageIter(
+        1, (3, 8, 8), path_imgrec="data.rec", path_imgidx="data.idx"
+    ),
+    "ImageIter, without index": lambda: mx.image.ImageIter(1, (3, 8, 8), path_imgrec="data.rec"),
+    "ImageIter, a list": lambda: mx.image.ImageIter(
+        1, (3, 8, 8), path_imglist="a.lst", path_root="."
+    ),
+    "ImageIter, a list without root": lambda: mx.image.ImageIter(
+        1, (3, 8, 8), path_imglist="a.lst", path_root=None
+    ),
+    "CSVIter": lambda: mx.io.CSVIter(
+        data_csv="a.csv?delimiter=;", data_shape=(2,), label_csv="b.csv", batch_size=1
+    ),
+    "LibSVMIter": lambda: mx.io.LibSVMIter(data_libsvm="a.svm", data_shape=(2,), batch_size=1),
+    "MNISTIter": lambda: mx.io.MNISTIter(image="images", label="labels", batch_size=1),
+}  # fmt: skip
+
+
+@pytest.fixture
+def everything(folder, monkeypatch):
+    """The folder that is worked in, with all that `ITERATORS` read."""
+    by_list(folder)
+    (folder / "a.csv").write_text("1;2\n3;4\n")
+    (folder / "b.csv").write_text("1\n2\n")
+    (folder / "a.svm").write_text("1 0:1\n2 1:2\n")
+    (folder / "images").write_bytes(struct.pack(">4I2B", 0x803, 2, 1, 1, 8, 9))
+    # the ids of the records are 0 and 1
+    (folder / "a.lst").write_text("0\t0\tpictures/1.png\n1\t1\tpictures/2.png\n")
+    assert cli.main(["checksum", str(folder / "data.rec")]) == 0
+    (folder / "else" / "where").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def values(it):
+    return [np.asarray(mx.nd.asnumpy(batch.data[0])).tolist() for batch in it]
+
+
+@pytest.mark.parametrize("kind", ITERATORS)
+def test_another_working_folder_changes_no_file(everything, monkeypatch, kind):
+    expected = values(ITERATORS[kind]())
+    it = ITERATORS[kind]()
+    monkeypatch.chdir(everything / "else" / "where")
+    assert values(it) == expected
+    it.reset()
+    assert len(values(it)) == len(expected)
+    it.reset()
+    copy = pickle.loads(pickle.dumps(it))
+    assert values(copy)[0] == values(it)[0]
+    if hasattr(it, "options"):
+        assert len(values(type(it)(**it.options.as_dict()))) == len(expected)
+
+
+def test_a_reader_and_a_writer_stay_with_their_files(everything, monkeypatch):
+    reader, writer = indexed(), mx.recordio.MXIndexedRecordIO("new.idx", "new.rec", "w")
+    expected = reader.read_idx(1)
+    monkeypatch.chdir("else/where")
+    copy = pickle.loads(pickle.dumps(reader))
+    assert copy.read_idx(1) == expected
+    copy.reset()
+    assert copy.read() == indexed_at(everything).read()
+    writer.reset()
+    writer.write_idx(5, b"abc")
+    writer.close()
+    assert (everything / "new.idx").read_text() == "5\t0\n"
+    assert not list((everything / "else" / "where").iterdir())
+
+
+def indexed_at(folder):
+    return mx.recordio.MXIndexedRecordIO(f"{folder}/data.idx", f"{folder}/data.rec", "r")
+
+
+def test_a_log_and_a_mean_image_stay_where_they_were_named(everything, monkeypatch):
+    write_rec(everything, [flat(1), b"bad"], name="bad")
+    it = mx.io.ImageRecordIter(
+        path_imgrec="bad.rec", on_error="zero", error_log="log", prefetch_buffer=1, **IMAGES
+    )
+    monkeypatch.chdir("else/where")
+    assert len(values(it)) == 2
+    assert (everything / "log").exists()
+    assert not list((everything / "else" / "where").iterdir())
+
+
+def test_the_home_folder_is_understood(everything, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(everything))
+    monkeypatch.chdir("else/where")
+    assert len(values(mx.io.ImageRecordIter(path_imgrec="~/data.rec", **IMAGES))) == 2
+    assert mx.recordio.MXRecordIO("~/data.rec", "r").read()
+    assert mx.recordio.read_pairs.__module__  # reads whole files, as nd.load does
+    mx.nd.save("~/one.nd", mx.nd.zeros((1,)))
+    assert mx.nd.load("~/one.nd")[0].shape == (1,)
+    assert mx.image.imread("~/pictures/1.png").shape == (8, 8, 3)
+    assert mx.recordio.share_index("~/data.idx") == f"{everything}/data.idx.bin"
+    it = mx.image.ImageIter(1, (3, 8, 8), path_imglist="~/a.lst", path_root="~")
+    assert len(values(it)) == 2
+    assert cli.main(["show", "~/data.rec", "--out=~/sheet.png", "--idx=~/data.idx"]) == 0
+    assert (everything / "sheet.png").exists()
+    assert cli.main(["verify", "~/data.rec"]) == 0
+    assert "framing, index" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a;b", "a[1]", "~", "a b"])
+def test_the_working_folder_may_have_any_name(tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir()
+    write_rec(tmp_path / name, [flat(1)])
+    monkeypatch.chdir(tmp_path / name)
+    for path in ("data.rec", "*.rec", r".*\.rec", "./data.rec;data.rec"):
+        it = mx.io.ImageRecordIter(path_imgrec=path, path_imgidx="", **IMAGES)
+        assert len(values(it)) == 1 + path.count(";")
+
+
+def test_paths_are_made_absolute_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute("") == ""
+    assert absolute("/x/../y") == "/x/../y"
+    assert absolute("./a/../b") == f"{tmp_path}/a/../b"
+    assert absolute_uri("a;/b;s3://c;file://d") == f"{tmp_path}/a;/b;s3://c;file://{tmp_path}/d"
