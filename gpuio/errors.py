@@ -11,6 +11,7 @@
     │   └── MissingFileError         (FileNotFoundError) nothing is at the path
     ├── OptionError   (ValueError)   an option is unknown, malformed, or conflicts with another
     ├── StateError    (ValueError)   a saved state does not belong to this iterator
+    ├── ModeError (AssertionError)   a reader was asked to write, or a writer to read
     ├── BackendError                 a device, a library or a kernel is missing or failed
     └── ClosedError   (ValueError)   the object was closed
 
@@ -34,6 +35,7 @@ __all__ = [
     "GpuioWarning",
     "MXNetError",
     "MissingFileError",
+    "ModeError",
     "OptionError",
     "RecordError",
     "StateError",
@@ -169,6 +171,10 @@ class OptionError(GpuioError, ValueError):
 
 class StateError(GpuioError, ValueError):
     """A saved state does not belong to this iterator."""
+
+
+class ModeError(GpuioError, AssertionError):
+    """A reader was asked to write, or a writer to read; an AssertionError, as in MXNet."""
 
 
 class BackendError(GpuioError):

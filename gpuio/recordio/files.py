@@ -12,12 +12,19 @@ from ctypes import c_char_p
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from gpuio.errors import FormatError, GpuioError, StorageError
+from gpuio.errors import (
+    ClosedError,
+    FormatError,
+    GpuioError,
+    ModeError,
+    OptionError,
+    StorageError,
+)
 from gpuio.recordio.foreign import refuse_foreign
 from gpuio.recordio.framing import HEADER_BYTES, encode, head_at, unframe, whole_at
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_entries import Entries
-from gpuio.recordio.index_text import read_index
+from gpuio.recordio.index_text import check_key, read_index
 from gpuio.recordio.key_list import KeyList
 from gpuio.recordio.offset_dict import OffsetDict
 from gpuio.storage.atomic import check_target
@@ -46,7 +53,7 @@ class MXRecordIO:
 
     Raises
     ------
-    ValueError              another flag
+    OptionError             another flag (a ValueError)
     StorageError            the file cannot be opened (an MXNetError)
 
     Notes
@@ -88,7 +95,7 @@ class MXRecordIO:
                 raise unusable("cannot write", error, self._path) from error
             self.writable = True
         else:
-            raise ValueError(f"Invalid flag {self.flag}")
+            raise OptionError(f"Invalid flag {self.flag}: expected 'r' or 'w'", path=self._path)
         self._at, self._chunk, self._chunk_at = 0, b"", 0
         self.pid = os.getpid()
         self.is_open = True
@@ -145,9 +152,29 @@ class MXRecordIO:
 
     def _check_pid(self, allow_reset: bool = False) -> None:
         if self.pid != os.getpid():
+            if not allow_reset and self.pid is None:
+                raise ClosedError(
+                    "Forbidden operation in multiple processes: the file was closed; open() opens "
+                    "it again",
+                    path=self._path,
+                )
             if not allow_reset:
-                raise RuntimeError("Forbidden operation in multiple processes")
+                raise GpuioError(
+                    "Forbidden operation in multiple processes: this is a fork of the process that "
+                    "opened the file; reset() opens it here",
+                    path=self._path,
+                )
             self.reset()
+
+    def _check_mode(self, what: str, *, writable: bool) -> None:
+        """Raise ModeError where a reader should write, or a writer read."""
+        if self.writable != writable:
+            mode = "w" if writable else "r"
+            raise ModeError(
+                f"{what} needs a {'writer' if writable else 'reader'}: open the file with "
+                f"flag={mode!r}",
+                path=self._path,
+            )
 
     def write(self, buf: bytes) -> None:
         """Append one record.
@@ -158,12 +185,13 @@ class MXRecordIO:
 
         Raises
         ------
-        AssertionError          this is a reader
+        ModeError               this is a reader (an AssertionError)
         TypeError               `buf` is not bytes
         FormatError             the payload is too long
-        RuntimeError            the file was closed, or this is a forked child
+        ClosedError             the file was closed (a RuntimeError)
+        GpuioError              this is a forked child (a RuntimeError)
         """
-        assert self.writable
+        self._check_mode("write()", writable=True)
         self._check_pid(allow_reset=False)
         if not isinstance(buf, bytes):
             raise TypeError(f"a bytes-like object is required: expected bytes, got {type(buf)}")
@@ -181,11 +209,13 @@ class MXRecordIO:
 
         Raises
         ------
-        AssertionError          this is a writer
+        ModeError               this is a writer (an AssertionError)
         FormatError             the bytes at this place are not a record
-        RuntimeError            the file was closed, or this is a forked child
+        ClosedError             the file was closed (a RuntimeError)
+        GpuioError              this is a forked child (a RuntimeError)
         """
-        assert not self.writable
+        if self.writable:
+            self._check_mode("read()", writable=False)
         if self.pid != os.getpid():
             self._check_pid(allow_reset=False)
         payload = whole_at(self._chunk, self._at - self._chunk_at)
@@ -357,17 +387,18 @@ class MXIndexedRecordIO(MXRecordIO):
 
         Raises
         ------
-        AssertionError      this is a writer
+        ModeError           this is a writer (an AssertionError)
         KeyError            no such key
         """
-        assert not self.writable
+        if self.writable:
+            self._check_mode("seek()", writable=False)
         self._check_pid(allow_reset=True)
         self._at = self.idx[idx]
         self._ahead = _FIRST_CHUNK
 
     def tell(self) -> int:
         """Return the byte offset at which the next record will start; for writers."""
-        assert self.writable
+        self._check_mode("tell()", writable=True)
         return self._at
 
     def read_idx(self, idx: Any) -> bytes | None:
@@ -376,8 +407,16 @@ class MXIndexedRecordIO(MXRecordIO):
         return self.read()
 
     def write_idx(self, idx: Any, buf: bytes) -> None:
-        """Append one record under a key."""
+        """Append one record under a key.
+
+        Raises
+        ------
+        OptionError         a text that could not be read back: with a TAB, a line break, blanks at
+                            an end, or nothing; neither the record nor the key is written
+        ModeError           this is a reader (an AssertionError)
+        """
         key = self.key_type(idx)
+        check_key(key, self.idx_path)
         offset = self.tell()
         self.write(buf)
         assert self.fidx is not None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import RecordError
+from gpuio.errors import DecodeError, OptionError, RecordError
 from gpuio.recordio.pixels import storable
 
 __all__ = ["FORMAT", "IRHeader", "pack", "pack_img", "parse_image_record", "unpack", "unpack_img"]
@@ -116,8 +116,9 @@ def pack_img(
 
     Raises
     ------
-    RecordError             the pixels' values have no clear meaning as uint8
-    cv2.error               the extension is unknown to OpenCV
+    OptionError             the extension is unknown to OpenCV, or `quality` is not a number
+    RecordError             OpenCV cannot encode such an array, or the pixels' values have no clear
+                            meaning as uint8
 
     Notes
     -----
@@ -132,8 +133,22 @@ def pack_img(
         flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
     elif suffix == ".png":
         flags = [cv2.IMWRITE_PNG_COMPRESSION, min(quality, 9)]
-    done, encoded = cv2.imencode(img_fmt, storable(np.asarray(img), suffix), flags)
-    assert done, "failed to encode image"
+    image = storable(np.asarray(img), suffix)
+    try:
+        done, encoded = cv2.imencode(img_fmt, image, flags)
+    except cv2.error as error:
+        if "." not in img_fmt or not cv2.haveImageWriter(f"x{img_fmt}"):
+            raise OptionError(
+                f"img_fmt={img_fmt!r}: expected an extension that OpenCV writes, such as '.jpg' or "
+                "'.png'"
+            ) from error
+        done, reason = False, f": {error}"
+    else:
+        reason = ""
+    if not done:
+        raise RecordError(
+            f"failed to encode an image of {image.dtype}{list(image.shape)} as {img_fmt}{reason}"
+        )
     return pack(header, encoded.tobytes())
 
 
@@ -153,9 +168,11 @@ def unpack_img(s: bytes, iscolor: int = -1) -> tuple[Any, Any]:
     Raises
     ------
     RecordError         as `unpack`
-    cv2.error           the payload is empty
+    DecodeError         the payload is empty
     """
     import cv2
 
     header, blob = unpack(s)
+    if not blob:
+        raise DecodeError("the record holds no image: its payload is empty")
     return header, cv2.imdecode(np.frombuffer(blob, dtype=np.uint8), iscolor)

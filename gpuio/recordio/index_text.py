@@ -6,12 +6,48 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from gpuio.errors import FormatError
+from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.foreign import foreign_index
 from gpuio.storage.atomic import writing
 from gpuio.storage.local import read_whole
 
-__all__ = ["read_index", "write_index"]
+__all__ = ["check_key", "read_index", "write_index"]
+
+
+def check_key(key: Any, path: str | os.PathLike[str]) -> None:
+    """Refuse a key that `read_index` would not give back.
+
+    Parameters
+    ----------
+    key : object            its text is what an index holds
+    path : path             of the index, for the error
+
+    Raises
+    ------
+    OptionError             the text is empty, holds a TAB or a line break, begins or ends with a
+                            blank or NUL, begins with a byte order mark, or is not Unicode
+    """
+    if isinstance(key, int):
+        return
+    text = str(key)
+    blank = text.strip().strip("\0\ufeff") != text
+    if text and not blank and text.isprintable():
+        return
+    if not text or blank or any(mark in text for mark in "\t\n\r") or not _encodable(text):
+        raise OptionError(
+            f"the key {text!r} cannot be read back from an index: expected a text without TABs, "
+            "line breaks, and blanks at an end",
+            path=os.fspath(path),
+        )
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_index(
@@ -37,7 +73,7 @@ def read_index(
     text = content.decode("utf-8-sig", "replace")
     keys: list[Any] = []
     offsets: list[int] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         line = line.strip(" \t\r\n\0")  # noqa: PLW2901
         if not line:
             continue
@@ -72,8 +108,9 @@ def write_index(
     Raises
     ------
     StorageError        the file cannot be written, is a record file, or one of `sources`
+    OptionError         as `check_key`
     """
     with writing(path, sources) as file:
-        file.writelines(
-            f"{key}\t{offset}\n".encode() for key, offset in zip(keys, offsets, strict=True)
-        )
+        for key, offset in zip(keys, offsets, strict=True):
+            check_key(key, path)
+            file.write(f"{key}\t{offset}\n".encode())

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import gpuio as mx
-from gpuio.errors import FormatError, GpuioError, StorageError
+from gpuio.errors import ClosedError, FormatError, GpuioError, ModeError, OptionError, StorageError
 from gpuio.recordio import IRHeader, MXIndexedRecordIO, MXRecordIO, pack, unpack
+from gpuio.recordio.index import open_table
+from gpuio.recordio.index_text import write_index
 from support.payloads import MAGIC, PAYLOADS, RECORDS
 
 GOLDEN = Path(__file__).parent.parent / "data" / "recordio"
@@ -413,3 +415,56 @@ def test_a_forked_worker_shares_the_index(tmp_path, binary):
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     reader.close()
+
+
+BAD_KEYS = ["", "a\tb", "a\nb", "\r", " a", "a ", "a\u2003", "\0a", "\ufeffa", "\ud800"]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_a_key_that_cannot_be_read_back_is_refused(tmp_path, key):
+    rec, idx = tmp_path / "a.rec", tmp_path / "a.idx"
+    with MXIndexedRecordIO(idx, rec, "w", key_type=str) as writer:
+        writer.write_idx("first", b"one")
+        with pytest.raises(OptionError, match="cannot be read back") as raised:
+            writer.write_idx(key, b"two")
+        assert raised.value.path == str(idx)
+        writer.write_idx("last", b"three")
+    with MXIndexedRecordIO(idx, rec, "r", key_type=str) as reader:
+        assert reader.keys == ["first", "last"]
+        assert [reader.read() for _ in range(3)] == [b"one", b"three", None]
+    with pytest.raises(OptionError, match="cannot be read back"):
+        write_index(tmp_path / "b.idx", ["first", key], [0, 12])
+    assert not (tmp_path / "b.idx").exists()
+
+
+@pytest.mark.parametrize(
+    "key", ["a b", "a/b.jpg", "\u00e4", "a\x0bb", "a\u2028b", "-", "007", "\u00b2"]
+)
+def test_any_other_text_is_a_key(tmp_path, key):
+    rec, idx = tmp_path / "a.rec", tmp_path / "a.idx"
+    with MXIndexedRecordIO(idx, rec, "w", key_type=str) as writer:
+        writer.write_idx("first", b"one")
+        writer.write_idx(key, b"two")
+    with MXIndexedRecordIO(idx, rec, "r", key_type=str) as reader:
+        assert (reader.keys, reader.read_idx(key)) == (["first", key], b"two")
+    assert len(open_table([str(rec)], [str(idx)])) == 2
+
+
+def test_the_wrong_mode_is_a_typed_error(five, tmp_path):
+    with MXIndexedRecordIO(tmp_path / "a.idx", tmp_path / "a.rec", "w") as writer:
+        for use in (writer.read, lambda: writer.read_idx(0), lambda: writer.seek(0)):
+            with pytest.raises(ModeError, match=r"needs a reader: .*flag='r' \[path=.*a\.rec"):
+                use()
+    with pytest.raises(ClosedError):
+        writer.write(b"x")
+    with MXIndexedRecordIO(five[1], five[0], "r") as reader:
+        uses = (lambda: reader.write(b"x"), lambda: reader.write_idx(9, b"x"), reader.tell)
+        for use in uses:
+            with pytest.raises(ModeError, match=r"needs a writer: .*flag='w'"):
+                use()
+        pid, reader.pid = reader.pid, 1  # as in a forked child
+        with pytest.raises(GpuioError, match="fork"):
+            reader.read()
+        reader.pid = pid
+    with pytest.raises(OptionError, match="Invalid flag a: expected 'r' or 'w'"):
+        MXRecordIO(five[0], "a")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuio.errors import RecordError
+from gpuio.errors import DecodeError, OptionError, RecordError
 from gpuio.recordio import IRHeader, pack, pack_img, unpack, unpack_img
 from gpuio.recordio.header import parse_image_record
 from support.making import photo
@@ -112,3 +112,15 @@ def test_unpacking_keeps_channels_unless_asked():
 
 def test_bytes_that_are_no_image_unpack_to_none():
     assert unpack_img(pack((0, 1.0, 2, 0), b"no image"))[1] is None
+
+
+def test_what_opencv_refuses_is_a_typed_error():
+    header, image = (0, 0.0, 0, 0), np.zeros((4, 4, 3), np.uint8)
+    for suffix in (".xyz", "xyz", "", ".avi"):
+        with pytest.raises(OptionError, match="expected an extension that OpenCV writes"):
+            pack_img(header, image, img_fmt=suffix)
+    for wrong in (np.zeros((4, 4, 9), np.uint8), np.zeros((0, 4), np.uint8)):
+        with pytest.raises(RecordError, match=r"failed to encode an image of uint8\["):
+            pack_img(header, wrong)
+    with pytest.raises(DecodeError, match="empty"):
+        unpack_img(pack(header, b""))

@@ -302,3 +302,11 @@ def test_an_index_of_many_lines_is_read_in_good_time(tmp_path):
     begun = time.process_time()
     assert len(open_table([str(rec)], [str(idx)])) == 200_000
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("key", ["\u00b2", "--5", "\u0663", "9" * 30])
+def test_a_key_that_only_looks_like_a_number_is_numbered_by_its_line(six, tmp_path, key):
+    at = open_table([six[0]], [six[1]]).offset.tolist()
+    lines = "".join(f"{number or key}\t{one}\n" for number, one in enumerate(at))
+    (tmp_path / "odd.idx").write_text(lines, encoding="utf-8")
+    assert open_table([six[0]], [str(tmp_path / "odd.idx")]).key.tolist() == list(range(len(at)))

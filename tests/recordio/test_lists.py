@@ -148,3 +148,11 @@ def test_a_label_that_is_written_reads_back_as_the_same_float32(tmp_path, label)
 def test_a_missing_list(tmp_path):
     with pytest.raises(StorageError, match=r"no\.lst"):
         list(read_list(tmp_path / "no.lst"))
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "\u0663", "1\u00b2", "-1"])
+def test_an_id_in_other_digits_is_a_typed_error(tmp_path, number):
+    path = tmp_path / "a.lst"
+    path.write_text(f"{number}\t1\tx.jpg\n", encoding="utf-8")
+    with pytest.raises(FormatError, match="line 1"):
+        read_label_list(path, 1)
