@@ -18,6 +18,7 @@ import numpy as np
 from gpuio.errors import GpuioError
 from gpuio.nd import asnumpy
 from gpuio.tools import im2rec
+from gpuio.tools.arguments import at_least
 from gpuio.tools.contact import contact_sheet, write_sheet
 
 __all__ = ["add_arguments", "main", "run"]
@@ -35,10 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=expanduser, default="demo-out", help="folder for everything it writes"
     )
-    parser.add_argument("--epochs", type=int, default=4, help="epochs to read")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="decode threads")
+    parser.add_argument("--epochs", type=at_least(1), default=4, help="epochs to read")
+    parser.add_argument(
+        "--threads", type=at_least(1), default=os.cpu_count() or 1, help="decode threads"
+    )
     parser.add_argument("--ctx", default="auto", choices=["auto", "cpu", "gpu"], help="device")
-    parser.add_argument("--count", type=int, default=200, help="photos to make up")
+    parser.add_argument("--count", type=at_least(1), default=200, help="photos to make up")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from gpuio.backend.gpu.engines import choose_engine
 from gpuio.backend.gpu.probe import Gap, Machine, gaps, survey
 from gpuio.decode import turbojpeg
 from gpuio.kernels.cuda.nvrtc import in_wheels
+from gpuio.tools.arguments import at_least
 
 __all__ = ["add_arguments", "examine", "report", "run"]
 
@@ -25,7 +26,9 @@ _HARDWARE = 3  # NVJPEG_BACKEND_HARDWARE
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--device-id", type=int, default=0, help="number of the GPU to look at")
+    parser.add_argument(
+        "--device-id", type=at_least(0), default=0, help="number of the GPU to look at"
+    )
     parser.add_argument(
         "--decoder",
         default="auto",

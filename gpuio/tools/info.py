@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.sniff import spread
+from gpuio.tools.arguments import at_least
 from gpuio.tools.boxes import boxes_text, count_boxes
 from gpuio.tools.entries import Entry, Records, add_file_arguments, entries, named, open_records
 from gpuio.tools.quality import jpeg_quality
@@ -26,7 +27,9 @@ _SHOWN = 12  # most common values of a count
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_file_arguments(parser)
-    parser.add_argument("--sample", type=int, default=10_000, help="records to look into, at most")
+    parser.add_argument(
+        "--sample", type=at_least(1), default=10_000, help="records to look into, at most"
+    )
     parser.add_argument(
         "--labels", action="store_true", help="read every label, for the number of classes"
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuio.tools.arguments import at_least
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
 
 __all__ = ["add_arguments", "run"]
@@ -18,8 +19,10 @@ _LABELS = 8  # shown in a line of text
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_file_arguments(parser)
-    parser.add_argument("--first", type=int, default=0, help="the first record listed, from 0")
-    parser.add_argument("--count", type=int, help="records to list; all if not given")
+    parser.add_argument(
+        "--first", type=at_least(0), default=0, help="the first record listed, from 0"
+    )
+    parser.add_argument("--count", type=at_least(0), help="records to list; all if not given")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each record")
 
 
@@ -35,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     """
     bad = 0
     records = open_records(args)
-    count = len(records.table) if args.count is None else max(args.count, 0)
-    first = max(args.first, 0)
+    count = len(records.table) if args.count is None else args.count
+    first = args.first
     rows = np.arange(first, min(first + count, len(records.table)))
     keyed = bool(records.keyed.any())
     if not args.json:

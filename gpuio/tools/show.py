@@ -11,6 +11,7 @@ import numpy as np
 from gpuio.decode.opencv import decode
 from gpuio.errors import GpuioError
 from gpuio.storage.atomic import check_target
+from gpuio.tools.arguments import at_least
 from gpuio.tools.contact import check_sheet, contact_sheet, write_sheet
 from gpuio.tools.entries import add_file_arguments, entries, open_records
 
@@ -23,9 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=expanduser, required=True, help="the picture to write; .png or .jpg"
     )
-    parser.add_argument("--count", type=int, default=48, help="records to show")
-    parser.add_argument("--first", type=int, default=0, help="the first record shown")
-    parser.add_argument("--edge", type=int, default=128, help="longer edge of an image, in pixels")
+    parser.add_argument("--count", type=at_least(1), default=48, help="records to show")
+    parser.add_argument("--first", type=at_least(0), default=0, help="the first record shown")
+    parser.add_argument(
+        "--edge", type=at_least(1), default=128, help="longer edge of an image, in pixels"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     check_target(args.out, [args.record, *([args.idx] if args.idx else [])])
     check_sheet(args.out)
     records = open_records(args, "auto")
-    first = max(args.first, 0)
+    first = args.first
     rows = np.arange(first, min(first + args.count, len(records.table)))
     for entry in entries(records, rows):
         title = entry.name if entry.key is None else f"{entry.key}"

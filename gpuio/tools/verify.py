@@ -16,6 +16,7 @@ from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
 from gpuio.recordio.foreign import foreign_kind
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.local import LocalFile
+from gpuio.tools.arguments import at_least
 from gpuio.tools.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
 from gpuio.tools.progress import progress
 
@@ -59,8 +60,10 @@ def add_depth(parser: argparse.ArgumentParser) -> None:
         metavar="SUMS",
         help="compare with the checksums beside FILE, or in SUMS",
     )
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="larger is a problem")
+    parser.add_argument("--threads", type=at_least(1), default=len(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "--max-pixels", type=at_least(1), default=MAX_PIXELS, help="larger is a problem"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

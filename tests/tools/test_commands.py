@@ -130,3 +130,23 @@ def test_the_demo_packs_reads_and_draws(tmp_path, capsys):
     (root / "class_1" / "bad.jpg").write_text("no image")
     assert demo.main(arguments) == 1
     assert "not a readable image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "info a.rec --sample -3", "info a.rec --sample 0", "ls a.rec --first -1",
+        "ls a.rec --count -1", "show a.rec --out a.png --count 0", "doctor --device-id -1",
+        "show a.rec --out a.png --edge 0",
+        "show a.rec --out a.png --first -2", "verify a.rec --threads 0",
+        "verify a.rec --max-pixels -1", "repair a.rec b.rec --threads -1", "demo --count 0",
+        "demo --epochs -1", "demo --threads 0", "ls a.rec --count x",
+    ],
+)  # fmt: skip
+def test_a_number_out_of_range_is_an_error_of_the_arguments(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as raised:
+        cli.main(words.split())
+    assert raised.value.code == 2
+    assert "expected a whole number of at least" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
