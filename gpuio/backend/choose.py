@@ -17,7 +17,9 @@ CPU_ONLY = ("max_pixels", "max_scans", "record_bytes")
 _log = logging.getLogger("gpuio")
 
 
-def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Backend:
+def open_backend(
+    name: str = "auto", device_id: int = 0, *, verbose: bool = True, **settings: Any
+) -> Backend:
     """Open the backend that makes batches.
 
     Parameters
@@ -27,6 +29,7 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
         one of them is not or the GPU does not open; it logs in one line which and why, the latter
         as a warning.
     device_id : int         number of the GPU
+    verbose : bool          log what is taken; a warning is logged in any case
     settings                given to the backend; those of `GPU_ONLY` to a GPU only; max_pixels,
                             max_scans, record_bytes to a CPU only
 
@@ -38,20 +41,21 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
     from gpuio.backend.cpu import CpuBackend
 
     if name in ("cpu", "cpu_pinned"):
-        return CpuBackend(**_without(settings, GPU_ONLY))
+        return CpuBackend(verbose=verbose, **_without(settings, GPU_ONLY))
     from gpuio.backend.gpu.probe import missing_for_gpu
 
     if name == "auto":
         gaps = missing_for_gpu(device_id)
         if gaps:
-            _log.info("ctx='auto' takes the CPU: %s", gaps[0].what)
-            return CpuBackend(**_without(settings, GPU_ONLY))
+            if verbose:
+                _log.info("ctx='auto' takes the CPU: %s", gaps[0].what)
+            return CpuBackend(verbose=verbose, **_without(settings, GPU_ONLY))
     elif name != "gpu":
         raise OptionError(f"ctx: expected 'auto', 'cpu' or 'gpu', got {name!r}")
     from gpuio.backend.gpu.backend import GpuBackend
 
     try:
-        backend = GpuBackend(device_id, **_without(settings, CPU_ONLY))
+        backend = GpuBackend(device_id, verbose=verbose, **_without(settings, CPU_ONLY))
     except BackendError as error:
         if name == "gpu":
             raise
@@ -61,8 +65,9 @@ def open_backend(name: str = "auto", device_id: int = 0, **settings: Any) -> Bac
             device_id,
             " ".join(str(error).split()),
         )
-        return CpuBackend(**_without(settings, GPU_ONLY))
-    _log.info("ctx=%r takes GPU %d", name, device_id)
+        return CpuBackend(verbose=verbose, **_without(settings, GPU_ONLY))
+    if verbose:
+        _log.info("ctx=%r takes GPU %d", name, device_id)
     return backend
 
 

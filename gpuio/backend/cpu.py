@@ -39,6 +39,7 @@ class CpuBackend:
     max_pixels : int    of an image that TurboJPEG decodes
     max_scans : int     the same
     record_bytes : int  mean length of a record: how much work a row is
+    verbose : bool      log which decoder decodes, once per process
     """
 
     name = "cpu"
@@ -50,6 +51,7 @@ class CpuBackend:
         max_pixels: int = 2**31 - 1,
         max_scans: int = 100,
         record_bytes: int = 100_000,
+        verbose: bool = True,
     ) -> None:
         # the compiled kernels are loaded here, at construction, not at the first batch
         from gpuio.kernels.cpu import job
@@ -61,7 +63,7 @@ class CpuBackend:
         self._pool = HostPool(keep)
         self._mine = threading.local()
         self._jobs: tuple[Output, Any, Any] | None = None
-        turbojpeg.announce()
+        turbojpeg.announce(verbose=verbose)
 
     def share(self, batch_size: int, threads: int) -> int:
         """Return how many rows one call should take."""

@@ -153,13 +153,24 @@ def status() -> Status:
     return _library()[0]
 
 
-def announce() -> None:
-    """Log which decoder decodes; a warning if the path that the user gave cannot be used."""
+def announce(*, verbose: bool = True) -> None:
+    """Log which decoder decodes, once per process; a warning if the user's path cannot be used.
+
+    Parameters
+    ----------
+    verbose : bool      False: the warning alone
+    """
     found = status()
     given = os.environ.get(VARIABLE, "") not in ("", "off")
-    _log.log(
-        logging.INFO if found.usable or not given else logging.WARNING, "%s", found.described()
-    )
+    level = logging.INFO if found.usable or not given else logging.WARNING
+    if verbose or level == logging.WARNING:
+        _say(level, found.described())
+
+
+@functools.cache
+def _say(level: int, line: str) -> None:
+    """Log a line once per process."""
+    _log.log(level, "%s", line)
 
 
 @functools.cache

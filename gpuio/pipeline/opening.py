@@ -102,6 +102,7 @@ def open_pipeline(task: Task) -> Opened:
         backend = open_backend(
             options.ctx,
             max(options.device_id, 0),
+            verbose=options.verbose,
             keep=options.prefetch_buffer + 2,
             max_pixels=options.max_pixels,
             max_scans=options.max_scans,

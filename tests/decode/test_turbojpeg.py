@@ -23,7 +23,7 @@ from gpuio.decode import turbojpeg
 from gpuio.decode.formats import ImageInfo, probe
 from gpuio.errors import DecodeError
 from support import kinds
-from support.making import SAMPLING, encoded, jpeg, photo, write_rec
+from support.making import SAMPLING, encoded, jpeg, photo, reader, write_rec
 
 needs_library = pytest.mark.skipif(
     not turbojpeg.status().usable, reason=f"no TurboJPEG: {turbojpeg.status().reason}"
@@ -37,6 +37,7 @@ def search(monkeypatch):
     def found(value):
         monkeypatch.setenv(turbojpeg.VARIABLE, str(value))
         turbojpeg._library.cache_clear()
+        turbojpeg._say.cache_clear()
         return turbojpeg.status()
 
     yield found
@@ -370,3 +371,37 @@ def test_code_that_calls_the_library_is_not_loaded_without_it():
     )
     assert done.returncode == 1
     assert "ImportError: TurboJPEG's functions are not registered" in done.stderr
+
+
+def lines_of_iterators(caplog, paths, **options):
+    """Open three iterators and return what the log got of each kind."""
+    with caplog.at_level(logging.INFO, "gpuio"):
+        for _ in range(3):
+            reader(paths, **options).close()
+    said = [(line.levelname, line.message) for line in caplog.records]
+    caplog.clear()
+    return said
+
+
+def test_which_decoder_decodes_is_said_once_and_not_with_verbose_false(tmp_path, caplog, search):
+    search("off")
+    paths = write_rec(tmp_path, [encoded(photo(8, 8))] * 4)
+    for ctx in ("cpu", "auto"):
+        assert lines_of_iterators(caplog, paths, verbose=False, ctx=ctx) == []
+    said = lines_of_iterators(caplog, paths, verbose=True)
+    assert sum("OpenCV decodes;" in line for _, line in said) == 1
+    assert len(said) == 4
+    assert len(lines_of_iterators(caplog, paths, verbose=True)) == 3
+
+
+def test_a_path_that_cannot_be_used_is_a_warning_once_in_any_case(tmp_path, caplog, search):
+    search(tmp_path / "none.so")
+    paths = write_rec(tmp_path, [encoded(photo(8, 8))] * 4)
+    ((level, line),) = lines_of_iterators(caplog, paths, verbose=False)
+    assert (level, "TurboJPEG is not used" in line) == ("WARNING", True)
+    assert lines_of_iterators(caplog, paths, verbose=False) == []
+
+
+def test_a_pipe_is_not_loaded(tmp_path, search):
+    os.mkfifo(tmp_path / "pipe")
+    assert "it is a named pipe" in search(tmp_path / "pipe").reason

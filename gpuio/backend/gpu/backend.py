@@ -78,6 +78,7 @@ class GpuBackend:
         hw_decoder_load: float = 0.65,
         decoder_room: int = 0,
         host_pixels: int | None = None,
+        verbose: bool = True,
         device: Device | None = None,
         open_engine: Callable[[], Engine] | None = None,
         open_rescue: Callable[[], Engine] | None = None,
@@ -87,7 +88,7 @@ class GpuBackend:
         try:
             with self._boundary():
                 if device is None:
-                    device, decoder = _open_device(device_id, decoder)
+                    device, decoder = _open_device(device_id, decoder, verbose=verbose)
                 settings: dict[str, Any] = {
                     "engines": decoders,
                     "hw_decoder_load": hw_decoder_load,
@@ -300,7 +301,7 @@ class GpuBackend:
         )
 
 
-def _open_device(device_id: int, decoder: str) -> tuple[Device, str]:
+def _open_device(device_id: int, decoder: str, *, verbose: bool) -> tuple[Device, str]:
     """Open a GPU that lacks nothing; return it and the decoder to take."""
     machine = survey()
     found = gaps(machine, device_id)
@@ -310,7 +311,8 @@ def _open_device(device_id: int, decoder: str) -> tuple[Device, str]:
 
     decoder, why = choose_engine(decoder, machine)
     device = CudaDevice(device_id)
-    _log.info("GPU %d decodes with %s: %s", device_id, decoder, why)
+    if verbose:
+        _log.info("GPU %d decodes with %s: %s", device_id, decoder, why)
     return device, decoder
 
 
