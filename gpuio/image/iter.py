@@ -129,7 +129,7 @@ class ImageIter(SampleIter):
         self.imgidx, self.path_root = self._source.imgidx, path_root
         self.seq = self._share(part_index, num_parts)
         self.num_image = None if self.seq is None else len(self.seq)
-        self._base = None if self.seq is None else list(self.seq)
+        self._base = list(self.seq) if shuffle and self.seq is not None else self.seq
         self.part_index, self.num_parts = part_index, num_parts
 
         self._begin()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ class SampleSource:
         self._folder = absolute(".")  # where listed paths start if there is no path_root
         self.path_imgrec = None if not path_imgrec else absolute(path_imgrec)
         self.path_imgidx = None if not path_imgidx else absolute(path_imgidx)
-        self.imgidx: list[Key] | None = None
+        self.imgidx: Sequence[Key] | None = None
         self._lock = threading.Lock()  # an MXRecordIO seeks and reads in two steps
         self.imglist: dict[Key, tuple[Any, str]] | None = None
         if path_imglist:
@@ -126,7 +126,7 @@ class SampleSource:
             self.imglist = dict(_listed(row, number) for number, row in enumerate(imglist, 1))
         self.imgrec = self._open()
         if isinstance(self.imgrec, MXIndexedRecordIO):
-            self.imgidx = list(self.imgrec.keys)
+            self.imgidx = self.imgrec.keys  # of a large index arrays, which stay arrays
         self._check_labels()
 
     def _open(self) -> MXRecordIO | None:
@@ -147,7 +147,7 @@ class SampleSource:
         self.imgrec = self._open()
 
     @property
-    def keys(self) -> list[Key] | None:
+    def keys(self) -> Sequence[Key] | None:
         """The keys in their order, None where only reading on from the start gives one."""
         if self.imgidx is not None:
             return self.imgidx
@@ -195,7 +195,7 @@ class SampleSource:
         assert isinstance(self.imgrec, MXIndexedRecordIO)
         return key in self.imgrec.idx
 
-    def samples(self, keys: Sequence[Key] | None, first: int) -> Iterator[Sample]:
+    def samples(self, keys: Iterable[Key] | None, first: int) -> Iterator[Sample]:
         """Yield the samples of `keys`, or of the rest of the file, numbered from `first`.
 
         Bytes and labels are filled in by `fetch`, or here where a file is read from its start.

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+import gpuio as mx
 from gpuio import recordio
 from gpuio.errors import RecordError, StorageError
 from gpuio.image.source import MissingImageError, MissingLabelError, SampleSource
+from gpuio.recordio.framing import encode
 
 
 def test_imglist_rows_have_three_shapes():
@@ -45,3 +47,21 @@ def test_a_missing_label_prints_as_text():
     error = MissingLabelError("3 records", key=5)
     assert isinstance(error, KeyError)
     assert str(error) == "3 records [key=5]"
+
+
+def test_a_large_index_is_not_made_a_list(tmp_path):
+    count = 70_000
+    blob = mx.recordio.pack((0, 1.0, 0, 0), b"")
+    framed = len(encode(blob))
+    (tmp_path / "a.rec").write_bytes(encode(blob) * count)
+    lines = "".join(f"{key}\t{key * framed}\n" for key in range(count))
+    (tmp_path / "a.idx").write_text(lines)
+    it = mx.image.ImageIter(
+        2, (3, 8, 8), path_imgrec=tmp_path / "a.rec", path_imgidx=tmp_path / "a.idx"
+    )
+    assert it.imgidx is it.seq is it.imgrec.keys
+    assert (len(it.imgidx), it.num_image, it.next_sample()[0]) == (count, count, 1.0)
+    it._seek(69_998)
+    assert [sample.key for sample in it._samples()] == [69_998, 69_999]
+    assert it.imgidx._made is None
+    it.close()
