@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
-from gpuio.errors import OptionError, StorageError
+from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.nd import asnumpy
 from gpuio.options.machine import GPU_ONLY
 from gpuio.options.record import RecordOptions
@@ -86,6 +86,7 @@ def open_pipeline(task: Task) -> Opened:
     find = reindexed if options.reindex else open_table
     contents = task.contents(find(paths, idx_paths, past_damage=options.resync))
     table = contents.table
+    _check_places(options, contents)
     checksums = open_checksums(options.checksum, table, past_damage=options.resync)
     order = Order(table, options)
     if order.n_records == 0:
@@ -155,6 +156,18 @@ def open_pipeline(task: Task) -> Opened:
         labels,
         first_pass=int(made),
     )
+
+
+def _check_places(options: RecordOptions, contents: Contents) -> None:
+    """Refuse labels by place where damage has moved the places: they would be other images'."""
+    table = contents.table
+    if table.skipped and options.path_imglist and contents.payload == "raw" and not table.indexed:
+        raise FormatError(
+            "path_imglist: without an index the ids of bare images are their places, and behind "
+            f"the damage at byte {table.skipped[0].begin:,} these are not known: give path_imgidx",
+            path=table.skipped[0].path,
+            offset=table.skipped[0].begin,
+        )
 
 
 def _check_error_log(options: RecordOptions, read: list[str]) -> None:

@@ -14,6 +14,7 @@ import gpuio as mx
 from gpuio.errors import FormatError, GpuioWarning, RecordError, StorageError
 from gpuio.recordio.checksum import write_checksums
 from gpuio.storage import local
+from support.faceset import write_payloads
 from support.making import flat, offsets, write_rec
 
 
@@ -290,3 +291,22 @@ def test_a_read_error_that_passes_is_not_noticed(ten, monkeypatch):
         monkeypatch.setattr(os, "pread", sometimes)
         assert taken(it) == expected
     assert len(failures) == 3
+
+
+def test_labels_by_place_are_refused_behind_damage(tmp_path):
+    rec, idx = write_payloads(tmp_path, [flat(10 * number) for number in range(10)])
+    (tmp_path / "a.lst").write_text("".join(f"{k}\t{k}\tx.png\n" for k in range(10)))
+    at = offsets(idx)
+    data = bytearray(Path(rec).read_bytes())
+    data[at[3] : at[3] + 4] = b"xxxx"
+    Path(rec).write_bytes(data)
+    given = {
+        "path_imgrec": rec, "path_imglist": str(tmp_path / "a.lst"), "resync": True,
+        "data_shape": (3, 8, 8), "batch_size": 3, "verbose": False, "ctx": "cpu",
+    }  # fmt: skip
+    with pytest.warns(GpuioWarning), pytest.raises(FormatError, match="give path_imgidx") as raised:
+        mx.io.ImageRecordIter(**given)
+    assert (raised.value.path, raised.value.offset) == (rec, at[3])
+    with mx.io.ImageRecordIter(**given, path_imgidx=idx, on_error="skip") as it:
+        batch = next(it)
+        assert batch.data[0][:, 0, 0, 0].tolist() == [10 * one for one in batch.label[0].tolist()]
