@@ -100,7 +100,6 @@ class SampleIter(CurrentBatch):
     def reset(self) -> None:
         """Begin the next epoch; shuffles, and keeps what a roll-over has kept."""
         self._require_open()
-        self._source.check_unchanged()
         self.epoch += 1
         if self.shuffle and self.seq is not None:
             if self._seed is None:

@@ -51,11 +51,16 @@ def equal_key(value: Any) -> int | None:
 def key_digest(keys: list[Any] | KeyList) -> int:
     """Return a CRC-32 of all keys, the same whether they are a list or arrays."""
     entries = keys._entries if type(keys) is KeyList else None  # noqa: SLF001 -- of this file
+    held = list(keys) if entries is None else entries.keys
+    if isinstance(held, list) and held and type(held[0]) is int:
+        consecutive = range(held[0], held[0] + len(held))
+        held = consecutive if held == list(consecutive) else held
+    if isinstance(held, range):  # nothing is made for each of many keys
+        return zlib.crc32(f"{held.start} {held.stop}".encode())
     try:
-        numbers = np.array(list(keys), "<i8") if entries is None else entries.key_array()
-        return zlib.crc32(numbers.astype("<i8", copy=False).data)
+        return zlib.crc32(np.array(held, "<i8", copy=None).data)
     except (TypeError, ValueError, OverflowError):  # keys that are not numbers
-        return zlib.crc32(repr(list(keys)).encode())
+        return zlib.crc32(repr(held).encode())
 
 
 class KeyList(MutableSequence[Any]):

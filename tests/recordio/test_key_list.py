@@ -212,9 +212,8 @@ def test_pickles_are_small():
 @pytest.mark.parametrize("keys", KEYS.values(), ids=list(KEYS))
 def test_a_digest_is_that_of_the_list(keys):
     offsets = np.arange(len(keys), dtype=np.int64) * 100
-    consecutive = keys == list(range(keys[0], keys[0] + len(keys))) if keys else True
-    start = keys[0] if keys else 0
-    held = range(start, start + len(keys)) if consecutive else np.array(keys, np.int64)
+    consecutive = bool(keys) and keys == list(range(keys[0], keys[0] + len(keys)))
+    held = range(keys[0], keys[0] + len(keys)) if consecutive else np.array(keys, np.int64)
     made = key_digest(KeyList(Entries(held, offsets)))
     assert made == key_digest(keys)
     assert made != key_digest([*keys, 8])
