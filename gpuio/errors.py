@@ -10,6 +10,7 @@
     ├── StorageError  (OSError)      bytes could not be read or written
     │   └── MissingFileError         (FileNotFoundError) nothing is at the path
     ├── OptionError   (ValueError)   an option is unknown, malformed, or conflicts with another
+    │   └── UnknownOptionError       no option has this name (a TypeError, too)
     ├── StateError    (ValueError)   a saved state does not belong to this iterator
     ├── ModeError (AssertionError)   a reader was asked to write, or a writer to read
     ├── BackendError                 a device, a library or a kernel is missing or failed
@@ -40,6 +41,7 @@ __all__ = [
     "RecordError",
     "StateError",
     "StorageError",
+    "UnknownOptionError",
 ]
 
 
@@ -167,6 +169,10 @@ class MissingFileError(StorageError, FileNotFoundError):
 
 class OptionError(GpuioError, ValueError):
     """An option is unknown, malformed, or conflicts with another."""
+
+
+class UnknownOptionError(OptionError, TypeError):
+    """No option has this name."""
 
 
 class StateError(GpuioError, ValueError):

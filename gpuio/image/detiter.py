@@ -16,7 +16,7 @@ from gpuio.image.detaugment import det_in_two_steps
 from gpuio.image.detlabel import WrongBoxCount, check_valid_label, parse_label
 from gpuio.image.detrecipes import CreateDetAugmenter
 from gpuio.image.drawing import BoxStyle, draw_boxes, show
-from gpuio.image.iter import ImageIter
+from gpuio.image.iter import ImageIter, check_keywords
 from gpuio.image.source import Sample
 from gpuio.io.base import DataBatch
 from gpuio.kernels.plan.box_label import LEAST_OBJECT
@@ -99,6 +99,7 @@ class ImageDetIter(ImageIter):
         self.bad_boxes: str = kwargs.pop("bad_boxes", "accept")
         if self.bad_boxes not in _BAD_BOXES:
             raise OptionError(f"bad_boxes: expected one of {_BAD_BOXES}, got {self.bad_boxes!r}")
+        check_keywords(type(self), CreateDetAugmenter, kwargs)
         super().__init__(
             batch_size=batch_size,
             data_shape=data_shape,

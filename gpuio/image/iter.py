@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from gpuio.image.sampleiter import SampleIter
 from gpuio.image.source import Sample, SampleSource
 from gpuio.io.base import DataBatch
 from gpuio.nd import host_array
+from gpuio.options.unknown import parameters, refuse_unknown
 
-__all__ = ["ImageIter"]
+__all__ = ["ImageIter", "check_keywords"]
 
 LAST_BATCH = ("pad", "discard", "roll_over")
 LABEL_DTYPES = ("int32", "float32", "int64", "float64")
@@ -51,12 +53,13 @@ class ImageIter(SampleIter):
     preprocess_threads : int, default 4     worker threads; 0 does everything inside `next()`
     prefetch_buffer : int, default 2        batches made ahead, >= 1; 8 images per thread where
                                             augmentation has to wait for its random numbers
-    **kwargs                                for `CreateAugmenter`; ignored if `aug_list` is given
+    **kwargs                                for `CreateAugmenter`; without effect beside `aug_list`
 
     Raises
     ------
     AssertionError      no source, or an impossible dtype, part or shuffle, as in MXNet
-    OptionError         data_shape (a ValueError, as in MXNet), batch size or last_batch_handle
+    OptionError         data_shape (a ValueError, as in MXNet), batch size, last_batch_handle, or a
+                        keyword that neither this class nor `CreateAugmenter` knows
     GpuioError          a file cannot be opened or read
 
     Notes
@@ -100,6 +103,7 @@ class ImageIter(SampleIter):
         **kwargs: Any,
     ) -> None:
         super().__init__()
+        check_keywords(type(self), CreateAugmenter, kwargs)
         assert path_imgrec or path_imglist or isinstance(imglist, list), (
             "no source: give path_imgrec, path_imglist or imglist (a list)"
         )
@@ -197,6 +201,14 @@ class ImageIter(SampleIter):
     def postprocess_data(self, datum: Any) -> Any:
         """Turn an augmented (H, W, 3) image into (3, H, W); a hook to override."""
         return datum.transpose(2, 0, 1)
+
+
+def check_keywords(
+    iterator: type[Any], recipe: Callable[..., Any], keywords: dict[str, Any]
+) -> None:
+    """Refuse further keywords that the recipe for augmenters does not take."""
+    own = [*inspect.signature(iterator).parameters, "rng", "preprocess_threads", "prefetch_buffer"]
+    refuse_unknown(keywords, parameters(recipe) or (), own)
 
 
 def _check_counts(

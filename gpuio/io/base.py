@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import GpuioError
+from gpuio.options.unknown import parameters, refuse_unknown
 
 __all__ = ["DataBatch", "DataDesc", "DataIter", "check_worker", "refuse_subscript"]
 
@@ -150,9 +151,19 @@ class DataIter:
     ``__iter__`` returns the iterator itself and does not reset it, as in MXNet: a second loop over
     an exhausted iterator yields nothing until `reset()`. `close()` and ``with`` are ours; on
     iterators that own nothing, closing does nothing.
+
+    A keyword that an iterator, or a subclass of yours, does not take is an OptionError that names
+    the one that was probably meant.
     """
 
     _made_in: int | None = None  # the process that made it; None: a copy of another process's
+
+    def __new__(cls, *args: Any, **keywords: Any) -> Self:  # noqa: ARG004 -- they are __init__'s
+        """Refuse unknown keywords, where ``__init__`` says which there are."""
+        known = parameters(cls.__init__)
+        if keywords and known is not None:
+            refuse_unknown(keywords, known)
+        return super().__new__(cls)
 
     def __init__(self, batch_size: int = 0) -> None:
         self.batch_size = batch_size

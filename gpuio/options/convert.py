@@ -177,13 +177,20 @@ def path_or_switch(value: Any) -> bool | str | tuple[str, ...]:
     return True if word in _TRUE else each_path(value)
 
 
+_ELSEWHERE = {"cuda": "gpu"}  # words of other libraries, and ours
+
+
 def choice(*allowed: str) -> Callable[[Any], str]:
     """Return a converter to one of the allowed words."""
 
     def convert(value: Any) -> str:
         word = str(value)
         if word not in allowed:
-            raise ValueError(f"expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+            meant = _ELSEWHERE.get(word.partition(":")[0])
+            hint = f"; did you mean {meant!r}?" if meant in allowed else ""
+            raise ValueError(
+                f"expected one of {', '.join(map(repr, allowed))}, got {value!r}{hint}"
+            )
         return word
 
     return convert

@@ -6,13 +6,13 @@ come from the same declaration.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
 
 from gpuio.errors import OptionError
+from gpuio.options.unknown import refuse_unknown
 
 __all__ = ["arranged", "convert_option", "describe", "option", "parse_options"]
 
@@ -119,12 +119,7 @@ def parse_options(cls: type[Any], keywords: dict[str, Any]) -> Any:
     OptionError     naming the option, its value, what was expected and, for an unknown name, the
                     nearest known one
     """
-    known = [field.name for field in attrs.fields(cls)]
-    for name in keywords:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise OptionError(f"{name}: no such option{hint}")
+    refuse_unknown(keywords, [field.name for field in attrs.fields(cls)])
     return cls(**keywords)
 
 
