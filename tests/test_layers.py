@@ -37,6 +37,7 @@ LEVEL = {
     "storage": 1,
     "errors": 0,
     "hooks": 0,
+    "forking": 0,
     "kernels": 0,
     "_version": 0,
     "base": 1,

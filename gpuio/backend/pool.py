@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import threading
 import weakref
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
+from gpuio.forking import lock
 from gpuio.nd import NDArray
 
 __all__ = ["HostPool", "element_type"]
@@ -56,7 +56,7 @@ class _Free:
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
-        self.lock = threading.RLock()  # a collection inside `take` may run a finalizer
+        self.lock = lock()  # a collection inside `take` may run a finalizer
         self.buffers: dict[int, list[npt.NDArray[np.uint8]]] = {}
 
     def take(self, size: int) -> npt.NDArray[np.uint8] | None:

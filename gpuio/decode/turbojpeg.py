@@ -18,7 +18,6 @@ import logging
 import os
 import platform
 import sys
-import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,8 @@ import attrs
 import numpy as np
 
 from gpuio.storage.paths import absolute, check_regular
+
+from gpuio.forking import lock
 
 __all__ = ["FUNCTIONS", "Handle", "Status", "announce", "compiled", "status"]
 
@@ -50,7 +51,7 @@ _GRAY = 6  # TJPF_GRAY
 _STOP_ON_WARNING, _WIDTH, _HEIGHT, _SCAN_LIMIT, _MAX_PIXELS = 0, 5, 6, 13, 24  # TJPARAM_*
 
 _log = logging.getLogger("gpuio")
-_lock = threading.Lock()
+_lock = lock()
 
 
 class _Fraction(ctypes.Structure):

@@ -6,7 +6,6 @@ call `fetch` at once.
 
 from __future__ import annotations
 
-import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpuio.errors import MissingFileError, OptionError, RecordError, StorageError, Where
+from gpuio.forking import lock
 from gpuio.nd import host_array
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpuio.recordio.fingerprint import sampled_file, some
@@ -118,7 +118,7 @@ class SampleSource:
         self.path_imgrec = None if not path_imgrec else absolute(path_imgrec)
         self.path_imgidx = None if not path_imgidx else absolute(path_imgidx)
         self.imgidx: Sequence[Key] | None = None
-        self._lock = threading.Lock()  # an MXRecordIO seeks and reads in two steps
+        self._lock = lock()  # an MXRecordIO seeks and reads in two steps
         self.imglist: dict[Key, tuple[Any, str]] | None = None
         if path_imglist:
             self.imglist = _read_list(Path(path_imglist), widths)
@@ -143,7 +143,7 @@ class SampleSource:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.Lock()
+        self._lock = lock()
         self.imgrec = self._open()
 
     @property

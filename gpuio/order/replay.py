@@ -6,10 +6,11 @@ Invariant: a result is the same whichever results were asked for before it.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
+
+from gpuio.forking import lock
 
 __all__ = ["Replay"]
 
@@ -60,7 +61,7 @@ class Replay(Generic[Key, State, Drawn, Result]):
         self._leap: Callable[[Key, State, Key], tuple[Key, State]] | None = leap
         self._states: dict[Key, State] = {}
         self._results: dict[Key, Result] = {}
-        self._lock = threading.Lock()  # states and generators move together
+        self._lock = lock()  # states and generators move together
 
     def reach(self, key: Key) -> None:
         """Find the state before a key, so that `result` need not."""

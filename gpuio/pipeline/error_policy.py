@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from gpuio.backend import Fault
 from gpuio.errors import FormatError, GpuioError, RecordError, Where
+from gpuio.forking import lock
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.resync import SkippedRange
 from gpuio.storage.paths import open_regular, unusable
@@ -79,7 +79,7 @@ class ErrorPolicy:
         self._log_path, self._stats = log_path, stats
         self._seen: set[tuple[str | None, int | None]] = set()
         self._accepted = bytearray()  # 1 for a row of the table that was noted
-        self._lock = threading.Lock()
+        self._lock = lock()
 
     def settle(self, batch: Repairable, remake: Callable[[int, int], GpuioError | None]) -> None:
         """Deal with a batch's bad rows, in place.

@@ -12,6 +12,8 @@ Invariants, which need no other lock than the two named here:
   `Prefetcher` stops the threads. If `fn` or `items` holds a reference to the `Prefetcher`, dropping
   it does not stop the threads: call close().
 - The consumer takes its turn under `_turn`; workers never touch that lock.
+- A worker pulls and calls inside of `working`: a fork waits until it is between two items. Whatever
+  waits for a worker does so inside of `waiting`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from types import GeneratorType
 from typing import Any, Generic, Self, TypeVar
 
 from gpuio.errors import BackendError, ClosedError, OptionError
+from gpuio.forking import forks_now, waiting, working
 
 __all__ = ["Prefetcher"]
 
@@ -168,7 +171,7 @@ class _Machine:
         """Wait for the first place's outcome and take it."""
         if os.getpid() != self._pid:
             raise ClosedError("threads do not survive a fork: make the iterator in this process")
-        with self._turn:
+        with waiting(), self._turn:
             if self._ended:
                 raise StopIteration
             try:
@@ -211,13 +214,15 @@ class _Machine:
                 cell.fill(last=True)
                 return False
             try:
-                item = next(self._items)
+                with working:
+                    item = next(self._items)
             except StopIteration:
                 return self._stop_at(cell, None)
             except BaseException as error:  # noqa: BLE001 -- it belongs to the consumer
                 return self._stop_at(cell, error)
         try:
-            value = self._fn(item)
+            with working:
+                value = self._fn(item)
         except StopIteration as error:
             return self._stop_at(cell, _not_the_end(error))
         except BaseException as error:  # noqa: BLE001 -- it belongs to the consumer
@@ -246,9 +251,10 @@ class _Machine:
         if isinstance(self._source, Prefetcher):
             self._source.close()  # a worker may be waiting for it
         if threading.current_thread() not in self._threads:
-            for thread in self._threads:
-                if thread.ident is not None:  # else its start was interrupted
-                    thread.join()
+            with waiting():
+                for thread in self._threads:
+                    if thread.ident is not None:  # else its start was interrupted
+                        thread.join()
             if isinstance(self._items, GeneratorType):
                 self._items.close()
             _open.discard(self)
@@ -263,12 +269,13 @@ class _Machine:
     def drop(self) -> None:
         """Close for a user who let go of the iterator.
 
-        The garbage collector may call this anywhere, on a worker in the middle of its work too,
-        where waiting for another thread could wait for ever: there, only say stop.
+        The garbage collector may call this anywhere, on a worker in the middle of its work or
+        inside of a fork, too, where waiting for another thread could wait for ever: there, only say
+        stop.
         """
         if os.getpid() != self._pid:
             return
-        if isinstance(threading.current_thread(), _Worker):
+        if isinstance(threading.current_thread(), _Worker) or forks_now():
             self._closed = True
             self._stop()
             _open.discard(self)

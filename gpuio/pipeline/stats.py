@@ -5,11 +5,11 @@ Invariant: adding is safe from any thread and costs no more than a lock.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from typing import Any
 
 from gpuio.errors import GpuioError
+from gpuio.forking import lock
 
 __all__ = ["Stats"]
 
@@ -21,7 +21,7 @@ class Stats:
     """Counters of one iterator, kept over its whole life."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._seconds = {"read_s": 0.0, "make_s": 0.0, "wait_s": 0.0}
         self._faults: list[dict[str, Any]] = []

@@ -11,7 +11,6 @@ import errno
 import functools
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import ClosedError, StorageError
+from gpuio.forking import lock
 from gpuio.storage.paths import absolute, open_regular, unusable
 
 __all__ = ["LocalFile", "read_whole"]
@@ -85,7 +85,7 @@ class LocalFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = absolute(path)
         self._fd = -1
-        self._closing = threading.Lock()  # held while a descriptor is closed or used again
+        self._closing = lock()  # held while a descriptor is closed or used again
         self._far = True  # whether the last ranges came from a disk
         self._open()
 
