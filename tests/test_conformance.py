@@ -108,24 +108,29 @@ def cases(path):
     def twice(**options):
         return [arrays(**options), arrays(**options, label_name="other")]
 
+    def array_case(make, **more):
+        return Case(make, **{"closes": False, **more})
+
     return {
-        "custom": Case(Countdown, pad="none", sized=False, resumes=False),
-        "array-pad": Case(arrays),
-        "array-discard": Case(lambda: arrays(last_batch_handle="discard"), pad="none"),
-        "array-roll": Case(
+        "custom": Case(
+            Countdown, pad="none", sized=False, resumes=False, shared=False, closes=False
+        ),
+        "array-pad": array_case(arrays),
+        "array-discard": array_case(lambda: arrays(last_batch_handle="discard"), pad="none"),
+        "array-roll": array_case(
             lambda: arrays(last_batch_handle="roll_over"), pad="front", repeats=False
         ),
-        "array-seed": Case(lambda: arrays(shuffle=True, seed=3), repeats=False),
-        "array-seed-roll": Case(
+        "array-seed": array_case(lambda: arrays(shuffle=True, seed=3), repeats=False),
+        "array-seed-roll": array_case(
             lambda: arrays(shuffle=True, seed=3, last_batch_handle="roll_over"),
             pad="front",
             repeats=False,
         ),
-        "array-global": Case(
+        "array-global": array_case(
             lambda: seeded(lambda: arrays(shuffle=True)), repeats=False, draws=True
         ),
-        "array-several": Case(lambda: mx.io.NDArrayIter(several, several, batch_size=4)),
-        "array-csr": Case(
+        "array-several": array_case(lambda: mx.io.NDArrayIter(several, several, batch_size=4)),
+        "array-csr": array_case(
             lambda: mx.io.NDArrayIter(
                 sparse, np.arange(5), batch_size=2, last_batch_handle="discard"
             ),
@@ -172,9 +177,9 @@ def cases(path):
             lambda: mx.io.ImageDetRecordIter(**detection, shuffle=True, aug_stream="mxnet"),
             repeats=False,
         ),
-        "resize": Case(lambda: mx.io.ResizeIter(arrays(last_batch_handle="discard"), 3)),
-        "resize-longer": Case(lambda: mx.io.ResizeIter(arrays(), 7), pad="anywhere"),
-        "resize-on": Case(
+        "resize": array_case(lambda: mx.io.ResizeIter(arrays(last_batch_handle="discard"), 3)),
+        "resize-longer": array_case(lambda: mx.io.ResizeIter(arrays(), 7), pad="anywhere"),
+        "resize-on": array_case(
             lambda: mx.io.ResizeIter(arrays(), 3, reset_internal=False),
             pad="anywhere",
             repeats=False,
@@ -216,6 +221,7 @@ def cases(path):
             sized=False,
             resumes=False,
             pickles=False,
+            forks=False,
         ),
     }
 

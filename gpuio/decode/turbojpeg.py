@@ -26,9 +26,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from gpuio.storage.paths import absolute, check_regular
-
 from gpuio.forking import lock
+from gpuio.storage.paths import absolute, check_regular
 
 __all__ = ["FUNCTIONS", "Handle", "Status", "announce", "compiled", "status"]
 

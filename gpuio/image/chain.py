@@ -32,7 +32,7 @@ from gpuio.image.draws import GLOBAL, Draws, keyed
 from gpuio.image.geometry import CUBIC
 from gpuio.image.source import Sample
 
-__all__ = ["Chain", "DetChain", "check_row", "decode", "fill_row"]
+__all__ = ["Chain", "DetChain", "check_row", "decode", "fill_row", "returned"]
 
 
 def _has_own_draws(aug: Any) -> bool:
@@ -118,7 +118,7 @@ class Chain:
                 sample.pixels = ops.resize_window(np.asarray(sample.pixels), part, plan[at + 1][1])
                 at += 2
             else:
-                sample.pixels = aug.apply(sample.pixels, part)
+                sample.pixels = returned(aug, aug.apply(sample.pixels, part))
                 at += 1
         sample.plan = None
 
@@ -185,6 +185,14 @@ def decode(sample: Sample) -> Any:
     except DecodeError as error:
         message = f"Broken image {sample.name}, {error.message}"
         raise DecodeError(message).at(sample.place) from error
+
+
+def returned(aug: Any, value: Any) -> Any:
+    """Return what an augmenter returned, unless it forgot to return anything: TypeError."""
+    if value is None:
+        name = getattr(aug, "__name__", type(aug).__name__)
+        raise TypeError(f"the augmenter {name} returned None: expected the augmented image")
+    return value
 
 
 def check_row(values: Any, data_shape: tuple[int, ...], sample: Sample) -> npt.NDArray[Any]:

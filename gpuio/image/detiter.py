@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError, RecordError, Where
-from gpuio.image.chain import DetChain, fill_row
+from gpuio.image.chain import DetChain, fill_row, returned
 from gpuio.image.detaugment import det_in_two_steps
 from gpuio.image.detlabel import WrongBoxCount, check_valid_label, parse_label
 from gpuio.image.detrecipes import CreateDetAugmenter
@@ -213,7 +213,7 @@ class ImageDetIter(ImageIter):
                 plan, _, label = aug.draw(tuple(data.shape), label, aug.draws or draws)
                 data = aug.apply(data, plan)
             else:
-                data, label = aug(data, label)
+                data, label = returned(aug, aug(data, label))
         return data, label
 
     def _batch(self, rows: list[Sample], pad: int) -> DataBatch:
@@ -330,11 +330,12 @@ class ImageDetIter(ImageIter):
         """
         style = BoxStyle(color, thickness, mean, std, clip, id2labels, self._draws)
         while True:
-            try:
-                sample = self._make(1)
-            except StopIteration:
-                return
-            for made in sample:
+            rows: list[Sample] = []
+            with self._turn:
+                self._settle()
+                if not self._make(1, rows):
+                    return
+            for made in rows:
                 picture = draw_boxes(made.row, made.boxes, style)
                 if waitKey is not None:
                     show(picture, window_name, waitKey)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuio.errors import OptionError, RecordError, Where
 from gpuio.image.augment import in_two_steps
-from gpuio.image.chain import decode, fill_row
+from gpuio.image.chain import decode, fill_row, returned
 from gpuio.image.draws import GLOBAL, Rng, as_draws
 from gpuio.image.recipes import CreateAugmenter
 from gpuio.image.sampleiter import SampleIter
@@ -195,7 +195,7 @@ class ImageIter(SampleIter):
                 plan, _ = aug.draw(tuple(data.shape), aug.draws or draws)
                 data = aug.apply(data, plan)
             else:
-                data = aug(data)
+                data = returned(aug, aug(data))
         return data
 
     def postprocess_data(self, datum: Any) -> Any:

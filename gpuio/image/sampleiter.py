@@ -9,6 +9,7 @@ callables, run inside `next()`, sample by sample.
 from __future__ import annotations
 
 import logging
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from gpuio.backend.pool import HostPool
 from gpuio.errors import ClosedError, StateError
+from gpuio.forking import lock, working
 from gpuio.image.chain import Chain, check_row
 from gpuio.image.current import CurrentBatch
 from gpuio.image.draws import Draws, keyed
@@ -33,7 +35,14 @@ _log = logging.getLogger(__name__)
 
 _STATE_VERSION = 2
 # attributes made anew where an iterator is unpickled
-_OWNED = ("_carry", "_chain", "_current", "_feed", "_pool", "current_batch", "imgrec")
+_OWNED = frozenset(
+    [
+        *("_carry", "_chain", "_current", "_feed", "_pool", "current_batch", "imgrec"),
+        *("_begun", "_filling", "_kept", "_pid", "_turn"),
+    ]
+)
+
+_Begun = tuple[int, list[Sample], tuple[list[Sample], int] | None, tuple[int, int] | None]
 
 _FIELDS = {"version", "kind", "epoch", "samples", "ended", "order", "carry", "source"}
 _KEYS_AT_ONCE = 4096  # of a large index, made into Python objects at a time
@@ -82,7 +91,17 @@ class SampleIter(CurrentBatch):
         self._listed: tuple[Any, ...] = ()  # the order, where shuffling cannot repeat it
         self._described: dict[str, Any] | None = None  # data_shape and augmenters of the epoch
         self._digest: list[int] | None = None  # of the source, where it was asked for
+        self._own()
         self.reset()
+
+    def _own(self) -> None:
+        """Set what neither a state nor a pickled copy takes along."""
+        self._turn = lock()  # several threads may share an iterator: one batch each
+        self._pid = os.getpid()
+        self._begun: _Begun | None = None  # where the batch that is being made began
+        self._kept: tuple[list[Sample], int] | None = None  # rows of a batch that failed, its pad
+        # samples of the epoch, and the pad, while its last batch is filled from its start
+        self._filling: tuple[int, int] | None = None
 
     def _share(self, part_index: int, num_parts: int) -> Any:
         """Return this part's keys, None to read the file from its start."""
@@ -99,23 +118,44 @@ class SampleIter(CurrentBatch):
 
     def reset(self) -> None:
         """Begin the next epoch; shuffles, and keeps what a roll-over has kept."""
-        self._require_open()
-        self.epoch += 1
-        if self.shuffle and self.seq is not None:
-            if self._seed is None:
-                self._draws.shuffle(self.seq)
-                self._listed = tuple(self.seq)
-            else:
-                assert self._base is not None
-                self.seq[:] = keyed(self._seed, self.epoch, -1).shuffle(self._base)
-        self._rewind()
-        self._carried, self._ended = len(self._carry), False
+        with self._turn:
+            self._settle()
+            self.epoch += 1
+            if self.shuffle and self.seq is not None:
+                if self._seed is None:
+                    self._draws.shuffle(self.seq)
+                    self._listed = tuple(self.seq)
+                else:
+                    assert self._base is not None
+                    self.seq[:] = keyed(self._seed, self.epoch, -1).shuffle(self._base)
+            self._rewind()
+            self._kept = self._filling = None
+            self._carried, self._ended = len(self._carry), False
 
     def hard_reset(self) -> None:
         """Go back to the start of the same order and forget what a roll-over has kept."""
+        with self._turn:
+            self._settle()
+            self._carry, self._carried, self._ended = [], 0, False
+            self._kept = self._filling = None
+            self._rewind()
+
+    def _settle(self) -> None:
+        """Go back to where a batch began that was interrupted, or whose maker a fork left behind.
+
+        Raises
+        ------
+        ClosedError         after `close()`
+        """
         self._require_open()
-        self._carry, self._carried, self._ended = [], 0, False
-        self._rewind()
+        if self._begun is None and self._pid == os.getpid():
+            return
+        position = self.cur
+        if self._begun is not None:
+            position, carry, self._kept, self._filling = self._begun
+            self._carry, self._begun = list(carry), None
+        self._pid = os.getpid()
+        self._seek(position)
 
     def _rewind(self) -> None:
         """Move to the first sample of the order."""
@@ -144,11 +184,16 @@ class SampleIter(CurrentBatch):
             feed.close()
 
     def close(self) -> None:
-        """Stop the threads and close the files; may be called twice."""
+        """Stop the threads and close the files; may be called twice, and beside `next()`.
+
+        A `next()` that waits in another thread raises ClosedError.
+        """
         self._closed = True
         self._stop_feed()
-        self._source.close()
-        self._pool.close()
+        with self._turn:
+            self._stop_feed()  # next() may have opened another one just now
+            self._source.close()
+            self._pool.close()
 
     def _parts(self) -> int:
         return self.num_parts
@@ -192,7 +237,14 @@ class SampleIter(CurrentBatch):
         ``rng``, a restored iterator gives the same batches that the saved one would have given;
         without it, the same samples, augmented with other numbers.
         """
-        return {
+        with self._turn:
+            if not self._closed:
+                self._settle()
+            return self._state()
+
+    def _state(self) -> dict[str, Any]:
+        kept, pad = self._kept or ([], 0)
+        made = {
             "version": _STATE_VERSION,
             "kind": type(self).__name__,
             "epoch": self.epoch,
@@ -200,13 +252,14 @@ class SampleIter(CurrentBatch):
             "ended": self._ended,
             "carried": self._carried,
             "order": self._drawn_order(),
-            "carry": [
-                {"key": sample.key, "position": sample.position, "epoch": sample.epoch}
-                for sample in self._carry
-            ],
+            "carry": [_place(sample) for sample in self._carry],
             "pixels": self._pixels(),
             "source": self._fingerprint(),
         }
+        if self._kept or self._filling:
+            made["kept"] = [_place(sample) for sample in kept]
+            made["kept_pad"], made["filling"] = pad, self._filling
+        return made
 
     def _pixels(self) -> dict[str, Any]:
         """Return what makes the pixels, for the log of who loads a state."""
@@ -261,7 +314,9 @@ class SampleIter(CurrentBatch):
                             field and both values
         """
         self._require_open()
-        self._load(state)
+        with self._turn:
+            self._begun, self._pid = None, os.getpid()
+            self._load(state)
 
     def _load(self, state: dict[str, Any]) -> None:
         if not isinstance(state, dict) or not state.keys() >= _FIELDS:
@@ -284,12 +339,33 @@ class SampleIter(CurrentBatch):
             self._saved_sample(entry, f"carry[{number}].")
             for number, entry in enumerate(items(state, "carry", self.batch_size - 1))
         ]
+        kept = (
+            [
+                self._saved_sample(entry, f"kept[{number}].")
+                for number, entry in enumerate(items(state, "kept", self.batch_size - 1))
+            ]
+            if "kept" in state
+            else []
+        )
+        pad = whole(state, "kept_pad", self.batch_size) if kept else 0
+        filling = self._saved_filling(state.get("filling"), most)
         order = self._saved_order(state["order"])
         changes = pixel_changes(state, self._pixels())
         made = [self._remake(sample) for sample in carry]
+        rows = [self._remake(sample) for sample in kept]
         self._restore(epoch, samples, order)
         self._carry, self._carried, self._ended = made, carried, ended
+        self._kept, self._filling = (rows, pad) if rows else None, filling
         say_changes(changes)
+
+    def _saved_filling(self, filling: Any, most: int) -> tuple[int, int] | None:
+        """Return how an epoch's last batch is being filled."""
+        if filling is None:
+            return None
+        if not isinstance(filling, (list, tuple)) or len(filling) != 2:
+            raise StateError(f"state: filling: expected two numbers, found {filling!r}")
+        named = {"filling[0]": filling[0], "filling[1]": filling[1]}
+        return whole(named, "filling[0]", most), whole(named, "filling[1]", self.batch_size)
 
     def _saved_sample(self, entry: Any, inside: str) -> Sample:
         """Return a sample that a roll-over kept, not yet fetched."""
@@ -319,7 +395,8 @@ class SampleIter(CurrentBatch):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes, a subclass's too, without threads, files and memory of batches."""
-        self._require_open()
+        with self._turn:
+            self._settle()
         kept = {name: value for name, value in self.__dict__.items() if name not in _OWNED}
         return {"attributes": kept, "place": SampleIter.state_dict(self)}  # not a subclass's
 
@@ -328,6 +405,7 @@ class SampleIter(CurrentBatch):
         self.__dict__.update(state["attributes"])
         self._chain = self._current = self._feed = None
         self._carry, self._pool = [], HostPool(keep=2)
+        self._own()
         self.__dict__["imgrec"] = self._source.imgrec
         self._made_in = None
         self._load(state["place"])
@@ -367,7 +445,10 @@ class SampleIter(CurrentBatch):
 
         The label is a float, or float32[n].
         """
-        sample = self._take()
+        with self._turn:
+            if self._begun is None:  # else called by next()
+                self._settle()
+            sample = self._take()
         if sample.blob is None and sample.error is not None:
             raise sample.error
         assert sample.blob is not None
@@ -449,79 +530,131 @@ class SampleIter(CurrentBatch):
         ------
         StopIteration       the epoch is over, until `reset()`
         GpuioError          a sample cannot be read, decoded or augmented; the next call continues
-                            after it
-        """
-        self._require_open()
-        self._source.check_unchanged()
-        if self._ended:
-            raise StopIteration
-        rows, self._carry = self._carry, []
-        pad = self.batch_size - len(rows) if rows else 0
-        if not self._collect(rows):
-            pad = self._end(rows)
-        self.current_batch = self._batch(rows, pad)
-        return self.current_batch
+                            after it, with the other samples of this batch
+        RuntimeError        an augmenter or a hook raised StopIteration, which is not the epoch's
+                            end; from `next_sample` it is
 
-    def _end(self, rows: list[Sample]) -> int:
-        """Handle a short last batch; return its padding, or raise StopIteration."""
-        pad = self.batch_size - len(rows)
+        Notes
+        -----
+        Interrupted (Ctrl-C), the batch is made again by the next call; without a seed as `rng`,
+        with other random numbers.
+        """
+        with self._turn, working:
+            self._settle()
+            self._source.check_unchanged()
+            if self._ended:
+                raise StopIteration
+            self._begun = self.cur, list(self._carry), self._kept, self._filling
+            try:
+                self.current_batch = self._next()
+            except Exception:
+                self._begun = None
+                raise
+            self._begun = None
+            return self.current_batch
+
+    def _next(self) -> DataBatch:
+        """Make the next batch; what an error leaves of it is kept."""
+        if self._kept is not None:
+            (rows, pad), self._kept = self._kept, None
+            rows = list(rows)
+        else:
+            rows, self._carry = self._carry, []
+            pad = self.batch_size - len(rows) if rows else 0
+        try:
+            if self._filling is None and not self._collect(rows):
+                self._end(rows)
+            if self._filling is not None:
+                pad = self._fill(rows)
+        except StopIteration:
+            raise
+        except Exception:
+            self._kept = (rows, pad) if rows else None
+            raise
+        return self._batch(rows, pad)
+
+    def _end(self, rows: list[Sample]) -> None:
+        """Begin to fill a short last batch, or raise StopIteration."""
         if not rows or self.last_batch_handle != "pad":
             if self.last_batch_handle == "roll_over":
                 self._carry = rows
             self._ended = True
             raise StopIteration
-        taken = self.cur
-        while len(rows) < self.batch_size:
+        self._filling = self.cur, self.batch_size - len(rows)
+        self._rewind()
+
+    def _fill(self, rows: list[Sample]) -> int:
+        """Fill the epoch's last batch from the start of the order; return its padding."""
+        assert self._filling is not None
+        self._wanted = self.batch_size - len(rows)
+        while not self._collect(rows):
             self._rewind()
             self._wanted = self.batch_size - len(rows)
-            self._collect(rows)
         self._stop_feed()
-        self._ended, self.cur = True, taken
+        (self.cur, pad), self._filling = self._filling, None
+        self._ended = True
         return pad
 
     def _collect(self, rows: list[Sample]) -> bool:
         """Append finished samples until there is a batch of them; false if the epoch ends first."""
         while len(rows) < self.batch_size:
             try:
-                rows += self._make(self.batch_size - len(rows))
-            except StopIteration:
-                return False
+                if not self._make(self.batch_size - len(rows), rows):
+                    return False
+            except StopIteration as error:  # it would look like the epoch's end
+                raise RuntimeError("an augmenter or a hook raised StopIteration") from error
         return True
 
-    def _make(self, count: int) -> list[Sample]:
-        """Return up to `count` finished samples; StopIteration when there is none left."""
+    def _make(self, count: int, rows: list[Sample]) -> bool:
+        """Append up to `count` finished samples; false when there is none left."""
         if not all(map(self._is_own, ("next_sample", "imdecode", "read_image"))):
-            return self._made_by_hooks(None)
+            return self._made_whole(rows)
         feed = self._open_feed(decodes=True)
         chain = self._chain
         if chain is None or chain.ahead:
-            sample = self._take()
+            sample = self._taken()
+            if sample is None:
+                return False
             if sample.error is not None:
                 raise sample.error
             if chain is None:
-                return self._made_by_hooks(sample)
-            return [] if self._skips(sample) else [sample]
+                rows += self._made_by_hooks(sample)
+            elif not self._skips(sample):
+                rows.append(sample)
+            return True
         made: list[Sample] = []
-        failed = None
+        failed: list[Exception] = []
         count = min(count, self._waiting)
-        while len(made) < count and failed is None:
-            try:
-                sample = self._take()
-            except StopIteration:
-                if not made:
-                    raise
+        ended = False
+        while len(made) < count and not failed:
+            sample = self._taken()
+            if sample is None:
+                ended = True
                 break
-            failed = sample.error
-            if failed is None and sample.skip is None:
-                chain.draw(sample)
-            if failed is None and not self._skips(sample):
+            try:
+                if sample.error is None and sample.skip is None:
+                    chain.draw(sample)
+            except Exception as error:  # noqa: BLE001 -- raised below, after the samples before it
+                sample.error = error
+            if sample.error is not None:
+                failed.append(sample.error)
+            elif not self._skips(sample):
                 made.append(sample)
-        if failed is None:
-            feed.finish(made)
-            failed = next((sample.error for sample in made if sample.error is not None), None)
-        if failed is not None:
-            raise failed
-        return made
+        feed.finish(made)
+        rows += [sample for sample in made if sample.error is None]
+        failed = [sample.error for sample in made if sample.error is not None] + failed
+        if failed:
+            for other in failed[1:]:
+                failed[0].add_note(f"in the same batch: {other}")
+            raise failed[0]
+        return not ended or bool(made)
+
+    def _taken(self) -> Sample | None:
+        """Move on by one sample; None at the epoch's end."""
+        try:
+            return self._take()
+        except StopIteration:
+            return None
 
     def _skips(self, sample: Sample) -> bool:
         """Whether a sample is left out; says so in the log."""
@@ -529,14 +662,21 @@ class SampleIter(CurrentBatch):
             _log.debug("Invalid image, skipping: %s", sample.skip)
         return sample.skip is not None
 
-    def _made_by_hooks(self, sample: Sample | None) -> list[Sample]:
-        """Make one sample with the hooks; fetch and decode it first unless it is given."""
-        if sample is None:
-            self._current = None
+    def _made_whole(self, rows: list[Sample]) -> bool:
+        """Fetch, decode and augment one sample with the hooks; false when there is none left."""
+        self._current = None
+        try:
             label, blob = self.next_sample()
-            pixels = self.imdecode(blob)
-            sample = self._current or Sample(None, self.cur)
-            sample.label, sample.pixels = label, pixels
+        except StopIteration:
+            return False
+        pixels = self.imdecode(blob)
+        sample = self._current or Sample(None, self.cur)
+        sample.label, sample.pixels = label, pixels
+        rows += self._made_by_hooks(sample)
+        return True
+
+    def _made_by_hooks(self, sample: Sample) -> list[Sample]:
+        """Augment one decoded sample with the hooks."""
         values = self._hooked(sample)
         if self._skips(sample):
             return []
@@ -564,6 +704,11 @@ def _described(aug: Any) -> str:
     """Return an augmenter's name and arguments; of a plain callable, its type's name."""
     dumps = getattr(aug, "dumps", None)
     return type(aug).__name__ if dumps is None else str(dumps())
+
+
+def _place(sample: Sample) -> dict[str, Any]:
+    """Return where a sample comes from, as a state holds it."""
+    return {"key": sample.key, "position": sample.position, "epoch": sample.epoch}
 
 
 def _require(field: str, theirs: Any, ours: Any) -> None:

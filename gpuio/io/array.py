@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import GpuioError, OptionError, StateError
+from gpuio.forking import lock, working
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import Context, NDArray, host_array
 from gpuio.nd.context import on_host
@@ -97,6 +98,7 @@ class NDArrayIter(DataIter):
         ctx: str | Context = "cpu",
     ) -> None:
         super().__init__(_batch_size(batch_size))
+        self._turn = lock()  # several threads may share an iterator: one batch each
         self.layout = layout
         self.shuffle = shuffle
         self.last_batch_handle = last_batch_handle
@@ -176,11 +178,13 @@ class NDArrayIter(DataIter):
 
     def reset(self) -> None:
         """Start the next epoch; with roll_over, after a finished epoch, with its last rows."""
-        self._begin(self._rest)
+        with self._turn:
+            self._begin(self._rest)
 
     def hard_reset(self) -> None:
         """Start the next epoch and drop the rows that roll_over would have carried over."""
-        self._begin(np.empty(0, np.int64))
+        with self._turn:
+            self._begin(np.empty(0, np.int64))
 
     def iter_next(self) -> bool:
         """Move to the next batch; false at the end of the epoch."""
@@ -191,6 +195,15 @@ class NDArrayIter(DataIter):
 
     def next(self) -> DataBatch:
         """Return the next batch; StopIteration at the end of the epoch."""
+        with self._turn, working:
+            before = self.cursor, self._ended
+            try:
+                return self._next()
+            except KeyboardInterrupt:
+                self.cursor, self._ended = before  # the batch is not lost
+                raise
+
+    def _next(self) -> DataBatch:
         if not self.iter_next():
             raise StopIteration
         if self.last_batch_handle != "pad" and self.cursor + self.batch_size > self.num_data:
@@ -302,6 +315,13 @@ class NDArrayIter(DataIter):
             "order": list(self._written) if drawn else None,
             "source": self._source(),
         }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._turn = lock()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where a saved state stood.

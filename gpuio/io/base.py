@@ -194,14 +194,20 @@ class DataIter:
 
     def next(self) -> DataBatch:
         """Return the next batch; StopIteration at the end of the epoch."""
-        if self.iter_next():
+        if not self.iter_next():
+            raise StopIteration
+        try:
             return DataBatch(
                 data=self.getdata(),
                 label=self.getlabel(),
                 pad=self.getpad(),
                 index=self.getindex(),
             )
-        raise StopIteration
+        except StopIteration as error:  # it would look like the epoch's end
+            raise RuntimeError(
+                f"a getter of {type(self).__name__} raised StopIteration; iter_next() returns "
+                "False at the end of the epoch"
+            ) from error
 
     def iter_next(self) -> Any:
         """Move to the next batch; false at the end of the epoch."""

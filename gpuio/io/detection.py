@@ -90,8 +90,9 @@ class ImageDetRecordIter(ImageRecordIter):
         options = attrs.evolve(self.options, label_pad_width=width, verbose=False)
         opened = open_pipeline(Detect(options))
         opened.first_pass = first_pass
-        self.close()
-        self._take(attrs.evolve(options, verbose=self.options.verbose), opened)
+        with self._turn:
+            self.close()
+            self._take(attrs.evolve(options, verbose=self.options.verbose), opened)
 
 
 document(ImageDetRecordIter, Detect.declared, required=("data_shape", "batch_size"))

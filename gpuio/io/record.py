@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 import weakref
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from gpuio.backend.pool import element_type
 from gpuio.errors import ClosedError, OptionError, StateError
+from gpuio.forking import lock, working
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
@@ -79,7 +79,7 @@ class ImageRecordIter(DataIter):
         self._at = BatchPosition(opened.first_pass, 0, 0)
         self._batch: DataBatch | None = None
         self._repeat = False
-        self._turn = threading.RLock()  # several threads may share an iterator: one batch each
+        self._turn = lock()  # several threads may share an iterator: one batch each
         self._take(options, opened)
 
     def _take(self, options: Any, opened: Opened) -> None:
@@ -160,15 +160,16 @@ class ImageRecordIter(DataIter):
 
     def iter_next(self) -> bool:
         """Move to the next batch; False at the end of the epoch."""
-        machine = self._machine()
-        if self._repeat and self._batch is not None:
+        with self._turn, working:
+            machine = self._machine()
+            if self._repeat and self._batch is not None:
+                return True
+            if self._at.number >= self._shape().batches:
+                return False
+            made = machine.pipeline.next(self._at)
+            self._batch = self._to_batch(made)
+            self._at = attrs.evolve(self._at, number=self._at.number + 1)
             return True
-        if self._at.number >= self._shape().batches:
-            return False
-        made = machine.pipeline.next(self._at)
-        self._batch = self._to_batch(made)
-        self._at = attrs.evolve(self._at, number=self._at.number + 1)
-        return True
 
     def next(self) -> DataBatch:
         """Return the next batch.
@@ -213,11 +214,12 @@ class ImageRecordIter(DataIter):
         ------
         StorageError                    a record file changed since it was opened
         """
-        self._machine().pipeline.reader.check_unchanged()
-        shape = self._shape()
-        finished = self._at.number >= shape.batches
-        self._batch = None
-        self._at = BatchPosition(self._at.pass_index + 1, shape.next_start if finished else 0, 0)
+        with self._turn:
+            self._machine().pipeline.reader.check_unchanged()
+            shape = self._shape()
+            next_start = shape.next_start if self._at.number >= shape.batches else 0
+            self._batch = None
+            self._at = BatchPosition(self._at.pass_index + 1, next_start, 0)
 
     def getdata(self) -> Any:
         """Return the current batch's data, one array."""
@@ -293,7 +295,8 @@ class ImageRecordIter(DataIter):
         )
         order.reach(epoch)  # on this thread, where an interrupt is heard
         place = BatchPosition(epoch, start, samples // size)
-        self._batch, self._at = None, place
+        with self._turn:
+            self._batch, self._at = None, place
         say_changes(changes)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -312,9 +315,16 @@ class ImageRecordIter(DataIter):
         self.load_state_dict(frozen["place"])
 
     def close(self) -> None:
-        """Stop the threads and close the files; may be called twice. Held batches stay valid."""
-        self._closer()
-        self._opened = None
+        """Stop the threads and close the files; may be called twice, and beside `next()`.
+
+        A `next()` that waits in another thread raises ClosedError. Held batches stay valid.
+        """
+        opened = self._opened
+        if opened is not None:
+            opened.pipeline.close()
+        with self._turn:  # no next() uses the files any more
+            self._closer()
+            self._opened = None
 
 
 class ImageRecordUInt8Iter(ImageRecordIter):

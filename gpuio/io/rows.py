@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import ClosedError, OptionError, StateError
+from gpuio.forking import lock, working
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import Context
 from gpuio.options import convert
@@ -98,6 +99,7 @@ class RowIter(DataIter):
         }
         self._start = self._number = self._epoch_index = 0
         self._batch: DataBatch | None = None
+        self._turn = lock()  # several threads may share an iterator: one batch each
         self._maker = _Maker(
             source, batch_size, convert_option("prefetch_buffer", _depth, prefetch_buffer)
         )
@@ -130,17 +132,18 @@ class RowIter(DataIter):
 
     def iter_next(self) -> bool:
         """Move to the next batch; false at the end of the epoch."""
-        self._check_open()
-        epoch = self._epoch()
-        if self._number >= epoch.batches:
-            return False
-        stop = self._count * (2 if self._last_batch == "borrow" else 1)
-        data, label, index = self._maker.next(self._start, self._number, epoch.batches, stop)
-        data, label = data.as_in_context(self.ctx), label.as_in_context(self.ctx)
-        self._number += 1
-        pad = epoch.pad if self._number == epoch.batches else 0
-        self._batch = DataBatch([data], [label], pad, index)
-        return True
+        with self._turn, working:
+            self._check_open()
+            epoch = self._epoch()
+            if self._number >= epoch.batches:
+                return False
+            stop = self._count * (2 if self._last_batch == "borrow" else 1)
+            data, label, index = self._maker.next(self._start, self._number, epoch.batches, stop)
+            data, label = data.as_in_context(self.ctx), label.as_in_context(self.ctx)
+            self._number += 1
+            pad = epoch.pad if self._number == epoch.batches else 0
+            self._batch = DataBatch([data], [label], pad, index)
+            return True
 
     def next(self) -> DataBatch:
         """Return the next batch.
@@ -152,19 +155,21 @@ class RowIter(DataIter):
                                     again
         ClosedError                 after `close()`
         """
-        if not self.iter_next():
-            raise StopIteration
-        assert self._batch is not None
-        return self._batch
+        with self._turn:
+            if not self.iter_next():
+                raise StopIteration
+            assert self._batch is not None
+            return self._batch
 
     def reset(self) -> None:
         """Go to the next epoch: after a finished one behind the rows it borrowed, else to row 0."""
-        self._check_open()
-        epoch = self._epoch()
-        self._maker.stop()
-        self._start = epoch.next_start if self._number >= epoch.batches else 0
-        self._number, self._batch = 0, None
-        self._epoch_index += 1
+        with self._turn:
+            self._check_open()
+            epoch = self._epoch()
+            self._maker.stop()
+            self._start = epoch.next_start if self._number >= epoch.batches else 0
+            self._number, self._batch = 0, None
+            self._epoch_index += 1
 
     def getdata(self) -> Any:
         """Return the current batch's data, one array; None before the first batch."""
@@ -210,15 +215,22 @@ class RowIter(DataIter):
         except OptionError as error:
             raise StateError(f"state: start: {start} is not the start of an epoch") from error
         number = whole(state, "samples", batches * size, step=size) // size
-        self._maker.stop()
-        self._epoch_index, self._start, self._number, self._batch = epoch, start, number, None
+        with self._turn:
+            self._maker.stop()
+            self._epoch_index, self._start, self._number = epoch, start, number
+            self._batch = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_again, (type(self), self._given, self.state_dict()))
 
     def close(self) -> None:
-        """Stop the thread and close the files; may be called twice. Held batches stay valid."""
-        self._closer()
+        """Stop the thread and close the files; may be called twice, and beside `next()`.
+
+        A `next()` that waits in another thread raises ClosedError. Held batches stay valid.
+        """
+        self._maker.end()
+        with self._turn:  # no next() uses the files any more
+            self._closer()
 
 
 def _again(cls: type[RowIter], given: dict[str, Any], state: dict[str, Any]) -> RowIter:
@@ -235,7 +247,9 @@ class _Maker:
     def __init__(self, source: RowSource, size: int, depth: int) -> None:
         self._source, self._size, self._depth = source, size, depth
         self._ahead: Prefetcher[npt.NDArray[np.int64], tuple[Any, Any, Any]] | None = None
+        self._at = (-1, -1)  # the start and number of the batch that `_ahead` gives next
         self._pid = os.getpid()
+        self._opening, self._closed = lock(), False  # no thread is started after close()
 
     def next(self, start: int, number: int, batches: int, stop: int) -> tuple[Any, Any, Any]:
         """Return batch `number` of an epoch of `batches` that begins at row `start`.
@@ -244,20 +258,30 @@ class _Maker:
         """
         if self._pid != os.getpid():  # forked: the thread stayed behind
             self._ahead, self._pid = None, os.getpid()
-        if self._ahead is None:
+        ahead = self._ahead
+        if ahead is None or self._at != (start, number):  # the last one was interrupted
+            self.stop()
             size, count = self._size, len(self._source)
             begins = range(start + number * size, start + batches * size, size)
             items = (np.arange(begin, min(begin + size, stop)) % count for begin in begins)
             if not self._depth:
                 return self._make(next(items))
-            self._ahead = Prefetcher(
-                self._make, items, depth=self._depth, workers=1, name="gpuio-rows"
-            )
+            with self._opening:
+                if self._closed:
+                    raise ClosedError("the iterator was closed: make a new one")
+                ahead = self._ahead = Prefetcher(
+                    self._make, items, depth=self._depth, workers=1, name="gpuio-rows"
+                )
+                self._at = (start, number)
+                if self._closed:  # by a signal's handler, on this thread
+                    self.stop()
         try:
-            return next(self._ahead)
+            made = next(ahead)
         except BaseException:
             self.stop()
             raise
+        self._at = (start, number + 1)
+        return made
 
     def _make(self, rows: npt.NDArray[np.int64]) -> tuple[Any, Any, Any]:
         return self._source.make(rows, self._size)
@@ -268,9 +292,15 @@ class _Maker:
         if ahead is not None:
             ahead.close()
 
+    def end(self) -> None:
+        """Stop for good: a `next` that waits raises ClosedError."""
+        with self._opening:
+            self._closed = True
+        self.stop()
+
     def close(self) -> None:
         """Join the thread and close the source; may be called twice."""
-        self.stop()
+        self.end()
         self._source.close()
 
 

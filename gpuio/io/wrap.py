@@ -6,12 +6,14 @@ uses its inner iterators; when that thread is stopped, the caller does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from gpuio.errors import ClosedError, StateError
+from gpuio.forking import lock, working
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.order.state import check_state, flag, items, whole
 from gpuio.pipeline.prefetch import Prefetcher
@@ -44,6 +46,7 @@ class ResizeIter(DataIter):
         self.data_iter = data_iter
         self.size = size
         self.reset_internal = reset_internal
+        self._turn = lock()  # several threads may share an iterator: one batch each
         self.cur = self._epoch = 0
         self.current_batch: DataBatch | None = None
         self.provide_data = data_iter.provide_data  # type: ignore[attr-defined]
@@ -57,28 +60,33 @@ class ResizeIter(DataIter):
 
     def reset(self) -> None:
         """Start the next epoch."""
-        self.cur = 0
-        self._epoch += 1
-        if self.reset_internal:
-            self.data_iter.reset()
+        with self._turn:
+            self.cur = 0
+            self._epoch += 1
+            if self.reset_internal:
+                self.data_iter.reset()
 
     def iter_next(self) -> bool:
         """Move to the next batch; false at the end of the epoch."""
-        if self.cur >= self.size:
-            return False
-        try:
-            self.current_batch = self.data_iter.next()
-        except StopIteration:
-            self.data_iter.reset()
-            self.current_batch = self.data_iter.next()
-        self.cur += 1
-        return True
+        with self._turn, working:
+            if self.cur >= self.size:
+                return False
+            batch = _next_or_none(self.data_iter)
+            if batch is None:
+                self.data_iter.reset()
+                batch = _next_or_none(self.data_iter)
+            if batch is None:
+                return False
+            self.current_batch = batch
+            self.cur += 1
+            return True
 
     def next(self) -> DataBatch:
         """Return the next batch; StopIteration at the end of the epoch."""
-        if not self.iter_next():
-            raise StopIteration
-        return self._current()
+        with self._turn:
+            if not self.iter_next():
+                raise StopIteration
+            return self._current()
 
     def _parts(self) -> int | None:
         return self.data_iter._parts()  # noqa: SLF001 -- of DataIter
@@ -123,6 +131,13 @@ class ResizeIter(DataIter):
         self.data_iter.load_state_dict(state.get("inner"))  # type: ignore[arg-type]
         self.cur, self._epoch, self.current_batch = batches, epoch, None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._turn = lock()
+
     def close(self) -> None:
         """Close the inner iterator."""
         self.data_iter.close()
@@ -164,7 +179,9 @@ class PrefetchingIter(DataIter):
     gpuio raises the error. Iterators of different lengths raise MXNet's AssertionError.
     A renamed plain tuple becomes a DataDesc with its old name, as in MXNet.
 
-    The thread starts at construction. Use the inner iterators only after `close()`.
+    The thread starts at construction. Use the inner iterators only after `close()`. A forked child
+    sets the inner iterators back to the user's position, by their states, and goes on with a thread
+    of its own; if one of them saves no state, it raises ClosedError there.
     """
 
     def __init__(
@@ -188,11 +205,12 @@ class PrefetchingIter(DataIter):
         self.current_batch: DataBatch | None = None
         self._depth = depth
         self._closed = False
+        self._turn = lock()  # several threads may share an iterator: one batch each
         self._start()
 
     def _start(self) -> None:
         """Start to fetch at the current position of the inner iterators."""
-        self._over = False
+        self._over, self._pid = False, os.getpid()
         fetch = _Fetch(self.iters)
         self._states = fetch.states()
         self._ahead: Prefetcher[None, _Fetched] = Prefetcher(
@@ -211,9 +229,27 @@ class PrefetchingIter(DataIter):
         if self._closed:
             raise ClosedError("PrefetchingIter was closed: make a new one")
 
+    def _go_on_here(self) -> None:
+        """In a forked child: go back to the user's position and start a thread."""
+        if self._pid == os.getpid() or self._over:
+            return
+        if self._states is None:
+            raise ClosedError(
+                "an iterator inside this PrefetchingIter saves no state, so a forked child cannot "
+                "continue it: make the iterators in this process"
+            )
+        for inner, saved in zip(self.iters, self._states, strict=True):
+            inner.load_state_dict(saved)
+        self._start()
+
     def iter_next(self) -> bool:
         """Move to the next batch; false at the end of the epoch."""
+        with self._turn, working:
+            return self._move()
+
+    def _move(self) -> bool:
         self._check_open()
+        self._go_on_here()
         if self._over:
             return False
         try:
@@ -243,17 +279,19 @@ class PrefetchingIter(DataIter):
 
     def next(self) -> DataBatch:
         """Return the next batch; StopIteration at the end of the epoch."""
-        if not self.iter_next():
-            raise StopIteration
-        return _present(self.current_batch)
+        with self._turn:
+            if not self.iter_next():
+                raise StopIteration
+            return _present(self.current_batch)
 
     def reset(self) -> None:
         """Stop fetching, reset every iterator and start to fetch again."""
-        self._check_open()
-        self._ahead.close()
-        for inner in self.iters:
-            inner.reset()
-        self._start()
+        with self._turn:
+            self._check_open()
+            self._ahead.close()
+            for inner in self.iters:
+                inner.reset()
+            self._start()
 
     def getdata(self) -> Any:
         """Return the current batch's data."""
@@ -308,16 +346,17 @@ class PrefetchingIter(DataIter):
             raise StateError(f"state: inner: expected {self.n_iter} states, found {len(saved)}")
         if self._states is None:
             raise NotImplementedError("an iterator inside this PrefetchingIter loads no state")
-        self._ahead.close()
-        before = self._states, self._over
-        try:
-            self._move(saved, over)
-        except BaseException:
-            self._move(*before)  # the first ones may have moved, and all stood ahead
-            raise
-        self.current_batch = None
+        with self._turn:
+            self._ahead.close()
+            before = self._states, self._over
+            try:
+                self._put(saved, over)
+            except BaseException:
+                self._put(*before)  # the first ones may have moved, and all stood ahead
+                raise
+            self.current_batch = None
 
-    def _move(self, states: list[dict[str, Any]], over: bool) -> None:
+    def _put(self, states: list[dict[str, Any]], over: bool) -> None:
         """Put every inner iterator somewhere and fetch from there."""
         for inner, saved in zip(self.iters, states, strict=True):
             inner.load_state_dict(saved)
@@ -325,11 +364,16 @@ class PrefetchingIter(DataIter):
         self._over = over
 
     def close(self) -> None:
-        """Join the thread and close the inner iterators; may be called twice."""
+        """Join the thread and close the inner iterators; may be called twice, and beside `next()`.
+
+        A `next()` that waits in another thread raises ClosedError.
+        """
         self._closed = True
         self._ahead.close()
-        for inner in self.iters:
-            inner.close()
+        with self._turn:
+            self._ahead.close()  # reset() may have started another one just now
+            for inner in self.iters:
+                inner.close()
 
 
 @attrs.frozen(eq=False)
@@ -366,10 +410,17 @@ class _Fetch:
 
 
 def _next_or_none(inner: DataIter) -> DataBatch | None:
+    """Return an iterator's next batch, None at its end; an iterator of the user's may err."""
     try:
-        return inner.next()
+        batch: DataBatch | None = inner.next()
     except StopIteration:
         return None
+    if batch is None:
+        raise TypeError(
+            f"{type(inner).__name__}.next() returned None: expected a DataBatch, or StopIteration "
+            "at the end of the epoch"
+        )
+    return batch
 
 
 def _renamed(provided: list[Any], renames: Sequence[Mapping[str, str]] | None) -> list[Any]:

@@ -63,7 +63,7 @@ class Opened:
 
     def close(self) -> None:
         """Stop the threads, close the files, release the backend; may be called twice."""
-        self.pipeline.stop()
+        self.pipeline.close()
         for file in self.files:
             file.close()
         self.backend.close()

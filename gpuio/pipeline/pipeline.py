@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Fault, Output
-from gpuio.errors import GpuioError
+from gpuio.errors import ClosedError, GpuioError
+from gpuio.forking import lock
 from gpuio.order.epochs import BatchOrder, Order
 from gpuio.pipeline.error_policy import ErrorPolicy
 from gpuio.pipeline.finished_batch import BatchPosition, FinishedBatch
@@ -94,6 +95,7 @@ class Pipeline:
         self.threads, self.prefetch, self.mixer = threads, prefetch, mixer
         self._scales = decode_scale
         self._stream: BatchStream | None = None
+        self._opening, self._closed = lock(), False  # no stream is opened after close()
 
     def next(self, place: BatchPosition) -> FinishedBatch:
         """Return the batch at a place, made ahead if the places are asked for in their order.
@@ -101,13 +103,11 @@ class Pipeline:
         Raises
         ------
         GpuioError          what happened while the batch was read or made; asking again tries again
+        ClosedError         after `close()`, or when closed while waiting
         """
-        if self._stream is not None and not self._stream.is_at(place):
-            self.stop()
-        if self._stream is None:
-            self._stream = BatchStream(self, place)
+        stream = self._stream_at(place)
         try:
-            made = self._stream.next()
+            made = stream.next()
             self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))
             self.mix(made)
         except BaseException as error:
@@ -118,6 +118,20 @@ class Pipeline:
             )
             raise
         return made
+
+    def _stream_at(self, place: BatchPosition) -> BatchStream:
+        """Return the stream if it is at a place; else a new one."""
+        stream = self._stream
+        if stream is not None and stream.is_at(place):
+            return stream
+        self.stop()
+        with self._opening:
+            if self._closed:
+                raise ClosedError("the iterator was closed: make a new one")
+            stream = self._stream = BatchStream(self, place)
+            if self._closed:  # by a signal's handler, on this thread
+                self.stop()
+        return stream
 
     def mix(self, made: FinishedBatch) -> None:
         """Mix a settled batch, once.
@@ -154,6 +168,12 @@ class Pipeline:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+
+    def close(self) -> None:
+        """Stop for good: a `next` that waits raises ClosedError. From any thread, twice, too."""
+        with self._opening:
+            self._closed = True
+        self.stop()
 
     def _remake(self, made: FinishedBatch, row: int, attempt: int) -> GpuioError | None:
         """Put another record of the part into a row; return what was wrong with it, if anything."""

@@ -209,3 +209,126 @@ def test_few_full_size_images_wait_for_their_draws(make_records):
 def test_batches_larger_than_what_may_wait_are_filled_in_order(make_records):
     with ImageIter(20, SHAPE, rand_crop=True, preprocess_threads=1, **make_records(21)) as it:
         assert it.next().label[0].tolist() == list(range(20))
+
+
+def labels(it):
+    """Return the labels of what is left of an epoch, batch by batch, and the errors between."""
+    found = []
+    while True:
+        try:
+            found.append(it.next().label[0].tolist())
+        except StopIteration:
+            return found
+        except RuntimeError as error:
+            found.append(type(error).__name__)
+
+
+class Interrupted:
+    """An augmenter during whose n-th call the user presses Ctrl-C."""
+
+    def __init__(self, call):
+        self.left = call
+
+    def __call__(self, src):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return src
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("call", range(1, 9))
+def test_an_interrupt_loses_no_row(make_records, index, call):
+    records = make_records(7)
+    if not index:
+        del records["path_imgidx"]
+    mode = {"last_batch_handle": "roll_over"} if call % 2 else {}
+    crop = image.CenterCropAug(SHAPE[:0:-1])
+    with ImageIter(3, SHAPE, **records, **mode, aug_list=[crop]) as it:
+        whole = [labels(it), it.reset(), labels(it)]
+    augmenters = [crop, Interrupted(call)]
+    with ImageIter(3, SHAPE, **records, **mode, aug_list=augmenters) as it:
+        found = []
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            while True:
+                found.append(it.next().label[0].tolist())
+        with ImageIter(3, SHAPE, **records, **mode, aug_list=[crop]) as other:
+            other.load_state_dict(it.state_dict())
+            assert found + labels(other) == whole[0]
+        assert [found + labels(it), it.reset(), labels(it)] == whole
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+@pytest.mark.parametrize("options", [{}, OPTIONS, {"rng": 1, **OPTIONS}])
+def test_a_bad_sample_costs_itself_alone(make_records, threads, options):
+    """In the middle of a batch, and where the last batch is filled from the epoch's start."""
+    records = make_records(7, broken={1})
+    with ImageIter(3, SHAPE, preprocess_threads=threads, **records, **options) as it:
+        assert labels(it) == ["DecodeError", [0, 2, 3], [4, 5, 6]]
+        it.reset()
+        assert labels(it) == ["DecodeError", [0, 2, 3], [4, 5, 6]]
+    with ImageIter(4, SHAPE, preprocess_threads=threads, **records, **options) as it:
+        other = ImageIter(4, SHAPE, preprocess_threads=threads, **records, **options)
+        assert labels(it) == ["DecodeError", [0, 2, 3, 4], "DecodeError", [5, 6, 0, 2]]
+        it.reset()
+        with pytest.raises(RuntimeError):
+            it.next()
+        state = it.state_dict()
+        other.load_state_dict(state)
+        assert other.state_dict() == state
+        assert labels(other) == labels(it) == [[0, 2, 3, 4], "DecodeError", [5, 6, 0, 2]]
+        other.close()
+
+
+def stops(src):
+    """Raise what looks like the end of an epoch."""
+    return next(iter(()))
+
+
+class Stops(image.Augmenter):
+    is_random = True
+
+    def draw(self, shape, draws):
+        return next(iter(()))
+
+    def apply(self, src, plan):
+        return src
+
+
+class StopsLater(Stops):
+    def draw(self, shape, draws):
+        return None, shape
+
+    def apply(self, src, plan):
+        return next(iter(()))
+
+
+class StopsDecoding(ImageIter):
+    def imdecode(self, s):
+        return next(iter(()))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **records: ImageIter(2, SHAPE, aug_list=[stops], **records),
+        lambda **records: ImageIter(2, SHAPE, aug_list=[Stops()], **records),
+        lambda **records: ImageIter(2, SHAPE, aug_list=[StopsLater()], **records),
+        lambda **records: ImageIter(2, SHAPE, aug_list=[StopsLater()], rng=1, **records),
+        lambda **records: StopsDecoding(2, SHAPE, **records),
+    ],
+)
+def test_a_stop_iteration_of_the_users_code_is_not_the_epochs_end(make_records, make):
+    with make(**make_records(4)) as it, pytest.raises(RuntimeError, match="StopIteration"):
+        it.next()
+
+
+def test_an_augmenter_that_returns_none_is_named(make_records):
+    def forgets(src):
+        src + 1
+
+    with (
+        ImageIter(2, SHAPE, aug_list=[forgets], **make_records(4)) as it,
+        pytest.raises(TypeError, match="forgets returned None"),
+    ):
+        it.next()

@@ -251,3 +251,35 @@ def test_a_state_that_the_second_iterator_refuses_moves_neither():
         with pytest.raises(StateError):
             it.load_state_dict(wrong)
         assert [batch.data[0].tolist() for batch in it] == expected[1:]
+
+
+class Odd(mx.io.DataIter):
+    """An iterator of the user's whose `next` or getter does what it should not."""
+
+    provide_data = provide_label = (mx.io.DataDesc("data", (2, 3)),)
+
+    def __init__(self, what):
+        super().__init__(2)
+        self.what = what
+
+    def next(self):
+        return None if self.what == "None" else super().next()
+
+    def iter_next(self):
+        return self.what != "empty"
+
+    def getdata(self):
+        return next(iter(()))
+
+
+@pytest.mark.parametrize("wrap", [mx.io.PrefetchingIter, lambda inner: mx.io.ResizeIter(inner, 3)])
+def test_none_and_stop_iteration_of_the_users_code_are_not_the_epochs_end(wrap):
+    with wrap(Odd("None")) as it, pytest.raises(TypeError, match=r"Odd.next\(\) returned None"):
+        it.next()
+    with wrap(Odd("getter")) as it, pytest.raises(RuntimeError, match="getter of Odd raised Stop"):
+        it.next()
+
+
+def test_an_empty_inner_iterator_ends_iter_next_too():
+    it = mx.io.ResizeIter(Odd("empty"), 3)
+    assert not it.iter_next()

@@ -4,10 +4,14 @@ A check takes a `Case`. To put an iterator of your own under the suite, make a c
 ``for check in CHECKS: check(case)``.
 """
 
+import collections
 import contextlib
 import json
+import os
 import pickle
+import sys
 import threading
+import warnings
 
 import attrs
 import numpy as np
@@ -34,6 +38,9 @@ class Case:
     repeats : bool              a second epoch has the batches of the first
     draws : bool                an epoch's order comes from numpy's global generator
     described : bool            provide_data holds DataDesc, with dtypes
+    shared : bool               several threads may share it
+    closes : bool               after close() it gives ClosedError
+    forks : bool                a forked child can continue it
     """
 
     make: object
@@ -44,6 +51,9 @@ class Case:
     repeats: bool = True
     draws: bool = False
     described: bool = True
+    shared: bool = True
+    closes: bool = True
+    forks: bool = True
 
 
 def check(function):
@@ -334,3 +344,97 @@ def a_pickled_iterator_goes_on_where_it_stood(case):
     assert same(rest_of(other), rest_of(it))
     it.close()
     other.close()
+
+
+@contextlib.contextmanager
+def hasty():
+    """Let the interpreter switch threads as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@check
+def threads_that_share_it_lose_no_batch_and_get_none_twice(case):
+    if not case.shared:
+        return
+    whole = rest_of(case.make())
+    it, got, wrong = case.make(), [], []
+    begin = threading.Barrier(4)
+
+    def take():
+        try:
+            begin.wait(10)
+            got.extend(arrays_of(batch) for batch in iter(it.next, None))
+        except StopIteration:
+            pass
+        except BaseException as error:
+            wrong.append(error)
+            raise
+
+    threads = [threading.Thread(target=take, name="user") for _ in range(4)]
+    with hasty():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert not wrong
+    assert not any(thread.is_alive() for thread in threads)
+    assert collections.Counter(map(str, got)) == collections.Counter(map(str, whole))
+    it.close()
+
+
+@check
+def closing_it_while_another_thread_takes_batches_leaves_no_thread(case):
+    if not case.closes:
+        return
+    for taken in (0, 1):
+        it, wrong = case.make(), []
+        one = threading.Event()
+
+        def take(it=it, one=one, taken=taken, wrong=wrong):
+            try:
+                for _ in range(taken):
+                    it.next()
+                one.set()
+                while True:
+                    try:
+                        it.next()
+                    except StopIteration:
+                        it.reset()
+            except ClosedError:
+                pass
+            except BaseException as error:  # noqa: BLE001 -- asserted below
+                wrong.append(error)
+
+        thread = threading.Thread(target=take, name="user", daemon=True)
+        with hasty():
+            thread.start()
+            assert one.wait(10)
+            it.close()
+            thread.join(20)
+        assert not thread.is_alive()
+        assert not wrong
+        assert ours() == []
+
+
+@check
+def a_forked_child_goes_on_where_its_parent_stood(case):
+    it = case.make()
+    next(it)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+        child = os.fork()
+    if child == 0:
+        outcome = 1
+        with contextlib.suppress(BaseException):
+            rest = rest_of(case.make())[1:]
+            outcome = 0 if same(rest_of(it), rest) else 2
+        os._exit(outcome)
+    rest = rest_of(it)
+    assert os.waitpid(child, 0)[1] == 0 or not case.forks
+    assert same(rest, rest_of(case.make())[1:])
+    it.close()
