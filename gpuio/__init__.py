@@ -75,6 +75,7 @@ hooks.provide(
     array_backend="gpuio.backend:array_backend",  # for arrays put on a GPU
     count_gpus="gpuio.backend.gpu.probe:count_gpus",
     host_results="gpuio.nd.arrays:wrapped",
+    check_image="gpuio.decode.limits:check_image",  # for unpack_img
 )
 
 

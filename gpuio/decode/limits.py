@@ -9,11 +9,12 @@ anything is decoded, and bounded by themselves and together with the pixels.
 
 from __future__ import annotations
 
-from gpuio.decode.formats import ImageInfo
+from gpuio.decode.formats import ImageInfo, probe
 from gpuio.decode.headers import foreign_name
 from gpuio.errors import DecodeError
+from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
 
-__all__ = ["check_format", "check_scans", "check_size"]
+__all__ = ["check_format", "check_image", "check_scans", "check_size"]
 
 # scans that an image of max_pixels may have; encoders write ten or so
 _FULL_SIZE_SCANS = 16
@@ -22,6 +23,35 @@ _FULL_SIZE_SCANS = 16
 _DECODED = ("baseline", "extended", "progressive", "arithmetic", "arithmetic progressive")
 
 _Buffer = bytes | bytearray | memoryview
+
+
+def check_image(
+    blob: _Buffer, max_pixels: int | None = None, max_scans: int | None = None
+) -> ImageInfo | None:
+    """Read the header of an image that is about to be decoded, and refuse what is over a limit.
+
+    Parameters
+    ----------
+    blob : bytes-like               the encoded image
+    max_pixels, max_scans : int, optional       default: those of the record iterators
+
+    Returns
+    -------
+    ImageInfo, or None              where the bytes are not an image of any format by their start
+
+    Raises
+    ------
+    DecodeError                     as `check_format`, `check_size` and `check_scans`; the header is
+                                    damaged
+    """
+    info = probe(blob)
+    if info.format == "unknown" and blob and not foreign_name(blob):
+        return None
+    pixels = MAX_PIXELS if max_pixels is None else max_pixels
+    check_format(info, blob)
+    check_size(info, pixels)
+    check_scans(info, MAX_SCANS if max_scans is None else max_scans, pixels)
+    return info
 
 
 def check_format(info: ImageInfo, blob: _Buffer) -> None:

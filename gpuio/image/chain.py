@@ -31,6 +31,7 @@ from gpuio.image.detaugment import DetBorrowAug, det_in_two_steps, draw_all_det
 from gpuio.image.draws import GLOBAL, Draws, keyed
 from gpuio.image.geometry import CUBIC
 from gpuio.image.source import Sample
+from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
 
 __all__ = ["Chain", "DetChain", "check_row", "decode", "fill_row", "returned"]
 
@@ -173,15 +174,15 @@ class DetChain(Chain):
         return plan
 
 
-def decode(sample: Sample) -> Any:
-    """Decode a sample's image.
+def decode(sample: Sample, limits: tuple[int, int] = (MAX_PIXELS, MAX_SCANS)) -> Any:
+    """Decode a sample's image of at most so many (pixels, scans).
 
     Raises
     ------
     DecodeError             naming the sample as MXNet does, and its path, key and offset
     """
     try:
-        return imdecode(sample.blob)
+        return imdecode(sample.blob, max_pixels=limits[0], max_scans=limits[1])
     except DecodeError as error:
         message = f"Broken image {sample.name}, {error.message}"
         raise DecodeError(message).at(sample.place) from error

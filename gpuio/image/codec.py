@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.decode.limits import check_image
 from gpuio.errors import DecodeError, GpuioWarning, OptionError
 from gpuio.nd import NDArray, host_array
+from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
 from gpuio.storage.local import read_whole
 
 __all__ = ["imdecode", "imread"]
@@ -23,7 +25,15 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _END_OF_IMAGE = b"\xff\xd9"
 
 
-def imdecode(buf: Any, flag: int = 1, to_rgb: int | bool = 1, out: Any = None) -> NDArray:
+def imdecode(
+    buf: Any,
+    flag: int = 1,
+    to_rgb: int | bool = 1,
+    out: Any = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_scans: int = MAX_SCANS,
+) -> NDArray:
     """Decode an image.
 
     Parameters
@@ -33,6 +43,9 @@ def imdecode(buf: Any, flag: int = 1, to_rgb: int | bool = 1, out: Any = None) -
     flag : int, default 1           0: gray, one channel; above 0: colour, three channels
     to_rgb : bool, default True     channels R, G, B; false: B, G, R; no meaning for gray
     out : uint8[height, width, channels], optional      written and returned
+    max_pixels, max_scans : int
+        Ours: refuse an image whose header claims more pixels, or a JPEG of more scans, before
+        anything is allocated.
 
     Returns
     -------
@@ -41,7 +54,7 @@ def imdecode(buf: Any, flag: int = 1, to_rgb: int | bool = 1, out: Any = None) -
     Raises
     ------
     ValueError      `buf` has another type
-    DecodeError     the bytes are empty or not a readable image
+    DecodeError     the bytes are empty or not a readable image, or over a limit
     OptionError     `flag` is negative, or `out` or an NDArray `buf` has another shape or dtype
 
     Notes
@@ -57,6 +70,9 @@ def imdecode(buf: Any, flag: int = 1, to_rgb: int | bool = 1, out: Any = None) -
         raise OptionError(f"flag={flag}: expected 0 for gray or 1 for colour")
     if encoded.size == 0:
         raise DecodeError("Input cannot be an empty buffer: there are no image bytes to decode")
+    info = check_image(encoded.data, max_pixels, max_scans)
+    if info is None:
+        raise _unreadable(encoded)
     pixels = _decode(encoded, gray=flag == 0, to_rgb=bool(to_rgb))
     if out is None:
         return host_array(pixels)
@@ -64,7 +80,13 @@ def imdecode(buf: Any, flag: int = 1, to_rgb: int | bool = 1, out: Any = None) -
 
 
 def imread(
-    filename: str | Path, flag: int = 1, to_rgb: int | bool = True, out: Any = None
+    filename: str | Path,
+    flag: int = 1,
+    to_rgb: int | bool = True,
+    out: Any = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_scans: int = MAX_SCANS,
 ) -> NDArray:
     """Read and decode an image file; arguments and rules are those of `imdecode`.
 
@@ -75,7 +97,7 @@ def imread(
     """
     data = read_whole(filename, "couldn't open file")
     try:
-        return imdecode(data, flag, to_rgb, out)
+        return imdecode(data, flag, to_rgb, out, max_pixels=max_pixels, max_scans=max_scans)
     except DecodeError as error:
         raise DecodeError(error.message, path=str(filename)) from error
 
@@ -119,13 +141,17 @@ def _decode(encoded: npt.NDArray[np.uint8], *, gray: bool, to_rgb: bool) -> npt.
     except cv2.error as error:
         raise DecodeError(f"OpenCV refused the image of {encoded.size} bytes: {error}") from error
     if pixels is None:
-        raise DecodeError(
-            f"Decoding failed. Invalid image file: {encoded.size} bytes that start "
-            f"{encoded[:8].tobytes().hex()} are not an image OpenCV reads, or are damaged"
-        )
+        raise _unreadable(encoded)
     if swap:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     return np.asarray(pixels[:, :, None] if pixels.ndim == 2 else pixels)
+
+
+def _unreadable(encoded: npt.NDArray[np.uint8]) -> DecodeError:
+    return DecodeError(
+        f"Decoding failed. Invalid image file: {encoded.size} bytes that start "
+        f"{encoded[:8].tobytes().hex()} are not an image OpenCV reads, or are damaged"
+    )
 
 
 def _decode_cut_short(encoded: npt.NDArray[np.uint8], code: int) -> Any:

@@ -39,7 +39,8 @@ class ImageDetIter(ImageIter):
     Parameters
     ----------
     batch_size, data_shape, path_imgrec, path_imglist, path_root, path_imgidx, shuffle, part_index,
-    num_parts, imglist, data_name, last_batch_handle, rng, preprocess_threads, prefetch_buffer
+    num_parts, imglist, data_name, last_batch_handle, rng, preprocess_threads, prefetch_buffer,
+    max_pixels, max_scans
                                             as in `ImageIter`
     aug_list : list of DetAugmenter, optional
                                             default: ``CreateDetAugmenter(data_shape, **kwargs)``
@@ -93,7 +94,10 @@ class ImageDetIter(ImageIter):
     ) -> None:
         own = {
             name: kwargs.pop(name)
-            for name in ("rng", "preprocess_threads", "prefetch_buffer")
+            for name in (
+                *("rng", "preprocess_threads", "prefetch_buffer"),
+                *("max_pixels", "max_scans"),
+            )
             if name in kwargs
         }
         self.bad_boxes: str = kwargs.pop("bad_boxes", "accept")

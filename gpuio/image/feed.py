@@ -36,7 +36,7 @@ class Loader:
             return sample
         try:
             self._source.fetch(sample)
-            sample.pixels = decode(sample)
+            sample.pixels = decode(sample, self._source.limits)
             if self._chain is not None:
                 self._chain.begin(sample)
                 if self._chain.ahead and sample.skip is None:

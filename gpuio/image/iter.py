@@ -17,6 +17,7 @@ from gpuio.image.sampleiter import SampleIter
 from gpuio.image.source import Sample, SampleSource
 from gpuio.io.base import DataBatch
 from gpuio.nd import host_array
+from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
 from gpuio.options.unknown import parameters, refuse_unknown
 
 __all__ = ["ImageIter", "check_keywords"]
@@ -53,6 +54,8 @@ class ImageIter(SampleIter):
     preprocess_threads : int, default 4     worker threads; 0 does everything inside `next()`
     prefetch_buffer : int, default 2        batches made ahead, >= 1; 8 images per thread where
                                             augmentation has to wait for its random numbers
+    max_pixels, max_scans : int             an image that claims more pixels, or a JPEG of more
+                                            scans, is an error before it is decoded
     **kwargs                                for `CreateAugmenter`; without effect beside `aug_list`
 
     Raises
@@ -100,6 +103,8 @@ class ImageIter(SampleIter):
         rng: Rng = None,
         preprocess_threads: int = 4,
         prefetch_buffer: int = 2,
+        max_pixels: int = MAX_PIXELS,
+        max_scans: int = MAX_SCANS,
         **kwargs: Any,
     ) -> None:
         super().__init__()
@@ -129,6 +134,7 @@ class ImageIter(SampleIter):
         self._source = SampleSource(
             path_imgrec, path_imgidx, path_imglist, imglist, path_root, (1, label_width)
         )
+        self._source.limits = max_pixels, max_scans
         self.imgrec, self.imglist = self._source.imgrec, self._source.imglist
         self.imgidx, self.path_root = self._source.imgidx, path_root
         self.seq = self._share(part_index, num_parts)
@@ -185,7 +191,7 @@ class ImageIter(SampleIter):
         """
         current = self._current
         place = current.place if current is not None else Where()
-        return decode(Sample(None, self.cur, blob=s, place=place))
+        return decode(Sample(None, self.cur, blob=s, place=place), self._source.limits)
 
     def augmentation_transform(self, data: Any) -> Any:
         """Apply the augmenters to one image; a hook to override."""

@@ -17,6 +17,7 @@ import numpy as np
 from gpuio.errors import MissingFileError, OptionError, RecordError, StorageError, Where
 from gpuio.forking import lock
 from gpuio.nd import host_array
+from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpuio.recordio.fingerprint import sampled_file, some
 from gpuio.recordio.header import unpack
@@ -102,6 +103,7 @@ class SampleSource:
     imgidx : list of keys, or None without an index
     imglist : dict from key to (float32 labels, path), or None
     keys : list of keys in their order, or None: read the .rec from its start
+    limits : (int, int)         most pixels and scans of an image
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class SampleSource:
         path_root: Any = None,
         widths: tuple[int, ...] | None = None,
     ) -> None:
+        self.limits = MAX_PIXELS, MAX_SCANS
         self.path_root = None if path_root is None else Path(absolute(path_root))
         self._folder = absolute(".")  # where listed paths start if there is no path_root
         self.path_imgrec = None if not path_imgrec else absolute(path_imgrec)

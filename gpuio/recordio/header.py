@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio import hooks
 from gpuio.errors import DecodeError, OptionError, RecordError
 from gpuio.recordio.pixels import storable
 
@@ -152,13 +153,17 @@ def pack_img(
     return pack(header, encoded.tobytes())
 
 
-def unpack_img(s: bytes, iscolor: int = -1) -> tuple[Any, Any]:
+def unpack_img(
+    s: bytes, iscolor: int = -1, *, max_pixels: int | None = None, max_scans: int | None = None
+) -> tuple[Any, Any]:
     """Take a header off a payload and decode the image with OpenCV.
 
     Parameters
     ----------
     s : bytes
     iscolor : int       cv2.imread flag: -1 as stored (no EXIF), 0 gray, 1 colour
+    max_pixels, max_scans : int, optional
+        Ours: refuse an image that claims more; default as in `ImageRecordIter`.
 
     Returns
     -------
@@ -168,11 +173,14 @@ def unpack_img(s: bytes, iscolor: int = -1) -> tuple[Any, Any]:
     Raises
     ------
     RecordError         as `unpack`
-    DecodeError         the payload is empty
+    DecodeError         the payload is empty; the image is over a limit, of a format that is not
+                        read, or its header is damaged
     """
     import cv2
 
     header, blob = unpack(s)
     if not blob:
         raise DecodeError("the record holds no image: its payload is empty")
+    if hooks.call("check_image", blob, max_pixels, max_scans) is None:
+        return header, None
     return header, cv2.imdecode(np.frombuffer(blob, dtype=np.uint8), iscolor)

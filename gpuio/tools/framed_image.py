@@ -17,7 +17,9 @@ import numpy.typing as npt
 from gpuio.decode.exif import stated_orientation, upright
 from gpuio.decode.formats import probe
 from gpuio.decode.headers import foreign_name
+from gpuio.decode.limits import check_image
 from gpuio.errors import DecodeError, GpuioError, StorageError
+from gpuio.options.machine import MAX_PIXELS
 from gpuio.recordio.foreign import name_kind
 from gpuio.recordio.framing import MAX_PAYLOAD, encode
 from gpuio.recordio.header import IRHeader, pack, pack_img
@@ -46,6 +48,7 @@ class PackOptions:
     color : {-1, 0, 1}      as stored, gray, colour; EXIF orientation is always applied
     encoding : {".jpg", ".png"}
     pack_label : bool       store every label column, not only the first
+    max_pixels : int        leave out an image whose header claims more
     """
 
     pass_through: bool = False
@@ -55,6 +58,7 @@ class PackOptions:
     color: int = 1
     encoding: str = ".jpg"
     pack_label: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 def frame_image(item: ListItem, root: str, options: PackOptions) -> tuple[bytes | None, str]:
@@ -116,6 +120,8 @@ def _decoded(data: bytes, options: PackOptions) -> npt.NDArray[Any]:
 
     if foreign_name(data) == "PFM":
         raise DecodeError(_FLOATS)
+    _check_image(data)
+    check_image(data, options.max_pixels)
     image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), options.color)
     if image is None:
         raise DecodeError(_not_an_image(data))

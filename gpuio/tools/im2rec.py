@@ -14,8 +14,10 @@ import sys
 from pathlib import Path
 
 from gpuio.errors import GpuioError, OptionError
+from gpuio.options.machine import MAX_PIXELS
 from gpuio.storage.atomic import writing
 from gpuio.storage.paths import absolute
+from gpuio.tools.arguments import at_least
 from gpuio.tools.boxlist import wrong_lines
 from gpuio.tools.framed_image import PackOptions
 from gpuio.tools.imagelist import ROUNDING, find_images, make_lists, unlistable, usable_exts
@@ -62,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     records.add_argument("--center-crop", action="store_true", help="cut to the centred square")
     records.add_argument(
         "--quality", type=int, default=95, help="JPEG quality 1-100, or PNG compression 0-9"
+    )
+    records.add_argument(
+        "--max-pixels",
+        type=at_least(1),
+        default=MAX_PIXELS,
+        help="leave out an image whose header claims more",
     )
     records.add_argument("--num-thread", type=int, default=1, help="threads that read and encode")
     records.add_argument(
@@ -209,6 +217,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
         args.color,
         args.encoding,
         args.pack_label or args.detection,
+        args.max_pixels,
     )
     left_out, empty = 0, False
     for path in lists:

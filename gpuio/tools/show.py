@@ -8,6 +8,7 @@ from os.path import expanduser
 
 import numpy as np
 
+from gpuio.decode.limits import check_image
 from gpuio.decode.opencv import decode
 from gpuio.errors import GpuioError
 from gpuio.storage.atomic import check_target
@@ -26,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--count", type=at_least(1), default=48, help="records to show")
     parser.add_argument("--first", type=at_least(0), default=0, help="the first record shown")
+    parser.add_argument(
+        "--max-pixels",
+        type=at_least(1),
+        help="show no image whose header claims more (64 million)",
+    )
     parser.add_argument(
         "--edge", type=at_least(1), default=128, help="longer edge of an image, in pixels"
     )
@@ -52,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             if entry.error is not None:
                 raise entry.error
+            check_image(entry.blob, args.max_pixels)
             image = decode(entry.blob, 3)[:, :, ::-1]
             title += f": {entry.labels[0]:g}" if len(entry.labels) else ""
         except GpuioError as error:
