@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import inspect
+import io
 import logging
 import math
 import struct
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import FormatError, OptionError
+from gpuio.errors import FormatError, OptionError, Where
 from gpuio.io.base import DataDesc
 from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
@@ -30,6 +31,8 @@ from gpuio.storage.paths import absolute
 __all__ = ["MNISTIter"]
 
 _GZIP = b"\x1f\x8b"
+_PIECE = 1 << 20  # bytes unpacked at once
+_UNPACKED, _RATIO = 64 << 20, 100  # most bytes, and most times the packed ones
 _log = logging.getLogger("gpuio")
 
 
@@ -199,6 +202,30 @@ def _read_pair(image: str, label: str) -> tuple[npt.NDArray[np.uint8], npt.NDArr
     return images, labels
 
 
+def _unpacked(packed: bytes, head: int) -> bytes:
+    """Unpack a gzip file as far as the lengths in its first `head` bytes say, a piece at a time.
+
+    A thousand bytes can become a million: neither what lies behind the items nor what the lengths
+    claim is made room for.
+    """
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        blob = bytearray(file.read(head))
+        if len(blob) < head:
+            return bytes(blob)
+        size = math.prod(struct.unpack_from(f">{head // 4 - 1}I", blob, 4))
+        most = max(_UNPACKED, _RATIO * len(packed))
+        while size and (piece := file.read(min(size, _PIECE))):
+            blob += piece
+            size -= len(piece)
+            if len(blob) > most:
+                raise FormatError(
+                    f"{len(packed):,} bytes unpack to more than {most:,}: if the file is genuine, "
+                    "unpack it with gunzip and name the unpacked file"
+                )
+        file.read(1)  # at the end the checksum is compared
+    return bytes(blob)
+
+
 def _read_idx(path: str, axes: int) -> npt.NDArray[np.uint8]:
     """Return the array of an idx file of bytes.
 
@@ -206,12 +233,14 @@ def _read_idx(path: str, axes: int) -> npt.NDArray[np.uint8]:
     then the lengths, big-endian, then the bytes.
     """
     blob = read_whole(path)
+    head = 4 + 4 * axes
     try:
         if blob[:2] == _GZIP:
-            blob = gzip.decompress(blob)
+            blob = _unpacked(blob, head)
+    except FormatError as error:
+        raise error.at(Where(path)) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise FormatError(f"damaged gzip file: {error}", path=path) from error
-    head = 4 + 4 * axes
     if len(blob) < head or blob[:4] != bytes([0, 0, 8, axes]):
         raise FormatError(
             f"not an idx file of bytes with {axes} axes: it begins with {blob[:4].hex(' ')!r}, "

@@ -3,6 +3,8 @@
 import gzip
 import logging
 import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -167,3 +169,30 @@ def test_shapes_that_scripts_pass_are_compared_with_the_images(files, caplog):
     assert "input_shape=(1, 28, 28), but an image is (6,)" in said.getMessage()
     with pytest.raises(OptionError, match="data_shape"):
         mx.io.MNISTIter(**files, data_shape="wide")
+
+
+def test_gzip_is_unpacked_as_far_as_the_header_says(tmp_path, monkeypatch):
+    """A megabyte of zeros takes a kilobyte: what lies behind the images is not unpacked."""
+    head = struct.pack(">4I", 0x803, 1, 1, 1)
+    (tmp_path / "label").write_bytes(struct.pack(">2I", 0x801, 1) + b"\3")
+    packed = zlib.compressobj(wbits=31)
+    zeros = bytes(1 << 20)
+    content = packed.compress(head + b"\7") + b"".join(packed.compress(zeros) for _ in range(20))
+    (tmp_path / "image").write_bytes(content + packed.flush())
+    names = {"image": str(tmp_path / "image"), "label": str(tmp_path / "label")}
+    tracemalloc.start()
+    try:
+        with mx.io.MNISTIter(**names, batch_size=1, silent=True) as it:
+            assert it.next().data[0].tolist() == [[[[7 / 256]]]]
+        assert tracemalloc.get_traced_memory()[1] < 3 << 20
+        monkeypatch.setattr("gpuio.io.mnist._UNPACKED", 1 << 20)
+        # and a header that claims all of it
+        packed = zlib.compressobj(wbits=31)
+        head = struct.pack(">4I", 0x803, 1, 1 << 15, 1 << 15)
+        content = packed.compress(head) + b"".join(packed.compress(zeros) for _ in range(20))
+        (tmp_path / "image").write_bytes(content + packed.flush())
+        with pytest.raises(FormatError, match=r"unpack to more than [\d,]+: .* gunzip"):
+            mx.io.MNISTIter(**names, batch_size=1)
+        assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    finally:
+        tracemalloc.stop()
