@@ -149,6 +149,12 @@ class SampleSource:
         self._lock = lock()
         self.imgrec = self._open()
 
+    def _check(self) -> None:
+        """Raise StorageError if the record file was written to since it was opened."""
+        handle = None if self.imgrec is None else self.imgrec.handle
+        if handle is not None:
+            handle.check_contents()
+
     @property
     def keys(self) -> Sequence[Key] | None:
         """The keys in their order, None where only reading on from the start gives one."""
@@ -212,6 +218,7 @@ class SampleSource:
         while True:
             with self._lock:
                 record = self.imgrec.read()
+                self._check()
             if record is None:
                 return
             sample = Sample(None, position, place=Where(self.path_imgrec, position))
@@ -240,6 +247,7 @@ class SampleSource:
         sample.place = Where(self.path_imgrec, key, self.imgrec.idx.get(key))
         with self._lock:
             record = self.imgrec.read_idx(key)
+            self._check()
         if record is None:
             raise RecordError("the index points beyond the end of the file").at(sample.place)
         _unpack_into(sample, record)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, OptionError
 from gpuio.io.base import DataDesc
 from gpuio.io.lines import Lines, runs
-from gpuio.io.number import strtof
+from gpuio.io.number import strtof_at
 from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
 from gpuio.options import convert
@@ -59,6 +59,7 @@ class CSVIter(RowIter):
     OptionError                     an option out of its range, or too few rows to fill a batch
     StorageError, EmptyDatasetError     missing, unreadable or empty files
     FormatError                     from ``next()``: a row of another length, or without a label
+    StorageError                    from ``next()``: a file changed while it was open
 
     Notes
     -----
@@ -166,7 +167,7 @@ class _Table:
         odd = np.empty((out.size + 1, 3), np.int64)
         read_floats(text, starts, self._delimiter, self._skip, out, found, odd)
         for row, column, offset in odd[1 : odd[0, 0] + 1].tolist():
-            out[row, column] = strtof(_field(text, offset))
+            out[row, column] = strtof_at(text, offset)
         return found
 
     def _check(self, row: int, found: npt.NDArray[np.int64]) -> None:
@@ -211,6 +212,12 @@ class _Pair:
         labels = None if self._labels is None else self._labels.lines.digest()
         return [self._data.lines.digest(), labels]
 
+    def check_unchanged(self) -> None:
+        """Raise StorageError if a file changed since it was scanned."""
+        self._data.lines.check_unchanged()
+        if self._labels is not None:
+            self._labels.lines.check_unchanged()
+
     def close(self) -> None:
         """Close the files."""
         self._data.lines.close()
@@ -241,11 +248,3 @@ def _absolute(uri: str) -> str:
     """Make the paths of a URI absolute; "NULL", which means none, stays."""
     path, found, query = str(uri).partition("?")
     return uri if uri == "NULL" else f"{absolute_uri(path)}{found}{query}"
-
-
-def _field(text: npt.NDArray[Any], offset: int) -> bytes:
-    """Return the text from `offset` at least to the end of the line."""
-    stop = offset + 64
-    while stop < len(text) and not {10, 13} & set(text[offset:stop].tolist()):
-        stop += 64
-    return text[offset:stop].tobytes()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, OptionError
 from gpuio.io.base import DataDesc
 from gpuio.io.lines import Lines, runs
-from gpuio.io.number import strtof
+from gpuio.io.number import strtof_at
 from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
 from gpuio.nd.context import on_host
@@ -184,7 +184,7 @@ class _Sparse:
         if bad >= 0:
             self._fail(row + int(np.searchsorted(starts, bad, "right")) - 1, text, bad)
         for entry, offset in odd[1 : odd[0, 0] + 1].tolist():
-            number = strtof(text[offset:].tobytes())
+            number = strtof_at(text, offset)
             if entry < 0:
                 labels[-1 - entry] = number
             else:
@@ -237,6 +237,12 @@ class _Pair:
         """Return the numbers by which a state knows the files again, of data and labels."""
         labels = None if self._labels is None else self._labels.lines.digest()
         return [self._data.lines.digest(), labels]
+
+    def check_unchanged(self) -> None:
+        """Raise StorageError if a file changed since it was scanned."""
+        self._data.lines.check_unchanged()
+        if self._labels is not None:
+            self._labels.lines.check_unchanged()
 
     def close(self) -> None:
         """Close the files."""

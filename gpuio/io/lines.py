@@ -87,9 +87,15 @@ class Lines:
             begin, count = int(starts[first - before]), last - first
             end = int(starts[last - before]) if last - before < len(starts) else file.size
             text = np.frombuffer(file.read(begin, end - begin), np.uint8)
+            file.check_contents()  # after the read: the offsets are those of the text
             pieces.append((first, text, starts[first - before :][:count] - begin))
             first = last
         return pieces
+
+    def check_unchanged(self) -> None:
+        """Raise StorageError if a file is no longer what was scanned."""
+        for file in self._files:
+            file.check_unchanged()
 
     def place(self, row: int) -> dict[str, Any]:
         """Return a row's file and byte offset, for errors."""

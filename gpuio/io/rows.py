@@ -46,6 +46,10 @@ class RowSource(Protocol):
         """Return what a state knows the source again by, as JSON types."""
         ...
 
+    def check_unchanged(self) -> None:
+        """Raise StorageError if a file is no longer what was opened."""
+        ...
+
     def close(self) -> None:
         """Close files; may be called twice."""
         ...
@@ -261,6 +265,8 @@ class _Maker:
         ahead = self._ahead
         if ahead is None or self._at != (start, number):  # the last one was interrupted
             self.stop()
+            if number == 0:  # an epoch begins with the files as opened
+                self._source.check_unchanged()
             size, count = self._size, len(self._source)
             begins = range(start + number * size, start + batches * size, size)
             items = (np.arange(begin, min(begin + size, stop)) % count for begin in begins)

@@ -310,6 +310,15 @@ class LocalFile:
             raise unusable("file is gone", error, self.path) from error
         self._compare(now)
 
+    def check_contents(self) -> None:
+        """Raise StorageError if the opened file was written to since; cheap, for every batch.
+
+        Another file that took its path is not noticed: what is open stays as it was.
+        """
+        fd = self._fd
+        if fd >= 0:
+            self._compare(os.fstat(fd))
+
     def _compare(self, now: os.stat_result) -> None:
         """Raise StorageError if a status is not that of the file that was opened."""
         if (now.st_size, now.st_mtime_ns) != (self.size, self.mtime_ns):

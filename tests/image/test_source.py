@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
+import pickle
+
 import pytest
 
 import gpuio as mx
 from gpuio import recordio
 from gpuio.errors import RecordError, StorageError
+from gpuio.image import ImageIter
 from gpuio.image.source import MissingImageError, MissingLabelError, SampleSource
 from gpuio.recordio.framing import encode
+from support.image_epochs import SHAPE
 
 
 def test_imglist_rows_have_three_shapes():
@@ -65,3 +70,20 @@ def test_a_large_index_is_not_made_a_list(tmp_path):
     assert [sample.key for sample in it._samples()] == [69_998, 69_999]
     assert it.imgidx._made is None
     it.close()
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_record_file_that_changes_while_it_is_open_is_an_error(make_records, index):
+    records = make_records(6)
+    if not index:
+        del records["path_imgidx"]
+    with ImageIter(2, SHAPE, preprocess_threads=0, **records) as it:
+        it.next()
+        os.utime(records["path_imgrec"], ns=(1, 1))
+        for _ in range(2):
+            with pytest.raises(StorageError, match="changed while it was open"):
+                it.next()
+            it.reset()
+        copy = pickle.loads(pickle.dumps(it))  # opens the file as it is now
+        assert len(list(copy)) == 3
+        copy.close()

@@ -1,11 +1,14 @@
 """Lines finds rows across files, blocks and parts."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuio.errors import ClosedError, OptionError
+import gpuio as mx
+from gpuio.errors import ClosedError, OptionError, StorageError
 from gpuio.io import lines as module
 from gpuio.io.lines import Lines, runs
 
@@ -78,3 +81,33 @@ def test_runs_are_stretches_of_consecutive_numbers(rows):
     found = runs(np.array(rows, np.int64))
     assert [row for first, stop in found for row in range(first, stop)] == rows
     assert all(stop > first for first, stop in found)
+
+
+@pytest.mark.parametrize("kind", ["csv", "libsvm"])
+@pytest.mark.parametrize("prefetch", [0, 4])
+@pytest.mark.parametrize("how", ["written in place", "replaced"])
+def test_a_text_file_that_changes_while_it_is_open_is_an_error(tmp_path, kind, prefetch, how):
+    path = tmp_path / "data"
+    row = {"csv": "{0}\n", "libsvm": "{0} 0:{0}\n"}[kind]
+    path.write_text("".join(row.format(n) for n in range(10, 40)))
+    options = {"data_shape": (1,), "batch_size": 5, "prefetch_buffer": prefetch}
+    make = {"csv": mx.io.CSVIter, "libsvm": mx.io.LibSVMIter}[kind]
+    with make(**{f"data_{kind}": str(path)}, **options) as it:
+        it.next()
+        changed = "".join(row.format(n) for n in range(50, 80))  # of the same size
+        if how == "replaced":  # what is open stays as it was: the next epoch is an error
+            (tmp_path / "new").write_text(changed)
+            os.utime(tmp_path / "new", ns=(1, 1))
+            (tmp_path / "new").replace(path)
+            assert len(list(it)) == 5
+        else:
+            with path.open("r+") as file:
+                file.write(changed)
+            os.utime(path, ns=(1, 1))
+            if prefetch:  # made ahead before that
+                with pytest.raises(StorageError, match="changed while it was open"):
+                    list(it)
+        for _ in range(2):
+            it.reset()
+            with pytest.raises(StorageError, match="changed while it was open"):
+                it.next()

@@ -1,13 +1,14 @@
 """strtof rounds once."""
 
 import ctypes
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuio.io.number import strtof
+from gpuio.io.number import strtof, strtof_at
 
 C = ctypes.CDLL(None)
 C.strtof.restype = ctypes.c_float
@@ -62,3 +63,35 @@ def test_ends_ties_and_prefixes_are_as_in_c(text):
 def test_no_number_is_an_error(text):
     with pytest.raises(ValueError, match="no number"):
         strtof(text)
+
+
+MILLION = 10**6
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"0." + b"1" * MILLION, "0.11111111"),
+        (b"1.000000059604644775390625" + b"0" * MILLION, "1.0"),
+        (b"1.000000059604644775390625" + b"0" * MILLION + b"1", "1.0000001"),
+        (b"0x0." + b"1" * MILLION, "0.06666667"),
+        (b"0x" + b"1" * MILLION + b"p-4000000", "0.06666667"),
+        (b"0x1.000001" + b"0" * MILLION, "1.0"),
+        (b"0x1.000001" + b"0" * MILLION + b"1", "1.0000001"),
+        (b"1e" + b"9" * MILLION, "inf"),
+        (b"-1e-" + b"9" * MILLION, "-0.0"),
+        (b"0x1p" + b"9" * 5000, "inf"),
+        (b"0x0p" + b"9" * 5000, "0.0"),
+        (b"0." + b"0" * MILLION + b"1e1000001", "1.0"),
+    ],
+    ids=range(12),
+)
+def test_a_number_of_a_million_digits_takes_no_time(text, value):
+    begun = time.process_time()
+    assert str(strtof(text)) == value
+    assert time.process_time() - begun < 1
+
+
+def test_a_number_in_a_text_is_read_from_its_first_character_on():
+    text = np.frombuffer(b"7,0x1p4,1.5\n2 3", np.uint8)
+    assert [float(strtof_at(text, at)) for at in (0, 2, 8, 12, 14)] == [7, 16, 1.5, 2, 3]
