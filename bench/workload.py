@@ -14,10 +14,11 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Packed", "cut", "main_job", "packed", "parser"]
+__all__ = ["Packed", "cut", "enlarged", "main_job", "packed", "parser"]
 
 _KINDS = {".jpg", ".jpeg", ".png"}
 _CUTS = 20  # different cuts of a photo
+_LARGE = 90  # quality of an enlarged photo's JPEG file
 _QUALITY = 95  # of a cut's JPEG file; 95 = OpenCV's default
 
 
@@ -46,7 +47,13 @@ def parser(question: str, *, rounds: int = 7) -> argparse.ArgumentParser:
 
 @contextmanager
 def packed(
-    images: str | None, count: int, seed: int = 0, *, side: int | None = None
+    images: str | None,
+    count: int,
+    seed: int = 0,
+    *,
+    side: int | None = None,
+    megapixels: float | None = None,
+    grain: float = 0,
 ) -> Iterator[Packed]:
     """Pack photos into a temporary record file; a folder is a class.
 
@@ -56,6 +63,9 @@ def packed(
     count : int                 records; the photos are repeated until there are so many
     side : int, optional        pixels; each record is a square cut of a photo, see `cut`, instead
                                 of the photo as it is
+    megapixels : float, optional
+                            each record is a photo enlarged to so many, see `enlarged`
+    grain : float           of the enlarged photos
     """
     from gpuio import recordio
     from gpuio.tools.photos import make_photos
@@ -76,6 +86,8 @@ def packed(
                 blob = file.read_bytes()
                 if side is not None:
                     blob = cut(blob, side, turn)
+                if megapixels is not None:
+                    blob = enlarged(blob, megapixels, grain)
                 header = recordio.IRHeader(0, float(classes.index(file.parent.name)), number, 0)
                 writer.write_idx(number, recordio.pack(header, blob))
         with open(rec, "rb") as file:  # just written, so in the page cache; read to be sure
@@ -89,6 +101,8 @@ def packed(
         }
         if side is not None:
             about["cut to"] = f"{side}x{side}, JPEG quality {_QUALITY}"
+        if megapixels is not None:
+            about["enlarged to"] = f"{megapixels} megapixels, grain {grain}, JPEG quality {_LARGE}"
         yield Packed(rec, idx, count, about)
 
 
@@ -107,6 +121,24 @@ def cut(blob: bytes, side: int, turn: int) -> bytes:
     centre = photo[y : y + edge, x : x + edge]
     small = cv2.resize(centre, (side, side), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+
+
+def enlarged(blob: bytes, megapixels: float, grain: float = 0) -> bytes:
+    """Return a JPEG file of a photo, enlarged to so many megapixels.
+
+    Its sides are multiples of 16 pixels, as a camera's are; what is beyond is cut off. `grain` is
+    the standard deviation of gray noise that is added, levels of 255.
+    """
+    import cv2
+
+    photo = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR)
+    by = (megapixels * 1e6 / (photo.shape[0] * photo.shape[1])) ** 0.5
+    large = cv2.resize(photo, None, fx=by, fy=by, interpolation=cv2.INTER_CUBIC)
+    large = large[: large.shape[0] // 16 * 16, : large.shape[1] // 16 * 16]
+    if grain:
+        noise = np.random.default_rng(len(blob)).normal(0, grain, (*large.shape[:2], 1))
+        large = np.clip(large + noise, 0, 255).astype(np.uint8)
+    return cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, _LARGE])[1].tobytes()
 
 
 def main_job(threads: int, batch_size: int) -> dict[str, Any]:
