@@ -4,7 +4,8 @@ Everything that does not depend on a pixel is worked out here, for all rows at o
 image has, where each reads and writes, the taps' scale. The kernels read one `VIEW` an image and a
 stage. A step that only crops is folded into the step before it, so the common chains (one resize,
 one crop, a flip) are a single launch; an image with more resamplings, or with a contrast change,
-which needs the mean of the whole window first, takes a stage for each.
+which needs the mean of the whole window first, takes a stage for each. A batch of common chains
+alone is worked out by `common_views`, compiled; what is here defines what that has to find.
 
 Addresses are plain integers: nothing here knows what kind of memory they point into.
 """
@@ -38,7 +39,7 @@ from gpuio.kernels.plan import layout as plan_layout
 from gpuio.kernels.plan.interpolation import CODES, cuda_cases
 from gpuio.kernels.plan.layout import BILINEAR, CONTRAST, TONES, c_enum, c_struct
 
-__all__ = ["BLOCK", "JOB", "Launch", "LaunchPlan", "declarations"]
+__all__ = ["BLOCK", "JOB", "Launch", "LaunchPlan", "compiled_pass", "declarations"]
 
 JOB = np.dtype(
     [
@@ -66,6 +67,13 @@ _CODES = (
     ("COPY HALVE WARP BORDER SHRINK SHRINK_WHOLE POST_AFFINE PRE_COLOUR EXPAND LETTERBOX", stage),
 )
 _STEPS = ("resize", "expand", "warp", "pad", "upscale1", "upscale2")
+
+
+def compiled_pass() -> Any:
+    """Return the function that makes the views of common rows; loads or compiles it once."""
+    from gpuio.kernels.cuda.common_views import common_views  # noqa: PLC0415 -- loads Numba
+
+    return common_views
 
 
 class Launch(NamedTuple):
@@ -141,44 +149,94 @@ class LaunchPlan:
         self._channels, self._height, self._width = channels, height, width
         ratio = ratio and dtype not in ("uint8", "int8")
         self._kernel = f"{dtype}{'_ratio' * ratio}_{layout.lower()}_{channels}"
-        self._terms = _terms(self._rows, dtype, mean, std, scale, ratio)
         self._mean_image = self._centre(mean_image, dtype)
         self.scratch_bytes = 0
+        self.invalid: list[int] = []
         self._stages: list[npt.NDArray[Any]] = []
         self._taps = Taps()
-        self._now = oriented(self._rows, addresses, channels, swapped)
-        self.invalid = self._refuse()
-        self._walk()
-        parts = self._parts()
-        starts = np.cumsum([0, *(-(-part.nbytes // _ALIGN) * _ALIGN for part in parts)])
-        self._starts = starts[:-1].tolist()
-        self.table_bytes = int(starts[-1])
+        given = _given(dtype, mean, std, scale, ratio)
+        self._common = self._make_common(addresses, swapped, *given)
+        if not self._common:
+            self._terms = _terms(self._rows, *given)
+            self._now = oriented(self._rows, addresses, channels, swapped)
+            self.invalid = self._refuse()
+            self._walk()
+        self._parts = self._tables()
+        starts = [0]
+        for part in self._parts:
+            starts.append(starts[-1] + -(-part.nbytes // _ALIGN) * _ALIGN)
+        self.table_bytes = starts.pop()
+        self._starts = starts
+
+    def _make_common(
+        self,
+        addresses: Any,
+        swapped: Any,
+        given: npt.NDArray[np.float32],
+        scale: np.float32,
+        own: int,
+    ) -> bool:
+        """Make views and terms in one compiled pass; False if a row is not a common one."""
+        common_views = compiled_pass()
+        count = len(self._rows)
+        self._now, self._terms = np.zeros(count, VIEW), np.empty((count, 3, 4), np.float32)
+        marks = np.empty(count, np.bool_)
+        marks[:] = swapped
+        made: int = common_views(
+            self._rows,
+            np.ascontiguousarray(addresses, np.uint64),
+            marks,
+            self._channels,
+            self._height,
+            self._width,
+            self._mean_image is not None,
+            given,
+            scale,
+            own,
+            self._now,
+            self._terms,
+        )
+        return made == count
 
     def bind(
-        self, tables_address: int, scratch_address: int, out_address: int
-    ) -> tuple[Any, list[Launch]]:
+        self,
+        tables_address: int,
+        scratch_address: int,
+        out_address: int,
+        memory: npt.NDArray[np.uint8] | None = None,
+    ) -> tuple[npt.NDArray[np.uint8], list[Launch]]:
         """Return what to copy to `tables_address` and what to launch after that.
+
+        Parameters
+        ----------
+        tables_address, scratch_address, out_address : int
+                                    of device memory
+        memory : uint8[table_bytes], optional
+                                    host; receives what is to be copied, and is returned
 
         Returns
         -------
         uint8[table_bytes]          host
         list of Launch              for one stream, in order
         """
-        parts = self._parts()
-        jobs, views = parts[0], parts[-1]
+        host = np.empty(self.table_bytes, np.uint8) if memory is None else memory
+        stops = [*self._starts[1:], self.table_bytes]
         at = [tables_address + start for start in self._starts]
+        jobs, *_, views = self._parts
         jobs["plans"], jobs["terms"], jobs["sums"] = at[1], at[2], at[3]
         jobs["mean_image"] = at[4] if self._mean_image is not None else 0
         last = len(self._stages)
-        stage = np.minimum(np.arange(len(jobs)), last)
-        jobs["views"] = at[-1] + stage * views[0].nbytes
+        jobs["views"] = at[-1] + np.minimum(np.arange(len(jobs)), last) * views[0].nbytes
         jobs["slot"] = np.maximum(np.arange(len(jobs)) - last, 0)
         jobs["out"], jobs["height"], jobs["width"] = out_address, self._height, self._width
-        settle(views, ("source", "target"), scratch_address)
-        settle(views, ("taps_y", "taps_x"), at[5])
-        host = np.zeros(self.table_bytes, np.uint8)
-        for start, part in zip(self._starts, parts, strict=True):
-            host[start : start + part.nbytes] = part.reshape(-1).view(np.uint8)
+        for start, stop, part in zip(self._starts, stops, self._parts, strict=True):
+            end = start + part.nbytes
+            host[start:end] = part.reshape(-1).view(np.uint8)
+            host[end:stop] = 0
+        if self.scratch_bytes or self._parts[5].size:
+            views = host[self._starts[-1] :][: views.nbytes].view(VIEW)
+            settle(views, ("source", "target"), scratch_address)
+            settle(views, ("taps_y", "taps_x"), at[5])
         return host, self._launches(at[0])
 
     def _centre(self, mean_image: Any, dtype: str) -> npt.NDArray[np.float32] | None:
@@ -191,7 +249,7 @@ class LaunchPlan:
         values = normalise.round_half_away(mean_image) if dtype == "int8" else mean_image
         return np.ascontiguousarray(values, np.float32)
 
-    def _parts(self) -> list[npt.NDArray[Any]]:
+    def _tables(self) -> list[npt.NDArray[Any]]:
         """Return the tables, addresses open: jobs, plans, terms, sums, mean image, taps, views.
 
         Views of stages and of the last step lie one after the other, a job for each; jobs of the
@@ -205,7 +263,7 @@ class LaunchPlan:
             np.zeros(count * (1 + TONES), np.uint64),
             np.zeros(0) if self._mean_image is None else self._mean_image,
             np.concatenate(self._taps.parts),
-            np.stack([*self._stages, self._now]),
+            np.stack([*self._stages, self._now]) if self._stages else self._now[None],
         ]
 
     def _launches(self, jobs: int) -> list[Launch]:
@@ -218,8 +276,7 @@ class LaunchPlan:
             largest = int((views["h"].astype(np.int64) * views["w"]).max())
             blocks = min(max(-(-largest // BLOCK), 1), 4096)
             launches.append(Launch(f"stage_{self._channels}", (blocks, count), (BLOCK,), arg))
-        sums = [self._rows["jitter"].any(), *np.atleast_1d(_contrasts(self._rows).any(0))]
-        for slot in np.flatnonzero(sums).tolist():  # a sum needs those before it
+        for slot in self._sums():  # a sum needs those before it
             name = f"gray_sum_{self._channels}"
             arg = args[len(self._stages) + slot]
             launches.append(Launch(name, (_SUM_BLOCKS, count), (BLOCK,), arg))
@@ -227,6 +284,13 @@ class LaunchPlan:
         grid = (*tiles, count)
         launches.append(Launch(f"finish_{self._kernel}", grid, (_TILE_THREADS,), final))
         return launches
+
+    def _sums(self) -> list[int]:
+        """Return which of an image's sums somebody needs: of jitter, of each tone."""
+        if self._common:
+            return []
+        sums = [self._rows["jitter"].any(), *np.atleast_1d(_contrasts(self._rows).any(0))]
+        return np.flatnonzero(sums).tolist()
 
     def _refuse(self) -> list[int]:
         """Take out the rows that ask for what is not there, and return them."""
@@ -380,21 +444,37 @@ class LaunchPlan:
         self._now[mine] = now
 
 
+def _given(
+    dtype: str, mean: Any, std: Any, scale: float, ratio: bool
+) -> tuple[npt.NDArray[np.float32], np.float32, int]:
+    """Return what the terms of all rows have in common.
+
+    Returns
+    -------
+    float32[3, 4]       mean; std where it divides, alone or with a row's own; scale
+    float32             scale
+    int                 channels whose factor and shift are made of a row's gain and shift
+    """
+    made = np.zeros((3, 4), np.float32)
+    mean, by = np.asarray(mean, np.float32), np.float32(scale)
+    count = len(mean)
+    if dtype == "int8":
+        made[0, :count] = normalise.round_half_away(mean)
+        return made, by, 0
+    made[0, :count], made[1, :count] = mean, std
+    if ratio:
+        made[2, :count] = by
+    return made, by, 0 if ratio else count
+
+
 def _terms(
-    rows: npt.NDArray[Any], dtype: str, mean: Any, std: Any, scale: float, ratio: bool
+    rows: npt.NDArray[Any], given: npt.NDArray[np.float32], scale: np.float32, own: int
 ) -> npt.NDArray[np.float32]:
     """Return mean, factor and shift, or mean, std and scale, of each row, float32[n, 3, 4]."""
-    made = np.zeros((len(rows), 3, 4), np.float32)
-    mean, std, by = np.asarray(mean, np.float32), np.asarray(std, np.float32), np.float32(scale)
-    if dtype == "int8":
-        made[:, 0, : len(mean)] = normalise.round_half_away(mean)
-        return made
-    made[:, 0, : len(mean)] = mean
-    if ratio:
-        made[:, 1, : len(mean)], made[:, 2, : len(mean)] = std, by
-        return made
-    made[:, 1, : len(mean)] = (rows["gain"] * by)[:, None] / std
-    made[:, 2, : len(mean)] = (rows["shift"] * by)[:, None] / std
+    made = np.tile(given, (len(rows), 1, 1))
+    std = given[1, :own]
+    made[:, 1, :own] = (rows["gain"] * scale)[:, None] / std
+    made[:, 2, :own] = (rows["shift"] * scale)[:, None] / std
     return made
 
 

@@ -31,7 +31,7 @@ from gpuio.backend.gpu.workspace import Ring, Slot
 from gpuio.backend.protocol import Encoded, Fault, Output
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
 from gpuio.errors import BackendError, ClosedError, GpuioError
-from gpuio.kernels.cuda.compile import LaunchPlan, Mixing
+from gpuio.kernels.cuda.compile import LaunchPlan, Mixing, compiled_pass
 
 __all__ = ["GpuBackend"]
 
@@ -101,6 +101,7 @@ class GpuBackend:
                 self._device: Device = device
                 self._ring = Ring(device, _SLOTS)
                 self._pool = BatchPool(device, keep)
+                compiled_pass()  # here, at construction, not at the first batch
                 host = HostDecoder()
                 if host_pixels is None:
                     host_pixels = routing.HOST_PIXELS
@@ -247,8 +248,9 @@ class GpuBackend:
             sources.refuse(work.invalid)
             tables = slot.memory("tables", work.table_bytes)
             scratch = slot.memory("scratch", work.scratch_bytes)
-            host, launches = work.bind(tables.address, scratch.address, _address(out))
-            self._upload(slot, tables.address, host)
+            staged = slot.staging("tables", work.table_bytes)
+            _, launches = work.bind(tables.address, scratch.address, _address(out), staged)
+            self._device.upload(tables.address, staged, slot.stream)
             for name, grid, block, args in launches:
                 self._device.launch(name, grid, block, args, slot.stream)
             return sources.faults
