@@ -103,7 +103,7 @@ def _fit(row, height, width, view):
         return False
     if row.crop_h == height and row.crop_w == width:
         return True
-    if resizes or row.crop_inter < 0 or row.crop_inter > LANCZOS4:
+    if resizes:
         return False
     view.source += np.uint64(row.crop_y * view.step_y + row.crop_x * view.step_x)
     view.y, view.x = 0, 0

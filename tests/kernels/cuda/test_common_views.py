@@ -118,12 +118,13 @@ INTEGERS = [name for name in PLAN.names if PLAN[name].base == np.int32]
 @pytest.mark.parametrize("name", INTEGERS)
 def test_a_row_that_one_number_makes_uncommon_or_wrong_is_as_numpy_says(monkeypatch, name):
     rng = np.random.default_rng(INTEGERS.index(name))
-    for value in (-(2**31), -1, 0, 1, 2, 5, 6, 8, 9, 10, 21, 2**31 - 1):
+    values = (-(2**31), -1, 0, 1, 2, 5, 6, 8, 9, 10, 21, 2**31 - 1)
+    for place, value in enumerate(values * (3 if name == "resize_inter" else 1)):
         how = output(rng, height=10, width=9)
         rows = plain(20, 18)
         rows["crop_h"], rows["crop_w"], rows["crop_inter"] = (10, 9, 1)
-        if value % 2:
-            rows["resize_h"], rows["resize_w"], rows["resize_inter"] = 12, 20, 1
+        resized = ((0, 0), (12, 20), (20, 18))[(place + place // len(values)) % 3]
+        rows["resize_h"], rows["resize_w"], rows["resize_inter"] = *resized, 1
         rows["crop_y"], rows["erase_h"], rows["erase_w"], rows["tone_op"] = 2, 3, 4, 1
         rows["letterbox_w"] = rows["expand_w"] = rows["warp_w"] = rows["upscale1_w"] = 30
         rows["upscale2_w"] = 30
