@@ -100,6 +100,8 @@ class Passes:
         """
         now = self._pass(pass_index)
         places = np.arange(first, stop, dtype=np.int64)
+        if now.shuffled is not None and self._in_batch:  # whatever the chunks are
+            return now.shuffled[first:stop].astype(np.int64), (places - start) % batch_size
         chunk = np.searchsorted(now.offsets, places, side="right") - 1
         offsets, starts = now.offsets[chunk], now.starts[chunk]
         if now.shuffled is None:

@@ -63,8 +63,9 @@ class FramedRecords:
     def _place(self) -> _Int64:
         if not self.buffers:
             return np.zeros_like(self.start)
-        bases = np.array([buffer.ctypes.data for buffer in self.buffers], np.int64)
-        address: _Int64 = bases[self.number] + self.start
+        bases = [buffer.__array_interface__["data"][0] for buffer in self.buffers]
+        first = bases[0] if len(bases) == 1 else np.array(bases, np.int64)[self.number]
+        address: _Int64 = self.start + first
         address[self.length < 0] = 0
         return address
 
@@ -142,14 +143,14 @@ class ParsedBatch:
     def encoded(self) -> Encoded:
         """Return the images; rows of `rest` and those without a record have none."""
         framed, rows = self.framed, self.rows
-        start = framed.start + rows["payload"] - framed.address
-        length = np.where(rows["status"] == 0, rows["size"], -1)
+        length, address = rows["size"].copy(), rows["payload"].copy()
+        length[rows["status"] != 0] = -1
         return Encoded(
             [buffer.data for buffer in framed.buffers],
             framed.number.copy(),
-            start,
-            length.astype(np.int64),
-            rows["payload"].copy(),
+            framed.start + address - framed.address,
+            length,
+            address,
             self.headers,
         )
 
