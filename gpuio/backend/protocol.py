@@ -141,9 +141,13 @@ class Encoded:
         """Return the images of some rows, all of which have one."""
         views: dict[int, memoryview] = {}
         found: list[Blob] = []
-        ends = self.start[rows] + self.length[rows]
+        starts = self.start[rows]
+        ends = (starts + self.length[rows]).tolist()
+        if len(self.buffers) == 1 and len(rows) > 1:
+            whole = memoryview(self.buffers[0])
+            return [whole[start:end] for start, end in zip(starts.tolist(), ends, strict=True)]
         for number, start, end in zip(
-            self.number[rows].tolist(), self.start[rows].tolist(), ends.tolist(), strict=True
+            self.number[rows].tolist(), starts.tolist(), ends, strict=True
         ):
             buffer = self.buffers[number]
             if start == 0 and end == len(buffer):

@@ -259,14 +259,15 @@ class Pipeline:
     def make(self, share: _Share) -> tuple[_Share, list[Fault]]:
         """Decode and augment one share."""
         begun = time.perf_counter()
-        rows = slice(share.first, share.stop)
-        plan = share.loaded.plan[rows]
-        records = share.loaded.records.encoded[rows]
+        plan, records, out = share.loaded.plan, share.loaded.records.encoded, share.out
+        if share.first > 0 or share.stop < len(plan):
+            rows = slice(share.first, share.stop)
+            plan, records, out = plan[rows], records[rows], out[rows]
         if self._scales:
             takes = scalable(records.headers, self.output.channels)
             plan, scale = fitted(plan, takes, self.output.height, self.output.width)
             records = attrs.evolve(records, scale=scale)
-        faults = self.backend.make(records, plan, self.output, share.out[rows])
+        faults = self.backend.make(records, plan, self.output, out)
         self.stats.add(make_s=time.perf_counter() - begun)
         return share, [self._named(share, fault) for fault in faults]
 

@@ -225,9 +225,10 @@ class LaunchPlan:
         jobs, *_, views = self._parts
         jobs["plans"], jobs["terms"], jobs["sums"] = at[1], at[2], at[3]
         jobs["mean_image"] = at[4] if self._mean_image is not None else 0
-        last = len(self._stages)
-        jobs["views"] = at[-1] + np.minimum(np.arange(len(jobs)), last) * views[0].nbytes
-        jobs["slot"] = np.maximum(np.arange(len(jobs)) - last, 0)
+        jobs["views"], jobs["slot"] = at[-1], np.arange(len(jobs))
+        if last := len(self._stages):
+            jobs["views"] += (np.minimum(jobs["slot"], last) * views[0].nbytes).astype(np.uint64)
+            jobs["slot"] = np.maximum(jobs["slot"] - last, 0)
         jobs["out"], jobs["height"], jobs["width"] = out_address, self._height, self._width
         for start, stop, part in zip(self._starts, stops, self._parts, strict=True):
             end = start + part.nbytes

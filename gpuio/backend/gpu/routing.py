@@ -80,8 +80,9 @@ class Sources:
         self.swapped = np.zeros(len(records), np.bool_)
         self._failed: dict[int, GpuioError] = {}
         self._places: list[Destination] = []  # of the rows that an engine gets, if it wants any
-        self._sizes = np.stack([rows["src_h"], rows["src_w"]], axis=1).astype(np.int64)
-        self._pixels = self._sizes.prod(axis=1)
+        self._sizes = np.empty((len(records), 2), np.int64)
+        self._sizes[:, 0], self._sizes[:, 1] = rows["src_h"], rows["src_w"]
+        self._pixels = self._sizes[:, 0] * self._sizes[:, 1]
 
     @property
     def faults(self) -> list[Fault]:
@@ -127,9 +128,10 @@ class Sources:
 
     def _starts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return where the pixels of each of these rows begin in memory for all, and its size."""
-        nbytes = -(-self._pixels[rows] * self._channels // _ALIGN) * _ALIGN
+        nbytes = self._pixels[rows] * self._channels + (_ALIGN - 1)
+        nbytes &= -_ALIGN
         starts = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum(nbytes, out=starts[1:])
+        nbytes.cumsum(out=starts[1:])
         return starts
 
     def _place(self, rows: npt.NDArray[np.int64]) -> None:
@@ -183,8 +185,9 @@ class Sources:
         failed = host.decode(
             self._records, rows, self._sizes[rows], self._channels, staged, starts[:-1]
         )
-        self._failed.update(failed)
         self.addresses[rows], self.swapped[rows] = memory.address + starts[:-1], False
-        self.addresses[list(failed)] = 0
+        if failed:
+            self._failed.update(failed)
+            self.addresses[list(failed)] = 0
         if len(failed) < len(rows):
             self._device.upload(memory.address, staged, self._slot.stream)
