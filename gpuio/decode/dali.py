@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.decode.engine import (
+    DEVICE_PADDING,
+    HOST_PADDING,
     Blob,
     Decoded,
     Destination,
@@ -70,6 +72,8 @@ class DaliEngine:
             "hw_decoder_load": hw_decoder_load,
             "preallocate_height_hint": preallocate[0],
             "preallocate_width_hint": preallocate[1],
+            "device_memory_padding": DEVICE_PADDING,
+            "host_memory_padding": HOST_PADDING,
         }
         self._batch_size = 1
         self._pipelines: dict[int, Any] = {}  # by channels

@@ -19,9 +19,23 @@ import numpy.typing as npt
 
 from gpuio.errors import DecodeError
 
-__all__ = ["Decoded", "Destination", "Engine", "OutOfDeviceMemoryError", "is_out_of_memory"]
+__all__ = [
+    "DEVICE_PADDING",
+    "HOST_PADDING",
+    "Decoded",
+    "Destination",
+    "Engine",
+    "OutOfDeviceMemoryError",
+    "is_out_of_memory",
+]
 
 Blob = bytes | memoryview
+
+# bytes that nvJPEG's buffers have at least, whichever library holds them: DALI's own defaults.
+# Without them a buffer grows whenever an image is larger than all before it, and each cudaMalloc
+# makes the whole GPU wait
+DEVICE_PADDING = 16 << 20
+HOST_PADDING = 8 << 20
 
 _OUT_OF_MEMORY = ("out of memory", "out_of_memory", "memoryallocation", "bad_alloc")
 

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.decode.engine import (
+    DEVICE_PADDING,
+    HOST_PADDING,
     Blob,
     Decoded,
     Destination,
@@ -24,10 +26,15 @@ from gpuio.errors import BackendError, DecodeError
 __all__ = ["NvImageCodecEngine"]
 
 _HOST_ONLY = -99999  # NVIMGCODEC_DEVICE_CPU_ONLY
-# nvJPEG's and libjpeg-turbo's triangular chroma filter, which is what OpenCV's pixels have
+# nvJPEG's and libjpeg-turbo's triangular chroma filter, which is what OpenCV's pixels have; and
+# what DALI asks of the same library, so that the two differ in their own work only. (Releases up to
+# 0.8 drop the device's padding where the caller brings no allocator, which Python cannot.)
 _OPTIONS = (
-    ":fancy_upsampling=1 nvjpeg_hw_decoder:preallocate_height_hint={} "
-    "nvjpeg_hw_decoder:preallocate_width_hint={}"
+    ":fancy_upsampling=1 nvjpeg_hw_decoder:preallocate_height_hint={height} "
+    "nvjpeg_hw_decoder:preallocate_width_hint={width} "
+    "nvjpeg_hw_decoder:preallocate_batch_size={rows} "
+    f"nvjpeg_cuda_decoder:device_memory_padding={DEVICE_PADDING} "
+    f"nvjpeg_cuda_decoder:host_memory_padding={HOST_PADDING}"
 )
 
 
@@ -63,20 +70,17 @@ class NvImageCodecEngine:
         self._lib: Any = nvimgcodec
         self._on_host = device_id is None
         self._hardware = device_id is not None and hw_decoder_load > 0
-        kinds = (
-            [nvimgcodec.Backend(nvimgcodec.CPU_ONLY)]
-            if device_id is None
-            else _backends(nvimgcodec, hw_decoder_load)
-        )
-        try:
-            self._decoder: Any = nvimgcodec.Decoder(
-                device_id=_HOST_ONLY if device_id is None else device_id,
-                max_num_cpu_threads=threads,
-                backends=kinds,
-                options=_OPTIONS.format(*preallocate),
-            )
-        except RuntimeError as error:
-            raise BackendError(f"nvImageCodec made no decoder: {error}") from error
+        self._settings = {
+            "device_id": _HOST_ONLY if device_id is None else device_id,
+            "max_num_cpu_threads": threads,
+            "backends": (
+                [nvimgcodec.Backend(nvimgcodec.CPU_ONLY)]
+                if device_id is None
+                else _backends(nvimgcodec, hw_decoder_load)
+            ),
+        }
+        self._preallocate, self._room_for = preallocate, 1
+        self._decoder: Any = self._open_decoder()
         spec, sample = nvimgcodec.ColorSpec, nvimgcodec.SampleFormat
         self._params = {
             channels: nvimgcodec.DecodeParams(
@@ -89,9 +93,13 @@ class NvImageCodecEngine:
         """Decode a full batch into the decoder's own memory.
 
         The hardware's share of every batch is fixed by the first call, as a number of images: a
-        first call with one image would leave the JPEG engines nearly idle for ever.
+        first call with one image would leave the JPEG engines nearly idle for ever. What they are
+        given room for is fixed when the decoder is made: it is made anew for a larger batch.
         """
         if self._hardware:
+            if rows > self._room_for:
+                self._decoder, self._room_for = None, rows  # its memory first
+                self._decoder = self._open_decoder()
             self._decode([self._lib.CodeStream(blob) for _ in range(rows)], None, 3, 0)
 
     def decode(
@@ -129,6 +137,15 @@ class NvImageCodecEngine:
     def close(self) -> None:
         """Drop the decoder; may be called twice."""
         self._decoder = None
+
+    def _open_decoder(self) -> Any:
+        """Make a decoder with room for batches of the expected size."""
+        height, width = self._preallocate
+        options = _OPTIONS.format(height=height, width=width, rows=self._room_for)
+        try:
+            return self._lib.Decoder(options=options, **self._settings)
+        except RuntimeError as error:
+            raise BackendError(f"nvImageCodec made no decoder: {error}") from error
 
     def _open(self, blob: Blob, size: tuple[int, int]) -> Any:
         """Parse a header and check that it promises what ours did."""

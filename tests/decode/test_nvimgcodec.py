@@ -126,16 +126,70 @@ def test_a_gpu_is_warmed_up_with_a_full_batch_and_the_host_is_not(engine, monkey
     engine.warm_up(jpeg(picture(8, 8)), 32)
     assert calls == []
     monkeypatch.setattr(engine, "_hardware", True)
+    monkeypatch.setattr(engine, "_open_decoder", Counting)
+    monkeypatch.setattr(engine, "_room_for", 1)
     engine.warm_up(jpeg(picture(8, 8)), 32)
     assert calls == [32]
 
 
-def test_room_for_the_jpeg_engines_reaches_the_decoder(monkeypatch):
+class Warm:
+    """Stands for a decoder; remembers the settings of each that was made."""
+
+    def __init__(self, made, settings):
+        made.append(dict(word.split("=") for word in settings["options"].split()))
+
+    def decode(self, streams, **kwargs):
+        return [None] * len(streams)
+
+
+@pytest.fixture
+def options(monkeypatch):
+    """Return the options of every decoder that is made; they decode nothing."""
     from nvidia import nvimgcodec
 
-    seen = {}
-    monkeypatch.setattr(nvimgcodec, "Decoder", lambda **settings: seen.update(settings))
+    made = []
+    monkeypatch.setattr(nvimgcodec, "Decoder", lambda **settings: Warm(made, settings))
+    return made
+
+
+def test_room_for_the_jpeg_engines_reaches_the_decoder(options):
     NvImageCodecEngine(None, 1, preallocate=(480, 640))
-    assert "preallocate_height_hint=480" in seen["options"]
-    assert "preallocate_width_hint=640" in seen["options"]
-    assert ":fancy_upsampling=1" in seen["options"]
+    (asked,) = options
+    assert asked["nvjpeg_hw_decoder:preallocate_height_hint"] == "480"
+    assert asked["nvjpeg_hw_decoder:preallocate_width_hint"] == "640"
+    assert asked[":fancy_upsampling"] == "1"
+
+
+def test_the_jpeg_engines_get_room_for_the_largest_batch_that_is_expected(options):
+    """Theirs is one image unless it is said, and it is said when a decoder is made."""
+    made, blob = NvImageCodecEngine(0, 1), jpeg(picture(8, 8))
+    for rows in (64, 64, 16, 256):
+        made.warm_up(blob, rows)
+    sizes = [asked["nvjpeg_hw_decoder:preallocate_batch_size"] for asked in options]
+    assert sizes == ["1", "64", "256"]
+
+
+def test_without_the_jpeg_engines_no_room_is_made_for_them(options):
+    NvImageCodecEngine(0, 1, hw_decoder_load=0).warm_up(jpeg(picture(8, 8)), 64)
+    assert len(options) == 1
+
+
+def test_nvjpegs_buffers_are_as_large_as_dalis(options, monkeypatch):
+    dali = pytest.importorskip("nvidia.dali")
+    from gpuio.decode.dali import DaliEngine
+
+    NvImageCodecEngine(0, 1)
+    theirs, decoder = {}, dali.fn.decoders.image
+    monkeypatch.setattr(
+        dali.fn.decoders,
+        "image",
+        lambda *args, **how: (theirs.update(how), decoder(*args, **how))[1],
+    )
+    monkeypatch.setattr(dali.Pipeline, "build", lambda pipeline: None)
+    monkeypatch.setattr(dali.Pipeline, "input_feed_count", lambda pipeline, name: 1)
+    DaliEngine(0, 1)
+    for what in ("device_memory_padding", "host_memory_padding"):
+        assert options[0][f"nvjpeg_cuda_decoder:{what}"] == str(theirs[what])
+    documented = decoder.__doc__
+    assert f"default = `{theirs['device_memory_padding']}`" in documented
+    assert f"default = `{theirs['host_memory_padding']}`" in documented
