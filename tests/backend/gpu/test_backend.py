@@ -538,9 +538,9 @@ def test_an_image_with_a_status_error_is_decoded_by_opencv_and_the_others_are_no
         made.errors[1] = DecodeError("nvJPEG status 8")
         return made
 
-    def on_the_host(blob, channels):
+    def on_the_host(blob, channels, scale):
         decoded.append(blob)
-        return decode(blob, channels)
+        return decode(blob, channels, scale)
 
     monkeypatch.setattr(engine, "decode", failing)
     monkeypatch.setattr("gpuio.backend.gpu.host.decode", on_the_host)
