@@ -127,8 +127,8 @@ class NvImageCodecEngine:
         for row, image in zip(rows, made, strict=True):
             if image is None:
                 errors[row] = DecodeError(
-                    f"nvImageCodec refused the JPEG of {len(blobs[row])} bytes: damaged, cut "
-                    "short, or of a kind it does not decode"
+                    f"nvImageCodec did not decode the JPEG of {len(blobs[row])} bytes, and does "
+                    "not say why"
                 )
             else:
                 addresses[row] = places[row].address

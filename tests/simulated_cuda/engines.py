@@ -1,6 +1,7 @@
 """Engines of the simulated GPU: their CPU modes, whose pixels are then written to the device.
 
-Like the JPEG hardware they write when they are called, whatever the stream is still doing.
+Like the JPEG hardware they write when they are called, whatever the stream is still doing. On a
+full device they fail as the libraries do: images are missing, or said to be damaged.
 """
 
 import ctypes
@@ -10,6 +11,7 @@ import attrs
 import numpy as np
 
 from gpuio.decode.engine import Destination
+from gpuio.errors import DecodeError
 
 __all__ = ["OnDevice", "put_in_place"]
 
@@ -28,9 +30,18 @@ class OnDevice:
         """Decode on the host, then write to the places or to device memory of its own."""
         assert stream, "a stream of the backend's"
         nbytes = [int(height) * int(width) * channels for height, width in sizes]
+        working = _working_memory(sum(nbytes))
+        if working is None and not self.uses_arena:
+            raise DecodeError("DALI refused a batch: Failed to decode sample #0")
         host = [np.empty((1, size // channels, channels), np.uint8) for size in nbytes]
         own = [Destination(each.ctypes.data, each) for each in host] if self.uses_arena else []
         made = self._engine.decode(blobs, sizes, channels, own, 0)
+        if working is None:
+            return attrs.evolve(
+                made,
+                addresses=np.zeros_like(made.addresses),
+                errors={row: DecodeError("not decoded") for row in range(len(blobs))},
+            )
         targets, keep = self._targets(nbytes, places)
         addresses = np.where(made.addresses == 0, 0, targets).astype(np.uint64)
         for target, source, size in zip(addresses, made.addresses, nbytes, strict=True):
@@ -55,6 +66,16 @@ class OnDevice:
         with cupy.cuda.Stream.null:  # a pool that hands memory on at once, whoever reads it
             memory = cupy.cuda.alloc(int(starts[-1]))
         return [memory.ptr + int(start) for start in starts[:-1]], memory
+
+
+def _working_memory(nbytes):
+    """Allocate what a library needs while it decodes; None if there is no room."""
+    import cupy
+
+    try:
+        return cupy.cuda.Memory(nbytes)
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return None
 
 
 def put_in_place():

@@ -133,7 +133,10 @@ def test_iterators_left_anywhere_leave_no_memory_stream_or_event(files):
     assert left.streams == 1  # the default stream
 
 
-def test_any_amount_of_memory_gives_right_batches_or_an_error_with_sizes(files, monkeypatch):
+@pytest.mark.parametrize("decoder", ["dali", "nvimgcodec"])
+def test_any_amount_of_memory_gives_right_batches_or_an_error_with_sizes(
+    files, monkeypatch, decoder
+):
     import cupy
 
     from gpuio.backend.gpu.backend import GpuBackend
@@ -148,9 +151,9 @@ def test_any_amount_of_memory_gives_right_batches_or_an_error_with_sizes(files, 
 
     monkeypatch.setattr(GpuBackend, "_make_halves", counted)
     wanted = [data for data, _, _ in epochs(files, resize=60, ctx="cpu")][: COUNT // ROWS]
-    options = {"resize": 60, "ctx": "gpu", "decoder": "nvimgcodec", "preprocess_threads": 1}
+    options = {"resize": 60, "ctx": "gpu", "decoder": decoder, "preprocess_threads": 1}
     refused, made = [], []
-    for room in [*range(100_000, 700_000, 40_000), 2 << 20]:
+    for room in [*range(100_000, 1_000_000, 60_000), 2 << 20]:
         gc.collect()
         cupy.get_default_memory_pool().free_all_blocks()
         install.set_up(delay_us=300, room=room)

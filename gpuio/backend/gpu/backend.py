@@ -106,7 +106,7 @@ class GpuBackend:
                 if host_pixels is None:
                     host_pixels = routing.HOST_PIXELS
                 # last: it is what may fail, and nothing before it is open
-                self._engines = EnginePool(open_engine, decoders, open_rescue)
+                self._engines = EnginePool(open_engine, decoders, open_rescue, self._device.memory)
                 self._decoders = Decoders(self._engines, host, host_pixels)
         except MemoryError as error:
             raise BackendError(
@@ -214,7 +214,7 @@ class GpuBackend:
         for start in range(0, len(plan), half):
             part = slice(start, start + half)
             try:
-                found = self._make(records[part], plan[part], output, out[part])
+                found = self._make(records[part], plan[part], output, out[part], again=True)
             except OutOfDeviceMemoryError as error:
                 raise self._full(
                     f"decoding {len(plan)} images, or {half} of them", error
@@ -224,12 +224,18 @@ class GpuBackend:
         return faults
 
     def _make(
-        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
+        self,
+        records: Encoded,
+        plan: npt.NDArray[np.void],
+        output: Output,
+        out: Any,
+        *,
+        again: bool = False,
     ) -> list[Fault]:
         """Decode into a slot and queue the kernels that read it."""
         with self._turn(out) as slot:
             sources = Sources(self._device, slot, records, plan, output.channels)
-            sources.decode(self._decoders)
+            sources.decode(self._decoders, again=again)
             work = LaunchPlan(
                 sources.rows,
                 sources.addresses,

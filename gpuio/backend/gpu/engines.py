@@ -4,6 +4,10 @@ An engine serialises its calls, so two of them let one batch's parsing overlap a
 One kind of engine is at work at a time. An engine that fails a whole batch (DALI) is
 replaced permanently by one that reports bad images one by one (nvImageCodec): a file with one bad
 image has more of them.
+
+Neither library tells a full GPU from a damaged image: nvImageCodec raises nothing and leaves images
+out, DALI says that it failed to decode a sample. So before many refusals are believed, the batch is
+tried once more with room made for it.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ __all__ = ["EnginePool", "choose_engine", "engine_opener"]
 
 _log = logging.getLogger("gpuio")
 _NAMES = ("auto", "dali", "nvimgcodec")
+_LONGEST_PAUSE = 1024  # batches
 
 
 def choose_engine(name: str, machine: Machine) -> tuple[str, str]:
@@ -87,6 +92,8 @@ class EnginePool:
                                 library is an error there
     limit : int                 engines at most, >= 1
     rescue : callable, optional opens an engine of the kind that `replace` changes to
+    memory : callable, optional returns (free, total) bytes of the engines' device; raises
+                                RuntimeError if CUDA is broken there
 
     Attributes
     ----------
@@ -101,7 +108,10 @@ class EnginePool:
         opener: Callable[[], Engine],
         limit: int,
         rescue: Callable[[], Engine] | None = None,
+        memory: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
+        self._memory = memory
+        self._believed, self._pause = 0, 1  # suspect batches taken as they are: now, and next
         self._opener, self._limit, self._rescue = opener, limit, rescue
         self._changed = threading.Condition()
         self._rows = 1
@@ -115,6 +125,40 @@ class EnginePool:
         """Say how many rows batches have; engines are warmed up for the most ever said."""
         self._rows = max(self._rows, rows)
 
+    def weigh(self, undecoded: int, given: int, *, again: bool) -> None:
+        """Have a batch tried once more if an engine left so much of it that the GPU may be full.
+
+        After each second try that was in vain more such batches are taken as they are, before one
+        is tried twice again: a file of which engines decode little does not cost twice the time.
+
+        Parameters
+        ----------
+        undecoded : int         images that the engine did not decode
+        given : int             images that it was given, >= 1
+        again : bool            whether this was the second try
+
+        Raises
+        ------
+        OutOfDeviceMemoryError  try again, with room made
+        RuntimeError            CUDA is broken on this GPU
+        """
+        many = 2 * undecoded >= given
+        with self._changed:
+            if again:
+                self._believed = self._pause if many else 0
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE) if many else 1
+                return
+            if not many or self._memory is None:
+                return
+            if self._believed:
+                self._believed -= 1
+                return
+        # an engine's libraries bring a CUDA runtime of their own, whose last error nobody else can
+        # ask for; what is wrong with the GPU itself is seen by any call
+        raise OutOfDeviceMemoryError(
+            f"{self.name} decoded {given - undecoded} of {given} images{self._room()}"
+        )
+
     def refuse(self, images: int, error: DecodeError) -> None:
         """Count images that OpenCV decodes because an engine did not; the first are logged."""
         with self._changed:
@@ -123,11 +167,19 @@ class EnginePool:
         if first:
             _log.warning(
                 # a log's records may be kept, and errors hold a batch by their traceback's frames
-                "OpenCV decodes what %s did not, %d at first: %s",
+                "OpenCV decodes what %s did not, %d at first%s: %s",
                 self.name,
                 images,
+                self._room(),
                 str(error),
             )
+
+    def _room(self) -> str:
+        """Word the device's memory, if it can be asked for."""
+        if self._memory is None:
+            return ""
+        free, total = self._memory()
+        return f", with {free / 2**20:,.0f} of {total / 2**20:,.0f} MiB free"
 
     def replace(self, kind: int, error: DecodeError) -> bool:
         """Change to the engines of `rescue`, for good, and say whether to try the batch again.

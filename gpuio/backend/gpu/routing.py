@@ -89,8 +89,14 @@ class Sources:
         """Rows whose image could not be decoded by anybody."""
         return [Fault(row, error) for row, error in sorted(self._failed.items())]
 
-    def decode(self, decoders: Decoders) -> None:
+    def decode(self, decoders: Decoders, *, again: bool = False) -> None:
         """Decode every image, by its route, and queue the upload of what the host decoded.
+
+        Parameters
+        ----------
+        decoders : Decoders
+        again : bool        this is the second try, with room made: what an engine does not decode
+                            now is for the host
 
         Raises
         ------
@@ -100,7 +106,7 @@ class Sources:
         fast = present & self._engine_takes(decoders.host_pixels)
         host = present & ~fast
         if fast.any():
-            host[self._decode_fast(decoders.engines, np.flatnonzero(fast))] = True
+            host[self._decode_fast(decoders.engines, np.flatnonzero(fast), again)] = True
         if host.any():
             self._decode_on_host(decoders.host, np.flatnonzero(host))
 
@@ -148,7 +154,7 @@ class Sources:
         ]
 
     def _decode_fast(
-        self, engines: EnginePool, rows: npt.NDArray[np.int64]
+        self, engines: EnginePool, rows: npt.NDArray[np.int64], again: bool
     ) -> npt.NDArray[np.int64]:
         """Decode on an engine and return the rows that it refused."""
         kind = engines.kind
@@ -166,13 +172,15 @@ class Sources:
                     self._slot.stream.ptr,
                 )
         except DecodeError as error:
+            engines.weigh(len(rows), len(rows), again=again)
             if engines.replace(kind, error):
-                return self._decode_fast(engines, rows)
+                return self._decode_fast(engines, rows, again)
             engines.refuse(len(rows), error)
             return rows  # the batch as a whole: every image gets its own chance
+        self._slot.keep = made.keep
+        engines.weigh(len(made.errors), len(rows), again=again)
         for refusal in made.errors.values():
             engines.refuse(1, refusal)
-        self._slot.keep = made.keep
         self.addresses[rows], self.swapped[rows] = made.addresses, made.swapped
         return rows[list(made.errors)]
 

@@ -102,7 +102,10 @@ class Single(Engine):
 
 
 class Pair:
-    """A backend on a fake device with both engines; everything that was opened is remembered."""
+    """A backend on a fake device with both engines; everything that was opened is remembered.
+
+    A refusal is believed at once: what it takes to be believed is the matter of test_full_gpu.py.
+    """
 
     def __init__(self, decoders=2, most=None, rescue=None):
         self.wholes, self.singles, self.device = [], [], FakeDevice()
@@ -114,6 +117,7 @@ class Pair:
             open_engine=lambda: Whole(self.wholes, (ODD, BAD)),
             open_rescue=rescue or (lambda: Single(self.singles, (BAD,), most)),
         )
+        self.backend._engines._memory = None
 
 
 @pytest.fixture

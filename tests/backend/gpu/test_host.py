@@ -167,11 +167,12 @@ def test_a_batch_has_one_copy_of_pixels_and_one_of_tables(make, way, host_pixels
     blobs[5] = jpeg(picture(31, 33), progressive=True)
     engine = Engine(refuses=(blobs[8], blobs[9]), whole=whole)
     backend, rows = make(engine, host_pixels=host_pixels), rows_of(blobs)
-    for _ in range(3):
+    for number in range(3):
         backend._device.uploads.clear()
         out, faults = batch(backend, blobs, rows)
         assert faults == []
-        assert len(backend._device.uploads) == 2
+        halves = 2 if number == 0 and whole and engine.given else 1  # tried once more, in two
+        assert len(backend._device.uploads) == 2 * halves
         assert np.array_equal(out.asnumpy(), expected(blobs, rows))
     assert bool(engine.given) == (host_pixels < HOST_PIXELS)
 

@@ -9,6 +9,7 @@ from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.backend.gpu.engines import choose_engine
 from gpuio.backend.gpu.probe import Driver, Gpu, Machine, gaps, survey
 from gpuio.errors import BackendError, OptionError
+from support.fake_device import FakeDevice
 
 H100 = Gpu("NVIDIA H100", (9, 0), 80 << 30)
 WHOLE = Machine(
@@ -115,7 +116,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones():
 
 def test_the_backend_logs_the_decoder_it_takes_and_why(monkeypatch, caplog):
     monkeypatch.setattr("gpuio.backend.gpu.backend.survey", lambda: WHOLE)
-    monkeypatch.setattr("gpuio.backend.gpu.cuda.CudaDevice", lambda number: None)
+    monkeypatch.setattr("gpuio.backend.gpu.cuda.CudaDevice", lambda number: FakeDevice())
 
     class Engine:
         name, uses_arena = "one", True
