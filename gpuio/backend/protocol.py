@@ -207,6 +207,8 @@ class Backend(Protocol):
     ) -> list[Fault]:
         """Decode images and execute the plan into `out`, rows without an image zero-filled.
 
+        `out` is complete after `fence`, which comes before it is handed out.
+
         Parameters
         ----------
         records : Encoded       n rows; decoded to `output.channels`: gray, B G R, or B G R A
@@ -233,7 +235,7 @@ class Backend(Protocol):
         """
 
     def put(self, host: npt.ArrayLike) -> Any:
-        """Return a host array as an array of this device."""
+        """Return a host array as an array of this device, complete: any stream may read it."""
 
     def fence(self, batch: Any) -> None:
         """Wait, on the host, until a batch's arrays are complete."""

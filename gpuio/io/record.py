@@ -192,7 +192,7 @@ class ImageRecordIter(DataIter):
         backend = machine.backend
         labels, count = machine.labels.handed_out(made.label)
         label = [backend.put(host_array(np.ascontiguousarray(one))) for one in labels]
-        backend.fence([made.data, *label])  # made ahead, so seldom a wait; then any stream may read
+        backend.fence(made.data)  # made ahead, so seldom a wait; then any stream may read
         batch = DataBatch(
             data=[made.data],
             label=label,

@@ -158,7 +158,11 @@ class GpuBackend:
                 self._device.launch(name, grid, block, args, slot.stream)
 
     def put(self, host: npt.ArrayLike) -> Any:
-        """Copy a host array to the device; returns at once after queueing the copy."""
+        """Copy a host array to the device, and wait until it is there.
+
+        The copy runs on a stream of ours, which nobody else's stream is ordered behind: an array
+        that leaves gpuio must be complete.
+        """
         values = np.ascontiguousarray(host)
         with self._boundary():
             made = self._allocate(values.shape, values.dtype.name)
@@ -166,6 +170,7 @@ class GpuBackend:
                 if values.size:
                     host = np.frombuffer(values.data.cast("B"), np.uint8)
                     self._upload(slot, _address(made), host)
+            made.wait_to_read()
             return made
 
     def _upload(self, slot: Slot, address: int, host: npt.NDArray[np.uint8]) -> None:
