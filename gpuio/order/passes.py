@@ -61,6 +61,8 @@ class Passes:
     shuffle : bool                  shuffle the records inside each chunk
     in_batch : bool                 MXNet numbers records by their row in the batch (with an index),
                                     not by their place in the chunk
+    carries : bool                  with in_batch: what the last batch of a pass lacked is read
+                                    first in the next pass, by itself (see `rows`)
     record_seed, group_seed : int   of the two generators
     """
 
@@ -70,11 +72,12 @@ class Passes:
         *,
         shuffle: bool,
         in_batch: bool,
+        carries: bool,
         record_seed: int,
         group_seed: int,
     ) -> None:
         self._groups = [np.array(group, np.int64) for group in groups]
-        self._shuffle, self._in_batch = shuffle, in_batch
+        self._shuffle, self._in_batch, self._carries = shuffle, in_batch, carries
         self.n_records = sum(int(group[-1] - group[0]) for group in self._groups)
         self._group_source, self._record_source = Mersenne(group_seed), Mersenne(record_seed)
         order = np.arange(len(groups), dtype=np.int32)
@@ -97,6 +100,15 @@ class Passes:
         -------
         position : int64[stop - first]      rows of the table
         mx_index : int64[stop - first]      what MXNet adds to seed_aug: see `BatchOrder`
+
+        Notes
+        -----
+        With an index MXNet reads batch by batch, and numbers a record by where its reading begins
+        in the batch and its place in that reading. The splitter of dmlc (`n_overflow_`) remembers
+        over the end of a pass how many records its last reading lacked, and asks for that many
+        first. With round_batch they complete the batch that lacked them. Without, they begin a
+        batch, and every later reading of the pass lies across two batches: the rows that it leaves
+        for the second one have numbers of `batch_size` and more.
         """
         now = self._pass(pass_index)
         places = np.arange(first, stop, dtype=np.int64)
@@ -109,6 +121,9 @@ class Passes:
         else:
             position = now.shuffled[first:stop].astype(np.int64)
         if self._in_batch:
+            if self._carries and (lacked := -pass_index * self.n_records % batch_size):
+                across = lacked + (places - lacked) % batch_size
+                return position, np.where(places < lacked, places, across)
             return position, (places - start) % batch_size
         if now.shuffled is not None:
             return position, batch_size + position - starts
@@ -183,7 +198,7 @@ def open_passes(table: Table, options: RecordOptions) -> Passes:
     ----------
     table : RecordTable
     options : RecordOptions         num_parts, part_index, shuffle, seed, shuffle_chunk_size,
-                                    shuffle_chunk_seed
+                                    shuffle_chunk_seed, round_batch, last_batch
     """
     parts, index = options.num_parts, options.part_index
     total = int(table.sizes.sum())
@@ -205,6 +220,7 @@ def open_passes(table: Table, options: RecordOptions) -> Passes:
         groups,
         shuffle=options.shuffle,
         in_batch=table.indexed,
+        carries=options.ending == "pad",  # MXNet has no other ending without round_batch
         record_seed=options.order_seed + options.seed,
         group_seed=_CHUNK_SEED + index + parts + group_count + options.shuffle_chunk_seed,
     )

@@ -1,5 +1,6 @@
 """Epochs and batches stand in MXNet's order; every record comes once a pass."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -161,6 +162,21 @@ def test_a_batch_that_the_epoch_lacks_is_an_index_error():
 def test_with_an_index_mxnet_numbers_the_rows_of_the_batch():
     for epoch in epochs(order_of(10, 4, shuffle=True), 3):
         assert all(batch.mx_index.tolist() == [0, 1, 2, 3] for batch in epoch)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_what_a_pass_lacks_is_a_reading_of_its_own_in_the_next_one(shuffle):
+    made = epochs(order_of(10, 4, round_batch=False, shuffle=shuffle), 4)
+    across = [[0, 1, 2, 3], [4, 5, 2, 3], [4, 5]]  # a reading of two, then readings of four
+    straight = [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1]]
+    found = [[batch.mx_index[batch.position >= 0].tolist() for batch in epoch] for epoch in made]
+    assert found == [straight, across, straight, across]
+
+
+@pytest.mark.parametrize("last_batch", ["borrow", "partial", "discard"])
+def test_with_the_other_endings_rows_are_numbered_by_their_place_in_the_batch(last_batch):
+    for batch in itertools.chain(*epochs(order_of(10, 4, last_batch=last_batch), 4)):
+        assert batch.mx_index.tolist() == list(range(len(batch.position)))
 
 
 def test_without_an_index_mxnet_numbers_on_from_the_rows_filled_when_the_chunk_came():

@@ -165,6 +165,17 @@ def iterate(
     return Epochs(np.stack(data), np.stack(label), np.array(pad), np.array(counts))
 
 
+def whole_rows(epochs: Epochs, pad: np.ndarray) -> Epochs:
+    """Return the epochs with the last `pad` rows of each batch, and all pads, set to zero.
+
+    Without round_batch MXNet leaves stale memory behind an epoch's records, and calls pad 0.
+    """
+    data, label = epochs.data.copy(), epochs.label.copy()
+    for batch in np.flatnonzero(pad):
+        data[batch, -pad[batch] :], label[batch, -pad[batch] :] = 0, 0
+    return epochs._replace(data=data, label=label, pad=np.zeros_like(epochs.pad))
+
+
 def unlike(ours: np.ndarray, theirs: np.ndarray, bound: Bound, level: float = 1.0) -> str:
     """Say how two arrays of pixels differ beyond the bound; empty if they do not.
 

@@ -42,6 +42,17 @@ def draw_case(rng: np.random.Generator) -> Case:
     return Case(options, HLS if "random_h" in options else EXACT)
 
 
+def draw_order(rng: np.random.Generator) -> dict[str, Any]:
+    """Draw options of the order, and "indexed": whether there is an index."""
+    return {
+        "indexed": bool(rng.random() < 0.7),
+        "batch_size": int(rng.integers(3, 20)),
+        "round_batch": bool(rng.random() < 0.5),
+        "shuffle": bool(rng.random() < 0.5),
+        "seed": int(rng.integers(0, 1000)),
+    }
+
+
 def _drawn_affine(chance: Any, between: Any) -> dict[str, Any]:
     made: dict[str, Any] = {"fill_value": int(between(0, 255))}
     if chance(0.5):

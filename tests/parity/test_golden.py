@@ -28,7 +28,9 @@ def test_golden_was_made_by_mxnet_1_9_1_and_holds_exactly_the_cases():
 
 @pytest.mark.parametrize("name", [*(n for n in CASES if CASES[n].bound == EXACT), *ROUNDS])
 def test_pixels_and_labels_are_the_kept_ones(runs, name):
-    assert digest(iterate(**runs[name])) == GOLDEN["cases"][name]
+    options = runs[name]
+    found = digest(iterate(**options), unfilled=not options.get("round_batch", True))
+    assert found == GOLDEN["cases"][name]
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if CASES[n].bound != EXACT])
