@@ -76,6 +76,8 @@ hooks.provide(
     count_gpus="gpuio.backend.gpu.probe:count_gpus",
     host_results="gpuio.nd.arrays:wrapped",
     check_image="gpuio.decode.limits:check_image",  # for unpack_img
+    imdecode="gpuio.image.codec:imdecode",  # for VerificationPairIter, and
+    resize_short="gpuio.image.ops:resize_short",
 )
 
 

@@ -1,5 +1,6 @@
 """Every iterator passes the suite of `conformance`."""
 
+import pickle
 import struct
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def folder(tmp_path_factory):
     making.write_rec(path, [making.flat(20 * i) for i in range(10)])
     (path / "file.png").write_bytes(making.flat(7))
     (path / "labels").write_bytes(struct.pack(">2I", 0x801, 11) + bytes(range(11)))
+    pairs = ([making.flat(20 * i) for i in range(10)], [i % 2 == 0 for i in range(5)])
+    (path / "pairs.bin").write_bytes(pickle.dumps(pairs))
     boxes = [[2, 5, *[i, 0.1, 0.1, 0.9, 0.9] * (i % 3 + 1)] for i in range(10)]
     making.write_rec(path, [making.flat(20 * i) for i in range(10)], boxes, name="boxes")
     return path
@@ -76,6 +79,7 @@ def cases(path):
     labels = {"label_csv": str(path / "label.csv"), "label_shape": (2,), "dtype": "int32"}
     svm = {"data_libsvm": str(path / "data.svm"), "data_shape": (4,), "batch_size": 4}
     mnist = {"image": str(path / "images"), "label": str(path / "labels"), "batch_size": 3}
+    pairs = {"path_pairs": str(path / "pairs.bin"), "data_shape": (3, 8, 8), "batch_size": 4}
     record = {
         "path_imgrec": str(path / "data.rec"),
         "path_imgidx": str(path / "data.idx"),
@@ -142,6 +146,10 @@ def cases(path):
         "libsvm": Case(lambda: mx.io.LibSVMIter(**svm), repeats=False),
         "mnist": Case(lambda: mx.io.MNISTIter(**mnist), pad="none"),
         "mnist-flat": Case(lambda: mx.io.MNISTIter(**mnist, flat=True, shuffle=False), pad="none"),
+        "pairs": Case(lambda: mx.io.VerificationPairIter(**pairs)),
+        "pairs-thread-free": Case(
+            lambda: mx.io.VerificationPairIter(**pairs, flip=False, prefetch_buffer=0)
+        ),
         "record": Case(lambda: mx.io.ImageRecordIter(**record), repeats=False),
         "record-shuffled": Case(
             lambda: mx.io.ImageRecordIter(**record, shuffle=True, round_batch=False),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gpuio.io.detection import ImageDetRecordIter
     from gpuio.io.libsvm import LibSVMIter
     from gpuio.io.mnist import MNISTIter
+    from gpuio.io.pairs import VerificationPairIter
     from gpuio.io.record import ImageRecordInt8Iter, ImageRecordIter, ImageRecordUInt8Iter
     from gpuio.io.wrap import PrefetchingIter, ResizeIter
 
@@ -30,6 +31,7 @@ __all__ = [
     "NDArrayIter",
     "PrefetchingIter",
     "ResizeIter",
+    "VerificationPairIter",
 ]
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
     "NDArrayIter": "array",
     "PrefetchingIter": "wrap",
     "ResizeIter": "wrap",
+    "VerificationPairIter": "pairs",
 }
 
 

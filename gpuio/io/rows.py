@@ -1,4 +1,4 @@
-"""RowIter: the iterators over rows of files - CSVIter, LibSVMIter, MNISTIter - but for the rows.
+"""RowIter: CSVIter, LibSVMIter, MNISTIter and VerificationPairIter, but for their rows.
 
 Invariant: a batch is a function of the rows it holds, and the rows of (start, number), so threads
 may make batches ahead, and a state is two numbers.
@@ -38,7 +38,8 @@ class RowSource(Protocol):
     def make(self, rows: npt.NDArray[np.int64], size: int) -> tuple[Any, Any, Any]:
         """Return data, label and index of a batch of `size`, whose rows may be fewer.
 
-        The rows behind the last one are zero. `index` is uint64[size].
+        `data` is a list where a batch has several arrays of it. The rows behind the last one are
+        zero. `index` is uint64[size].
         """
         ...
 
@@ -67,7 +68,8 @@ class RowIter(DataIter):
         "pad" fills it with zeros; "discard" leaves it out
     prefetch_buffer : int           batches made ahead on a thread, >= 0
     ctx : str or Context
-    data, label : DataDesc
+    data : DataDesc or list of DataDesc
+    label : DataDesc
     identity : dict                 what a saved state must agree with
     given : dict                    the keywords with which a pickled copy is made again
 
@@ -85,7 +87,7 @@ class RowIter(DataIter):
         last_batch: str,
         prefetch_buffer: int,
         ctx: str | Context,
-        data: DataDesc,
+        data: DataDesc | list[DataDesc],
         label: DataDesc,
         identity: dict[str, Any],
         given: dict[str, Any],
@@ -93,7 +95,8 @@ class RowIter(DataIter):
         super().__init__(batch_size)
         self._given = given
         self.ctx = Context(ctx)
-        self.provide_data, self.provide_label = [data], [label]
+        self.provide_data = data if isinstance(data, list) else [data]
+        self.provide_label = [label]
         self._count, self._last_batch = len(source), last_batch
         self._identity = {
             **identity,
@@ -143,10 +146,12 @@ class RowIter(DataIter):
                 return False
             stop = self._count * (2 if self._last_batch == "borrow" else 1)
             data, label, index = self._maker.next(self._start, self._number, epoch.batches, stop)
-            data, label = data.as_in_context(self.ctx), label.as_in_context(self.ctx)
+            arrays = data if isinstance(data, list) else [data]
+            arrays = [array.as_in_context(self.ctx) for array in arrays]
+            label = label.as_in_context(self.ctx)
             self._number += 1
             pad = epoch.pad if self._number == epoch.batches else 0
-            self._batch = DataBatch([data], [label], pad, index)
+            self._batch = DataBatch(arrays, [label], pad, index)
             return True
 
     def next(self) -> DataBatch:
@@ -176,8 +181,10 @@ class RowIter(DataIter):
             self._epoch_index += 1
 
     def getdata(self) -> Any:
-        """Return the current batch's data, one array; None before the first batch."""
-        return None if self._batch is None else self._batch.data[0]
+        """Return the current batch's data, one array or a list; None before the first batch."""
+        if self._batch is None:
+            return None
+        return self._batch.data if len(self._batch.data) > 1 else self._batch.data[0]
 
     def getlabel(self) -> Any:
         """Return the current batch's labels, one array; None before the first batch."""
