@@ -156,7 +156,9 @@ class PrefetchingIter(DataIter):
     ----------
     iters : DataIter or list of DataIter
         Their data and their labels are joined in this order into one batch; pad and index are the
-        first one's.
+        first one's. bucket_key, plan, mix and label_count are those of the first batch that has
+        them, and provide_data and provide_label
+        are the batches' own where they have some, for buckets differ in shape.
     rename_data, rename_label : list of dict, optional
         One dict per iterator: old name to new name, with an entry for every name.
     depth : int, default 1
@@ -202,6 +204,9 @@ class PrefetchingIter(DataIter):
         self.provide_data = _renamed([i.provide_data for i in self.iters], rename_data)
         self.provide_label = _renamed([i.provide_label for i in self.iters], rename_label)
         self.batch_size = self.provide_data[0][1][0]
+        for each in self.iters[::-1]:  # the first one's stays
+            if hasattr(each, "default_bucket_key"):
+                self.default_bucket_key = each.default_bucket_key
         self.current_batch: DataBatch | None = None
         self._depth = depth
         self._closed = False
@@ -272,10 +277,24 @@ class PrefetchingIter(DataIter):
                 [array for batch in batches for array in batch.label or ()],
                 batches[0].pad,
                 batches[0].index,
-                provide_data=self.provide_data,
-                provide_label=self.provide_label,
+                _first(batches, "bucket_key"),
+                self._described(batches, "provide_data", self.rename_data),
+                self._described(batches, "provide_label", self.rename_label),
             )
+            for name in ("plan", "mix", "label_count"):
+                setattr(self.current_batch, name, _first(batches, name))
         return not self._over
+
+    def _described(
+        self, batches: list[DataBatch], what: str, renames: Sequence[Mapping[str, str]] | None
+    ) -> list[Any]:
+        """Return the batches' own descriptions where they have some, else the iterators'."""
+        own = [getattr(batch, what) for batch in batches]
+        if all(one is None for one in own):
+            joined: list[Any] = getattr(self, what)
+            return joined
+        pairs = zip(own, self.iters, strict=True)
+        return _renamed([getattr(i, what) if one is None else one for one, i in pairs], renames)
 
     def next(self) -> DataBatch:
         """Return the next batch; StopIteration at the end of the epoch."""
@@ -407,6 +426,11 @@ class _Fetch:
         batches = [_next_or_none(inner) for inner in self._iters]
         self._over = None in batches
         return _Fetched(batches, self.states())
+
+
+def _first(batches: list[DataBatch], name: str) -> Any:
+    """Return an attribute of the first batch that has it, None if none has."""
+    return next((got for one in batches if (got := getattr(one, name, None)) is not None), None)
 
 
 def _next_or_none(inner: DataIter) -> DataBatch | None:

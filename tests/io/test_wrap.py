@@ -8,6 +8,7 @@ import pytest
 
 import gpuio as mx
 from gpuio.errors import ClosedError, StateError
+from support.making import flat, write_rec
 
 PATIENCE_S = 10.0
 
@@ -43,6 +44,57 @@ class Failing(mx.io.DataIter):
         if self.number >= self.count:
             raise StopIteration
         return mx.io.DataBatch([mx.nd.array([self.number])], [], 0)
+
+
+class Buckets(mx.io.DataIter):
+    """Sentences by length, as MXNet's BucketSentenceIter: every batch has a shape of its own."""
+
+    default_bucket_key = 4
+
+    def __init__(self, name="data"):
+        super().__init__(2)
+        self.name = name
+        self.provide_data = [mx.io.DataDesc(name, (2, 4))]
+        self.provide_label = [mx.io.DataDesc("label", (2, 4))]
+        self.reset()
+
+    def reset(self):
+        self.lengths = iter((3, 4, 2))
+
+    def next(self):
+        shape = (2, next(self.lengths))
+        described = mx.io.DataDesc(self.name, shape), mx.io.DataDesc("label", shape)
+        data, label = ([mx.nd.zeros(shape)], [mx.nd.ones(shape)])
+        return mx.io.DataBatch(data, label, 0, None, shape[1], *([one] for one in described))
+
+
+def test_prefetching_keeps_each_batchs_bucket_and_its_shapes():
+    with mx.io.PrefetchingIter(Buckets()) as it:
+        assert it.default_bucket_key == 4
+        seen = [(b.bucket_key, b.provide_data, b.provide_label, b.data[0].shape) for b in it]
+    assert seen == [(n, [("data", (2, n))], [("label", (2, n))], (2, n)) for n in (3, 4, 2)]
+
+
+def test_prefetching_joins_and_renames_the_shapes_of_each_batch():
+    plain = mx.io.NDArrayIter(np.zeros((6, 5)), batch_size=2)
+    renames = [{"data": "words"}, {"data": "more"}]
+    with mx.io.PrefetchingIter([Buckets(), plain], rename_data=renames) as it:
+        batch = it.next()
+    assert batch.bucket_key == 3
+    assert batch.provide_data == [("words", (2, 3)), ("more", (2, 5))]
+    assert [d.name for d in batch.provide_data] == ["words", "more"]
+    with mx.io.PrefetchingIter(arrays()) as it:
+        assert not hasattr(it, "default_bucket_key")
+
+
+def test_prefetching_keeps_what_an_image_iterator_says_of_its_rows(tmp_path):
+    rec, idx = write_rec(tmp_path, [flat(9)] * 2, [[1, 2], [3]])
+    options = {"data_shape": (3, 8, 8), "batch_size": 2, "label_width": "ragged", "ctx": "cpu"}
+    inner = mx.io.ImageRecordIter(path_imgrec=rec, path_imgidx=idx, verbose=False, **options)
+    with mx.io.PrefetchingIter(inner) as it:
+        batch = it.next()
+    assert batch.plan["src_h"].tolist() == [8, 8]
+    assert batch.label_count.tolist() == [2, 1]
 
 
 def test_resize_cuts_and_repeats():
