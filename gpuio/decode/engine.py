@@ -11,7 +11,7 @@ memory, or lets go of memory it handed out, has waited on the host for the last 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -60,11 +60,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(mark in text for mark in _OUT_OF_MEMORY)
 
 
-class Destination(NamedTuple):
-    """Memory for one image: its address, and uint8[1, pixels, channels] over it for the engine."""
+@attrs.define(eq=False)
+class Destination:
+    """Memory for one image, handed to engines for as long as it lies there.
+
+    Attributes
+    ----------
+    address : int       of its first byte
+    memory : object     uint8[1, pixels, channels] over it
+    image : object      what an engine made of it, to use again; None until one did
+    """
 
     address: int
     memory: Any
+    image: Any = None
 
 
 @attrs.frozen(eq=False)

@@ -121,7 +121,10 @@ class NvImageCodecEngine:
                 errors[row] = error
                 continue
             streams.append(code)
-            images.append(self._lib.as_image(places[row].memory))
+            place = places[row]
+            if place.image is None:
+                place.image = self._lib.as_image(place.memory)
+            images.append(place.image)
             rows.append(row)
         made = self._decode(streams, images, channels, stream) if streams else []
         for row, image in zip(rows, made, strict=True):

@@ -46,6 +46,22 @@ def decoded(engine, blobs, channels):
     ]
 
 
+def test_a_place_is_made_an_image_once_and_holds_the_pixels_of_whatever_is_decoded_next(
+    engine, monkeypatch
+):
+    blobs = [jpeg(picture(36, 44, seed=k)) for k in range(3)]
+    places, _ = places_for(blobs, 3)
+    made, real = [], engine._lib.as_image
+    monkeypatch.setattr(engine._lib, "as_image", lambda memory: made.append(1) or real(memory))
+    for height, width in ((36, 44), (36, 44), (20, 21), (44, 36)):
+        blobs = [jpeg(picture(height, width, seed=height + width + k)) for k in range(3)]
+        assert engine.decode(blobs, sizes_of(blobs), 3, places, 0).errors == {}
+        for blob, place in zip(blobs, places, strict=True):
+            ours = place.memory.reshape(-1)[: 3 * height * width].reshape(height, width, 3)
+            assert np.array_equal(ours, decode(blob, 3))
+    assert len(made) == 3
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_equal_opencvs_for_every_kind_of_jpeg(engine, channels):
     files = every_jpeg()

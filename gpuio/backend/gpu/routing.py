@@ -141,17 +141,23 @@ class Sources:
         return starts
 
     def _place(self, rows: npt.NDArray[np.int64]) -> None:
-        """Cut the slot's arena into one place for each of an engine's rows, once a turn."""
+        """Cut the slot's arena into one place for each of an engine's rows, once a turn.
+
+        Images of the sizes of the turn before get its places again.
+        """
         if self._places:
             return
-        starts = self._starts(rows).tolist()
-        arena = self._slot.memory("pixels", starts[-1])
-        self._places = [
-            Destination(
-                arena.address + start, self._device.view(arena, start, count, self._channels)
-            )
-            for start, count in zip(starts, self._pixels[rows].tolist(), strict=False)
-        ]
+        slot, channels, pixels = self._slot, self._channels, self._pixels[rows]
+        starts = self._starts(rows)
+        arena = slot.memory("pixels", int(starts[-1]))
+        layout = channels, self._sizes[rows].tobytes()
+        if slot.layout != layout:
+            slot.places = [
+                Destination(arena.address + start, self._device.view(arena, start, count, channels))
+                for start, count in zip(starts.tolist(), pixels.tolist(), strict=False)
+            ]
+            slot.layout = layout
+        self._places = slot.places
 
     def _decode_fast(
         self, engines: EnginePool, rows: npt.NDArray[np.int64], again: bool

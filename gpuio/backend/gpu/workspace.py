@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend.gpu.device import Buffer, Device
-from gpuio.decode.engine import OutOfDeviceMemoryError
+from gpuio.decode.engine import Destination, OutOfDeviceMemoryError
 
 __all__ = ["Ring", "Slot"]
 
@@ -22,13 +22,21 @@ _GRAIN = 1 << 20  # bytes: arenas grow in whole MiB, and by a quarter more than 
 
 
 class Slot:
-    """A stream, an arena for pixels, scratch memory, and page-locked staging for copies to them."""
+    """A stream, an arena for pixels, scratch memory, and page-locked staging for copies to them.
+
+    Attributes
+    ----------
+    places : list of Destination    what the arena was cut into at the last turn that cut it
+    layout : object                 how: equal where the same places serve again; None: not cut
+    """
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.stream = device.new_stream()
         self.read_done = device.new_event()
         self.keep: Any = None  # what the engine wants held until the last reader is done
+        self.places: list[Destination] = []
+        self.layout: Any = None
         self._buffers: dict[str, Buffer] = {}
         self._pinned: dict[str, npt.NDArray[np.uint8]] = {}
 
@@ -43,6 +51,8 @@ class Slot:
         """
         buffer = self._buffers.get(name)
         if buffer is None or buffer.nbytes < nbytes:
+            if name == "pixels":
+                self._uncut()  # places hold the arena
             self._buffers.pop(name, None)
             del buffer
             roomy = -(-(nbytes + nbytes // 4) // _GRAIN) * _GRAIN
@@ -64,9 +74,14 @@ class Slot:
             pinned = self._pinned[name] = self.device.pinned(roomy)
         return pinned[:nbytes]
 
+    def _uncut(self) -> None:
+        """Let go of the arena's places."""
+        self.places, self.layout = [], None
+
     def release(self) -> None:
         """Free the memory; the caller has waited for the last reader."""
         self.keep = None
+        self._uncut()
         self._buffers.clear()
         self._pinned.clear()
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import weakref
 
 import cv2
 import numpy as np
@@ -98,6 +99,44 @@ def make():
         each.close()
         gc.collect()
         assert each._device.used == 0
+
+
+def cut(monkeypatch):
+    """Return a list that gets the owner of the memory whenever a place is cut from an arena."""
+    found, real = [], Noted.view
+
+    def view(device, buffer, *what):
+        found.append(weakref.ref(buffer.owner))
+        return real(device, buffer, *what), buffer.owner  # as a library's view holds it
+
+    monkeypatch.setattr(Noted, "view", view)
+    return found
+
+
+def test_images_of_the_sizes_of_the_turn_before_get_its_places_again(make, monkeypatch):
+    views, backend = cut(monkeypatch), make(Engine(), host_pixels=0)
+    sides = [(30, 40), (20, 50), (33, 21)]
+    for number, (shapes, made) in enumerate(
+        [(sides, 3), (sides, 3), (sides[::-1], 6), (sides[:2], 8), (sides[:2], 8)]
+    ):
+        blobs = [jpeg(picture(*shape, seed=9 * number + k)) for k, shape in enumerate(shapes)]
+        rows = rows_of(blobs)
+        out, faults = batch(backend, blobs, rows)
+        assert faults == []
+        assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+        assert len(views) == made
+
+
+def test_places_do_not_outlive_their_arena(make, monkeypatch):
+    views, backend = cut(monkeypatch), make(Engine(), host_pixels=0)
+    for side in (30, 1000):  # the arena grows
+        blobs = [jpeg(picture(side, side))]
+        batch(backend, blobs, rows_of(blobs))[0].wait_to_read()
+    gc.collect()
+    assert [view() is None for view in views] == [True, False]
+    backend._ring.shrink()
+    gc.collect()
+    assert views[1]() is None
 
 
 def test_small_images_never_reach_the_engine_and_large_ones_do(make, way):
