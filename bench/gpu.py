@@ -1,6 +1,7 @@
 """Measure the way from JPEG to batch on a GPU: each decode engine bare, whole batches, rivals.
 
     python bench/gpu.py --images FOLDER --out results.json
+    python bench/gpu.py --part rates --images FOLDER --faces FOLDER --out results.json
     python bench/gpu.py --toy --cpu
 
 One competitor at a time is open, so that none holds another's memory; all of them are gone through
@@ -9,6 +10,14 @@ telling come first, and the JSON file is written after each, so that a run that 
 what it measured. "bare" is an engine alone at a share of JPEG hardware: the upper bound; its
 pixels' differences from OpenCV's stand in the result. With --cpu the same code runs without a GPU:
 engines on the host, the CPU backend. Data comes from memory; a .rec from the page cache.
+
+Parts, for photos and faces:
+
+rates       nvImageCodec bare, by share of hardware and chroma filter
+iterators   ImageRecordIter, waits for events that sleep or spin; `host_share` where it has that
+pipelines   DALI's own pipeline at its defaults and at our settings, beside ImageRecordIter
+dali        DALI's decoder bare, by share of hardware
+all         what is above the parts, with photos alone
 """
 
 from __future__ import annotations
@@ -17,35 +26,148 @@ import argparse
 import gc
 import json
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from gpu_data import load_photos, machine, write_rec
+from gpu_data import add_data, load_photos, load_sets, machine, save, write_rec
 from gpu_engines import Bare
+from gpu_overrides import Under, blocking_events, fancy_upsampling
 from gpu_rivals import Batches, Dali, Iterator, Torchvision
+
+from gpuio.options.machine import GPU_ONLY
 
 SHARES = (1.0, 0.8, 0.5, 0.3, 0.0)  # beside 65 %, which is the default
 PASSES = 2
+PARTS = ("all", "rates", "iterators", "pipelines", "dali")
 
 
-def competitors(args, blobs, rec, idx, device):
+class Field:
+    """Who can be measured, as functions that open a competitor.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    sets : dict             of the name of a set to its blobs
+    folder : Path           for record files
+    device : CudaDevice or None
+    """
+
+    def __init__(self, args, sets, folder, device):
+        self.args, self.sets, self.folder, self.device = args, sets, folder, device
+        self.files = {}
+
+    def bare(self, engine, which="photos", size=None, fancy=None, **how):
+        """A decode engine alone."""
+        size = size or self.args.batch
+        contexts = () if fancy is None else (fancy_upsampling(fancy),)
+        return lambda: Under(
+            lambda: Bare(engine, self.sets[which], size, self.device, **how), *contexts
+        )
+
+    def batches(self, **settings):
+        """Our backend."""
+        blobs, args = self.sets["photos"], self.args
+        return lambda: Batches(blobs, args.batch, "float32", args.cpu, **settings)
+
+    def iterator(self, which="photos", blocking=None, **settings):
+        """Our ImageRecordIter."""
+        contexts = () if blocking is None else (blocking_events(blocking),)
+        size, cpu = self.args.batch, self.args.cpu
+        return lambda: Under(lambda: Iterator(*self.rec(which), size, cpu, **settings), *contexts)
+
+    def dali(self, share, which="photos", **how):
+        """DALI's own pipeline."""
+        size, cpu, count = self.args.batch, self.args.cpu, len(self.sets[which])
+        return lambda: Dali(*self.rec(which), size, count, cpu, share, **how)
+
+    def rec(self, which):
+        """Return the record file of a set, and its index; written when it is first asked for."""
+        if which not in self.files:
+            self.files[which] = write_rec(self.sets[which], self.folder, which)
+        return self.files[which]
+
+
+def competitors(part, field):
     """Return {name: function that opens it}, the most telling first."""
-    size, cpu = args.batch, args.cpu
+    parts = {"rates": rates, "iterators": iterators, "pipelines": pipelines, "dali": bare_dali}
+    return parts.get(part, everybody)(field)
 
-    def bare(name, **how):
-        return lambda: Bare(name, blobs, size, device, **how)
 
-    def ours(**settings):
-        return lambda: Batches(blobs, size, "float32", cpu, **settings)
+def rates(field):
+    """Measure nvImageCodec bare."""
+    wanted = {}
+    for fancy in (True, False):
+        for which in field.sets:
+            for share in (0.0,) if field.args.cpu else (0.65, 1.0, 0.0):
+                name = f"bare nvimgcodec {which}, {share:.0%} hardware, fancy {_on(fancy)}"
+                wanted[name] = field.bare("nvimgcodec", which, fancy=fancy, share=share)
+    many = 4 * field.args.batch
+    for share in () if field.args.cpu else (0.65, 1.0):
+        name = f"bare nvimgcodec faces x {many}, {share:.0%} hardware, fancy on"
+        wanted[name] = field.bare("nvimgcodec", "faces", many, share=share)
+    return wanted
 
-    def iterator(**settings):
-        return lambda: Iterator(rec, idx, size, cpu, **settings)
 
-    def dali(share):
-        return lambda: Dali(rec, idx, size, len(blobs), cpu, share)
+def iterators(field):
+    """ImageRecordIter, waits that sleep or spin, and with each share of the host that it offers."""
+    wanted = {}
+    engine = {} if field.args.cpu else {"decoder": "nvimgcodec"}
+    # CUDA's events are all that differs: there are none without a GPU
+    for blocking in (None,) if field.args.cpu else (False, True):
+        for which in field.sets:
+            name = f"ImageRecordIter {which}"
+            name += "" if blocking is None else f", blocking events {_on(blocking)}"
+            wanted[name] = field.iterator(which, blocking, **engine)
+    for share in (1.0, "auto"):
+        for which in field.sets:
+            name = f"ImageRecordIter {which}, host_share={share}"
+            wanted[name] = (
+                field.iterator(which, host_share=share, **engine)
+                if "host_share" in GPU_ONLY
+                else not_built
+            )
+    return wanted
 
-    if cpu:
+
+def pipelines(field):
+    """DALI's own pipeline, and our iterator with each engine."""
+    wanted = {}
+    for which in field.sets:
+        wanted[f"dali pipeline {which}, its defaults"] = field.dali(0.65, which, defaults=True)
+        wanted[f"dali pipeline {which}, our settings"] = field.dali(0.65, which)
+    for which in field.sets:
+        for engine in (None,) if field.args.cpu else ("dali", "nvimgcodec"):
+            settings = {"decoder": engine} if engine else {}
+            wanted[f"ImageRecordIter {which} {engine or ''}".strip()] = field.iterator(
+                which, **settings
+            )
+    return wanted
+
+
+def bare_dali(field):
+    """Measure DALI's decoder bare."""
+    return {
+        f"bare dali {which}, {share:.0%} hardware": field.bare("dali", which, share=share)
+        for which in field.sets
+        for share in ((0.0,) if field.args.cpu else (0.65, 1.0, 0.0))
+    }
+
+
+def not_built():
+    """Stand for an option that this gpuio does not have."""
+    raise LookupError("not built")
+
+
+def _on(setting):
+    return "on" if setting else "off"
+
+
+def everybody(field):
+    """All of them, with photos."""
+    bare, ours, iterator, dali = field.bare, field.batches, field.iterator, field.dali
+    if field.args.cpu:
         return {
             "bare nvimgcodec": bare("nvimgcodec"),
             "bare dali": bare("dali"),
@@ -64,7 +186,9 @@ def competitors(args, blobs, rec, idx, device):
         for share in SHARES
         for name in ("nvimgcodec", "dali")
     }
-    wanted["torchvision decode_jpeg cuda"] = lambda: Torchvision(blobs, size)
+    wanted["torchvision decode_jpeg cuda"] = lambda: Torchvision(
+        field.sets["photos"], field.args.batch
+    )
     wanted["bare nvimgcodec 65% hardware, 1 engine"] = bare("nvimgcodec", engines=1)
     wanted["bare nvimgcodec 65% hardware, 4 engines"] = bare("nvimgcodec", engines=4)
     wanted["gpuio batches nvimgcodec, 4 engines"] = ours(
@@ -81,14 +205,16 @@ def competitors(args, blobs, rec, idx, device):
 class Results:
     """What was measured so far, on disk after every competitor."""
 
-    def __init__(self, args, blobs):
+    def __init__(self, args, sets):
         self.out = args.out
         self.epochs, self.absent, self.pixels = {}, {}, {}
         self.head = {
             "question": __doc__.splitlines()[0],
             "machine": machine(),
             "options": {name: value for name, value in vars(args).items() if name != "out"},
-            "mean_image_bytes": round(sum(map(len, blobs)) / len(blobs)),
+            "mean_image_bytes": {
+                name: round(sum(map(len, blobs)) / len(blobs)) for name, blobs in sets.items()
+            },
         }
         self.complete = False
 
@@ -97,6 +223,14 @@ class Results:
         self.epochs.setdefault(name, []).extend(epochs)
         if pixels is not None:
             self.pixels[name] = pixels
+
+    def of(self, name):
+        """Say in a line how fast a competitor was."""
+        if name in self.absent:
+            return self.absent[name]
+        run = summary(self.epochs[name])
+        cpu = 1000 * run["cpu_ms_per_image_median"]
+        return f"{run['images_per_s_median']:.0f} images/s, {cpu:.0f} us of CPU per image"
 
     def made(self):
         """Return everything as JSON types."""
@@ -114,23 +248,22 @@ class Results:
             },
         }
 
-    def save(self):
+    def write(self):
         """Write the file anew."""
-        if self.out:
-            Path(self.out).write_text(json.dumps(self.made(), indent=2, default=str) + "\n")
+        save(self.out, self.made())
 
 
-def measure(args, blobs, folder, results):
+def measure(args, sets, folder, results):
     """Run everybody, PASSES times, until the time is used up."""
-    rec, idx = write_rec(blobs, folder)
     device = None
     if not args.cpu:
         from gpuio.backend.gpu.cuda import CudaDevice
 
         device = CudaDevice(0)
     ends = time.monotonic() + args.seconds
+    field = Field(args, sets, folder, device)
     for _ in range(PASSES):
-        for name, open_it in competitors(args, blobs, rec, idx, device).items():
+        for name, open_it in competitors(args.part, field).items():
             if name in results.absent or (args.without and args.without in name):
                 continue
             if time.monotonic() > ends:
@@ -139,8 +272,9 @@ def measure(args, blobs, folder, results):
                 results.take(name, *epochs_of(open_it, args.rounds))
             except Exception as error:  # noqa: BLE001 -- who cannot run is reported as such
                 results.absent[name] = " ".join(f"{type(error).__name__}: {error}".split())[:400]
+            print(f"{name}: {results.of(name)}", file=sys.stderr, flush=True)
             gc.collect()
-            results.save()
+            results.write()
     results.complete = True
 
 
@@ -178,7 +312,8 @@ def summary(runs):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", help="folder of JPEG files, searched recursively")
+    parser.add_argument("--part", choices=PARTS, default="all")
+    add_data(parser)
     parser.add_argument("--cpu", action="store_true", help="run the same code without a GPU")
     parser.add_argument("--toy", action="store_true", help="24 made images, one round a pass")
     parser.add_argument("--batch", type=int, default=256)
@@ -194,10 +329,14 @@ def main(argv=None):
         args.batch, args.images_per_epoch, args.rounds = 8, 24, 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        blobs = load_photos(args.images, folder, args.images_per_epoch)
-        results = Results(args, blobs)
-        measure(args, blobs, folder, results)
-    results.save()
+        if args.part == "all":
+            sets = {"photos": load_photos(args.images, folder, args.images_per_epoch)}
+        else:
+            sets = load_sets(args, folder, args.images_per_epoch)
+        results = Results(args, sets)
+        results.write()
+        measure(args, sets, folder, results)
+    results.write()
     print(json.dumps(results.made(), indent=2, default=str))
     return results.made()
 

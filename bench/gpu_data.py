@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +27,42 @@ def load_photos(folder, made_in, count):
     return (blobs * (count // len(blobs) + 1))[:count]
 
 
-def write_rec(blobs, folder):
+def add_data(parser):
+    """Add the options that say which pictures are measured."""
+    parser.add_argument("--images", help="folder of photos (JPEG), searched recursively")
+    parser.add_argument("--faces", help="folder of small images (JPEG), searched recursively")
+
+
+def load_sets(args, made_in, count):
+    """Return {"photos": blobs, "faces": blobs}; what no folder has is made.
+
+    There are `count` photos, and four times as many faces, which are decoded faster.
+    """
+    faces = args.faces
+    if faces is None:
+        from gpuio.tools.photos import make_photos
+
+        faces = made_in / "faces"
+        make_photos(faces, min(count, 300), size=(112, 112))
+    return {
+        "photos": load_photos(args.images, made_in, count),
+        "faces": load_photos(faces, made_in, 4 * count),
+    }
+
+
+def save(out, result):
+    """Write a result as JSON, unless there is no file for it; return the text."""
+    text = json.dumps(result, indent=2, default=str)
+    if out:
+        Path(out).write_text(text + "\n")
+    return text
+
+
+def write_rec(blobs, folder, name="bench"):
     """Write the blobs as records; return the paths of the .rec and the .idx."""
     from gpuio import recordio
 
-    rec, idx = str(folder / "bench.rec"), str(folder / "bench.idx")
+    rec, idx = str(folder / f"{name}.rec"), str(folder / f"{name}.idx")
     writer = recordio.MXIndexedRecordIO(idx, rec, "w")
     for key, blob in enumerate(blobs):
         writer.write_idx(key, recordio.pack(recordio.IRHeader(0, float(key % 1000), key, 0), blob))
@@ -71,13 +104,15 @@ def machine():
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     ]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
+    commit = ""
+    if shutil.which("git"):  # a machine that code was carried to may have none
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.strip()
     return {
         **{name: value for name, value in found.items() if name not in ("gaps", "notes")},
         "cpu": names[0] if names else "",

@@ -10,15 +10,15 @@ rate of a large copy measured in the same run. Random resized crops, flips, norm
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from augment import JOBS
-from gpu_data import MEAN, SIDE, STD, load_photos, machine, plans, write_rec
+from gpu_data import MEAN, SIDE, STD, add_data, load_photos, machine, plans, save, write_rec
 
 PLAIN = "random resized crop and flip"
 TIMED = (
@@ -126,31 +126,34 @@ def gpu_kernels(rows, pixels, dtype, rounds):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", help="folder of JPEG files, searched recursively")
+    add_data(parser)
     parser.add_argument("--cpu", action="store_true", help="the CPU kernels, on one thread")
     parser.add_argument("--toy", action="store_true", help="eight made images, one round")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", help="JSON file")
+    parser.add_argument("--out", help="JSON file, written after every measurement")
     args = parser.parse_args(argv)
     if args.toy:
         args.batch, args.rounds = 8, 1
-    with tempfile.TemporaryDirectory() as name:
-        blobs = load_photos(args.images, Path(name), args.batch)
-        rows = {job: drawn(blobs, job, Path(name)) for job, _ in TIMED if job in JOBS}
-    rows[PLAIN] = plans(blobs, np.random.default_rng(1))
     result = {
         "question": __doc__.splitlines()[0],
         "machine": machine(),
         "options": {name: value for name, value in vars(args).items() if name != "out"},
-        "results": [
-            kernel_time(blobs, rows[job], job, dtype, args.cpu, args.rounds) for job, dtype in TIMED
-        ],
+        "results": [],
     }
-    text = json.dumps(result, indent=2, default=str)
-    if args.out:
-        Path(args.out).write_text(text + "\n")
-    print(text)
+    save(args.out, result)
+    with tempfile.TemporaryDirectory() as name:
+        blobs = load_photos(args.images, Path(name), args.batch)
+        rows = {}
+        rows[PLAIN] = plans(blobs, np.random.default_rng(1))
+        for job, dtype in TIMED:
+            if job in JOBS:
+                rows[job] = drawn(blobs, job, Path(name))
+            found = kernel_time(blobs, rows[job], job, dtype, args.cpu, args.rounds)
+            result["results"].append(found)
+            print(f"{job}, {dtype}: {found}", file=sys.stderr, flush=True)
+            save(args.out, result)
+    print(save(args.out, result))
     return result
 
 

@@ -97,24 +97,33 @@ class Iterator:
 
 
 class Dali:
-    """DALI alone: readers.mxnet, image_random_crop, resize, crop_mirror_normalize."""
+    """DALI alone: readers.mxnet, image_random_crop, resize, crop_mirror_normalize.
 
-    def __init__(self, rec, idx, size, count, cpu, share=0.65):
+    Parameters
+    ----------
+    rec, idx : str
+    size, count : int       images per batch, and in the file
+    cpu : bool              without a GPU
+    share : float           of the hardware
+    defaults : bool         whether all else is left to DALI (executor, chroma filter) or is ours
+    """
+
+    def __init__(self, rec, idx, size, count, cpu, share=0.65, *, defaults=False):
         from nvidia.dali import Pipeline, fn, types
 
         device = "cpu" if cpu else "gpu"
         self.batches, self.cpu = count // size, cpu
         hardware = {} if cpu else {"hw_decoder_load": share}
+        hardware |= {} if defaults else {"jpeg_fancy_upsampling": True}
+        executor = {} if defaults else {"prefetch_queue_depth": 2, "exec_dynamic": True}
         pipe = Pipeline(
-            batch_size=size, num_threads=threads(), device_id=None if cpu else 0,
-            prefetch_queue_depth=2, exec_dynamic=True,
-        )  # fmt: skip
+            batch_size=size, num_threads=threads(), device_id=None if cpu else 0, **executor
+        )
         with pipe:
             jpegs, labels = fn.readers.mxnet(path=[rec], index_path=[idx], random_shuffle=True)
             images = fn.decoders.image_random_crop(
-                jpegs, device="cpu" if cpu else "mixed", output_type=types.RGB,
-                jpeg_fancy_upsampling=True, **hardware,
-            )  # fmt: skip
+                jpegs, device="cpu" if cpu else "mixed", output_type=types.RGB, **hardware
+            )
             images = fn.resize(images, device=device, resize_x=SIDE, resize_y=SIDE)
             images = fn.crop_mirror_normalize(
                 images, device=device, dtype=types.FLOAT, output_layout="CHW",

@@ -1,75 +1,25 @@
-"""What a GPU does in the long run: order of hardware decodes, memory, iterators left early.
+"""What a GPU does in the long run: memory over thousands of batches, iterators left early.
 
     python bench/gpu_soak.py --images FOLDER --out results.json
     python bench/gpu_soak.py --toy --cpu
 
-Three parts, the file written after each. "order": a kernel that reads a buffer is queued behind a
-long one, then the JPEG hardware is told to decode into that buffer; how often the reader saw the
-decoder's bytes, without and with a wait on the host in between. "memory": thousands of batches, the
-memory of device and process beside them. "left early": iterators dropped after one batch.
+The file is written after each part. "memory": thousands of batches, the memory of device and
+process beside them. "left early": iterators dropped after one batch.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
+import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-import numpy as np
-from gpu_data import SIDE, load_photos, machine, write_rec
-from gpu_engines import Memory
+from gpu_data import SIDE, add_data, load_photos, machine, save, write_rec
 from gpu_rivals import Batches
-
-_CYCLES = 60_000_000  # of the kernel that holds the reader back: some 35 ms
-_ROWS = 8
-SPIN = r"""
-extern "C" __global__ void spin(long long cycles) {
-  long long begun = clock64();
-  while (clock64() - begun < cycles) {}
-}"""
-
-
-def order(blobs, rounds):
-    """Return how many of the rounds' readers saw bytes written after them."""
-    import cupy
-
-    from gpuio.backend.gpu.cuda import CudaDevice
-    from gpuio.decode.formats import HEADER, engine_takes, probe
-    from gpuio.decode.nvimgcodec import NvImageCodecEngine
-
-    headers = np.array([tuple(probe(blob)) for blob in blobs], HEADER)
-    blobs = [blob for blob, takes in zip(blobs, engine_takes(headers), strict=True) if takes]
-    blobs = blobs[:_ROWS]
-    sizes = np.array([probe(blob)[1:3] for blob in blobs], "i4")
-    device, spin = CudaDevice(0), cupy.RawKernel(SPIN, "spin")
-    engine = NvImageCodecEngine(0, 1, hw_decoder_load=1.0)
-    engine.warm_up(blobs[0], len(blobs))
-    memory = Memory(device, int(sizes.astype("i8").prod(axis=1).sum()) * 3 + 512 * _ROWS)
-    seen = {"rounds": rounds, "reader_disturbed": 0, "reader_disturbed_after_host_wait": 0}
-    with memory.current():
-        places = memory.places(sizes)
-        arena = cupy.ndarray(memory.buffer.nbytes, "u1", places[0].memory.data)
-        read = cupy.empty_like(arena)
-        for wait in (False, True):
-            name = "reader_disturbed_after_host_wait" if wait else "reader_disturbed"
-            for _ in range(rounds):
-                arena.data.memset(7, arena.nbytes)
-                memory.wait()
-                spin((1,), (1,), (np.int64(_CYCLES),))
-                read.data.copy_from_device_async(arena.data, arena.nbytes)
-                if wait:
-                    memory.wait()
-                made = engine.decode(blobs, sizes, 3, places, memory.handle)
-                assert not made.errors, made.errors
-                memory.wait()
-                seen[name] += not bool((read.get() == 7).all())
-    engine.close()
-    return seen
 
 
 def memory(blobs, count, batch, cpu, decoder):
@@ -139,7 +89,7 @@ def used(cpu):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", help="folder of JPEG files, searched recursively")
+    add_data(parser)
     parser.add_argument("--cpu", action="store_true", help="memory and iterators of the CPU")
     parser.add_argument("--toy", action="store_true", help="few and small")
     parser.add_argument("--batch", type=int, default=64)
@@ -157,10 +107,11 @@ def main(argv=None):
         "machine": machine(),
         "options": {name: value for name, value in vars(args).items() if name != "out"},
     }
+    save(args.out, result)
     with tempfile.TemporaryDirectory() as name:
         blobs = load_photos(args.images, Path(name), 8 * args.batch)
         files = write_rec(blobs, Path(name))
-        parts = {} if args.cpu else {"order": lambda: order(blobs, 20)}
+        parts = {}
         for decoder in ("cpu",) if args.cpu else ("nvimgcodec", "dali"):
             parts[f"memory {decoder}"] = lambda decoder=decoder: memory(
                 blobs, args.batches, args.batch, args.cpu, decoder
@@ -173,9 +124,9 @@ def main(argv=None):
                 result[part] = run()
             except Exception as error:  # noqa: BLE001 -- the other parts still count
                 result[part] = {"failed": f"{type(error).__name__}: {error}"}
-            if args.out:
-                Path(args.out).write_text(json.dumps(result, indent=2, default=str) + "\n")
-    print(json.dumps(result, indent=2, default=str))
+            save(args.out, result)
+            print(f"{part} done", file=sys.stderr, flush=True)
+    print(save(args.out, result))
     return result
 
 

@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,18 +19,29 @@ def load(name, monkeypatch):
     return module
 
 
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """Return the options of a small run without a GPU, with pictures."""
+    from gpuio.tools.photos import make_photos
+
+    folder = tmp_path_factory.mktemp("pictures")
+    make_photos(folder / "photos", 8, size=(120, 160))
+    make_photos(folder / "faces", 8, size=(64, 64))
+    return ["--toy", "--cpu", "--images", f"{folder}/photos", "--faces", f"{folder}/faces"]
+
+
 @pytest.fixture(autouse=True)
 def forget_helpers():
     yield
-    for name in ("gpu_data", "gpu_engines", "gpu_rivals"):
+    for name in ("gpu_data", "gpu_engines", "gpu_overrides", "gpu_rivals"):
         sys.modules.pop(name, None)
 
 
 @pytest.mark.slow
-def test_every_competitor_that_needs_no_gpu_is_measured(tmp_path, monkeypatch, capsys):
+def test_every_competitor_that_needs_no_gpu_is_measured(tmp_path, monkeypatch, capsys, toy):
     pytest.importorskip("nvidia.dali")
     out = tmp_path / "result.json"
-    result = load("gpu", monkeypatch).main(["--toy", "--cpu", "--out", str(out)])
+    result = load("gpu", monkeypatch).main([*toy, "--out", str(out)])
     assert json.loads(out.read_text())["results"] == result["results"]
     assert json.loads(capsys.readouterr().out)["machine"]["cpus"] >= 1
     assert result["absent"] == {}
@@ -50,7 +59,7 @@ def test_every_competitor_that_needs_no_gpu_is_measured(tmp_path, monkeypatch, c
         assert run["epochs"] == 2
 
 
-def test_a_run_that_is_cut_short_leaves_what_it_measured(tmp_path, monkeypatch, capsys):
+def test_a_run_that_is_cut_short_leaves_what_it_measured(tmp_path, monkeypatch, capsys, toy):
     out = tmp_path / "result.json"
     module = load("gpu", monkeypatch)
 
@@ -70,34 +79,34 @@ def test_a_run_that_is_cut_short_leaves_what_it_measured(tmp_path, monkeypatch, 
     monkeypatch.setattr(module, "Batches", Absent)
     monkeypatch.setattr(module, "Iterator", Never)
     with pytest.raises(Cut):
-        module.main(["--toy", "--cpu", "--out", str(out)])
+        module.main([*toy, "--out", str(out)])
     saved = json.loads(out.read_text())
     assert saved["absent"] == {"gpuio batches cpu": "ImportError: not installed"}
     assert saved["complete"] is False
 
 
-def test_whoever_is_to_be_left_out_is_not_opened(monkeypatch, capsys):
-    result = load("gpu", monkeypatch).main(["--toy", "--cpu", "--without", "gpuio"])
+def test_whoever_is_to_be_left_out_is_not_opened(monkeypatch, capsys, toy):
+    result = load("gpu", monkeypatch).main([*toy, "--without", "gpuio"])
     assert list(result["results"]) == ["bare nvimgcodec", "bare dali", "dali pipeline"]
 
 
-def test_nothing_is_begun_after_the_time_is_used_up(tmp_path, monkeypatch, capsys):
-    result = load("gpu", monkeypatch).main(["--toy", "--cpu", "--seconds", "-1"])
+def test_nothing_is_begun_after_the_time_is_used_up(tmp_path, monkeypatch, capsys, toy):
+    result = load("gpu", monkeypatch).main([*toy, "--seconds", "-1"])
     assert result["results"] == {}
     assert result["complete"] is False
 
 
-def test_another_picture_than_opencvs_is_not_timed(monkeypatch, capsys):
+def test_another_picture_than_opencvs_is_not_timed(monkeypatch, capsys, toy):
     module = load("gpu", monkeypatch)
     monkeypatch.setattr("gpuio.decode.opencv.decode", lambda blob, channels: np.uint8(0))
-    result = module.main(["--toy", "--cpu"])
+    result = module.main(toy)
     assert "another picture" in result["absent"]["bare nvimgcodec"]
 
 
 @pytest.mark.slow
-def test_memory_and_iterators_left_early_are_looked_at(tmp_path, monkeypatch, capsys):
+def test_memory_and_iterators_left_early_are_looked_at(tmp_path, monkeypatch, capsys, toy):
     out = tmp_path / "result.json"
-    load("gpu_soak", monkeypatch).main(["--toy", "--cpu", "--out", str(out)])
+    load("gpu_soak", monkeypatch).main([*toy, "--out", str(out)])
     result = json.loads(out.read_text())
     assert result["memory cpu"]["batches"] == len(result["memory cpu"]["levels"]) == 24
     assert result["memory cpu"]["growth_mib"]["resident_mib"] < 50
@@ -107,72 +116,78 @@ def test_memory_and_iterators_left_early_are_looked_at(tmp_path, monkeypatch, ca
         assert early["before"][what] == early["after"][what]
 
 
-def test_kernel_time_stands_beside_its_memory_floor(tmp_path, monkeypatch, capsys):
+def test_the_chroma_filter_can_be_turned_off_for_a_comparison(tmp_path, monkeypatch, capsys, toy):
+    pytest.importorskip("nvidia.nvimgcodec")
     out = tmp_path / "result.json"
-    load("gpu_kernels", monkeypatch).main(["--toy", "--cpu", "--out", str(out)])
+    load("gpu_pixels", monkeypatch).main([*toy, "--out", str(out)])
+    results = json.loads(out.read_text())["results"]
+    assert len(results) == 8
+    for name, found in results.items():
+        filtered = name.endswith("on") or name.startswith("4:4:4")
+        assert (found["largest_difference"] == 0) == found["within"] == filtered
+
+
+def test_each_part_measures_photos_and_faces(tmp_path, monkeypatch, capsys, toy):
+    pytest.importorskip("nvidia.nvimgcodec")
+    out = tmp_path / "result.json"
+    options = [*toy, "--part", "rates", "--out", str(out)]
+    result = load("gpu", monkeypatch).main(options)
+    assert result["complete"] is True
+    assert list(result["results"]) == [
+        f"bare nvimgcodec {which}, 0% hardware, fancy {fancy}"
+        for fancy in ("on", "off")
+        for which in ("photos", "faces")
+    ]
+    assert set(json.loads(out.read_text())["mean_image_bytes"]) == {"photos", "faces"}
+
+
+def test_an_option_that_is_not_there_yet_is_said_to_be_missing(tmp_path, monkeypatch, capsys, toy):
+    module = load("gpu", monkeypatch)
+    monkeypatch.setattr(module, "GPU_ONLY", ())
+    monkeypatch.setattr(module, "Iterator", lambda *args, **settings: 1 / 0)
+    absent = module.main([*toy, "--part", "iterators"])["absent"]
+    assert absent["ImageRecordIter faces"].startswith("ZeroDivisionError")
+    assert absent["ImageRecordIter faces, host_share=auto"] == "LookupError: not built"
+    monkeypatch.setattr(module, "GPU_ONLY", ("host_share",))
+    absent = module.main([*toy, "--part", "iterators"])["absent"]
+    assert absent["ImageRecordIter faces, host_share=auto"].startswith("ZeroDivisionError")
+
+
+def test_a_reader_that_is_disturbed_is_counted(monkeypatch, capsys, toy):
+    pytest.importorskip("nvidia.nvimgcodec")
+    module = load("gpu_order", monkeypatch)
+    assert module.main(toy)["order"] == {
+        "rounds": 2,
+        "reader_disturbed": 0,
+        "reader_disturbed_after_host_wait": 0,
+    }
+    late = module.OnHost
+    monkeypatch.setattr(late, "read", lambda self: (self.arena, self.arena))
+    assert module.main(toy)["order"]["reader_disturbed"] == 2
+
+
+def test_an_array_that_is_not_complete_is_counted(monkeypatch, capsys, toy):
+    module = load("gpu_arrays", monkeypatch)
+    results = module.main(toy)["results"]
+    assert {name: found["wrong"] for name, found in results.items()} == dict.fromkeys(results, 0)
+    assert [found["arrays"] for found in results.values()] == [3, 3, 3]
+    monkeypatch.setattr(module, "copied", lambda array, cpu: np.zeros(array.shape))
+    assert module.main(toy)["results"]["NDArrayIter"]["wrong"] == 3
+
+
+@pytest.mark.slow
+def test_the_hosts_cores_decode_photos_and_faces(tmp_path, monkeypatch, capsys, toy):
+    out = tmp_path / "result.json"
+    load("gpu_host", monkeypatch).main([*toy, "--out", str(out)])
+    for found in json.loads(out.read_text())["results"].values():
+        assert found["decode_images_per_s"] > 0
+        assert found["decode_and_upload_cpu_us_per_image"] > 0
+
+
+def test_kernel_time_stands_beside_its_memory_floor(tmp_path, monkeypatch, capsys, toy):
+    out = tmp_path / "result.json"
+    load("gpu_kernels", monkeypatch).main([*toy, "--out", str(out)])
     for run in json.loads(out.read_text())["results"]:
         assert run["bytes"] > 8 * 3 * 224 * 224
         assert run["times_floor"] == pytest.approx(run["kernel_us"] / run["floor_us"], rel=0.05)
     assert "copy_gb_per_s" in capsys.readouterr().out
-
-
-@pytest.fixture
-def session(tmp_path):
-    """Run the session's script with a stand-in for python, which writes down how it was called."""
-    called, out = tmp_path / "called.txt", tmp_path / "out"
-    python = tmp_path / "python"
-    packs = tmp_path / "packs"
-    packs.mkdir()
-
-    def run(behaviour, *arguments, **environment):
-        python.write_text(
-            f'#!/bin/sh\necho "$GPUIO_REQUIRE_GPU|$*" >>{called}\ncase "$*" in {behaviour} esac\n'
-        )
-        python.chmod(0o755)
-        done = subprocess.run(
-            ["sh", str(BENCH / "gpu_session.sh"), *map(str, arguments)],
-            env={"PATH": os.environ["PATH"], "OUT": str(out), "PYTHON": str(python)} | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        steps = [line.split()[:2] for line in (out / "steps.txt").read_text().splitlines()]
-        return done, dict(steps), called.read_text().splitlines()
-
-    return run
-
-
-def test_the_session_script_runs_every_step_and_ends_with_1_if_one_failed(tmp_path, session):
-    packs = tmp_path / "packs"
-    (packs / "one.whl").touch()
-    (packs / "install.sh").write_text(f'echo "$3" >>{tmp_path}/installed.txt\n')
-    for name in ("gpu-dali.tar.xz.00", "gpu-nvic.tar.xz.00", "gpu-nvic.tar.xz.01"):
-        (packs / name).touch()
-    done, steps, calls = session("*'-m pytest'*) exit 5;;", packs, tmp_path)
-    assert done.returncode == 1, done.stderr
-    tests = ["tests", "tests_of_dali"]
-    expected = ["install", "doctor", *tests, "gpu_kernels", "gpu", "gpu_soak"]
-    assert list(steps) == expected
-    assert steps == dict.fromkeys(expected, "0") | dict.fromkeys(tests, "5")
-    assert "--no-index" in calls[0]
-    packs_installed = (tmp_path / "installed.txt").read_text().split()
-    assert packs_installed == ["gpu-dali.tar.xz", "gpu-nvic.tar.xz"]
-    assert sum(call.startswith("1|-X faulthandler -m pytest -m gpu") for call in calls) == 2
-    assert any(f"bench/gpu.py --images {tmp_path}" in call for call in calls)
-
-
-def test_what_a_crash_of_dali_took_away_is_measured_without_it(session):
-    done, steps, calls = session("*bench/gpu.py*gpu.json) kill -SEGV $$;;")
-    assert done.returncode == 1
-    assert steps["gpu"] == "139"
-    assert steps["gpu_without_dali"] == steps["gpu_soak"] == "0"
-    assert any("--without dali" in call and "gpu_without_dali.json" in call for call in calls)
-
-
-@pytest.mark.slow
-def test_a_step_that_hangs_is_cut_and_the_others_run(session):
-    done, steps, calls = session("*'-m pytest'*) exec sleep 60;;", BUDGET="6")
-    assert done.returncode == 1
-    assert steps["tests"] == "124"
-    assert steps["gpu_soak"] == "not"  # begun: nothing is left
-    assert not any("gpu_soak" in call for call in calls)
