@@ -17,7 +17,7 @@ QUICK := tests/order tests/plan tests/options tests/storage tests/pipeline tests
 	tests/backend/test_pool.py tests/parity/test_golden.py tests/test_api.py tests/test_layers.py \
 	tests/test_pages.py
 
-.PHONY: demo quick test lint check parity frameworks decoders rehearsal bench fuzz soak clean
+.PHONY: demo quick test lint check parity frameworks decoders rehearsal gpu-dry-run bench fuzz soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -69,8 +69,14 @@ CUDA ?= cuda13
 rehearsal: .venv-rehearsal/.ready
 	GPUIO_SIMULATED_CUDA=1 .venv-rehearsal/bin/python -m pytest -m "gpu or simulated" \
 		tests/backend tests/simulated_cuda
-	for script in gpu gpu_kernels gpu_soak; do .venv-rehearsal/bin/python \
+	for script in gpu gpu_order gpu_pixels gpu_host gpu_arrays gpu_kernels gpu_soak; do .venv-rehearsal/bin/python \
 		tests/simulated_cuda/run.py bench/$$script.py --toy >/dev/null || exit 1; done
+
+# Both calls of bench/gpu_session.sh at toy size, in a copy of the tree that has nothing compiled: each
+# has to end inside its budget, with every step begun and its file written. PACKS: carried wheels.
+PACKS ?=
+gpu-dry-run: $(VENV)/.ready
+	$(BIN)/python bench/gpu_dry_run.py $(if $(PACKS),--packs "$(PACKS)",)
 
 # Decoders of JPEG files, in an environment of their own, for bench/decode.py.
 .venv-decoders/.ready: bench/decoders.txt
