@@ -1,21 +1,27 @@
 """Pages name what is there: tests, files, commands, commits, and other pages."""
 
+import importlib.util
 import re
 import subprocess
 from pathlib import Path
 
+import attrs
 import pytest
 from test_layers import LEVEL
 
-from gpuio import nd
+from gpuio import nd, recordio
+from gpuio.backend.gpu.probe import missing_for_gpu
 from gpuio.nd.methods import ArrayMethods
+from gpuio.options.machine import DecoderOptions, MachineOptions
 from gpuio.tools.cli import COMMANDS
+from support.pictures import jpeg, picture
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 PAGES = [*ROOT.glob("*.md")]
 for folder in ("docs", "docs/decisions", "bench", "examples"):
     PAGES += (ROOT / folder).glob("*.md")
+GPU_PAGE = (ROOT / "docs/gpu.md").read_text()
 MXNET_PAGE = (ROOT / "docs/mxnet_scripts.md").read_text()
 GUIDES = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md")]
 GUIDES += [ROOT / "docs/architecture.md", ROOT / "docs/adding.md"]
@@ -106,6 +112,47 @@ def test_the_script_in_the_page_about_mxnet_runs(capsys):
     exec(compile(script, "docs/mxnet_scripts.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line[:7] for line in lines] == ["(4, 48)"] * 2
+
+
+def gpu_blocks():
+    """Return the scripts in the page about the GPU."""
+    return re.findall(r"^```python\n(.*?)^```", GPU_PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_scripts_in_the_page_about_the_gpu_run(tmp_path, monkeypatch, caplog):
+    """On a CPU where there is no GPU, but for what needs PyTorch or captures a graph."""
+    monkeypatch.chdir(tmp_path)
+    with recordio.MXIndexedRecordIO("train.idx", "train.rec", "w") as writer:
+        blobs = [jpeg(picture(40, 50, seed=key)) for key in range(4)]
+        for key in range(128):
+            header = recordio.IRHeader(0, float(key), key, 0)
+            writer.write_idx(key, recordio.pack(header, blobs[key % 4]))
+    torch = importlib.util.find_spec("torch")
+    here, ran = {}, 0
+    for block in gpu_blocks():
+        code = compile(block, "docs/gpu.md", "exec")
+        if ("torch" in block and not torch) or ("cuda" in block and missing_for_gpu(0)):
+            continue
+        exec(code, here)
+        ran += 1
+    here["it"].close()
+    assert ran >= 2
+    assert here["images"].shape == (64, 3, 224, 224)
+    assert len(here["labels"]) == 64
+
+
+def test_the_options_in_the_page_about_the_gpu_have_their_defaults():
+    fields = {
+        one.name: one for kind in (MachineOptions, DecoderOptions) for one in attrs.fields(kind)
+    }
+    table = GPU_PAGE.split("## Options")[1].split("##")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", table, re.MULTILINE)
+    assert len(rows) >= 8
+    for name, default in rows:
+        expected = fields[name].default
+        assert default.strip("`") == (
+            f'"{expected}"' if isinstance(expected, str) else str(expected)
+        ), name
 
 
 def test_the_page_about_mxnet_names_every_function_and_method_of_nd():
