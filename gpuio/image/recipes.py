@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,12 @@ from gpuio.image.color import (
     RandomGrayAug,
 )
 from gpuio.image.draws import Rng, as_draws
+from gpuio.options.normalise import beside_bytes
 from gpuio.plan.imagenet import EIGENVALUES, EIGENVECTORS
 
 __all__ = ["CreateAugmenter", "color_augmenters", "statistics"]
+
+_log = logging.getLogger("gpuio")
 
 # ImageNet's statistics, R G B on a scale of 0 to 255, as MXNet has them
 MEAN = (123.68, 116.28, 103.53)
@@ -129,6 +133,9 @@ def color_augmenters(
     if rand_gray > 0:
         augs.append(RandomGrayAug(rand_gray, rng=rng))
     if mean is not None or std is not None:
+        lists = ([] if one is None else np.ravel(one).tolist() for one in (mean, std))
+        if doubt := beside_bytes(*lists):
+            _log.warning("augmenters: %s", doubt)
         augs.append(ColorNormalizeAug(mean, std))
     return augs
 

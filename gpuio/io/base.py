@@ -13,6 +13,7 @@ counts, sizes, options); `gpuio.order.state` compares these and names what diffe
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections import namedtuple
@@ -26,6 +27,8 @@ from gpuio.errors import GpuioError
 from gpuio.options.unknown import parameters, refuse_unknown
 
 __all__ = ["DataBatch", "DataDesc", "DataIter", "check_worker", "refuse_subscript"]
+
+_log = logging.getLogger("gpuio")
 
 _NameShape = namedtuple("_NameShape", ["name", "shape"])  # noqa: PYI024 -- MXNet's is untyped
 
@@ -149,7 +152,8 @@ class DataIter:
     Notes
     -----
     ``__iter__`` returns the iterator itself and does not reset it, as in MXNet: a second loop over
-    an exhausted iterator yields nothing until `reset()`. `close()` and ``with`` are ours; on
+    an exhausted iterator yields nothing until `reset()`, which the log says once per iterator
+    (logger gpuio, WARNING). `close()` and ``with`` are ours; on
     iterators that own nothing, closing does nothing.
 
     A keyword that an iterator, or a subclass of yours, does not take is an OptionError that names
@@ -157,6 +161,10 @@ class DataIter:
     """
 
     _made_in: int | None = None  # the process that made it; None: a copy of another process's
+    # batches handed out to any loop, those handed out to this loop, and whether a loop over a
+    # finished iterator was said
+    _handed = _handed_here = 0
+    _said_finished = False
 
     def __new__(cls, *args: Any, **keywords: Any) -> Self:  # noqa: ARG004 -- they are __init__'s
         """Refuse unknown keywords, where ``__init__`` says which there are."""
@@ -171,6 +179,7 @@ class DataIter:
 
     def __iter__(self) -> DataIter:
         check_worker(self)
+        self._handed_here = 0
         return self
 
     def __getitem__(self, index: Any) -> NoReturn:
@@ -181,7 +190,20 @@ class DataIter:
         return None
 
     def __next__(self) -> DataBatch:
-        return self.next()
+        try:
+            batch = self.next()
+        except StopIteration:
+            if self._handed and not self._handed_here and not self._said_finished:
+                self._said_finished = True
+                _log.warning(
+                    "%s: this loop gets no batch, because the epoch has ended: call reset() before "
+                    "the next epoch, as in MXNet",
+                    type(self).__name__,
+                )
+            raise
+        self._handed += 1
+        self._handed_here += 1
+        return batch
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ Invariant: the file is read once, at construction, as encoded images; a batch de
 from __future__ import annotations
 
 import inspect
+import logging
 import zlib
 from typing import Any
 
@@ -21,11 +22,14 @@ from gpuio.nd import Context, host_array
 from gpuio.options import convert
 from gpuio.options.declare import convert_option
 from gpuio.options.machine import MAX_PIXELS
+from gpuio.options.normalise import beside_bytes
 from gpuio.recordio import read_pairs
 from gpuio.recordio.fingerprint import some
 from gpuio.storage.paths import absolute
 
 __all__ = ["VerificationPairIter"]
+
+_log = logging.getLogger("gpuio")
 
 _NUMBERS = ("mean_r", "mean_g", "mean_b", "std_r", "std_g", "std_b", "scale")
 
@@ -107,6 +111,8 @@ class VerificationPairIter(RowIter):
         means, stds = ([numbers[f"{name}_{c}"] for c in "rgb"] for name in ("mean", "std"))
         if 0.0 in stds:
             raise OptionError(f"std_{'rgb'[stds.index(0.0)]}=0: expected a divisor other than 0")
+        if kind == np.float32 and (doubt := beside_bytes(means, stds, numbers["scale"])):
+            _log.warning("VerificationPairIter: %s", doubt)
         names = [data_name]
         if convert_option("flip", convert.switch, flip):
             names.append(flipped_name)

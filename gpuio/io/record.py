@@ -17,6 +17,7 @@ from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
 from gpuio.order.epochs import EpochShape
 from gpuio.order.state import check_state, pixel_changes, say_changes, whole
+from gpuio.pipeline.doubts import say_doubts
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
 from gpuio.tasks.classify import Classify
@@ -28,6 +29,7 @@ _STATE_VERSION = 1
 _OWN = frozenset(
     [
         *("batch_size", "options", "provide_data", "provide_label"),
+        *("_handed", "_handed_here", "_said_finished"),
         *("_at", "_batch", "_closer", "_opened", "_pixels", "_turn"),
     ]
 )
@@ -81,6 +83,7 @@ class ImageRecordIter(DataIter):
         self._repeat = False
         self._turn = lock()  # several threads may share an iterator: one batch each
         self._take(options, opened)
+        say_doubts(type(self).__name__, options, opened.table)
 
     def _take(self, options: Any, opened: Opened) -> None:
         """Work with these options and what was opened for them from now on."""

@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 from gpuio.options import convert
 from gpuio.options.declare import option
 
-__all__ = ["NoiseOptions", "NormaliseOptions"]
+__all__ = ["NoiseOptions", "NormaliseOptions", "beside_bytes"]
 
 _number = convert.number()
 _fraction = convert.number(0.0)
+_SMALL = 0.1  # a scale such as 1/255 makes 0 to 1 of pixels
+
+
+def beside_bytes(mean: Sequence[float], std: Sequence[float], scale: float = 1.0) -> str:
+    """Say that means or divisors are of pixels of 0 to 1, where pixels are 0 to 255.
+
+    Parameters
+    ----------
+    mean, std : sequence of float   per channel; () where there are none
+    scale : float                   multiplier, after the mean is subtracted
+
+    Returns
+    -------
+    str         "" where there is no such doubt
+
+    Notes
+    -----
+    MXNet computes (pixel - mean) * scale / std: `scale` does not change what a mean is of, but a
+    small one goes with a small divisor.
+    """
+    wrong = []
+    if 0 < max((abs(value) for value in mean), default=0) <= 1:
+        wrong.append(f"mean={_listed(mean)}")
+    if 0 < min((abs(value) for value in std), default=1) < 1 and scale > _SMALL:
+        wrong.append(f"std={_listed(std)}")
+    if not wrong:
+        return ""
+    return (
+        f"{', '.join(wrong)}: pixels are 0 to 255 here, and so are means and divisors: multiply "
+        "them by 255 (0.485 becomes 123.675) if they are of pixels of 0 to 1"
+    )
+
+
+def _listed(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
 @attrs.frozen(kw_only=True, slots=False)

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from gpuio.io import DataBatch, DataDesc, DataIter
+from gpuio.io import DataBatch, DataDesc, DataIter, NDArrayIter
+from gpuio.nd import array
 
 
 def test_a_description_is_a_tuple_of_two():
@@ -61,3 +62,51 @@ def test_the_base_iterator_says_that_it_saves_no_state():
         DataIter().state_dict()
     with pytest.raises(NotImplementedError, match="DataIter does not load"):
         DataIter().load_state_dict({})
+
+
+class Numbers(DataIter):
+    """Two batches per epoch; `empty` epochs have none."""
+
+    def __init__(self, empty=()):
+        super().__init__(1)
+        self.empty, self.epoch = empty, -1
+        self.reset()
+
+    def reset(self):
+        self.epoch += 1
+        self.left = 0 if self.epoch in self.empty else 2
+
+    def next(self):
+        if not self.left:
+            raise StopIteration
+        self.left -= 1
+        return DataBatch([array([self.left])], [])
+
+
+@pytest.mark.parametrize("make", [Numbers, lambda: NDArrayIter(np.zeros((4, 1)), batch_size=2)])
+def test_a_loop_over_a_finished_iterator_is_said_once(caplog, make):
+    it = make()
+    assert len(list(it)) == 2
+    assert [next(it, None), next(it, None)] == [None, None]
+    assert caplog.records == []
+    assert list(it) == list(it) == []
+    (said,) = caplog.records
+    assert (said.name, said.levelname) == ("gpuio", "WARNING")
+    assert "this loop gets no batch, because the epoch has ended: call reset()" in said.message
+
+
+def test_loops_as_they_should_be_are_not_remarked(caplog):
+    it = Numbers(empty=(0,))
+    assert list(it) == []  # nothing came before: it is as long as that
+    for _ in range(2):
+        it.reset()
+        for _ in it:
+            break
+        assert len(list(it)) == 1  # the rest of the epoch
+    it.reset()
+    while True:  # MXNet's own loop
+        try:
+            it.next()
+        except StopIteration:
+            break
+    assert caplog.records == []
