@@ -6,6 +6,7 @@ Invariant: a row is read when a batch needs it; only the offsets of rows are kep
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import re
 from typing import Any
@@ -24,6 +25,8 @@ from gpuio.options.declare import convert_option
 from gpuio.storage.paths import absolute_uri
 
 __all__ = ["CSVIter"]
+
+_log = logging.getLogger("gpuio")
 
 _DTYPES = ("float32", "int32", "int64")
 
@@ -66,9 +69,10 @@ class CSVIter(RowIter):
     Rows end at LF, CR or both; empty lines and a byte-order mark are skipped. A field's value is
     the number at its beginning, as C's strtof reads it (spaces before it, exponents, nan, inf,
     hexadecimal), rounded to nearest; for int dtypes as strtoll reads it with base 0 (``0x10`` is
-    16, ``010`` is 8, ``1.9`` is 1; saturated to 64 bits; int32 keeps the low 32). What follows the
-    number in its field is ignored. A field without a number has no value, so headers and empty
-    fields are errors, raised at their batch.
+    16, ``010`` is 8, ``1.9`` is 1; saturated to 64 bits; int32 keeps the low 32; the first number
+    that does not fit is said in the log, logger gpuio, WARNING). What follows the number in its
+    field is ignored. A field without a number has no value, so headers and empty fields are errors,
+    raised at their batch.
 
     MXNet 1.9.1 reads floats with a parser of its own: its values may be 1 or 2 units in the last
     place away, and numbers below 1e-37 or above 1e38 are wrong. It reads ``.``, ``-`` or ``e`` as
@@ -141,6 +145,7 @@ class _Table:
         self.lines = Lines(path)
         self._shape, self._dtype = shape, dtype
         self._columns = math.prod(shape)
+        self._said_beyond = False
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:
         """Return the rows of the given numbers, in an array of `size`, zeros after them."""
@@ -151,8 +156,35 @@ class _Table:
             for row, text, starts in self.lines.read(first, stop):
                 part = out[at : at + len(starts)]
                 self._check(row, self._fill(text, starts, part))
+                if self._dtype is not np.float32 and not self._said_beyond:
+                    self._say_beyond(row, part)
                 at += len(starts)
         return out.astype(self._dtype, copy=False).reshape(size, *self._shape)
+
+    def _say_beyond(self, row: int, numbers: npt.NDArray[np.int64]) -> None:
+        """Log the first number that does not fit the dtype; MXNet hands it out as another one."""
+        low, high = np.iinfo(self._dtype).min, np.iinfo(self._dtype).max
+        if self._dtype is np.int32:
+            beyond = (numbers < low) | (numbers > high)
+        else:
+            beyond = (numbers == low) | (numbers == high)  # saturated, or the very last one
+        wrong, column = np.nonzero(beyond)
+        if not len(wrong):
+            return
+        self._said_beyond = True
+        place = self.lines.place(row + int(wrong[0]))
+        _log.warning(
+            "CSVIter: row %d of %s (byte %d) holds a number %s %s's %d to %d: as in MXNet it comes "
+            "as %d; dtype='int64' holds 19 digits, 'float32' the first 7 of any number",
+            place["key"],
+            place["path"],
+            place["offset"],
+            "beyond" if self._dtype is np.int32 else "at the end of or beyond",
+            np.dtype(self._dtype).name,
+            low,
+            high,
+            numbers[wrong[0], column[0]].astype(self._dtype),
+        )
 
     def _fill(
         self, text: npt.NDArray[Any], starts: npt.NDArray[Any], out: npt.NDArray[Any]

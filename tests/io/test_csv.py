@@ -381,3 +381,37 @@ def test_a_million_rows_are_read_in_a_few_seconds(write):
     assert time.process_time() - begun < 6  # 1.0 s where nothing else runs
     expected = np.loadtxt(block.splitlines(), delimiter=",", dtype=np.float32)
     assert total == pytest.approx(100 * expected.sum(dtype=np.float64), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "first", "comes"),
+    [
+        ("int32", "3000000000", -1294967296),
+        ("int32", "-2147483649", 2147483647),
+        ("int32", "99999999999999999999", -1),
+        ("int64", "9223372036854775808", 9223372036854775807),
+        ("int64", "-9223372036854775809", -9223372036854775808),
+    ],
+)
+@pytest.mark.parametrize("of_label", [False, True])
+def test_a_number_beyond_its_dtype_is_mxnets_and_said_once(
+    write, caplog, dtype, first, comes, of_label
+):
+    good, bad = write("1,2\n3,4\n5,6\n"), write(f"1,2\n3,{first}\n{first},6\n", "bad.csv")
+    labels = {"label_csv": bad, "label_shape": (2,)} if of_label else {}
+    with open_csv(good if of_label else bad, dtype=dtype, **labels) as it:
+        batches = [batch for _ in range(2) for batch in (*it, it.reset()) if batch]
+    arrays = [(b.label if of_label else b.data)[0].asnumpy()[0].tolist() for b in batches]
+    assert arrays == [[1, 2], [3, comes], [comes, 6]] * 2
+    (said,) = caplog.records
+    assert said.levelname == "WARNING"
+    assert f"row 1 of {bad} (byte 4) holds a number" in said.message
+    assert f"as in MXNet it comes as {comes};" in said.message
+
+
+def test_numbers_that_fit_are_not_remarked(write, caplog):
+    path = write("-2147483648,2147483647\n")
+    assert rows(path, dtype="int32") == [[-2147483648, 2147483647]]
+    assert rows(path, dtype="int64") == [[-2147483648, 2147483647]]
+    rows(write("1e30,99999999999\n", "floats.csv"))
+    assert caplog.records == []
