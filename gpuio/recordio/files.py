@@ -1,10 +1,12 @@
 """MXRecordIO and MXIndexedRecordIO: reading and writing .rec files record by record.
 
-Invariant: what these write is byte for byte what MXNet writes, and what MXNet wrote reads back.
+Invariant: what these write is byte for byte what MXNet writes, and what MXNet wrote reads back. A
+writer writes PATH.part, which takes its name at close(): until then an older file stays.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Callable
@@ -29,6 +31,7 @@ from gpuio.recordio.key_list import KeyList
 from gpuio.recordio.offset_dict import OffsetDict
 from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile
+from gpuio.storage.part import PartFile
 from gpuio.storage.paths import absolute, open_regular, unusable
 
 __all__ = ["MXIndexedRecordIO", "MXRecordIO"]
@@ -38,23 +41,18 @@ _FIRST_CHUNK = 32 << 10  # after a seek: nobody knows yet whether reading goes o
 _PLAIN_BELOW = 1 << 16  # entries: a list and a dict of fewer take 10 MB at most, and 10 ms
 
 
-def _without_emptying(path: str, flags: int) -> int:
-    """Open a file for writing as it is."""
-    return open_regular(path, flags & ~os.O_TRUNC)
-
-
 class MXRecordIO:
     """Read or write a .rec file in order.
 
     Parameters
     ----------
     uri : str               path
-    flag : {"r", "w"}       "w" creates or truncates the file
+    flag : {"r", "w"}       "w" creates or replaces the file, which gets its name at close()
 
     Raises
     ------
     OptionError             another flag (a ValueError)
-    StorageError            the file cannot be opened (an MXNetError)
+    StorageError            the file cannot be opened (an MXNetError), or another process writes it
 
     Notes
     -----
@@ -62,8 +60,9 @@ class MXRecordIO:
     one that unpickles a reader, changes no file. As in MXNet: pickling closes the original and an
     unpickled reader opens the file anew; reading or writing in a forked child raises RuntimeError
     until it is reopened. Unlike MXNet, the end of the file is not sticky: after `seek` a reader
-    reads on; and an open writer cannot be pickled or copied (TypeError), since the copy would empty
-    the file.
+    reads on; an open writer cannot be pickled or copied (TypeError), since the copy would empty
+    the file; and what is written is in PATH.part until close(), so that a killed program leaves the
+    older file as it was. A ``with`` block that ends by an exception leaves PATH.part, too.
     """
 
     def __init__(self, uri: str | os.PathLike[str], flag: str) -> None:
@@ -73,6 +72,7 @@ class MXRecordIO:
         self.is_open = False
         self.writable = False
         self.handle: Any = None
+        self._part: PartFile | None = None
         self._at = 0
         self._chunk = b""
         self._chunk_at = 0
@@ -85,15 +85,12 @@ class MXRecordIO:
         return os.fsdecode(self.uri.value)
 
     def open(self) -> None:
-        """Open the file; `'w'` truncates it."""
+        """Open the file; `'w'` begins an empty one."""
         if self.flag == "r":
             self.handle, self.writable = LocalFile(self._path), False
         elif self.flag == "w":
-            try:
-                self.handle = io.open(self._path, "wb", _CHUNK, opener=open_regular)  # noqa: SIM115, UP020
-            except OSError as error:
-                raise unusable("cannot write", error, self._path) from error
-            self.writable = True
+            self._part = PartFile(self._path, _CHUNK)
+            self.handle, self.writable = self._part.file, True
         else:
             raise OptionError(f"Invalid flag {self.flag}: expected 'r' or 'w'", path=self._path)
         self._at, self._chunk, self._chunk_at = 0, b"", 0
@@ -101,31 +98,46 @@ class MXRecordIO:
         self.is_open = True
 
     def close(self) -> None:
-        """Close the file; may be called twice."""
+        """Close the file, which gets its name if it was written; may be called twice."""
+        self._close(keep=True)
+
+    def _close(self, *, keep: bool) -> None:
+        """Close the file; a writer's gets its name if it is to be kept."""
         if not self.is_open:
             return
         self.is_open, self.pid = False, None
         handle, self.handle = self.handle, None
+        part, self._part = self._part, None
         self._chunk = b""
-        try:
+        if part is None:
             handle.close()
+        elif keep and part.ours:
+            self._publish(part)
+        else:
+            part.abandon()
+
+    def _publish(self, part: PartFile) -> None:
+        """Give a writer's file its name."""
+        try:
+            part.publish()
         except OSError as error:
-            raise StorageError(f"cannot write: {error.strerror}", path=self._path) from error
+            raise unusable("cannot write", error, self._path) from error
 
     def reset(self) -> None:
         """Close and open again: go to the start; a writer's file becomes empty."""
         self.close()
         self.open()
 
-    def __del__(self) -> None:  # a writer's last bytes reach the file, as in MXNet
+    def __del__(self) -> None:  # a writer's file is complete then, as in MXNet
         if getattr(self, "is_open", False):
-            self.close()
+            with contextlib.suppress(ClosedError):  # a newer writer has the file
+                self.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        self._close(keep=kind is None)
 
     def __getstate__(self) -> dict[str, Any]:
         is_open = self.is_open
@@ -138,14 +150,14 @@ class MXRecordIO:
         state = dict(self.__dict__)
         state["is_open"] = is_open
         state["uri"] = self._path
-        for name in ("handle", "_chunk"):
+        for name in ("handle", "_chunk", "_part"):
             del state[name]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         is_open = state["is_open"]
-        self.is_open, self.handle, self._chunk = False, None, b""
+        self.is_open, self.handle, self._part, self._chunk = False, None, None, b""
         self.uri = c_char_p(os.fsencode(state["uri"]))
         if is_open:
             self.open()
@@ -198,6 +210,10 @@ class MXRecordIO:
         framed = encode(buf)
         try:
             self.handle.write(framed)
+        except ValueError:
+            assert self._part is not None
+            self._part.check()
+            raise
         except OSError as error:
             raise StorageError(
                 f"cannot write: {error.strerror}", path=self._path, offset=self._at
@@ -287,6 +303,7 @@ class MXIndexedRecordIO(MXRecordIO):
     mapped into memory instead of reading the text.
     """
 
+    _idx_part: PartFile | None = None
     _read: tuple[tuple[int, ...], Entries] | None = None  # the index file's status, what it holds
 
     def __init__(
@@ -322,7 +339,7 @@ class MXIndexedRecordIO(MXRecordIO):
             raise
 
     def _open_for_writing(self) -> None:
-        """Empty both files, or neither where one of them cannot be written."""
+        """Begin both files, or neither where one of them cannot be written."""
         check_target(self.idx_path)
         rec, idx = Path(self._path), Path(self.idx_path)
         if rec.resolve() == idx.resolve():
@@ -330,21 +347,15 @@ class MXIndexedRecordIO(MXRecordIO):
                 "the index and the record file are the same path: name two files", path=str(idx)
             )
         check_target(idx, [rec])
-        new = not idx.exists()
-        try:
-            fidx = open(idx, "w", encoding="utf-8", opener=_without_emptying)  # noqa: SIM115
-        except OSError as error:
-            raise unusable("cannot open the index", error, self.idx_path) from error
+        part = PartFile(idx, what="cannot open the index")
         try:
             super().open()
-            if idx.is_file():
-                fidx.truncate(0)
         except BaseException:
-            fidx.close()
-            if new:
-                idx.unlink(missing_ok=True)
+            part.abandon()
+            Path(part.part).unlink(missing_ok=True)
             raise
-        self.fidx = fidx
+        self._idx_part = part
+        self.fidx = io.TextIOWrapper(part.file, encoding="utf-8", newline="\n")
 
     def _read_index(self, status: os.stat_result) -> None:
         """Make `keys` and `idx`; a file of the same status is not read again."""
@@ -363,21 +374,41 @@ class MXIndexedRecordIO(MXRecordIO):
         self.keys = entries.key_list(0, len(entries))
         self.idx = dict(zip(self.keys, entries.offsets.tolist(), strict=True))
 
-    def close(self) -> None:
-        """Close both files; the index of a writer is complete only now."""
+    def _close(self, *, keep: bool) -> None:
+        """Close both files; the index of a writer is complete only now, and published last."""
         if not self.is_open:
             return
-        super().close()
         fidx, self.fidx = self.fidx, None
-        if fidx is not None:
-            try:
+        part, self._idx_part = self._idx_part, None
+        if part is None:
+            super()._close(keep=keep)
+            if fidx is not None:
                 fidx.close()
-            except OSError as error:
-                raise StorageError(f"cannot write: {error.strerror}", path=self.idx_path) from error
+            return
+        assert fidx is not None
+        try:
+            keep = keep and part.ours
+            if keep:
+                part.check()
+                fidx.flush()
+                part.flush()
+                assert self._part is not None
+                self._part.flush()
+                Path(part.path).unlink(missing_ok=True)  # it must not lie beside other records
+            super()._close(keep=keep)
+            if keep:
+                part.publish()
+        except OSError as error:
+            raise unusable("cannot write", error, self.idx_path) from error
+        finally:
+            super()._close(keep=False)
+            with contextlib.suppress(OSError, ValueError):
+                fidx.close()
+            part.abandon()
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        state["fidx"] = state["_read"] = None
+        state["fidx"] = state["_read"] = state["_idx_part"] = None
         if state["is_open"]:  # `open` reads them anew
             state["idx"], state["keys"] = {}, []
         return state
@@ -420,6 +451,8 @@ class MXIndexedRecordIO(MXRecordIO):
         offset = self.tell()
         self.write(buf)
         assert self.fidx is not None
+        assert self._idx_part is not None
+        self._idx_part.check()
         try:
             self.fidx.write(f"{key}\t{offset}\n")
         except OSError as error:

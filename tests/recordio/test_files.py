@@ -1,5 +1,6 @@
 """MXRecordIO and MXIndexedRecordIO write what MXNet writes and behave as it does."""
 
+import contextlib
 import copy
 import gc
 import os
@@ -468,3 +469,67 @@ def test_the_wrong_mode_is_a_typed_error(five, tmp_path):
         reader.pid = pid
     with pytest.raises(OptionError, match="Invalid flag a: expected 'r' or 'w'"):
         MXRecordIO(five[0], "a")
+
+
+def test_an_older_pair_stays_until_close(tmp_path):
+    older = write_pair(tmp_path, [b"older"])
+    writer = MXIndexedRecordIO(tmp_path / "a.idx", tmp_path / "a.rec", "w")
+    writer.write_idx(7, b"newer")
+    assert read_pair(tmp_path) == older
+    writer.close()
+    assert read_pair(tmp_path) == {7: b"newer"}
+    assert sorted(os.listdir(tmp_path)) == ["a.idx", "a.rec"]
+
+
+def test_a_block_that_ends_by_an_exception_keeps_the_older_pair(tmp_path):
+    older = write_pair(tmp_path, [b"older"])
+    with (
+        contextlib.suppress(ZeroDivisionError),
+        MXIndexedRecordIO(tmp_path / "a.idx", tmp_path / "a.rec", "w") as writer,
+    ):
+        writer.write_idx(7, b"newer")
+        raise ZeroDivisionError
+    assert read_pair(tmp_path) == older
+    assert (tmp_path / "a.rec.part").exists()
+
+
+def test_a_forked_child_neither_writes_nor_publishes_its_parents_records(tmp_path):
+    writer = MXIndexedRecordIO(tmp_path / "a.idx", tmp_path / "a.rec", "w")
+    writer.write_idx(1, b"one")
+    child = os.fork()
+    if child == 0:
+        writer.close()
+        del writer
+        gc.collect()
+        os._exit(len(os.listdir(tmp_path)) != 2)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.write_idx(2, b"two")
+    writer.close()
+    assert read_pair(tmp_path) == {1: b"one", 2: b"two"}
+
+
+def test_of_two_writers_of_one_pair_the_older_raises(tmp_path):
+    older = MXIndexedRecordIO(tmp_path / "a.idx", tmp_path / "a.rec", "w")
+    older.write_idx(1, b"older")
+    newer = MXIndexedRecordIO(tmp_path / "a.idx", tmp_path / "a.rec", "w")
+    newer.write_idx(2, b"newer")
+    with pytest.raises(ClosedError, match="another writer of this process"):
+        older.write_idx(3, b"lost")
+    with pytest.raises(ClosedError, match="another writer of this process"):
+        older.close()
+    newer.close()
+    assert read_pair(tmp_path) == {2: b"newer"}
+
+
+def write_pair(folder, payloads):
+    """Write a.rec and a.idx with keys from 0; return what `read_pair` does."""
+    with MXIndexedRecordIO(folder / "a.idx", folder / "a.rec", "w") as writer:
+        for key, payload in enumerate(payloads):
+            writer.write_idx(key, payload)
+    return read_pair(folder)
+
+
+def read_pair(folder):
+    """Return key to payload."""
+    with MXIndexedRecordIO(folder / "a.idx", folder / "a.rec", "r") as reader:
+        return {key: reader.read_idx(key) for key in reader.keys}
