@@ -103,6 +103,8 @@ class CpuBackend:
             try:
                 image, row = rows.image(number)
                 self._kernels.augment(image, row, normalisation, storage[number], memory.scratch)
+                if done[number] == self._kernels.WARNED:
+                    records.note_warning(number)
             except GpuioError as error:
                 storage[number] = 0
                 faults.append(Fault(number, error))

@@ -89,6 +89,8 @@ class Encoded:
     scale : int64[n]                1, or 2, 4, 8: the image, a JPEG, is decoded at 1 / scale of its
                                     size, parts of a pixel rounded up, see
                                     `gpuio.plan.decode_scale`
+    warned : bool[n]                receives true where a decoder warned of an image's data and made
+                                    pixels all the same, as far as a decoder says so
     """
 
     buffers: list[Blob]
@@ -98,10 +100,15 @@ class Encoded:
     address: npt.NDArray[np.int64]
     headers: npt.NDArray[np.void]
     scale: npt.NDArray[np.int64] = attrs.field()
+    warned: npt.NDArray[np.bool_] = attrs.field()
 
     @scale.default
     def _full_size(self) -> npt.NDArray[np.int64]:
         return np.ones(len(self.length), np.int64)
+
+    @warned.default
+    def _no_warning(self) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(self.length), np.bool_)
 
     @classmethod
     def empty(cls, rows: int) -> Encoded:
@@ -167,6 +174,10 @@ class Encoded:
         self.address[row] = found.__array_interface__["data"][0] or 1
         self.buffers.append(blob)
 
+    def note_warning(self, row: int) -> None:
+        """Note that a row's image was decoded with a warning; none of one known to be cut short."""
+        self.warned[row] = not isinstance(self.buffers[int(self.number[row])], Completed)
+
     def drop(self, row: int) -> None:
         """Take a row's image away."""
         self.length[row], self.address[row] = -1, 0
@@ -183,6 +194,7 @@ class Encoded:
             self.address[part],
             self.headers[part],
             self.scale[part],
+            self.warned[part],
         )
 
 

@@ -15,7 +15,7 @@ _MAX_PIXELS = 1 << 28  # OpenCV refuses images of 2^30 pixels, and may lack the 
 _SEQUENTIAL = (0xC0, 0xC1)
 
 
-def decodes(blob: bytes | memoryview, info: ImageInfo) -> bool:
+def decodes(blob: bytes | memoryview, info: ImageInfo) -> bool | None:
     """Say whether an image is one that OpenCV decodes for certain.
 
     Parameters
@@ -25,13 +25,16 @@ def decodes(blob: bytes | memoryview, info: ImageInfo) -> bool:
 
     Returns
     -------
-    bool        True: it decodes. False: it is not known, ask OpenCV: another kind of image, an
-                error or a warning, or no TurboJPEG
+    bool or None    True: it decodes. False: libjpeg warns of its data, and OpenCV probably decodes
+                    it all the same. None: it is not known, ask OpenCV: another kind of image, an
+                    error, or no TurboJPEG
     """
     plain = info.one_scan and info.frame in _SEQUENTIAL and info.bits == 8 and info.ended
     if not plain or info.channels not in (1, 3) or info.height * info.width > _MAX_PIXELS:
-        return False
+        return None
     if not turbojpeg.status().usable:
-        return False
+        return None
     handle = turbojpeg.Handle(_MAX_PIXELS, 1)  # of its own: the last one keeps an image's tables
-    return handle.reads_all(blob, info.height, info.width)
+    if handle.reads_all(blob, info.height, info.width):
+        return True
+    return False if handle.warned() else None

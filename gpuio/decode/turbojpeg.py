@@ -36,6 +36,7 @@ FUNCTIONS = (  # that compiled code calls
     "tj3DecompressHeader",
     "tj3Decompress8",
     "tj3Get",
+    "tj3GetErrorCode",
     "tj3SetCroppingRegion",
     "tj3SetScalingFactor",
 )
@@ -47,6 +48,7 @@ _SONAMES = ("libturbojpeg.0.dylib",) if sys.platform == "darwin" else ("libturbo
 
 _DECOMPRESS = 1  # TJINIT_DECOMPRESS
 _GRAY = 6  # TJPF_GRAY
+_WARNING = 0  # TJERR_WARNING
 _STOP_ON_WARNING, _WIDTH, _HEIGHT, _SCAN_LIMIT, _MAX_PIXELS = 0, 5, 6, 13, 24  # TJPARAM_*
 
 _log = logging.getLogger("gpuio")
@@ -119,6 +121,13 @@ class Handle:
         library.tj3Set(address, _MAX_PIXELS, min(max_pixels, 2**31 - 1))  # refused by some 3.0.x
         finalizer = weakref.finalize(self, library.tj3Destroy, address)
         finalizer.atexit = False  # a thread may still decode; the memory goes with the process
+
+    def warned(self) -> bool:
+        """Say whether the last call failed over a warning of libjpeg, of the image's data."""
+        library = _library()[1]
+        assert library is not None
+        code: int = library.tj3GetErrorCode(self.address)
+        return code == _WARNING
 
     def reads_all(self, blob: bytes | memoryview, height: int, width: int) -> bool:
         """Say whether a JPEG decodes to its end without an error and without a warning.
@@ -240,6 +249,7 @@ def _checked(path: str, library: ctypes.CDLL) -> tuple[Status, ctypes.CDLL | Non
     library.tj3DecompressHeader.argtypes = [pointer, pointer, ctypes.c_size_t]
     library.tj3Decompress8.argtypes = [pointer, pointer, ctypes.c_size_t, pointer, number, number]
     library.tj3Get.argtypes = [pointer, number]
+    library.tj3GetErrorCode.argtypes = [pointer]
     library.tj3SetCroppingRegion.argtypes = [pointer, _Region]
     library.tj3SetScalingFactor.argtypes = [pointer, _Fraction]
     handle = library.tj3Init(_DECOMPRESS)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Fault
-from gpuio.errors import FormatError, GpuioError, RecordError, Where
+from gpuio.errors import DecodeError, FormatError, GpuioError, RecordError, Where
 from gpuio.forking import lock
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.resync import SkippedRange
@@ -78,6 +78,7 @@ class ErrorPolicy:
         self.on_error, self.max_bad = on_error, max_bad
         self._log_path, self._stats = log_path, stats
         self._seen: set[tuple[str | None, int | None]] = set()
+        self._warned: set[int] = set()  # rows of the table
         self._accepted = bytearray()  # 1 for a row of the table that was noted
         self._lock = lock()
 
@@ -188,6 +189,27 @@ class ErrorPolicy:
                 for one in new
             ]
         )
+
+    def note_warning(self, position: int, where: Where) -> None:
+        """Count and name a record whose image was decoded with a warning, once.
+
+        Parameters
+        ----------
+        position : int          row of the table
+        where : Where
+        """
+        with self._lock:
+            if position in self._warned:
+                return
+            first = not self._warned
+            self._warned.add(position)
+        self._stats.add_warned(where)
+        if first:
+            _log.warning(
+                "decoded with a warning of libjpeg, so part of the image may not be its own: "
+                "%s; stats() counts them, `gpuio verify --decode` names all",
+                DecodeError("damaged JPEG data", **where._asdict()),
+            )
 
     def _is_new(self, position: int) -> bool:
         """Mark a row of the table; say whether it was not marked before."""

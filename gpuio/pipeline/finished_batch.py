@@ -43,6 +43,7 @@ class FinishedBatch:
     mix : Mix or None                           how rows were mixed
     mixed : bool                                whether mix and soft labels are done
     cut_short : int                             JPEGs without their end that were accepted
+    warned : bool[B]                            rows whose images a decoder warned of
     accepted : list of Accepted                 records whose labels are wrong, that are used
     """
 
@@ -58,6 +59,7 @@ class FinishedBatch:
     mix: Mix | None = None
     mixed: bool = False
     cut_short: int = 0
+    warned: npt.NDArray[np.bool_] = attrs.field(factory=lambda: np.zeros(0, np.bool_))
     accepted: list[Accepted] = attrs.field(factory=list)
 
     def __len__(self) -> int:

@@ -108,6 +108,8 @@ class Pipeline:
         stream = self._stream_at(place)
         try:
             made = stream.next()
+            for position in made.order.position[np.flatnonzero(made.warned)].tolist():
+                self.policy.note_warning(position, self.reader.place(position))
             self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))
             self.mix(made)
         except BaseException as error:
@@ -367,6 +369,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
         plan=loaded.plan,
         faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
         cut_short=loaded.records.encoded.cut_short,
+        warned=loaded.records.encoded.warned,
         accepted=loaded.records.accepted,
     )
 

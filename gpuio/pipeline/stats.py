@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gpuio.errors import GpuioError
+from gpuio.errors import GpuioError, Where
 from gpuio.forking import lock
 
 __all__ = ["Stats"]
 
 _MAX_NAMED_FAULTS = 1000
-_COUNTS = ("batches", "images", "encoded_bytes", "cut_short", "faults", "bad_boxes")
+_COUNTS = (
+    *("batches", "images", "encoded_bytes", "cut_short"),
+    *("faults", "bad_boxes", "decoded_with_warnings"),
+)
 
 
 class Stats:
@@ -27,6 +30,7 @@ class Stats:
         self._faults: list[dict[str, Any]] = []
         self._skipped: list[dict[str, Any]] = []
         self._accepted: list[dict[str, Any]] = []
+        self._warned: list[dict[str, Any]] = []
 
     def add(self, **amounts: float) -> None:
         """Add to counters or seconds by name."""
@@ -59,6 +63,13 @@ class Stats:
                     {"path": path, "key": key, "offset": offset, "reason": reason}
                 )
 
+    def add_warned(self, where: Where) -> None:
+        """Count a record whose image was decoded with a warning, and keep the names of 1,000."""
+        with self._lock:
+            self._counts["decoded_with_warnings"] += 1
+            if len(self._warned) < _MAX_NAMED_FAULTS:
+                self._warned.append(where._asdict())
+
     def add_skipped(self, ranges: Iterable[dict[str, Any]]) -> None:
         """Keep ranges of files (path, begin, end, reason) that hold no record to read."""
         with self._lock:
@@ -72,5 +83,6 @@ class Stats:
                 **self._seconds,
                 "failed_records": list(self._faults),
                 "bad_box_records": list(self._accepted),
+                "warned_records": list(self._warned),
                 "skipped_ranges": list(self._skipped),
             }

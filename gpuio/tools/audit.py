@@ -36,6 +36,7 @@ Int64 = npt.NDArray[np.int64]
 
 _AT_ONCE = 64  # records that a thread checks at once
 _BYTES_AT_ONCE = 8 << 20
+_WARNED = "libjpeg warns of the image's data: part of what it decodes may not be its own"
 _BEYOND = 1 << 62  # no file is as long
 
 
@@ -45,7 +46,8 @@ class Problem:
 
     Attributes
     ----------
-    kind : {"framing", "index", "record", "image", "label", "checksum"}
+    kind : {"framing", "index", "record", "image", "label", "checksum", "warning"}
+                                    warning: the image is decoded, and libjpeg warns of its data
     reason : str
     key : int, str or None          as the index has it
     offset, end : int or None       bytes [offset, end) of the record file
@@ -297,9 +299,14 @@ def _fault(
         check_format(info, blob)
         check_size(info, depth.max_pixels)
         check_scans(info, MAX_SCANS, depth.max_pixels)
-        if depth.images and not decodes(blob, info):
+        sound = decodes(blob, info) if depth.images else True
+        if not sound:
             decode(blob, 3)
         wrong = box_problem(np.atleast_1d(np.asarray(label, np.float32))) if boxes else ""
     except GpuioError as error:
         return Problem(kind, error.message, name[0], offset, record=name[1])
-    return Problem("label", wrong, name[0], offset, record=name[1]) if wrong else None
+    if wrong:
+        return Problem("label", wrong, name[0], offset, record=name[1])
+    if sound is False:
+        return Problem("warning", _WARNED, name[0], offset, record=name[1])
+    return None

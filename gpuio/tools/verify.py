@@ -10,6 +10,7 @@ from collections.abc import Callable
 from os.path import expanduser
 from typing import Any
 
+from gpuio.decode.turbojpeg import status
 from gpuio.errors import FormatError, StorageError
 from gpuio.options.machine import MAX_PIXELS
 from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
@@ -166,6 +167,8 @@ def _facts(
         layout, _, problems = examine(file, idx, args, advance)
         if len(layout.offset) == 0 and not problems:
             problems.append(Problem("framing", "the file is empty"))
+        warned = [one.as_dict() for one in problems if one.kind == "warning"]
+        problems = [one for one in problems if one.kind != "warning"]
         return {
             "path": path,
             "bytes": file.size,
@@ -177,17 +180,24 @@ def _facts(
             + ["images"] * args.decode
             + ["checksums"] * bool(args.checksum),
             "problems": [problem.as_dict() for problem in problems],
+            # without TurboJPEG nobody knows
+            "decoded_with_warnings": len(warned) if args.decode and status().usable else None,
+            "warnings": warned,
         }
 
 
 def _print(facts: dict[str, Any]) -> None:
     """Print the problems and the summary of one file."""
-    problems = facts["problems"]
+    problems, warned = facts["problems"], facts["warnings"]
+    for one in warned[:_SHOWN]:
+        print(f"{facts['path']}: {Problem(**one)}")
     for one in problems[:_SHOWN]:
         print(f"{facts['path']}: {Problem(**one)}")
     if len(problems) > _SHOWN:
         print(f"{facts['path']}: and {len(problems) - _SHOWN} more; --json prints all")
     said = f"{len(problems)} problems" if problems else "nothing wrong"
+    if warned:
+        said += f"; {len(warned)} images are decoded with warnings"
     print(
         f"{facts['path']}: {facts['bytes']:,} bytes, {facts['records']:,} records, "
         f"{', '.join(facts['checked'])}: {said}"

@@ -40,7 +40,8 @@ def decode_images(
     scales : int64[n]           each is decoded at 1 / scale: 1, 2, 4, 8
     heights, widths : int64[n]  what there is room for: an image of another size is left
     places : int64[n]           addresses of uint8[height, width, channels]
-    left : uint8[n]             receives 0 where an image was decoded; else its place holds anything
+    left : uint8[n]             receives 0 where an image was decoded; else its place holds
+                                anything, and WARNED says that the decoder warns of its data
     """
     for i in range(blobs.size):
         header, height, width = headers[i], heights[i], widths[i]
@@ -52,4 +53,4 @@ def decode_images(
                 places[i],
             ),
         )  # fmt: skip
-        left[i] = code != 0
+        left[i] = code

@@ -25,10 +25,11 @@ from gpuio.kernels.cpu.share import (
     MADE,
     NO_IMAGE,
     RATIOS,
+    WARNED,
 )
 from gpuio.kernels.cpu.window import LOAD_BYTES, make_window
 
-__all__ = ["LEFT", "MADE", "NO_IMAGE", "Job", "Memory", "Normalisation", "augment"]
+__all__ = ["LEFT", "MADE", "NO_IMAGE", "WARNED", "Job", "Memory", "Normalisation", "augment"]
 
 _LONGEST_SIDE = 65_535  # pixels of a JPEG; what is longer is another kind of image, and is left
 _KEPT = 64 << 20  # bytes of pixels that a thread keeps from share to share
@@ -144,7 +145,7 @@ class Job:
 
         Returns
         -------
-        uint8[n]                    MADE, LEFT or NO_IMAGE
+        uint8[n]                    MADE, LEFT, NO_IMAGE or WARNED
         """
         if not self._coloured and any(rows[name].any() for name in ("jitter", "hls_on", "pca_on")):
             self._load_colours()

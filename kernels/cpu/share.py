@@ -35,12 +35,13 @@ __all__ = [
     "NO_IMAGE",
     "PCA",
     "RATIOS",
+    "WARNED",
     "WINDOW",
     "make_share",
     "plain_sampling",
 ]
 
-MADE, LEFT, NO_IMAGE = 0, 1, 2  # what became of a row
+MADE, LEFT, NO_IMAGE, WARNED = range(4)  # what became of a row
 FLOATS, HALVES, BYTES, CENTRED, RATIOS = range(5)  # how values are written: see FINISH
 
 JOB = np.dtype(
@@ -308,7 +309,8 @@ def make_share(
     terms : float32[3, C]       scratch
     order, number : int32[3], float32[3]
                                 scratch
-    done : uint8[n]             receives MADE, LEFT or NO_IMAGE
+    done : uint8[n]             receives MADE, LEFT, NO_IMAGE, or WARNED: left, because the decoder
+                                warns of the image's data
 
     Returns
     -------
@@ -329,7 +331,10 @@ def make_share(
             size = np.int64(row.src_h) * row.src_w * job.channels
             if size > pixels.size:
                 continue
-            if _decoded(job, row, blobs[i], lengths[i], headers[i], scales[i]) != 0:
+            code = _decoded(job, row, blobs[i], lengths[i], headers[i], scales[i])
+            if code != 0:
+                if code == WARNED:
+                    done[i] = WARNED
                 continue
             source = pixels[:size]
         else:

@@ -16,17 +16,18 @@ import numpy as np
 from numba import types
 
 from gpuio.kernels.cpu.pointers import view
-from gpuio.kernels.cpu.share import DECODE
+from gpuio.kernels.cpu.share import DECODE, WARNED
 from gpuio.kernels.jit import inner, kernel
 
 __all__ = ["DECODED", "REFUSED", "decode"]
 
-DECODED, REFUSED = 0, 1
+DECODED, REFUSED = 0, 1  # and WARNED
 
 _MARGIN = 2  # pixels beyond those needed: chroma upsampling looks at its neighbours
 _WIDTH, _HEIGHT, _COLOURS, _PROGRESSIVE = 5, 6, 8, 12  # TJPARAM_*
 _YCBCR_OR_LESS = 2  # TJCS_RGB 0, TJCS_YCbCr 1, TJCS_GRAY 2; CMYK and YCCK are 3 and 4
 _BGR, _GRAY = 1, 6  # TJPF_*
+_WARNING = 0  # TJERR_WARNING
 
 if llvmlite.binding.address_of_symbol("gpuio_tj3Decompress8") is None:
     raise ImportError("TurboJPEG's functions are not registered: gpuio.decode.turbojpeg does it")
@@ -40,6 +41,7 @@ _decompress = types.ExternalFunction(
     "gpuio_tj3Decompress8", _i32(_i64, _i64, _u64, _i64, _i32, _i32)
 )
 _get = types.ExternalFunction("gpuio_tj3Get", _i32(_i64, _i32))
+_error_code = types.ExternalFunction("gpuio_tj3GetErrorCode", _i32(_i64))
 
 _bytes_at = view(types.uint8)
 
@@ -48,6 +50,12 @@ _bytes_at = view(types.uint8)
 def _pair(low, high):
     """Return two 32-bit numbers in one register."""
     return np.uint64(low) | (np.uint64(high) << np.uint64(32))
+
+
+@inner
+def _refused(handle):
+    """Say why the library's last call failed: WARNED, or REFUSED for all else."""
+    return WARNED if _error_code(handle) == _WARNING else REFUSED
 
 
 @inner
@@ -134,7 +142,8 @@ def decode(
 
     Returns
     -------
-    int                     DECODED or REFUSED
+    int                     DECODED; WARNED: libjpeg warns of the image's data, which OpenCV decodes
+                            all the same; REFUSED
     """
     if sampling == 0 or length < 4 or (channels != 1 and channels != 3):
         return REFUSED
@@ -147,10 +156,11 @@ def decode(
         return REFUSED
     size = np.uint64(length)
     if _header(handle, address, size) != 0:
+        code = _refused(handle)
         # the library would go on where it stopped, with the next image as well; a call that it
         # refuses for its arguments (no image, no memory) ends that and touches nothing
         _decompress(handle, _i64(0), np.uint64(0), _i64(0), np.int32(0), np.int32(_GRAY))
-        return REFUSED
+        return code
     full = np.int64(_get(handle, np.int32(_HEIGHT)))
     if (full + scale - 1) // scale != height:
         return REFUSED
@@ -181,5 +191,5 @@ def decode(
     place = pixels + (y * width + x) * channels
     kind = np.int32(_BGR if channels == 3 else _GRAY)
     if _decompress(handle, address, size, place, np.int32(width * channels), kind) != 0:
-        return REFUSED
+        return _refused(handle)
     return DECODED

@@ -13,7 +13,7 @@ from gpuio.decode.limits import check_format, check_scans, check_size
 from gpuio.decode.opencv import decode
 from gpuio.decode.sound import decodes
 from gpuio.errors import DecodeError, GpuioError
-from support.making import encoded, jpeg, photo, png
+from support.making import encoded, jpeg, photo, png, warned
 from support.pictures import cmyk_jpeg
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
@@ -44,6 +44,14 @@ OTHERS = {
 def test_sound_images_are_vouched_for(number):
     assert decodes(PLAIN[number], probe(PLAIN[number]))
     assert decodes(memoryview(b"xx" + PLAIN[number])[2:], probe(PLAIN[number]))
+
+
+@needs_library
+@pytest.mark.parametrize("blob", warned(photo(60, 80)))
+def test_a_warning_of_libjpeg_is_told_from_what_is_not_known(blob):
+    assert decodes(blob, probe(blob)) is False
+    assert decode(blob, 3).shape == (60, 80, 3)
+    assert [decodes(OTHERS[name], probe(OTHERS[name])) for name in ("png", "cut")] == [None, None]
 
 
 @pytest.mark.parametrize("name", OTHERS)

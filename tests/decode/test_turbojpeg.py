@@ -22,6 +22,7 @@ from PIL import Image
 from gpuio.decode import turbojpeg
 from gpuio.decode.formats import ImageInfo, probe
 from gpuio.errors import DecodeError
+from gpuio.kernels.cpu.share import WARNED
 from support import kinds
 from support.making import SAMPLING, encoded, jpeg, photo, reader, write_rec
 
@@ -265,7 +266,8 @@ KINDS = ("cmyk", "arithmetic", "several scans")
 def test_what_is_no_plain_jpeg_is_refused(decoder, name):
     height, width = (kinds.HEIGHT, kinds.WIDTH) if name in KINDS else (60, 80)
     code, _ = decoder(REFUSED[name], height, width, 3, (0, 0, 0, width))
-    assert code == decoder.module.REFUSED
+    lacks = name in ("cut", "no end", "scan ends too soon")  # what libjpeg forgives
+    assert code == (WARNED if lacks else decoder.module.REFUSED)
 
 
 def spoilt_table(blob):

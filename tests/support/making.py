@@ -33,6 +33,13 @@ def encoded(image, *flags):
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92, *flags])[1].tobytes()
 
 
+def warned(image):
+    """JPEGs that libjpeg warns of and decodes: data lacking before the end, and too many."""
+    good = jpeg(image)
+    middle = len(good) - (len(good) - good.index(b"\xff\xda")) // 2
+    return [good[:middle].rstrip(b"\xff") + good[-2:], good[:-2] + bytes(range(1, 40)) + good[-2:]]
+
+
 def png(image):
     return cv2.imencode(".png", image)[1].tobytes()
 

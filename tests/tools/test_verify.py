@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gpuio import recordio
+from gpuio.decode import turbojpeg
 from gpuio.tools import cli
 from support import boxes
-from support.making import flat, jpeg, offsets, photo, write_rec
+from support.making import flat, jpeg, offsets, photo, warned, write_rec
 
 
 @pytest.fixture
@@ -227,3 +228,25 @@ def test_repair_keeps_records_of_wrong_boxes(tmp_path, capsys):
     assert made.read_bytes() == Path(rec).read_bytes()
     report = json.loads((tmp_path / "made.json").read_text())
     assert [one["kind"] for one in report["other_problems"]] == ["label"]
+
+
+def test_images_that_are_decoded_with_a_warning_are_counted_and_no_problem(tmp_path, capsys):
+    sound = [jpeg(photo(60, 80)), flat(3)]
+    rec, idx = write_rec(tmp_path, [*sound, *warned(photo(60, 80))])
+    code, (facts,) = verify(capsys, rec, "--decode")
+    assert (code, facts["problems"]) == (0, [])
+    if not turbojpeg.status().usable:
+        assert (facts["decoded_with_warnings"], facts["warnings"]) == (None, [])
+        return
+    assert facts["decoded_with_warnings"] == 2
+    named = [(one["key"], one["offset"], one["kind"]) for one in facts["warnings"]]
+    assert named == [(str(n), offsets(idx)[n], "warning") for n in (2, 3)]
+    assert cli.main(["verify", rec, "--decode", "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "nothing wrong; 2 images are decoded with warnings" in said
+    assert "warning key 2 at byte" in said
+    assert cli.main(["repair", rec, str(tmp_path / "new.rec"), "--decode", "--quiet"]) == 0
+
+
+def test_what_nobody_looked_for_is_not_a_number(six, capsys):
+    assert verify(capsys, six[0], "--headers")[1][0]["decoded_with_warnings"] is None

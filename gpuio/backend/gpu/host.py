@@ -27,14 +27,16 @@ class HostDecoder:
     def __init__(self) -> None:
         self._mine = threading.local()
         self._images: Any = None  # the compiled loop; None: OpenCV decodes all
+        self._warned = -1
         turbo = turbojpeg.compiled()
         if turbo is not None:
             # compiled or loaded here, at construction, not at the first batch
             from gpuio.kernels.cpu.decode_images import decode_images
             from gpuio.kernels.cpu.pointers import address
-            from gpuio.kernels.cpu.share import DECODE
+            from gpuio.kernels.cpu.share import DECODE, WARNED
 
             self._images, self._function = decode_images, address(turbo.decode, DECODE)
+            self._warned = WARNED
 
     def decode(
         self,
@@ -87,6 +89,8 @@ class HostDecoder:
                 failed[row] = error.with_traceback(None)
             else:
                 memory[start : start + pixels.size] = pixels.reshape(-1)
+                if left[at] == self._warned:
+                    records.note_warning(row)
         return failed
 
     def _handle(self) -> turbojpeg.Handle:

@@ -18,6 +18,7 @@ from gpuio.decode.opencv import decode
 from gpuio.errors import DecodeError
 from support.fake_device import FakeDevice
 from support.gpu_batches import MEAN, SIDE, STD, batch, blobs_of, encoded, expected, rows_of
+from support.making import warned
 from support.pictures import cmyk_jpeg, every_jpeg, jpeg, picture, spoilt
 
 WAYS = ("turbojpeg", "opencv")
@@ -241,3 +242,13 @@ def test_gray_batches_are_opencvs(make, way):
     out, faults = batch(make(Engine()), blobs, rows, output)
     assert faults == []
     assert np.array_equal(out.asnumpy(), expected(blobs, rows, output))
+
+
+@pytest.mark.skipif(not turbojpeg.status().usable, reason="no TurboJPEG")
+def test_a_warning_of_libjpeg_is_noted_of_its_row():
+    image = picture(60, 80)
+    blobs = [jpeg(image), *warned(image), jpeg(image)]
+    records, sizes = encoded(blobs), np.full((4, 2), (60, 80))
+    memory, starts = np.zeros(4 * 60 * 80 * 3, np.uint8), np.arange(4) * 60 * 80 * 3
+    assert HostDecoder().decode(records, np.arange(4), sizes, 3, memory, starts) == {}
+    assert records.warned.tolist() == [False, True, True, False]
