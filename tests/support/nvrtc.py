@@ -4,7 +4,7 @@ import ctypes
 import functools
 
 from gpuio.kernels.cuda.compile import OPTIONS, source
-from gpuio.kernels.cuda.nvrtc import locate
+from gpuio.kernels.cuda.nvrtc import load, locate
 
 
 class CompileError(RuntimeError):
@@ -38,7 +38,7 @@ def _library():
         raise CompileError(
             "NVRTC is not found: pip install nvidia-cuda-nvrtc-cu12 (or cupy-cuda12x[ctk])"
         )
-    library = ctypes.CDLL(path)
+    library = load(path)
     library.nvrtcGetErrorString.restype = ctypes.c_char_p
     return library
 

@@ -73,7 +73,8 @@ class Machine:
     cupy : tuple of str         installed CuPy distributions, as "cupy-cuda12x 13.6.0"
     dali : str                  version of DALI, "" if absent
     nvimgcodec : str            version of nvImageCodec, "" if absent
-    nvrtc : str                 path of the run-time compiler's library, "" if absent
+    nvrtc : str                 path of the run-time compiler's library, "" if CuPy finds none
+    nvrtc_unseen : str          path of one that is there where CuPy does not look, "" if none is
     """
 
     driver: Driver
@@ -81,6 +82,7 @@ class Machine:
     dali: str = ""
     nvimgcodec: str = ""
     nvrtc: str = ""
+    nvrtc_unseen: str = ""
 
 
 def missing_for_gpu(device_id: int) -> list[Gap]:
@@ -95,7 +97,7 @@ def count_gpus() -> int:
 
 def survey() -> Machine:
     """Look at the driver and the installed packages; imports none of them."""
-    from gpuio.kernels.cuda.nvrtc import locate
+    from gpuio.kernels.cuda.nvrtc import locate, unseen
 
     return Machine(
         driver=_driver(),
@@ -111,6 +113,7 @@ def survey() -> Machine:
         dali=_version("nvidia.dali", "nvidia-dali-cuda"),
         nvimgcodec=_version("nvidia.nvimgcodec", "nvidia-nvimgcodec-cu"),
         nvrtc=locate(),
+        nvrtc_unseen=unseen(),
     )
 
 
@@ -148,8 +151,7 @@ def gaps(machine: Machine, device_id: int) -> list[Gap]:
             )
         )
     if machine.cupy and not machine.nvrtc:
-        name = machine.cupy[0].split()[0]
-        found.append(Gap("NVRTC, CUDA's run-time compiler, is not found", _ctk(name, major)))
+        found.append(_nvrtc_gap(machine, major))
     if not machine.dali and not machine.nvimgcodec:
         found.append(Gap("no decode engine: neither DALI nor nvImageCodec is installed", extra))
     return found
@@ -185,6 +187,19 @@ def _driver_gaps(driver: Driver, device_id: int) -> list[Gap]:
             )
         ]
     return []
+
+
+def _nvrtc_gap(machine: Machine, major: int) -> Gap:
+    """Say that CuPy finds no NVRTC, and whether that is for want of one."""
+    install = _ctk(machine.cupy[0].split()[0], major)
+    if not machine.nvrtc_unseen:
+        return Gap("NVRTC, CUDA's run-time compiler, is not found", install)
+    folder = machine.nvrtc_unseen.rpartition("/")[0]
+    return Gap(
+        f"NVRTC, CUDA's run-time compiler, lies where {machine.cupy[0]} does not look: "
+        f"{machine.nvrtc_unseen}",
+        f"{install}, or export LD_LIBRARY_PATH={folder} before Python starts",
+    )
 
 
 def _ctk(cupy: str, major: int) -> str:

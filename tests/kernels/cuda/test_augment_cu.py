@@ -289,17 +289,6 @@ def test_what_nvrtc_refuses_is_an_error_with_its_log():
         compile_source("__global__ void f() { nothing; }", "wrong.cu", ["-arch=sm_90"])
 
 
-def test_libraries_of_wheels_are_found_where_a_package_hides_the_others(tmp_path, monkeypatch):
-    hiding, hidden = tmp_path / "carried", tmp_path / "site-packages"
-    (hiding / "nvidia").mkdir(parents=True)
-    (hiding / "nvidia" / "__init__.py").touch()
-    library = hidden / "nvidia" / "cu13" / "lib" / "libnvrtc.so.13"
-    library.parent.mkdir(parents=True)
-    library.touch()
-    monkeypatch.setattr("sys.path", [str(hiding), str(hidden)])
-    assert locate() == str(library)
-
-
 @pytest.mark.parametrize(("name", "dtype"), [("Plan", PLAN), ("View", VIEW), ("Job", JOB)])
 def test_c_lays_structs_out_as_numpy_does(name, dtype, tmp_path):
     compiler = shutil.which("g++") or shutil.which("c++")
