@@ -42,7 +42,8 @@ __device__ void tone(Pixel<C>& p, int step, float value, u64 sum, int size) {
     adjust(p, step, value, sum, size);
     return;
   }
-  int mask = 0xFF << (8 - (int)value);
+  // SOLARIZE's value is a level of up to 255, of which no mask is made
+  int mask = step == POSTERIZE ? 0xFF << (8 - (int)value) : 0;
 #pragma unroll
   for (int c = 0; c < 3; c++) {
     if (step == POSTERIZE)
