@@ -17,7 +17,8 @@ QUICK := tests/order tests/plan tests/options tests/storage tests/pipeline tests
 	tests/backend/test_pool.py tests/parity/test_golden.py tests/test_api.py tests/test_layers.py \
 	tests/test_pages.py
 
-.PHONY: demo quick test lint check parity frameworks decoders rehearsal gpu-dry-run bench fuzz soak clean
+.PHONY: demo quick test lint check parity frameworks decoders rehearsal sanitize kernel-table nvrtc \
+	gpu-dry-run bench fuzz soak clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -78,6 +79,36 @@ PACKS ?=
 gpu-dry-run: $(VENV)/.ready
 	$(BIN)/python bench/gpu_dry_run.py $(if $(PACKS),--packs "$(PACKS)",)
 
+# The CUDA kernels' host build under the sanitizers, their memory cut to the byte.
+SANITIZED := tests/kernels/cuda/test_augment_cu.py tests/kernels/cuda/test_finish_cu.py \
+	tests/kernels/cuda/test_mix.py -m "not slow" -k "not compiled_alone"
+sanitize: $(VENV)/.ready
+	GPUIO_SANITIZE=undefined $(BIN)/python -m pytest -s $(SANITIZED)
+	GPUIO_SANITIZE=address LD_PRELOAD="$$(g++ -print-file-name=libasan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m pytest -s $(SANITIZED)
+
+# What the kernels take of a multiprocessor, for every architecture: NVIDIA's compiler and
+# disassembler in an environment of their own.
+.venv-cuda/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check -e . \
+		"nvidia-cuda-nvrtc>=13.1" nvidia-cuda-cuobjdump
+	touch $@
+
+kernel-table: .venv-cuda/.ready
+	.venv-cuda/bin/python bench/kernel_resources.py --out bench/results/kernel_resources.md \
+		--cuobjdump "$$(echo .venv-cuda/lib/python3*/site-packages/nvidia/cu13/bin/cuobjdump)"
+
+# NVRTC's wheels that differ in how they find their parts, each in a folder of its own.
+NVRTC := nvidia-cuda-nvrtc-cu12==12.9.86 nvidia-cuda-nvrtc==13.0.88 nvidia-cuda-nvrtc==13.5.37
+nvrtc: $(VENV)/.ready
+	for wheel in $(NVRTC); do \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+			--target ".venv-nvrtc/$$wheel" "$$wheel" && \
+		PYTHONPATH="$$PWD/.venv-nvrtc/$$wheel" $(BIN)/python -m pytest -q tests/kernels/cuda/test_nvrtc.py \
+			tests/kernels/cuda/test_augment_cu.py -k "nvrtc or (alone and stage_3)" || exit 1; \
+	done
+
 # Decoders of JPEG files, in an environment of their own, for bench/decode.py.
 .venv-decoders/.ready: bench/decoders.txt
 	$(PYTHON) -m venv .venv-decoders
@@ -105,6 +136,7 @@ soak: $(VENV)/.ready
 	$(BIN)/python tests/fuzz/images.py --hours $(FUZZ_HOURS)
 	$(BIN)/python tests/fuzz/framing.py --hours $(FUZZ_HOURS)
 	GPUIO_LONG=1 $(BIN)/python -m pytest tests/tools/test_im2rec.py
+	$(MAKE) sanitize
 
 clean:
-	rm -rf $(VENV) .venv-mxnet .venv-frameworks .venv-decoders .venv-rehearsal build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .venv-mxnet .venv-frameworks .venv-decoders .venv-rehearsal .venv-cuda .venv-nvrtc build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info

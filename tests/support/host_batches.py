@@ -1,4 +1,10 @@
-"""Batches made by the host-compiled GPU kernels, and by the CPU's: the two that must agree."""
+"""Batches made by the host-compiled GPU kernels, and by the CPU's: the two that must agree.
+
+Under the address sanitizer all memory that kernels see is cut to the byte, images to the word: a
+word that holds a byte of an image may be read whole.
+"""
+
+import ctypes
 
 import numpy as np
 
@@ -8,8 +14,37 @@ from gpuio.kernels.cuda.launch_plan import LaunchPlan
 from support import host_kernels
 
 
+class _Cut:
+    """Memory of the C library, whose end the sanitizer knows; freed with its last view."""
+
+    def __init__(self, nbytes):
+        address, libc = ctypes.c_void_p(), ctypes.CDLL(None)
+        wanted = ctypes.c_size_t(max(nbytes, 1))
+        assert not libc.posix_memalign(ctypes.byref(address), ctypes.c_size_t(256), wanted)
+        self.free = libc.free
+        self.address = address.value
+        self.__array_interface__ = {
+            "shape": (nbytes,),
+            "typestr": "|u1",
+            "data": (self.address, False),
+            "version": 3,
+        }
+
+    def __del__(self):
+        self.free(ctypes.c_void_p(self.address))
+
+
+def cut_to_the_byte():
+    """Say whether memory ends where its last byte does."""
+    return host_kernels.SANITIZER == "address"
+
+
 def arena(nbytes):
     """Return uint8[nbytes] aligned to 256 bytes, poisoned."""
+    if cut_to_the_byte():
+        exact = np.asarray(_Cut(nbytes))
+        exact[:] = 0xA5
+        return exact
     memory = np.full(nbytes + 256, 0xA5, np.uint8)
     start = -memory.ctypes.data % 256
     return memory[start : start + nbytes]
@@ -25,7 +60,7 @@ def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
         shape = (len(rows), height, width, channels)
     size = int(np.prod(shape)) * storage.itemsize
     table, scratch = arena(work.table_bytes), arena(work.scratch_bytes)
-    out = arena(size + 32)[shift_bytes : shift_bytes + size]
+    out = arena(shift_bytes + size)[shift_bytes : shift_bytes + size]
     host, launches = work.bind(table.ctypes.data, scratch.ctypes.data, out.ctypes.data)
     table[:] = host
     for launch in launches:
@@ -36,6 +71,11 @@ def execute(rows, pictures, height, width, channels, shift_bytes=0, **how):
 def placed(rng, picture, around=None):
     """Return a picture's copy at any address, odd ones too, among bytes of any or a given value."""
     size, start = picture.size, int(rng.integers(16, 24))
+    if cut_to_the_byte():
+        start %= 4
+        exact = arena(-(-(start + size) // 4) * 4)[start : start + size]
+        exact[:] = picture.reshape(-1)
+        return exact.reshape(picture.shape)
     memory = rng.integers(0, 256, size + 48, dtype=np.uint8)
     if around is not None:
         memory[:] = around

@@ -1,7 +1,12 @@
-"""The CUDA kernels compiled for the host: the GPU's code, run one thread after the other."""
+"""The CUDA kernels compiled for the host: the GPU's code, run one thread after the other.
+
+GPUIO_SANITIZE=address or =undefined compiles them with that sanitizer (`make sanitize`); the first
+needs its library loaded before Python.
+"""
 
 import ctypes
 import functools
+import os
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +17,14 @@ import pytest
 from gpuio.kernels.cuda.compile import source
 
 FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w")
+SANITIZER = os.environ.get("GPUIO_SANITIZE", "")
+if SANITIZER:
+    FLAGS += (
+        f"-fsanitize={SANITIZER}",
+        f"-fno-sanitize-recover={SANITIZER}",
+        "-fno-omit-frame-pointer",
+        "-g1",
+    )
 SHIM = Path(__file__).with_name("host_cuda.h")
 
 
@@ -27,7 +40,7 @@ def compiled():
     subprocess.run(
         [compiler, *FLAGS, str(unit), "-o", str(made)],
         check=True,
-        timeout=300,
+        timeout=600,
     )
     loaded = ctypes.CDLL(str(made))
     shutil.rmtree(folder)
