@@ -23,7 +23,7 @@ def part(monkeypatch):
     """Import a module of bench/ by name, as its scripts do."""
     monkeypatch.syspath_prepend(str(BENCH))
     yield importlib.import_module
-    for name in ("gpu_session", "gpu_steps", "gpu_install", "gpu_carry"):
+    for name in ("gpu_session", "gpu_steps", "gpu_install", "gpu_carry", "gpu_compile"):
         sys.modules.pop(name, None)
 
 
@@ -293,3 +293,21 @@ def test_the_shell_takes_the_python_that_is_asked_for(tmp_path):
     command = ["sh", BENCH / "gpu_session.sh", "second", "p q", "d"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("gpu_session.py second p q d\n")
+
+
+def test_compilations_are_shared_by_processes_and_one_that_fails_costs_only_itself(
+    part, monkeypatch, capfd
+):
+    compile_all = part("gpu_compile")
+    monkeypatch.setattr(compile_all.os, "sched_getaffinity", lambda pid: set(range(6)))
+    monkeypatch.setattr(compile_all.os, "nice", lambda more: 0)
+    monkeypatch.setattr(compile_all, "modules", lambda: ["json", "no_such_module", "csv", "bz2"])
+    assert compile_all.main([]) == 1
+    lines = sorted(line.split()[0] for line in capfd.readouterr().out.splitlines())
+    assert lines == ["bz2", "csv", "json", "no_such_module:"]
+
+
+def test_every_kernel_that_is_compiled_beforehand_has_a_source(part):
+    from gpuio.kernels.cuda.compile import source
+
+    assert all(source(name).startswith("#define ONE_KERNEL") for name in part("gpu_compile").CUDA)
