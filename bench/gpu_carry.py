@@ -3,7 +3,7 @@
     python bench/gpu_carry.py DATA [--images FOLDER]
 
 Photos are taken from FOLDER as they are, evenly over its sorted files, or made; faces are always
-made, with as many bits per pixel as a photo, some 7 KB each. About 6 MB in all.
+made, with as many bits per pixel as a photo. About 5 MiB in all, of ImageNet's photos.
 """
 
 from __future__ import annotations
