@@ -128,16 +128,19 @@ def test_images_of_the_sizes_of_the_turn_before_get_its_places_again(make, monke
         assert len(views) == made
 
 
-def test_places_do_not_outlive_their_arena(make, monkeypatch):
+def test_places_are_let_go_before_their_arena_grows_and_with_it(make, monkeypatch):
     views, backend = cut(monkeypatch), make(Engine(), host_pixels=0)
+    alive, real = [], Noted.alloc
+    monkeypatch.setattr(
+        Noted, "alloc", lambda *a: alive.append([v() is not None for v in views]) or real(*a)
+    )
     for side in (30, 1000):  # the arena grows
         blobs = [jpeg(picture(side, side))]
         batch(backend, blobs, rows_of(blobs))[0].wait_to_read()
-    gc.collect()
-    assert [view() is None for view in views] == [True, False]
+    assert alive[-1] == [False]
+    (slot,) = backend._ring._free
     backend._ring.shrink()
-    gc.collect()
-    assert views[1]() is None
+    assert (views[1](), slot.places) == (None, [])
 
 
 def test_small_images_never_reach_the_engine_and_large_ones_do(make, way):
