@@ -17,7 +17,7 @@ from typing import BinaryIO
 from gpuio.errors import ClosedError, StorageError
 from gpuio.storage.paths import absolute, check_regular, unusable
 
-__all__ = ["PartFile"]
+__all__ = ["PartFile", "lock"]
 
 _open: weakref.WeakSet[PartFile] = weakref.WeakSet()
 
@@ -68,7 +68,7 @@ class PartFile:
             while True:
                 fd = os.open(self.part, flags, 0o666)
                 try:
-                    self._lock(fd)
+                    lock(fd, self._what, self._named)
                     if _is_at(fd, self.part):  # not one that got its name, or went, meanwhile
                         os.ftruncate(fd, 0)
                         return fd
@@ -78,19 +78,6 @@ class PartFile:
                 os.close(fd)
         except OSError as error:
             raise unusable(self._what, error, self._named) from error
-
-    def _lock(self, fd: int) -> None:
-        """Lock a descriptor's file; where the file system has no locks, do not."""
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StorageError(
-                f"{self._what}: another process is writing this file; wait for it, or name another "
-                "file",
-                path=self._named,
-            ) from error
-        except OSError:
-            return
 
     def check(self) -> None:
         """Raise ClosedError if a newer writer of this process has the file."""
@@ -147,6 +134,29 @@ class PartFile:
     def __del__(self) -> None:
         if hasattr(self, "file"):
             self._end()
+
+
+def lock(fd: int, what: str, path: str) -> None:
+    """Lock a descriptor's file until it is closed; where the file system has no locks, do not.
+
+    Parameters
+    ----------
+    fd : int
+    what, path : str        how the message begins, and the path that it names
+
+    Raises
+    ------
+    StorageError            another process has locked it
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StorageError(
+            f"{what}: another process is writing this file; wait for it, or name another file",
+            path=path,
+        ) from error
+    except OSError:
+        return
 
 
 def _is_at(fd: int, path: str) -> bool:

@@ -24,7 +24,8 @@ from gpuio.recordio.index import write_index
 from gpuio.recordio.lists import read_list
 from gpuio.storage.atomic import check_target
 from gpuio.storage.local import LocalFile, read_whole
-from gpuio.storage.paths import check_regular
+from gpuio.storage.part import lock
+from gpuio.storage.paths import check_regular, open_regular, unusable
 from gpuio.tools.framed_image import PackOptions, frame_image
 
 __all__ = ["Packed", "pack_list"]
@@ -68,14 +69,41 @@ def pack_list(
 
     Raises
     ------
-    StorageError                    the list cannot be read, or the files cannot be written
+    StorageError                    the list cannot be read, the files cannot be written, or another
+                                    process packs this list
 
     Notes
     -----
     Where no item can be packed nothing is written, and older files stay.
     """
-    made = Packed()
     check_target(list_path.with_suffix(".idx"))
+    with _alone(list_path):
+        return _pack(list_path, root, options, threads, resume=resume, progress=progress)
+
+
+@contextlib.contextmanager
+def _alone(list_path: Path) -> Iterator[None]:
+    """Lock a list: two runs would write the same unfinished files."""
+    try:
+        file = open(list_path, "rb", opener=open_regular)  # noqa: SIM115
+    except OSError as error:
+        raise unusable("cannot read the list", error, list_path) from error
+    with file:
+        lock(file.fileno(), "cannot pack this list", str(list_path))
+        yield
+
+
+def _pack(
+    list_path: Path,
+    root: str,
+    options: PackOptions,
+    threads: int,
+    *,
+    resume: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Packed:
+    """Write the files of a list that nobody else packs."""
+    made = Packed()
     items = list(read_list(list_path, made.problems, signed=False))
     made.several = sum(len(item.labels) > 1 for item in items)
     journal = _Journal(list_path, _fingerprint(list_path, options))

@@ -396,3 +396,21 @@ def test_the_module_runs_as_mxnets_tool_does(tree, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "p.lst").exists()
+
+
+def test_a_list_is_packed_by_one_process_at_a_time(photos, capsys):
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, photos / "set.lst"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        other.stdout.readline()
+        assert pack(photos) == 3
+        assert "another process is writing this file" in capsys.readouterr().err
+        assert sorted(os.listdir(photos)) == ["photos", "set.lst"]
+        other.stdin.close()
+    assert pack(photos) == 0
