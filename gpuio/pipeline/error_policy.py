@@ -24,7 +24,7 @@ from gpuio.recordio.resync import SkippedRange
 from gpuio.storage.paths import open_regular, unusable
 from gpuio.tasks.task import WrongLabel
 
-__all__ = ["Accepted", "ErrorPolicy", "Repairable"]
+__all__ = ["Accepted", "ErrorPolicy", "Repairable", "is_error_log"]
 
 _log = logging.getLogger("gpuio")
 _REPLACEMENTS_TRIED = 16
@@ -253,6 +253,11 @@ class ErrorPolicy:
                 log.writelines(json.dumps({"time": now, **entry}) + "\n" for entry in entries)
         except OSError as failed:
             raise unusable("error_log cannot be written", failed, self._log_path) from failed
+
+
+def is_error_log(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is an error_log."""
+    return head.startswith(b'{"time": ')
 
 
 def _let_go(error: BaseException | None) -> None:

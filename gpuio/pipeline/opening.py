@@ -9,6 +9,7 @@ import contextlib
 import logging
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -21,7 +22,7 @@ from gpuio.nd import asnumpy
 from gpuio.options.machine import GPU_ONLY
 from gpuio.options.record import RecordOptions
 from gpuio.order.epochs import Order
-from gpuio.pipeline.error_policy import ErrorPolicy
+from gpuio.pipeline.error_policy import ErrorPolicy, is_error_log
 from gpuio.pipeline.mean_image import mean_image
 from gpuio.pipeline.pipeline import BatchPosition, Pipeline
 from gpuio.pipeline.reader import RecordReader
@@ -171,14 +172,16 @@ def _check_places(options: RecordOptions, contents: Contents) -> None:
 
 
 def _check_error_log(options: RecordOptions, read: list[str]) -> None:
-    """Refuse an error_log that is one of the files that are read, or a record file."""
+    """Refuse an error_log that cannot be made, that is read, or that is a file of another kind."""
     if not options.error_log:
         return
     sums = options.checksum
     others = [options.path_imglist, options.mean_img, *((sums,) if isinstance(sums, str) else ())]
     others += sums if isinstance(sums, tuple) else ()
     try:
-        check_target(options.error_log, [*read, *(one for one in others if one)])
+        check_target(options.error_log, [*read, *(one for one in others if one)], own=is_error_log)
+        if not Path(options.error_log).parent.is_dir():
+            raise StorageError("cannot write: its folder is missing", path=options.error_log)
     except StorageError as error:
         raise OptionError(f"error_log: {error.message}", path=error.path) from None
 

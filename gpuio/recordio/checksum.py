@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError, RecordError
+from gpuio.recordio.foreign import is_checksums
 from gpuio.recordio.framing import scan
 from gpuio.recordio.index import RecordTable
 from gpuio.storage.atomic import check_target, writing
@@ -119,7 +120,7 @@ def write_checksums(
     StorageError                            a file cannot be read or written
     """
     target = checksum_path(rec_path) if path is None else os.fspath(path)
-    check_target(target, [rec_path])
+    check_target(target, [rec_path], own=is_checksums)
     with LocalFile(rec_path) as file:
         offsets, lengths = scan(file)
         crc = np.empty(len(offsets), np.uint32)

@@ -15,7 +15,16 @@ from gpuio.storage.atomic import RECORD_START
 from gpuio.storage.local import LocalFile
 from gpuio.storage.paths import open_regular
 
-__all__ = ["foreign_index", "foreign_kind", "foreign_list", "name_kind", "refuse_foreign"]
+__all__ = [
+    "foreign_index",
+    "foreign_kind",
+    "foreign_list",
+    "is_checksums",
+    "is_image",
+    "is_index",
+    "name_kind",
+    "refuse_foreign",
+]
 
 _LOOKED_AT = 1024  # bytes
 _PACK = "pack images with `gpuio im2rec`"
@@ -62,7 +71,9 @@ def _kind(head: bytes) -> tuple[str, str] | None:
     kind, advice = next(
         ((kind, advice) for start, kind, advice in _SIGNATURES if head.startswith(start)), ("", "")
     )
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0" and head[15:18] == b"\0\0\0":
+        kind, advice = "a BMP image", _PACK
+    elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         kind, advice = "a WebP image", _PACK
     elif head[257:262] == b"ustar":
         kind, advice = "a tar archive", _UNPACK
@@ -122,6 +133,21 @@ def name_kind(head: bytes) -> str:
         return "a record file"
     found = _kind(head)
     return found[0] if found else ""
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is an image of a kind that records hold."""
+    return name_kind(head).endswith(" image")
+
+
+def is_index(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is an index."""
+    return name_kind(head) == _INDEX_KIND
+
+
+def is_checksums(head: bytes) -> bool:
+    """Whether a file that begins with these bytes holds a record file's checksums."""
+    return head.startswith(b'{"gpuio_checksums"')
 
 
 def refuse_foreign(file: LocalFile) -> None:

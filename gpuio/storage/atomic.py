@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,10 +21,17 @@ __all__ = ["RECORD_START", "check_target", "writing"]
 
 _Path = str | os.PathLike[str]
 
+_LOOKED_AT = 1024  # bytes
 RECORD_START = b"\x0a\x23\xd7\xce"  # how a record file begins: the magic number of its framing
 
 
-def check_target(path: _Path, sources: Sequence[_Path] = (), *, record: bool = False) -> None:
+def check_target(
+    path: _Path,
+    sources: Sequence[_Path] = (),
+    *,
+    record: bool = False,
+    own: Callable[[bytes], bool] | None = None,
+) -> None:
     """Refuse to write over a file that is not an older output of the same kind.
 
     Parameters
@@ -32,11 +39,15 @@ def check_target(path: _Path, sources: Sequence[_Path] = (), *, record: bool = F
     path : path             what is to be written
     sources : sequence of path      what it is made from
     record : bool           a record file is to be written, and may replace another one
+    own : callable(bytes) -> bool
+        whether a file that begins with these bytes, its first kilobyte, is an older output. None:
+        all but a record file may be replaced. An empty file may be replaced in any case.
 
     Raises
     ------
     StorageError            the path is one of the sources; or a record file, and the output is not;
-                            or a folder, a named pipe or a device, which it would replace
+                            or not an output of this kind; or a folder, a named pipe or a device,
+                            which it would replace
     """
     target = Path(absolute(path))
     if any(_are_one(target, source) for source in sources):
@@ -49,13 +60,19 @@ def check_target(path: _Path, sources: Sequence[_Path] = (), *, record: bool = F
         return
     try:
         with target.open("rb") as file:
-            begins = file.read(len(RECORD_START))
+            begins = file.read(_LOOKED_AT)
     except OSError:
         return  # writing says what is wrong
-    if begins == RECORD_START:
+    if begins.startswith(RECORD_START):
         raise StorageError(
             "cannot write: this is a record file, and what is to be written is not; name another "
             "file to write, or delete this one first",
+            path=str(target),
+        )
+    if own is not None and begins and not own(begins):
+        raise StorageError(
+            "cannot write: there is a file of another kind; name another file to write, or delete "
+            "this one first",
             path=str(target),
         )
 

@@ -7,6 +7,8 @@ import sys
 from os.path import expanduser
 
 from gpuio.errors import Where
+from gpuio.recordio.foreign import is_image
+from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
 from gpuio.tools.entries import add_file_arguments, entries, open_records
 
@@ -34,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
         print("cat: the output is an image: give --out, or redirect it to a file", file=sys.stderr)
         return 2
     if args.out is not None:
-        check_target(args.out, [args.record, *([args.idx] if args.idx else [])])
+        index = args.idx or index_beside(args.record)
+        check_target(args.out, [args.record, *([index] if index else [])], own=is_image)
     records = open_records(args)
     rows = records.find(args.key)
     if len(rows) == 0:

@@ -7,6 +7,7 @@ import sys
 from os.path import expanduser
 from pathlib import Path
 
+from gpuio.recordio.foreign import is_index
 from gpuio.recordio.index import remake_index
 from gpuio.recordio.index_binary import binary_path, share_index
 from gpuio.recordio.keys import index_beside
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     -------
     int         0 done, 1 the record file is damaged, 3 a file could not be read or written
     """
+    if not args.index.endswith(".idx"):  # one may be damaged, or another file's
+        check_target(args.index, [args.record], own=is_index)
     if args.binary:
         check_target(binary_path(args.index), [args.record])
     older = args.index if Path(args.index).is_file() else index_beside(args.record)

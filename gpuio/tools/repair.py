@@ -94,6 +94,9 @@ def _targets(args: argparse.Namespace) -> tuple[Path, Path, Path]:
     paths = (target, target.with_suffix(".idx"), target.with_suffix(".json"))
     if len(set(paths)) < len(paths):
         raise OptionError(f"target {target}: expected another name than an index or report has")
+    beside = target.with_suffix(".rec")
+    if beside != target and beside.exists():
+        raise OptionError(f"the index of target {target} would be that of {beside}: name another")
     sources = [Path(args.source), Path(args.idx or Path(args.source).with_suffix(".idx"))]
     for path in paths:
         for source in sources:

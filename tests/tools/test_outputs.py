@@ -22,6 +22,9 @@ def files(tmp_path):
         write_rec(tmp_path, [flat(number) for number in range(4)], name=name)
     (tmp_path / "link.idx").symlink_to(tmp_path / "a.rec")
     shutil.copy(tmp_path / "c.rec", binary_path(tmp_path / "d.idx"))
+    (tmp_path / "photo.jpg").write_bytes(jpeg(photo(8, 8, 0)))
+    (tmp_path / "list.lst").write_text("0\t1\tphoto.jpg\n")
+    (tmp_path / "notes.txt").write_text("keep me")
     return tmp_path
 
 
@@ -44,6 +47,14 @@ COMMANDS = [
     "show a.rec --out a.rec",
     "show a.rec --idx a.idx --out a.idx",
     "repair a.rec d.idx.new --force",
+    "cat a.rec 0 --out a.idx",
+    "cat a.rec 0 --out b.idx",
+    "cat a.rec 0 --out list.lst",
+    "checksum a.rec --out b.idx",
+    "checksum a.rec --out photo.jpg",
+    "rec2idx a.rec photo.jpg",
+    "rec2idx a.rec list.lst",
+    "rec2idx a.rec notes.txt",
 ]
 
 
@@ -55,6 +66,33 @@ def test_a_command_writes_over_no_source_and_no_record_file(files, monkeypatch, 
     before = contents(files)
     assert cli.main(command.split()) in (1, 2, 3)
     assert "cannot write" in capsys.readouterr().err
+    assert contents(files) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat a.rec 0 --out photo.jpg",
+        "cat a.rec 0 --out empty",
+        "checksum a.rec --out empty",
+        "rec2idx a.rec empty",
+        "rec2idx a.rec older",
+        "rec2idx a.rec page.idx",
+    ],
+)
+def test_a_command_replaces_its_own_kind_of_output(files, monkeypatch, command):
+    monkeypatch.chdir(files)
+    Path("empty").touch()
+    shutil.copy("b.idx", "older")
+    Path("page.idx").write_text("<html>")  # what a download left; rec2idx is what mends it
+    assert cli.main(command.split()) == 0
+
+
+def test_repair_replaces_no_index_of_another_record_file(files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    before = contents(files)
+    assert cli.main(["repair", "a.rec", "b", "--force"]) == 2
+    assert "would be that of b.rec" in capsys.readouterr().err
     assert contents(files) == before
 
 
@@ -92,6 +130,22 @@ def test_an_error_log_is_no_file_that_is_read(files, name):
     with pytest.raises(OptionError, match="error_log: cannot write"):
         reader(paths, path_imglist=str(lst), error_log=str(files / name))
     assert contents(files) == before
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "list.lst", "b.idx", "notes.txt", "nowhere/log"])
+def test_an_error_log_is_added_to_no_other_file(files, name):
+    before = contents(files)
+    paths = str(files / "a.rec"), str(files / "a.idx")
+    with pytest.raises(OptionError, match="error_log: cannot write"):
+        reader(paths, error_log=str(files / name))
+    assert contents(files) == before
+
+
+def test_an_error_log_goes_on_in_an_older_one(files):
+    log = files / "log"
+    log.write_text('{"time": 1.5, "path": "a.rec"}\n')
+    paths = str(files / "a.rec"), str(files / "a.idx")
+    reader(paths, error_log=str(log)).close()
 
 
 @pytest.fixture
