@@ -38,13 +38,38 @@ def pack(header: tuple[Any, Any, Any, Any], s: bytes) -> bytes:
 
     Raises
     ------
-    struct.error                        an id is negative or not an integer
+    RecordError                         an id is not a whole number from 0 to 2^64 - 1; a label is
+                                        None, a word, or beyond float32 (MXNet: struct.error, NaN
+                                        for None). It is also a ValueError
     """
     header = IRHeader(*header)
-    if isinstance(header.label, numbers.Number):
-        return FORMAT.pack(0, header.label, header.id, header.id2) + s
-    label = np.asarray(header.label, dtype=np.float32)
-    return FORMAT.pack(label.size, 0, header.id, header.id2) + label.tobytes() + s
+    try:
+        if isinstance(header.label, numbers.Number):
+            return FORMAT.pack(0, header.label, header.id, header.id2) + s
+        label = _labels(header.label)
+        return FORMAT.pack(label.size, 0, header.id, header.id2) + label.tobytes() + s
+    except (struct.error, OverflowError) as error:
+        raise RecordError(
+            f"a header of label {header.label!r:.80}, id {header.id!r:.80} and id2 "
+            f"{header.id2!r:.80} cannot be stored: expected a label within float32 and ids that "
+            f"are whole numbers from 0 to 2^64 - 1 ({error})"
+        ) from error
+
+
+def _labels(label: Any) -> npt.NDArray[np.float32]:
+    """Return labels as they are stored; None, which NumPy takes for NaN, is not one."""
+    try:
+        given = np.asarray(label)
+        if given.dtype != object or not any(one is None for one in given.flat):
+            with np.errstate(over="ignore"):
+                stored = given.astype(np.float32)
+            if not (np.isinf(stored) & ~np.isinf(given.astype(np.float64))).any():
+                return stored
+    except (ValueError, TypeError):
+        pass
+    raise RecordError(
+        f"a header's label is {label!r:.80}: expected a number within float32, or an array of them"
+    )
 
 
 def unpack(s: bytes) -> tuple[Any, bytes]:
@@ -117,7 +142,8 @@ def pack_img(
 
     Raises
     ------
-    OptionError             the extension is unknown to OpenCV, or `quality` is not a number
+    OptionError             the extension is unknown to OpenCV, or `quality` is not a whole number
+                            from 0 to 100
     RecordError             OpenCV cannot encode such an array, or the pixels' values have no clear
                             meaning as uint8
 
@@ -128,7 +154,9 @@ def pack_img(
     """
     import cv2
 
-    suffix = img_fmt.lower()
+    suffix = str(img_fmt).lower()
+    if not (isinstance(quality, numbers.Integral) and 0 <= int(quality) <= 100):
+        raise OptionError(f"quality={quality!r}: expected a whole number from 0 to 100")
     flags: list[int] = []
     if suffix in (".jpg", ".jpeg"):
         flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -138,7 +166,7 @@ def pack_img(
     try:
         done, encoded = cv2.imencode(img_fmt, image, flags)
     except cv2.error as error:
-        if "." not in img_fmt or not cv2.haveImageWriter(f"x{img_fmt}"):
+        if "." not in suffix or not cv2.haveImageWriter(f"x{img_fmt}"):
             raise OptionError(
                 f"img_fmt={img_fmt!r}: expected an extension that OpenCV writes, such as '.jpg' or "
                 "'.png'"

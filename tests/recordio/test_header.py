@@ -56,7 +56,7 @@ def test_labels_of_every_kind(label, flag, stored):
 
 def test_ids_must_be_whole_and_not_negative():
     for identity in (-1, 1.5):
-        with pytest.raises(struct.error):
+        with pytest.raises(RecordError):
             pack((0, 0.0, identity, 0), b"")
 
 
@@ -124,3 +124,35 @@ def test_what_opencv_refuses_is_a_typed_error():
             pack_img(header, wrong)
     with pytest.raises(DecodeError, match="empty"):
         unpack_img(pack(header, b""))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (0, None, 1, 0),
+        (0, [1, None], 1, 0),
+        (0, "cat", 1, 0),
+        (0, ["cat"], 1, 0),
+        (0, [[1], [2, 3]], 1, 0),
+        (0, 1e40, 1, 0),
+        (0, [1e40], 1, 0),
+        (0, 1, -1, 0),
+        (0, 1, 1.5, 0),
+        (0, 1, 1 << 64, 0),
+        (0, [1, 2], 1, None),
+    ],
+)
+def test_a_header_that_states_no_label_or_id_is_a_typed_error(header):
+    with pytest.raises(RecordError, match="expected"):
+        pack(header, b"")
+
+
+@pytest.mark.parametrize("quality", [-1, 101, None, 1.5, "x"])
+def test_a_quality_that_is_no_number_is_refused(quality):
+    with pytest.raises(OptionError, match="quality="):
+        pack_img((0, 1, 1, 0), np.zeros((4, 4, 3), np.uint8), quality=quality)
+
+
+def test_an_extension_that_is_no_text_is_refused():
+    with pytest.raises(OptionError, match="img_fmt=None"):
+        pack_img((0, 1, 1, 0), np.zeros((4, 4, 3), np.uint8), img_fmt=None)
