@@ -182,14 +182,14 @@ def _row(line: str, widths: tuple[int, ...] | None) -> _Row | str:
         )
     identity, *words, path = fields
     if _WHOLE.fullmatch(identity) is None:
-        return f"its id {identity!r} is not a whole number"
+        return f"its id {identity[:_SHOWN]!r} is not a whole number"
     labels: list[float] = []
     for word in words:
         if _NUMBER.fullmatch(word) is None:
-            return f"its label {word!r} is not a number{_advice(word, separated)}"
+            return f"its label {word[:_SHOWN]!r} is not a number{_advice(word, separated)}"
         value = float(word)
         if not -_MOST <= value <= _MOST and "n" not in word.lower():
-            return f"its label {word!r} is beyond the range of float32"
+            return f"its label {word[:_SHOWN]!r} is beyond the range of float32"
         labels.append(value)
     if widths is not None and len(labels) not in widths:
         return (

@@ -156,3 +156,12 @@ def test_an_id_in_other_digits_is_a_typed_error(tmp_path, number):
     path.write_text(f"{number}\t1\tx.jpg\n", encoding="utf-8")
     with pytest.raises(FormatError, match="line 1"):
         read_label_list(path, 1)
+
+
+@pytest.mark.parametrize("line", ["5\t{}\tp.jpg", "{}\t1\tp.jpg", "5\tx{}\tp.jpg"])
+def test_a_message_shows_the_beginning_of_a_long_field(tmp_path, line):
+    path = tmp_path / "a.lst"
+    path.write_text("0\t1\ta.jpg\n" + line.format("9" * 100_000))
+    with pytest.raises(FormatError, match="line 2") as caught:
+        list(read_list(path))
+    assert len(str(caught.value)) < 500
