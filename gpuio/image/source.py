@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.errors import MissingFileError, OptionError, RecordError, StorageError, Where
+from gpuio.errors import (
+    EmptyDatasetError,
+    MissingFileError,
+    OptionError,
+    RecordError,
+    StorageError,
+    Where,
+)
 from gpuio.forking import lock
 from gpuio.nd import host_array
 from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
@@ -130,7 +137,20 @@ class SampleSource:
         self.imgrec = self._open()
         if isinstance(self.imgrec, MXIndexedRecordIO):
             self.imgidx = self.imgrec.keys  # of a large index arrays, which stay arrays
+        self._check_filled(path_imglist)
         self._check_labels()
+
+    def _check_filled(self, path_imglist: Any) -> None:
+        """Raise EmptyDatasetError where there is nothing to read."""
+        rows = self.keys
+        if rows is None:
+            assert self.imgrec is not None
+            if not self.imgrec.handle.size:
+                raise EmptyDatasetError("the file is empty", path=self.path_imgrec)
+        elif not len(rows):
+            of = self.path_imgidx or (absolute(path_imglist) if path_imglist else None)
+            what = "the index" if self.path_imgidx else "the list"
+            raise EmptyDatasetError(f"{what} names no image: nothing is to be read", path=of)
 
     def _open(self) -> MXRecordIO | None:
         """Open the record file, if there is one."""

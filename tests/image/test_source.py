@@ -7,11 +7,12 @@ import pytest
 
 import gpuio as mx
 from gpuio import recordio
-from gpuio.errors import RecordError, StorageError
+from gpuio.errors import EmptyDatasetError, RecordError, StorageError
 from gpuio.image import ImageIter
 from gpuio.image.source import MissingImageError, MissingLabelError, SampleSource
 from gpuio.recordio.framing import encode
 from support.image_epochs import SHAPE
+from support.making import flat, write_rec
 
 
 def test_imglist_rows_have_three_shapes():
@@ -87,3 +88,17 @@ def test_a_record_file_that_changes_while_it_is_open_is_an_error(make_records, i
         copy = pickle.loads(pickle.dumps(it))  # opens the file as it is now
         assert len(list(copy)) == 3
         copy.close()
+
+
+def test_a_source_of_nothing_is_an_error(tmp_path):
+    empty = tmp_path / "empty"
+    empty.touch()
+    write_rec(tmp_path, [flat(1)], name="a")
+    for source in (
+        {"path_imglist": str(empty), "path_root": "."},
+        {"imglist": [], "path_root": "."},
+        {"path_imgrec": str(empty)},
+        {"path_imgrec": str(tmp_path / "a.rec"), "path_imgidx": str(empty)},
+    ):
+        with pytest.raises(EmptyDatasetError):
+            mx.image.ImageIter(1, (3, 8, 8), **source)
