@@ -58,12 +58,15 @@ def pack(header: tuple[Any, Any, Any, Any], s: bytes) -> bytes:
 
 def _labels(label: Any) -> npt.NDArray[np.float32]:
     """Return labels as they are stored; None, which NumPy takes for NaN, is not one."""
+    if isinstance(label, np.ndarray) and label.dtype == np.float32:
+        return label
     try:
         given = np.asarray(label)
         if given.dtype != object or not any(one is None for one in given.flat):
             with np.errstate(over="ignore"):
                 stored = given.astype(np.float32)
-            if not (np.isinf(stored) & ~np.isinf(given.astype(np.float64))).any():
+            grown = np.isinf(stored)
+            if not grown.any() or np.isinf(given.astype(np.float64))[grown].all():
                 return stored
     except (ValueError, TypeError):
         pass

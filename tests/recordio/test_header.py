@@ -156,3 +156,9 @@ def test_a_quality_that_is_no_number_is_refused(quality):
 def test_an_extension_that_is_no_text_is_refused():
     with pytest.raises(OptionError, match="img_fmt=None"):
         pack_img((0, 1, 1, 0), np.zeros((4, 4, 3), np.uint8), img_fmt=None)
+
+
+@pytest.mark.parametrize("label", [[0.1, np.inf, np.nan], [True, 2], np.array([1, -2], ">i8"), "5"])
+def test_labels_that_numpy_reads_are_stored_as_it_reads_them(label):
+    header, _ = unpack(pack((0, label, 1, 0), b""))
+    assert np.array_equal(header.label, np.asarray(label, np.float32).ravel(), equal_nan=True)
