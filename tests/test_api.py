@@ -88,6 +88,8 @@ def test_a_missing_name_is_an_attribute_error():
         ),
         *("gluon.nn.Dense", "gluon.Trainer", "gluon.loss", "gluon.data.DataLoader"),
         *("gluon.data.vision.MNIST", "gluon.utils.download", "nd.Convolution"),
+        *("io.MXDataIter", "nd.random.shuffle", "nd.sparse.dot", "random.gamma"),
+        *("context.x", "image.x", "recordio.x", "test_utils.assert_almost_equal"),
     ],
 )
 def test_what_is_not_here_says_where_to_read_what_is(name):

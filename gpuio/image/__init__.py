@@ -6,6 +6,7 @@ MXNet keeps the functions, is this module itself.
 
 import sys
 
+from gpuio.hooks import missing
 from gpuio.image import detection
 from gpuio.image import detection as det
 from gpuio.image.augment import (
@@ -105,3 +106,7 @@ __all__ = [
 
 image = sys.modules[__name__]
 sys.modules[f"{__name__}.image"] = image
+
+
+def __getattr__(name: str) -> None:
+    raise missing("gpuio.image", name)

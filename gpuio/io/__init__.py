@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gpuio.hooks import missing
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'gpuio.io' has no attribute {name!r}")
+        raise missing("gpuio.io", name)
     value = getattr(importlib.import_module(f"gpuio.io.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

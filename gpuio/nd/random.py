@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
+from gpuio.hooks import missing
 from gpuio.nd.arrays import host_array
 from gpuio.nd.context import Context, current_context
 
@@ -270,3 +271,7 @@ def randint(
         return _generator.fill(count, draw, np.int64).astype(kind)
 
     return _shaped(values, shape, "int32" if dtype is None else dtype, ctx, out)
+
+
+def __getattr__(name: str) -> None:
+    raise missing("gpuio.nd.random", name)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import GpuioError, OptionError
+from gpuio.hooks import missing
 from gpuio.nd.arrays import NDArray, asnumpy, host_array
 from gpuio.nd.context import Context, cpu, on_host
 
@@ -252,3 +253,7 @@ def _of_dense(values: npt.NDArray[Any]) -> CSRNDArray:
     row, column = np.nonzero(values)
     bounds = np.searchsorted(row, np.arange(len(values) + 1))
     return CSRNDArray(values[row, column], column, bounds, (values.shape[0], values.shape[1]))
+
+
+def __getattr__(name: str) -> None:
+    raise missing("gpuio.nd.sparse", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpuio.hooks import missing
 from gpuio.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpuio.recordio.header import IRHeader, pack, pack_img, unpack, unpack_img
 from gpuio.recordio.index_binary import share_index
@@ -18,3 +19,7 @@ __all__ = [
     "unpack",
     "unpack_img",
 ]
+
+
+def __getattr__(name: str) -> None:
+    raise missing("gpuio.recordio", name)
