@@ -48,6 +48,11 @@ def call(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Nam
     except GpuioError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 3 if isinstance(error, StorageError) else 2 if isinstance(error, OptionError) else 1
+    except OSError as error:  # of standard output: files are told about as StorageError
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        where = error.filename or "standard output"
+        print(f"{name}: cannot write {where}: {error.strerror or error}", file=sys.stderr)
+        return 3
     return code
 
 

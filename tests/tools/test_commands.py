@@ -1,6 +1,8 @@
 """rec2idx, info, show, options, demo and the contact sheet."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -150,3 +152,19 @@ def test_a_number_out_of_range_is_an_error_of_the_arguments(tmp_path, monkeypatc
     assert raised.value.code == 2
     assert "expected a whole number of at least" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["ls", "info", "cat", "options"])
+def test_a_full_standard_output_is_an_error_and_no_traceback(tmp_path, command):
+    rec, _ = write_rec(tmp_path, [jpeg(photo(8, 8, 0))])
+    given = {"options": [], "cat": [rec, "0"]}.get(command, [rec])
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gpuio", command, *given],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert done.stderr == f"{command}: cannot write standard output: No space left on device\n"
