@@ -14,6 +14,8 @@ from ctypes import c_char_p
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+import numpy as np
+
 from gpuio.errors import (
     ClosedError,
     FormatError,
@@ -442,11 +444,17 @@ class MXIndexedRecordIO(MXRecordIO):
 
         Raises
         ------
-        OptionError         a text that could not be read back: with a TAB, a line break, blanks at
-                            an end, or nothing; neither the record nor the key is written
+        OptionError         a number that is not whole; or a text that could not be read back: with
+                            a TAB, a line break, blanks at an end, or nothing; neither the record
+                            nor the key is written
         ModeError           this is a reader (an AssertionError)
         """
         key = self.key_type(idx)
+        if key != idx and isinstance(idx, (float, np.floating)):
+            raise OptionError(
+                f"the key {idx!r} would be stored as {key!r}: give a whole number",
+                path=self.idx_path,
+            )
         check_key(key, self.idx_path)
         offset = self.tell()
         self.write(buf)

@@ -533,3 +533,12 @@ def read_pair(folder):
     """Return key to payload."""
     with MXIndexedRecordIO(folder / "a.idx", folder / "a.rec", "r") as reader:
         return {key: reader.read_idx(key) for key in reader.keys}
+
+
+@pytest.mark.parametrize("key", [1.5, np.float32(0.5)])
+def test_a_key_that_would_become_another_is_refused(tmp_path, key):
+    with MXIndexedRecordIO(tmp_path / "a.idx", tmp_path / "a.rec", "w") as writer:
+        with pytest.raises(OptionError, match="whole number"):
+            writer.write_idx(key, b"x")
+        writer.write_idx(2.0, b"y")
+    assert read_pair(tmp_path) == {2: b"y"}
