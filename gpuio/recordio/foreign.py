@@ -52,6 +52,9 @@ _SIGNATURES = (
     ),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "write its images with gpuio.recordio.pack"),
     (b"\x93NUMPY", "a NumPy array", "mx.io.NDArrayIter reads arrays"),
+    (b"%PDF-", "a PDF document", _PACK),
+    (b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
+    (b"SQLite format 3\0", "an SQLite database", "write its images with gpuio.recordio.pack"),
     (b"PAR1", "a Parquet file", "write its images with gpuio.recordio.pack"),
     (b"\x12\x01\0\0\0\0\0\0", "a file of mx.nd arrays", "mx.nd.load reads it"),
     (b"\0\0\x08\x03", "MNIST's images", "mx.io.MNISTIter reads them"),
@@ -62,6 +65,7 @@ _SIGNATURES = (
 _INDEX = re.compile(rb"\d+[\t ]+\d+\s*\r?\n|\d+[\t ]+\d+\s*\Z")
 _LIST = re.compile(rb"\d+\t(?:[-+.\deE]+\t)+[^\t\n]+(?:\n|\Z)")
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x95(\]}c]")
+_TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{32,}")  # a damaged head has zeros in its length
 _HTML = re.compile(rb"\s*<(?:!doctype\s+html|html|head|\?xml)\b", re.IGNORECASE)
 
 
@@ -99,6 +103,8 @@ def foreign_kind(head: bytes) -> str:
     head : bytes            the first kilobyte, or all of a shorter file
     """
     found = None if head.startswith(RECORD_START) else _kind(head)
+    if found is None and _TEXT.fullmatch(head):
+        found = "text", "an index is path_imgidx, a list of images path_imglist"
     return f"this is {found[0]}, not a record file: {found[1]}" if found else ""
 
 

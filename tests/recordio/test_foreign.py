@@ -46,6 +46,8 @@ def zipped(file):
 
 
 KINDS = {
+    "this is text": b"0 1 a b.jpg\n" * 20,
+    "PDF document": b"%PDF-1.4" + bytes(40),
     "JPEG image": jpeg(photo(20, 30)),
     "PNG image": png(photo(20, 30)),
     "GIF image": b"GIF89a" + bytes(40),
