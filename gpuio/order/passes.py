@@ -113,7 +113,9 @@ class Passes:
         now = self._pass(pass_index)
         places = np.arange(first, stop, dtype=np.int64)
         if now.shuffled is not None and self._in_batch:  # whatever the chunks are
-            return now.shuffled[first:stop].astype(np.int64), (places - start) % batch_size
+            return now.shuffled[first:stop].astype(np.int64), self._in_batches(
+                pass_index, places, start, batch_size
+            )
         chunk = np.searchsorted(now.offsets, places, side="right") - 1
         offsets, starts = now.offsets[chunk], now.starts[chunk]
         if now.shuffled is None:
@@ -121,13 +123,16 @@ class Passes:
         else:
             position = now.shuffled[first:stop].astype(np.int64)
         if self._in_batch:
-            if self._carries and (lacked := -pass_index * self.n_records % batch_size):
-                across = lacked + (places - lacked) % batch_size
-                return position, np.where(places < lacked, places, across)
-            return position, (places - start) % batch_size
+            return position, self._in_batches(pass_index, places, start, batch_size)
         if now.shuffled is not None:
             return position, batch_size + position - starts
         return position, (offsets - start) % batch_size + places - offsets
+
+    def _in_batches(self, pass_index: int, places: _Rows, start: int, batch_size: int) -> _Rows:
+        """Return MXNet's numbers of records with an index: see the notes of `rows`."""
+        if self._carries and (lacked := -pass_index * self.n_records % batch_size):
+            return np.where(places < lacked, places, lacked + (places - lacked) % batch_size)
+        return (places - start) % batch_size
 
     def chunks(self, pass_index: int) -> tuple[_Rows, _Rows]:
         """Return the chunks of a pass in the order in which it visits them.
