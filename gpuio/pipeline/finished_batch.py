@@ -1,4 +1,4 @@
-"""A finished batch, and its place among all batches."""
+"""A finished batch, and its position among all batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["BatchPosition", "FinishedBatch"]
 
 @attrs.frozen
 class BatchPosition:
-    """A batch's place: which pass over the records, where in it the epoch starts, which batch."""
+    """Which pass over the records, where in it the epoch starts, which batch of the epoch."""
 
     pass_index: int
     start: int
@@ -31,7 +31,7 @@ class FinishedBatch:
 
     Attributes
     ----------
-    place : BatchPosition
+    position : BatchPosition
     order : BatchOrder                          as drawn; a replaced row keeps its old place here
     data : array[B, C, H, W] or [B, H, W, C]    on the backend's device
     label : float32[B, label_width]             host
@@ -47,7 +47,7 @@ class FinishedBatch:
     accepted : list of Accepted                 records whose labels are wrong, that are used
     """
 
-    place: BatchPosition
+    position: BatchPosition
     order: BatchOrder
     data: Any
     label: npt.NDArray[np.float32]

@@ -40,7 +40,7 @@ _READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
 
 @attrs.define(eq=False)
 class _Loaded:
-    place: BatchPosition
+    position: BatchPosition
     order: BatchOrder
     records: Records
     plan: npt.NDArray[np.void]
@@ -97,40 +97,40 @@ class Pipeline:
         self._stream: BatchStream | None = None
         self._opening, self._closed = lock(), False  # no stream is opened after close()
 
-    def next(self, place: BatchPosition) -> FinishedBatch:
-        """Return the batch at a place, made ahead if the places are asked for in their order.
+    def next(self, position: BatchPosition) -> FinishedBatch:
+        """Return the batch at a position, made ahead if the positions are asked for in their order.
 
         Raises
         ------
         GpuioError          what happened while the batch was read or made; asking again tries again
         ClosedError         after `close()`, or when closed while waiting
         """
-        stream = self._stream_at(place)
+        stream = self._stream_at(position)
         try:
             made = stream.next()
-            for position in made.order.position[np.flatnonzero(made.warned)].tolist():
-                self.policy.note_warning(position, self.reader.place(position))
+            for record in made.order.position[np.flatnonzero(made.warned)].tolist():
+                self.policy.note_warning(record, self.reader.where(record))
             self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))
             self.mix(made)
         except BaseException as error:
             self.stop()  # an interrupt too: a half-gathered batch must not shift the ones after it
             error.add_note(
-                f"batch {place.number} of the epoch that starts in pass "
-                f"{place.pass_index} at record {place.start}"
+                f"batch {position.number} of the epoch that starts in pass "
+                f"{position.pass_index} at record {position.start}"
             )
             raise
         return made
 
-    def _stream_at(self, place: BatchPosition) -> BatchStream:
-        """Return the stream if it is at a place; else a new one."""
+    def _stream_at(self, position: BatchPosition) -> BatchStream:
+        """Return the stream if it is at a position; else a new one."""
         stream = self._stream
-        if stream is not None and stream.is_at(place):
+        if stream is not None and stream.is_at(position):
             return stream
         self.stop()
         with self._opening:
             if self._closed:
                 raise ClosedError("the iterator was closed: make a new one")
-            stream = self._stream = BatchStream(self, place)
+            stream = self._stream = BatchStream(self, position)
             if self._closed:  # by a signal's handler, on this thread
                 self.stop()
         return stream
@@ -150,9 +150,9 @@ class Pipeline:
             present[[fault.row for fault in made.faults]] = False
         wrong = mixer.first_invalid_label(made.label[:, 0], present)
         if wrong is not None:
-            where = self.reader.place(int(made.order.position[wrong[0]]))
+            where = self.reader.where(int(made.order.position[wrong[0]]))
             raise wrong[1].at(where)
-        mix = mixer.draw(made.place.pass_index, made.place.number, present)
+        mix = mixer.draw(made.position.pass_index, made.position.number, present)
         made.label = mixer.soften(made.label[:, 0], present, mix)
         if mix is not None:
             box = None if mix.box is None else (*mix.box, self.output.layout)
@@ -181,13 +181,13 @@ class Pipeline:
         """Put another record of the part into a row; return what was wrong with it, if anything."""
         old, order = int(made.order.position[row]), made.order
         key = np.random.SeedSequence([old, int(order.pass_index[row]), attempt])
-        place = int(key.generate_state(1, np.uint64)[0] % self.order.n_records)
-        position = np.array([self.order.record(int(order.pass_index[row]), place)], np.int64)
+        number = int(key.generate_state(1, np.uint64)[0] % self.order.n_records)
+        record = self.order.record(int(order.pass_index[row]), number)
         loaded = self._load_rows(
-            made.place,
+            made.position,
             attrs.evolve(
                 order,
-                position=position,
+                position=np.array([record], np.int64),
                 pass_index=order.pass_index[row : row + 1],
                 mx_index=order.mx_index[row : row + 1],
                 pad=0,
@@ -202,9 +202,9 @@ class Pipeline:
         self.policy.note_accepted(loaded.records.accepted)
         return faults[0].error if faults else None
 
-    def places(self, place: BatchPosition) -> Iterator[BatchPosition]:
-        """Yield the places from one on, epoch after epoch, nothing reset in between."""
-        pass_index, start, first = place.pass_index, place.start, place.number
+    def positions(self, position: BatchPosition) -> Iterator[BatchPosition]:
+        """Yield the positions from one on, epoch after epoch, nothing reset in between."""
+        pass_index, start, first = position.pass_index, position.start, position.number
         empty = 0
         while empty < 2:  # one epoch in a row may be empty, used up by the one before it
             shape = self.order.epoch(pass_index, start)
@@ -213,14 +213,14 @@ class Pipeline:
             empty = 0 if shape.batches else empty + 1
             pass_index, start, first = pass_index + 1, shape.next_start, 0
 
-    def load(self, place: BatchPosition) -> _Loaded:
+    def load(self, position: BatchPosition) -> _Loaded:
         """Read one batch's records and draw its plan; an epoch begins with the files as opened."""
-        if place.number == 0:
+        if position.number == 0:
             self.reader.check_unchanged()
-        order = self.order.batch(place.pass_index, place.start, place.number)
-        return self._load_rows(place, order)
+        order = self.order.batch(position.pass_index, position.start, position.number)
+        return self._load_rows(position, order)
 
-    def _load_rows(self, place: BatchPosition, order: BatchOrder) -> _Loaded:
+    def _load_rows(self, position: BatchPosition, order: BatchOrder) -> _Loaded:
         """Read records and draw their plan."""
         begun = time.perf_counter()
         records = self.reader.read(order.position)
@@ -240,14 +240,14 @@ class Pipeline:
         failed = {fault.row for fault in records.faults}
         for row, error in self.planner.faults(plan):
             if row not in failed and records.encoded.length[row] >= 0:
-                where = self.reader.place(int(order.position[row]))
+                where = self.reader.where(int(order.position[row]))
                 records.faults.append(Fault(row, error.at(where)))
                 records.encoded.drop(row)
         self.stats.add(
             read_s=time.perf_counter() - begun,
             encoded_bytes=records.encoded.nbytes,
         )
-        return _Loaded(place, order, records, plan)
+        return _Loaded(position, order, records, plan)
 
     def shares(self, loads: Iterator[_Loaded]) -> Iterator[_Share]:
         """Cut loaded batches into shares and give each batch its array."""
@@ -276,7 +276,7 @@ class Pipeline:
     def _named(self, share: _Share, fault: Fault) -> Fault:
         """Give a fault its row in the batch and its record's place in the file."""
         row = share.first + fault.row
-        where = self.reader.place(int(share.loaded.order.position[row]))
+        where = self.reader.where(int(share.loaded.order.position[row]))
         return fault.at(row, where)
 
 
@@ -285,10 +285,10 @@ class BatchStream:
 
     expected: BatchPosition | None
 
-    def __init__(self, pipeline: Pipeline, place: BatchPosition) -> None:
+    def __init__(self, pipeline: Pipeline, position: BatchPosition) -> None:
         self._stats, self._pid = pipeline.stats, os.getpid()
-        self._places = pipeline.places(place)
-        self.expected = next(self._places)
+        self._positions = pipeline.positions(position)
+        self.expected = next(self._positions)
         shares_a_batch = -(
             -pipeline.order.batch_size
             // pipeline.backend.share(pipeline.order.batch_size, pipeline.threads)
@@ -297,7 +297,7 @@ class BatchStream:
             self._loads = started.enter_context(
                 Prefetcher(
                     pipeline.load,
-                    pipeline.places(place),
+                    pipeline.positions(position),
                     depth=_READ_AHEAD,
                     workers=1,
                     name="gpuio-read",
@@ -323,9 +323,9 @@ class BatchStream:
                 )
             started.pop_all()
 
-    def is_at(self, place: BatchPosition) -> bool:
-        """Say whether `next` gives that place; never in a forked child, which has no threads."""
-        return self.expected == place and self._pid == os.getpid()
+    def is_at(self, position: BatchPosition) -> bool:
+        """Say whether `next` gives that position; never in a forked child, which has no threads."""
+        return self.expected == position and self._pid == os.getpid()
 
     def next(self) -> FinishedBatch:
         """Wait for the next batch.
@@ -336,7 +336,7 @@ class BatchStream:
         """
         begun = time.perf_counter()
         made = _gather(self._shares) if self._mixed is None else next(self._mixed)
-        self.expected = _next_or_none(self._places)
+        self.expected = _next_or_none(self._positions)
         self._stats.add(batches=1, images=len(made) - made.pad, wait_s=time.perf_counter() - begun)
         self._stats.add(cut_short=made.cut_short)
         return made
@@ -359,7 +359,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
             break
     loaded = share.loaded
     return FinishedBatch(
-        place=loaded.place,
+        position=loaded.position,
         order=loaded.order,
         data=share.out,
         label=loaded.records.labels,
@@ -383,9 +383,9 @@ def _gathered(shares: Iterator[tuple[_Share, list[Fault]]]) -> Iterator[Finished
             return
 
 
-def _next_or_none(places: Iterator[BatchPosition]) -> BatchPosition | None:
-    """Return the next place; None where an epoch cannot be made, so that asking for it says why."""
+def _next_or_none(positions: Iterator[BatchPosition]) -> BatchPosition | None:
+    """Return the next position; None where an epoch cannot be made: asking for it says why."""
     try:
-        return next(places, None)
+        return next(positions, None)
     except GpuioError:
         return None

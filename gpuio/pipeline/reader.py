@@ -115,7 +115,7 @@ class RecordReader:
                 self._take(made, row, buffer, position)
             except GpuioError as error:
                 self._files[which].check_unchanged()  # a bad record, or another file by now?
-                made.faults.append(Fault(row, error.within(self.place(position))))
+                made.faults.append(Fault(row, error.within(self.where(position))))
         return made
 
     def _taken(self, batch: ParsedBatch) -> Records:
@@ -149,7 +149,7 @@ class RecordReader:
         for file in self._files:
             file.check_unchanged()
 
-    def place(self, position: int) -> Where:
+    def where(self, position: int) -> Where:
         """Return the place of the record at a position, as errors name it."""
         table = self._table
         return Where(
@@ -170,7 +170,7 @@ class RecordReader:
             made.index[row] = identity % (1 << 64)  # keys of an index may be negative
             wrong = self._labels.take(made.labels[row], 0, None, identity)
         if wrong is not None:
-            made.accepted.append(Accepted(position, self.place(position), wrong))
+            made.accepted.append(Accepted(position, self.where(position), wrong))
         info = probe(blob)
         check_format(info, blob)
         check_size(info, self._max_pixels)

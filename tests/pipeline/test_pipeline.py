@@ -79,7 +79,7 @@ class FakeReader:
     def check_unchanged(self):
         self.looked += 1
 
-    def place(self, position):
+    def where(self, position):
         return Where("data.rec", position, 100 * position)
 
 
@@ -151,7 +151,7 @@ def rows(made):
 def walk(machine, count):
     """The rows of the next batches, epochs following each other."""
     seen = []
-    for where, _ in zip(machine.places(BatchPosition(0, 0, 0)), range(count), strict=False):
+    for where, _ in zip(machine.positions(BatchPosition(0, 0, 0)), range(count), strict=False):
         seen.append(rows(machine.next(where)))
     machine.stop()
     return seen
@@ -299,4 +299,4 @@ def test_counts_are_of_batches_handed_out():
 def test_places_end_where_no_epoch_has_a_batch():
     machine = pipeline()
     machine.order.epoch = lambda pass_index, start: SimpleNamespace(batches=0, pad=0, next_start=0)
-    assert list(machine.places(BatchPosition(0, 0, 0))) == []
+    assert list(machine.positions(BatchPosition(0, 0, 0))) == []
