@@ -9,6 +9,7 @@ import functools
 
 import attrs
 import numpy as np
+from simulated_cuda.install import complain
 
 from gpuio.decode.engine import Destination
 from gpuio.errors import DecodeError
@@ -17,18 +18,23 @@ __all__ = ["OnDevice", "put_in_place"]
 
 
 class OnDevice:
-    """An engine of the host, its output in device memory."""
+    """An engine of the host, its output in device memory.
 
-    def __init__(self, engine):
-        self._engine = engine
+    As the real ones it is of the device that is current where it is made, used and closed.
+    """
+
+    def __init__(self, engine, device_id):
+        self._engine, self._device_id = engine, device_id
         self.name, self.uses_arena = engine.name, engine.uses_arena
 
     def warm_up(self, blob, rows):
         """Do nothing: the host needs no warming up."""
+        _at_home(self._device_id)
 
     def decode(self, blobs, sizes, channels, places, stream):
         """Decode on the host, then write to the places or to device memory of its own."""
         assert stream, "a stream of the backend's"
+        _at_home(self._device_id)
         nbytes = [int(height) * int(width) * channels for height, width in sizes]
         working = _working_memory(sum(nbytes))
         if working is None and not self.uses_arena:
@@ -51,6 +57,7 @@ class OnDevice:
 
     def close(self):
         """Close the engine of the host."""
+        _at_home(self._device_id)
         self._engine.close()
 
     def _targets(self, nbytes, places):
@@ -79,7 +86,7 @@ def _working_memory(nbytes):
 
 
 def put_in_place():
-    """Let the engines of device 0 be these; those of the host stay what they are."""
+    """Let the engines of devices be these; those of the host stay what they are."""
     import gpuio.decode.dali
     import gpuio.decode.nvimgcodec
 
@@ -94,6 +101,14 @@ def _opened(kind, device_id, threads, **settings):
     """Open an engine as its class would."""
     if device_id is None:
         return kind(None, threads, **settings)
-    assert device_id == 0
+    _at_home(device_id)
     assert 0 <= settings.get("hw_decoder_load", 0.65) <= 1
-    return OnDevice(kind(None, 1, **settings))
+    return OnDevice(kind(None, 1, **settings), device_id)
+
+
+def _at_home(device_id):
+    """Complain if another device is current: what a library makes would be of that one."""
+    import cupy
+
+    if (found := cupy.cuda.runtime.getDevice()) != device_id:
+        complain(f"an engine of device {device_id} is called while device {found} is current")

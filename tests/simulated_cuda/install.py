@@ -19,7 +19,7 @@ import attrs
 
 from support import host_kernels
 
-__all__ = ["Counts", "complaint", "counts", "install", "set_up", "simulator"]
+__all__ = ["Counts", "complain", "complaint", "counts", "install", "set_up", "simulator"]
 
 _HERE = Path(__file__).parent
 _FLAGS = (
@@ -38,7 +38,7 @@ _JUMP = b"\xff\x25\0\0\0\0"  # jmp to the address in the eight bytes behind it, 
 
 @attrs.frozen
 class Counts:
-    """What the simulated device holds: bytes now and at most, and handles that live."""
+    """What a simulated device holds: bytes now and at most, and handles that live."""
 
     used: int
     peak: int
@@ -71,10 +71,10 @@ def set_up(delay_us=0, seed=1, room=4 << 30):
     simulator().sim_set(delay_us, seed, ctypes.c_uint64(room))
 
 
-def counts():
-    """Return what the device holds."""
+def counts(device=0):
+    """Return what a device holds; at most, and page-locked, is what all of them do."""
     numbers = (ctypes.c_uint64 * 6)()
-    simulator().sim_counts(numbers)
+    simulator().sim_counts(numbers, device)
     return Counts(*numbers)
 
 
@@ -83,9 +83,14 @@ def complaint():
     return simulator().sim_complaint().decode()
 
 
+def complain(why):
+    """Note what would go wrong on a real device; the test at work fails."""
+    simulator().sim_complain(why.encode())
+
+
 @functools.cache
 def install():
-    """Make CuPy, from here on, see one simulated GPU of compute capability 9.0."""
+    """Make CuPy, from here on, see two simulated GPUs of compute capability 9.0."""
     library = simulator()
     # the runtime's functions are called by no import of CuPy's before this
     __import__(_RUNTIME)

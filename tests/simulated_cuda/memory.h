@@ -1,12 +1,20 @@
 // The simulated CUDA's memory and copies: second part of simulator.cpp.
-typedef std::map<uintptr_t, size_t> Blocks;
+struct Block {
+  size_t size;
+  int device;
+};
+typedef std::map<uintptr_t, Block> Blocks;
 static Blocks &device_blocks = *new Blocks, &pinned_blocks = *new Blocks;
 
 static bool holds(const Blocks& blocks, const void* address, size_t size) {
   auto next = blocks.upper_bound((uintptr_t)address);
   if (next == blocks.begin()) return false;
   auto block = std::prev(next);
-  return (uintptr_t)address + size <= block->first + block->second;
+  return (uintptr_t)address + size <= block->first + block->second.size;
+}
+
+static int device_of(const void* address) {  // of memory that `holds`
+  return std::prev(device_blocks.upper_bound((uintptr_t)address))->second.device;
 }
 
 static int allocate(Blocks& blocks, void** made, size_t size, int pattern) {
@@ -14,7 +22,7 @@ static int allocate(Blocks& blocks, void** made, size_t size, int pattern) {
   if (!size) return OK;
   if (posix_memalign(made, 512, size)) return NO_MEMORY;
   memset(*made, pattern, size);
-  blocks[(uintptr_t)*made] = size;
+  blocks[(uintptr_t)*made] = {size, current};
   return OK;
 }
 
@@ -22,7 +30,7 @@ static int release(Blocks& blocks, void* address) {
   if (!address) return OK;
   auto found = blocks.find((uintptr_t)address);
   if (found == blocks.end()) return fail(BAD_FREE, "frees what is not allocated");
-  memset(address, 0xDD, found->second);
+  memset(address, 0xDD, found->second.size);
   blocks.erase(found);
   free(address);
   return OK;
@@ -30,16 +38,18 @@ static int release(Blocks& blocks, void* address) {
 
 API int sim_cudaMalloc(void** made, size_t size) {
   std::lock_guard<std::mutex> held(lock);
-  if (used + size > room) return *made = nullptr, NO_MEMORY;
+  if (used[current] + size > room) return *made = nullptr, NO_MEMORY;
   int status = allocate(device_blocks, made, size, 0xA5);
-  if (!status && size) peak = std::max(peak, used += size);
+  if (!status && size) peak = std::max(peak, used[current] += size);
   return status;
 }
 API int sim_cudaFree(void* address) {
   std::unique_lock<std::mutex> held(lock);
-  wait_all(held);  // as the real one does
   auto found = device_blocks.find((uintptr_t)address);
-  if (found != device_blocks.end()) used -= found->second;
+  if (found != device_blocks.end()) {
+    wait_all(held, found->second.device);  // as the real one does
+    used[found->second.device] -= found->second.size;
+  }
   return release(device_blocks, address);
 }
 API int sim_cudaHostAlloc(void** made, size_t size, unsigned) {
@@ -49,12 +59,12 @@ API int sim_cudaHostAlloc(void** made, size_t size, unsigned) {
 API int sim_cudaMallocHost(void** made, size_t size) { return sim_cudaHostAlloc(made, size, 0); }
 API int sim_cudaFreeHost(void* address) {
   std::unique_lock<std::mutex> held(lock);
-  wait_all(held);
+  for (int device = 0; device < DEVICES; device++) wait_all(held, device);
   return release(pinned_blocks, address);
 }
 API int sim_cudaMemGetInfo(size_t* free_bytes, size_t* total) {
   std::lock_guard<std::mutex> held(lock);
-  return *free_bytes = room - used, *total = room, OK;
+  return *free_bytes = room - used[current], *total = room, OK;
 }
 
 enum { TO_HOST = 2, TO_DEVICE = 1, ON_DEVICE = 3, ANY = 4 };
@@ -104,7 +114,7 @@ API int sim_cudaPointerGetAttributes(Attributes* made, const void* address) {
   std::lock_guard<std::mutex> held(lock);
   bool on_device = holds(device_blocks, address, 1), pinned = holds(pinned_blocks, address, 1);
   made->type = on_device ? 2 : pinned ? 1 : 0;
-  made->device = on_device || pinned ? 0 : -2;
+  made->device = on_device ? device_of(address) : pinned ? current : -2;
   made->on_device = on_device || pinned ? (void*)address : 0;
   made->on_host = on_device ? 0 : (void*)address;
   return OK;

@@ -23,9 +23,12 @@ static int attribute(int which) {
     default: return 0;
   }
 }
-API int sim_cudaGetDeviceCount(int* count) { return *count = 1, OK; }
-API int sim_cudaGetDevice(int* device) { return *device = 0, OK; }
-API int sim_cudaSetDevice(int device) { return device ? fail(101, "no such device") : OK; }
+API int sim_cudaGetDeviceCount(int* count) { return *count = DEVICES, OK; }
+API int sim_cudaGetDevice(int* device) { return *device = current, OK; }
+API int sim_cudaSetDevice(int device) {
+  if (device < 0 || device >= DEVICES) return fail(101, "no such device");
+  return current = device, OK;
+}
 API int sim_cudaDeviceGetAttribute(int* value, int which, int) {
   return *value = attribute(which), OK;
 }
@@ -53,15 +56,17 @@ API const char* sim_cudaGetErrorString(int status) {
 
 struct Module {
   std::string code;
+  int device;
 };
 struct Function {
   std::string name;
+  int device;
   void* kernel;
 };
 static void* kernels;
 static void (*host_launch)(void*, void*, unsigned, unsigned, unsigned, unsigned);
-static auto& functions = *new std::map<std::string, Function*>;
-static int context;
+static auto& functions = *new std::map<std::pair<std::string, int>, Function*>;
+static int contexts[DEVICES];
 
 static void spin(uint64_t cycles) {
   std::this_thread::sleep_for(std::chrono::nanoseconds(cycles / 2));
@@ -73,8 +78,8 @@ API int cuInit(unsigned) {
   return compiler ? 100 : OK;
 }
 API int cuDriverGetVersion(int* version) { return *version = 13000, OK; }
-API int cuDeviceGetCount(int* count) { return *count = 1, OK; }
-API int cuDeviceGet(int* device, int) { return *device = 0, OK; }
+API int cuDeviceGetCount(int* count) { return *count = DEVICES, OK; }
+API int cuDeviceGet(int* device, int number) { return *device = number, OK; }
 API int cuDeviceGetName(char* name, int size, int) {
   return snprintf(name, size, "simulated"), OK;
 }
@@ -82,10 +87,10 @@ API int cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = room, OK; }
 API int cuDeviceGetAttribute(int* value, int which, int) { return *value = attribute(which), OK; }
 API int cuGetErrorString(int status, const char** text) { return *text = name_of(status), OK; }
 API int cuGetErrorName(int status, const char** text) { return *text = name_of(status), OK; }
-API int cuCtxGetCurrent(void** made) { return *made = &context, OK; }
-API int cuCtxSetCurrent(void*) { return OK; }
-API int cuCtxGetDevice(int* device) { return *device = 0, OK; }
-API int cuDevicePrimaryCtxRetain(void** made, int) { return *made = &context, OK; }
+API int cuCtxGetCurrent(void** made) { return *made = &contexts[current], OK; }
+API int cuCtxSetCurrent(int* context) { return current = context - contexts, OK; }
+API int cuCtxGetDevice(int* device) { return *device = current, OK; }
+API int cuDevicePrimaryCtxRetain(void** made, int device) { return *made = &contexts[device], OK; }
 API int cuDevicePrimaryCtxRelease_v2(int) { return OK; }
 
 API int cuModuleLoadData(Module** made, const char* code) {
@@ -94,7 +99,7 @@ API int cuModuleLoadData(Module** made, const char* code) {
   uint64_t size = sections + *(const uint16_t*)(code + 58) * *(const uint16_t*)(code + 60);
   uint64_t segments = *(const uint64_t*)(code + 32);
   size = std::max(size, segments + *(const uint16_t*)(code + 54) * *(const uint16_t*)(code + 56));
-  *made = new Module{std::string(code, size)};
+  *made = new Module{std::string(code, size), current};
   return OK;
 }
 API int cuModuleLoadDataEx(Module** made, const char* code, unsigned, void*, void*) {
@@ -107,8 +112,8 @@ API int cuModuleGetFunction(Function** made, Module* module, const char* name) {
   void* kernel = !strcmp(name, "spin") ? (void*)spin : kernels ? dlsym(kernels, name) : nullptr;
   if (!kernel) return fail(NOT_FOUND, std::string("no host code for the kernel ") + name);
   std::lock_guard<std::mutex> held(lock);
-  Function*& function = functions[name];
-  if (!function) function = new Function{name, kernel};
+  Function*& function = functions[{name, module->device}];
+  if (!function) function = new Function{name, module->device, kernel};
   *made = function;
   return OK;
 }
@@ -123,8 +128,11 @@ API int cuLaunchKernel(Function* function, unsigned x, unsigned y, unsigned z, u
   if (function->kernel == (void*)spin) return submit(stream, [=] { spin(argument); });
   {
     std::lock_guard<std::mutex> held(lock);
-    if (!holds(device_blocks, (void*)argument, 1))
-      return fail(ILLEGAL_ADDRESS, function->name + ": its argument is no device memory");
+    auto on = find(stream);
+    if (on && on->device != function->device)
+      return fail(BAD_HANDLE, function->name + " is of another device than its stream");
+    if (!holds(device_blocks, (void*)argument, 1) || device_of((void*)argument) != function->device)
+      return fail(ILLEGAL_ADDRESS, function->name + ": its argument is no memory of its device");
   }
   return submit(stream, [=] { host_launch(function->kernel, (void*)argument, x, y, z, threads); });
 }
@@ -142,11 +150,15 @@ API void sim_set(unsigned delay, unsigned first_seed, uint64_t bytes) {
   std::lock_guard<std::mutex> held(lock);
   delay_us = delay, seed = first_seed, room = bytes;
 }
-API void sim_counts(uint64_t* made) {
+API void sim_counts(uint64_t* made, int device) {  // of a device; page-locked blocks of all
   std::lock_guard<std::mutex> held(lock);
-  made[0] = used, made[1] = peak, made[2] = device_blocks.size(), made[3] = pinned_blocks.size();
-  made[4] = streams.size(), made[5] = events.size();
+  made[0] = used[device], made[1] = peak, made[2] = 0, made[3] = pinned_blocks.size();
+  for (auto& [address, block] : device_blocks) made[2] += block.device == device;
+  made[4] = legacy[device] ? 1 : 0, made[5] = 0;
+  for (auto& [handle, stream] : streams) made[4] += stream->device == device;
+  for (Event* event : events) made[5] += event->device == device;
 }
 API int sim_spin(void* stream, uint64_t cycles) { return submit(stream, [=] { spin(cycles); }); }
 API const char* sim_complaint() { return complaint.c_str(); }
+API void sim_complain(const char* why) { fail(INVALID_VALUE, why); }
 API void sim_forgive() { complaint.clear(); }

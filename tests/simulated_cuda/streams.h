@@ -30,7 +30,9 @@ enum {
 // never destroyed: the streams' threads wait for them to the process's end
 static std::mutex& lock = *new std::mutex;
 static std::condition_variable& changed = *new std::condition_variable;
-static uint64_t room = 4ull << 30, used, peak;
+enum { DEVICES = 2 };
+static uint64_t room = 4ull << 30, used[DEVICES], peak;
+static thread_local int current;  // the calling thread's device
 static unsigned delay_us, seed = 1;
 static std::string complaint;  // the first thing that was wrong, for the tests
 
@@ -53,16 +55,20 @@ struct Piece {
 };
 struct Stream {
   bool blocking;
+  int device;
   std::deque<Piece> queue;
   uint64_t submitted = 0, done = 0;
   bool ending = false;
 };
 struct Event {
+  int device;
+  bool blocking;  // who waits for it sleeps
   Mark mark;
   std::chrono::steady_clock::time_point at;
 };
 
 static auto& streams = *new std::map<void*, std::shared_ptr<Stream>>;
+static auto* legacy = new std::shared_ptr<Stream>[DEVICES];  // the devices' default streams
 static auto& events = *new std::set<Event*>;
 static int sticky;  // an error of queued work: CUDA reports it from then on
 
@@ -91,22 +97,27 @@ static void work(std::shared_ptr<Stream> stream, unsigned my_seed) {
   }
 }
 
-static std::shared_ptr<Stream> start(bool blocking) {
+static std::shared_ptr<Stream> start(bool blocking, int device) {
   auto made = std::make_shared<Stream>();
-  made->blocking = blocking;
+  made->blocking = blocking, made->device = device;
   std::thread(work, made, seed++).detach();
   return made;
 }
 
-// The stream of a handle, 0 if it is none; holds the lock. 0 and 1 are the legacy default stream, 2
-// is the calling thread's own.
+static const std::shared_ptr<Stream>& default_stream(int device) {
+  if (!legacy[device]) legacy[device] = start(true, device);
+  return legacy[device];
+}
+
+// The stream of a handle, 0 if it is none; holds the lock. 0 and 1 are the legacy default stream of
+// the current device, 2 is the calling thread's own on it.
 static std::shared_ptr<Stream> find(void* handle) {
   if ((uintptr_t)handle == 2) {
-    static thread_local std::shared_ptr<Stream> mine = start(true);
-    return mine;
+    static thread_local std::shared_ptr<Stream> mine[DEVICES];
+    if (!mine[current]) mine[current] = start(true, current);
+    return mine[current];
   }
-  if ((uintptr_t)handle == 1) handle = 0;
-  if (!handle && !streams.count(0)) streams[0] = start(true);
+  if ((uintptr_t)handle <= 1) return default_stream(current);
   auto found = streams.find(handle);
   return found == streams.end() ? nullptr : found->second;
 }
@@ -116,12 +127,12 @@ static Mark end_of(const std::shared_ptr<Stream>& stream) { return {stream, stre
 // Queue a piece of work behind what CUDA's rules put before it; holds the lock.
 static Mark queue(const std::shared_ptr<Stream>& stream, std::function<void()> run,
                   std::vector<Mark> after = {}) {
-  auto legacy = find(0);
-  if (stream == legacy) {
+  auto first = default_stream(stream->device);
+  if (stream == first) {
     for (auto& [handle, other] : streams)
-      if (other != legacy && other->blocking) after.push_back(end_of(other));
+      if (other->device == stream->device && other->blocking) after.push_back(end_of(other));
   } else if (stream->blocking) {
-    after.push_back(end_of(legacy));
+    after.push_back(end_of(first));
   }
   stream->queue.push_back({std::move(run), std::move(after)});
   stream->submitted++;
@@ -133,9 +144,10 @@ static void wait(std::unique_lock<std::mutex>& held, const Mark& mark) {
   changed.wait(held, [&] { return reached(mark); });
 }
 
-static void wait_all(std::unique_lock<std::mutex>& held) {
-  std::vector<Mark> ends;
-  for (auto& [handle, stream] : streams) ends.push_back(end_of(stream));
+static void wait_all(std::unique_lock<std::mutex>& held, int device) {
+  std::vector<Mark> ends = {end_of(default_stream(device))};
+  for (auto& [handle, stream] : streams)
+    if (stream->device == device) ends.push_back(end_of(stream));
   for (const Mark& mark : ends) wait(held, mark);
 }
 
@@ -151,8 +163,8 @@ static int submit(void* handle, std::function<void()> run, std::vector<Mark> aft
 
 API int sim_cudaStreamCreateWithFlags(void** made, unsigned flags) {
   std::lock_guard<std::mutex> held(lock);
-  find(0);
-  auto stream = start(!(flags & 1));
+  default_stream(current);
+  auto stream = start(!(flags & 1), current);
   *made = stream.get();
   streams[*made] = stream;
   return OK;
@@ -197,13 +209,13 @@ API int sim_cudaLaunchHostFunc(void* handle, void (*function)(void*), void* data
 }
 API int sim_cudaDeviceSynchronize() {
   std::unique_lock<std::mutex> held(lock);
-  wait_all(held);
+  wait_all(held, current);
   return sticky;
 }
 
-API int sim_cudaEventCreateWithFlags(Event** made, unsigned) {
+API int sim_cudaEventCreateWithFlags(Event** made, unsigned flags) {
   std::lock_guard<std::mutex> held(lock);
-  *made = new Event;
+  *made = new Event{current, bool(flags & 1)};
   events.insert(*made);
   return OK;
 }
@@ -218,6 +230,7 @@ API int sim_cudaEventRecord(Event* event, void* handle) {
   std::lock_guard<std::mutex> held(lock);
   auto stream = find(handle);
   if (!stream || !events.count(event)) return fail(BAD_HANDLE, "records what does not exist");
+  if (stream->device != event->device) return fail(BAD_HANDLE, "records another device's event");
   event->mark = queue(stream, [event] {
     std::lock_guard<std::mutex> again(lock);
     if (events.count(event)) event->at = std::chrono::steady_clock::now();
@@ -236,7 +249,12 @@ API int sim_cudaEventSynchronize(Event* event) {
   std::unique_lock<std::mutex> held(lock);
   if (!events.count(event)) return fail(BAD_HANDLE, "waits for an event that does not exist");
   Mark mark = event->mark;  // the event may be destroyed or recorded again meanwhile
-  wait(held, mark);
+  if (event->blocking) return wait(held, mark), sticky;
+  while (!reached(mark)) {  // a core is kept busy, as by the real one
+    held.unlock();
+    std::this_thread::yield();
+    held.lock();
+  }
   return sticky;
 }
 API int sim_cudaEventElapsedTime(float* ms, Event* first, Event* second) {

@@ -171,3 +171,69 @@ def test_any_amount_of_memory_gives_right_batches_or_an_error_with_sizes(
         assert f"of {room / 2**20:,.0f} MiB free" in message
     assert made[-1] == 2 << 20
     assert set(halves) & set(made)
+
+
+@pytest.mark.parametrize("decoder", ["dali", "nvimgcodec"])
+def test_the_second_gpu_does_all_the_work_of_its_iterator_and_the_first_one_none(files, decoder):
+    """The thread that opens, reads and closes has GPU 0 current, as every thread at its start."""
+    import cupy
+
+    install.set_up(delay_us=2000, seed=5)
+    options = {"resize": 60, "rand_crop": True, "preprocess_threads": 2}
+    theirs = epochs(files, ctx="cpu", **options)
+    gc.collect()
+    cupy.get_default_memory_pool().free_all_blocks()
+    before = install.counts(0)
+    ours = epochs(files, ctx="gpu", device_id=1, decoder=decoder, **options)
+    for got, wanted in zip(ours, theirs, strict=True):
+        assert got[0].tobytes() == wanted[0].tobytes()
+        assert got[1].tobytes() == wanted[1].tobytes()
+    after = install.counts(0)
+    assert (after.blocks, after.streams, after.events) == (
+        before.blocks,
+        before.streams,
+        before.events,
+    )
+    assert cupy.cuda.runtime.getDevice() == 0
+
+
+@pytest.mark.parametrize("handle", [1, 2])
+def test_a_default_stream_of_dlpack_is_that_of_the_arrays_gpu(handle):
+    """PyTorch passes handle 1 and sets no device."""
+    import cupy
+
+    from gpuio.backend.gpu.backend import GpuBackend
+
+    backend = GpuBackend(1, decoder="nvimgcodec")
+    values = np.arange(5000, dtype=np.float32)
+    install.set_up(delay_us=9000)
+    for _ in range(4):
+        with cupy.cuda.Device(1):
+            copied = cupy.empty(values.shape, values.dtype)
+        made = backend.allocate(values.shape, values.dtype.name)
+        with backend._turn(made) as slot:
+            backend._upload(slot, made.data.ptr, values.view(np.uint8))
+        made._lease.hand_to(handle)
+        with cupy.cuda.Device(1):
+            stream = cupy.cuda.Stream.null if handle == 1 else cupy.cuda.Stream.ptds
+            copied.data.copy_from_device_async(made.data, made.nbytes, stream)
+            made.data.memset_async(0xEE, made.nbytes, stream)
+            stream.synchronize()
+            assert np.array_equal(copied.get(), values)
+        del made
+    backend.close()
+
+
+def test_tensors_are_taken_over_where_another_gpu_is_current():
+    import cupy
+
+    import gpuio as mx
+
+    values = np.arange(60, dtype=np.float32)
+    array = mx.nd.array(values, mx.gpu(1))
+    capsule = array.__dlpack__(stream=1)
+    assert cupy.cuda.runtime.getDevice() == 0
+    del capsule
+    taken = cupy.from_dlpack(array)
+    assert taken.device.id == 1
+    assert np.array_equal(taken.get(), values)

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -165,3 +167,57 @@ def test_a_copy_that_leaves_its_allocation_is_refused(cuda, block):
     cuda("MemcpyAsync", block, values.ctypes.data, 65, TO_DEVICE, 0, expected=ILLEGAL)
     cuda("MemcpyAsync", values.ctypes.data, block, 65, TO_HOST, 0, expected=ILLEGAL)
     cuda("MemcpyAsync", block + 1, values.ctypes.data, 63, TO_DEVICE, 0)
+
+
+def test_each_device_has_its_memory_its_default_stream_and_its_current_threads(cuda, block):
+    there = {}
+
+    def use_the_other():
+        cuda("SetDevice", 1)
+        before = install.counts(1)
+        there["block"] = cuda.made("Malloc", 64)
+        there["used"] = install.counts(1).used - before.used
+        cuda.spin(0)
+        cuda("MemsetAsync", there["block"], 4, 64, 0)
+
+    thread = threading.Thread(target=use_the_other)
+    thread.start()
+    thread.join()
+    assert there["used"] == 64
+    device = ctypes.c_int(9)
+    cuda("GetDevice", ctypes.addressof(device))
+    assert device.value == 0
+    cuda("MemsetAsync", block, 6, 64, 0)
+    cuda("StreamSynchronize", 1)
+    assert (read(cuda, block) == 6).all()
+    assert (read(cuda, there["block"]) == 0xA5).all()  # of the other default stream
+    cuda("SetDevice", 1)
+    assert (read(cuda, there["block"]) == 4).all()
+    cuda("Free", there["block"])
+    cuda("SetDevice", 0)
+    cuda("SetDevice", 2, expected=101)
+
+
+def test_an_event_is_recorded_on_streams_of_its_device_only_and_waited_for_anywhere(cuda, stream):
+    cuda("SetDevice", 1)
+    theirs = cuda.made("EventCreate")
+    cuda("EventRecord", theirs, stream, expected=BAD_HANDLE)
+    assert "another device's event" in install.complaint()
+    cuda("EventRecord", theirs, 1)
+    cuda("SetDevice", 0)
+    cuda("EventRecord", theirs, 1, expected=BAD_HANDLE)
+    cuda("StreamWaitEvent", stream, theirs, 0)
+    cuda("StreamSynchronize", stream)
+    cuda("EventDestroy", theirs)
+
+
+@pytest.mark.parametrize(("flags", "least", "most"), [(0, 0.03, 1), (1, 0, 0.01)])
+def test_waiting_for_an_event_keeps_a_core_busy_unless_it_blocks(cuda, stream, flags, least, most):
+    event = cuda.made("EventCreateWithFlags", flags)
+    for _ in range(10):
+        cuda.spin(stream)
+    cuda("EventRecord", event, stream)
+    began = time.thread_time()
+    cuda("EventSynchronize", event)
+    assert least <= time.thread_time() - began <= most
+    cuda("EventDestroy", event)

@@ -104,10 +104,15 @@ class FakeDevice:
     ----------
     limit : int         bytes of memory
     fail : dict         name of a call -> {its number: exception to raise}
+
+    Attributes
+    ----------
+    is_current : bool   whether the calling thread has made it its current device
     """
 
     def __init__(self, limit=1 << 30, fail=None):
         self.id, self.limit, self.used = 0, limit, 0
+        self._depth = threading.local()
         self.fail, self.calls = fail or {}, {}
         self.log, self.turn = [], threading.RLock()
         self.streams = {DEFAULT_STREAM: FakeStream(self, DEFAULT_STREAM)}
@@ -120,9 +125,20 @@ class FakeDevice:
         if error is not None:
             raise error
 
+    @property
+    def is_current(self):
+        return getattr(self._depth, "now", 0) > 0
+
     @contextlib.contextmanager
+    def selected(self):
+        self._depth.now = getattr(self._depth, "now", 0) + 1
+        try:
+            yield
+        finally:
+            self._depth.now -= 1
+
     def current(self, stream):
-        yield
+        return self.selected()
 
     def new_stream(self):
         self._called("new_stream")

@@ -106,7 +106,10 @@ class GpuBackend:
                 if host_pixels is None:
                     host_pixels = routing.HOST_PIXELS
                 # last: it is what may fail, and nothing before it is open
-                self._engines = EnginePool(open_engine, decoders, open_rescue, self._device.memory)
+                with device.selected():
+                    self._engines = EnginePool(
+                        open_engine, decoders, open_rescue, self._device.memory
+                    )
                 self._decoders = Decoders(self._engines, host, host_pixels)
         except MemoryError as error:
             raise BackendError(
@@ -190,7 +193,8 @@ class GpuBackend:
         if not self._closed:
             self._closed = True
             self._ring.close()
-            self._engines.close()
+            with self._device.selected():
+                self._engines.close()
             self._pool.close()
 
     def _allocate(self, shape: tuple[int, ...], dtype: str) -> Any:

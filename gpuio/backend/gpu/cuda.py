@@ -136,6 +136,10 @@ class CudaDevice:
         self._cupy: Any = cupy
         _kernels.get(device_id, _USUAL)  # what does not compile fails here, not at the first batch
 
+    def selected(self) -> Any:
+        """Make this device current for the calling thread."""
+        return self._cupy.cuda.Device(self.id)
+
     @contextlib.contextmanager
     def current(self, stream: Any) -> Iterator[None]:
         """Make this device and a stream current for the calling thread."""
@@ -196,7 +200,8 @@ class CudaDevice:
     def order(self, stream: Any, event: Any) -> None:
         """Make a stream wait for an event."""
         handle = stream if isinstance(stream, int) else stream.ptr
-        self._cupy.cuda.runtime.streamWaitEvent(handle, event.event.ptr, 0)
+        with self._cupy.cuda.Device(self.id):  # a default stream's handle means the current one's
+            self._cupy.cuda.runtime.streamWaitEvent(handle, event.event.ptr, 0)
 
     def record_here(self, handles: set[int]) -> list[Event]:
         """Return events on the default stream, the thread's current one, and `handles`."""

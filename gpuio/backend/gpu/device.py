@@ -50,6 +50,12 @@ class Device(Protocol):
 
     id: int
 
+    def selected(self) -> AbstractContextManager[Any]:
+        """Make this device current for the calling thread, its stream as it is.
+
+        Decode engines are of the device that is current when they are opened, used and closed.
+        """
+
     def current(self, stream: Stream) -> AbstractContextManager[Any]:
         """Make this device and a stream current for the calling thread."""
 
@@ -93,7 +99,10 @@ class Device(Protocol):
         """Queue a kernel."""
 
     def order(self, stream: Stream | int, event: Event) -> None:
-        """Make a stream (or a handle of one) wait for an event; the host goes on."""
+        """Make a stream (or a handle of one) wait for an event; the host goes on.
+
+        Handles 1 and 2, the default streams, are those of this device.
+        """
 
     def record_here(self, handles: set[int]) -> list[Event]:
         """Return events on streams of others: the default one, this thread's, and `handles`."""

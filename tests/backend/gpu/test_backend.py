@@ -670,6 +670,33 @@ def test_engines_are_warmed_up_with_the_batch_size_and_never_exceed_their_number
     assert all(engine.warm == [32] for engine in opened if engine.warm)
 
 
+def test_engines_are_opened_used_replaced_and_closed_while_their_gpu_is_current(make):
+    device, seen = FakeDevice(), []
+
+    class Watched(Stubborn):
+        def __init__(self):
+            super().__init__(DecodeError("the batch as a whole"))
+            seen.append(("open", device.is_current))
+
+        def warm_up(self, blob, rows):
+            seen.append(("warm up", device.is_current))
+
+        def decode(self, *args):
+            seen.append(("decode", device.is_current))
+            return super().decode(*args)
+
+        def close(self):
+            seen.append(("close", device.is_current))
+
+    backend = make(device, open_engine=Watched, open_rescue=Watched)
+    blobs = blobs_of(2)
+    assert batch(backend, blobs, rows_of(blobs))[1] == []
+    backend.close()
+    did = ["open", "warm up", "decode", "close", "open", "warm up", "decode", "close"]
+    assert seen == [(name, True) for name in did]
+    assert not device.is_current
+
+
 def test_after_close_calls_are_refused_and_held_batches_stay(make):
     device = FakeDevice()
     backend = make(device)
