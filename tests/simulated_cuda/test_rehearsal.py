@@ -3,8 +3,10 @@
 GPUIO_SIMULATED_CUDA=1 python -m pytest -m "gpu or simulated" tests/backend tests/simulated_cuda
 """
 
+import ctypes
 import gc
 import os
+import time
 
 import numpy as np
 import pytest
@@ -237,3 +239,26 @@ def test_tensors_are_taken_over_where_another_gpu_is_current():
     taken = cupy.from_dlpack(array)
     assert taken.device.id == 1
     assert np.array_equal(taken.get(), values)
+
+
+def test_waiting_for_a_batch_and_for_a_slot_leaves_the_cores_to_the_decoders():
+    """A loop that a GPU bounds waits all the time; nvJPEG's threads need the cores then."""
+    from gpuio.backend.gpu.backend import GpuBackend
+
+    backend, spin = GpuBackend(0, decoder="nvimgcodec"), install.simulator().sim_spin
+    install.set_up(0)
+    try:
+        for wait in ("batch", "slot"):
+            made = backend.allocate((64,), "uint8")
+            with backend._turn(made) as slot:
+                for _ in range(4):
+                    spin(ctypes.c_void_p(slot.stream.ptr), ctypes.c_uint64(100_000_000))  # 50 ms
+            wall, cpu = time.perf_counter(), time.thread_time()
+            if wait == "batch":
+                backend.fence(made)
+            else:
+                slot.read_done.wait()
+            assert time.perf_counter() - wall > 0.15
+            assert time.thread_time() - cpu < 0.02
+    finally:
+        backend.close()

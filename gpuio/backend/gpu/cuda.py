@@ -94,12 +94,15 @@ def _load(device_id: int, name: str) -> tuple[Any, Any]:
 
 
 class _Event:
-    """A CUDA event without timing."""
+    """A CUDA event without timing; who waits for it sleeps.
+
+    CUDA's default is to spin, on a core that hybrid decoding needs.
+    """
 
     def __init__(self) -> None:
         import cupy
 
-        self.event: Any = cupy.cuda.Event(block=False, disable_timing=True)
+        self.event: Any = cupy.cuda.Event(block=True, disable_timing=True)
 
     def record(self, stream: Stream) -> None:
         """Mark the stream's end."""
