@@ -12,34 +12,31 @@ before (see `lease`).
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend.gpu import routing
+from gpuio.backend.gpu.arrays import GpuArrays, address_of
 from gpuio.backend.gpu.device import Device
 from gpuio.backend.gpu.engines import EnginePool, choose_engine, engine_opener
 from gpuio.backend.gpu.host import HostDecoder
-from gpuio.backend.gpu.lease import BatchPool, Lease
 from gpuio.backend.gpu.probe import Gap, gaps, survey
 from gpuio.backend.gpu.routing import Decoders, Sources
-from gpuio.backend.gpu.workspace import Ring, Slot
 from gpuio.backend.protocol import Encoded, Fault, Output
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
-from gpuio.errors import BackendError, ClosedError, GpuioError
+from gpuio.errors import BackendError
 from gpuio.kernels.cuda.compile import LaunchPlan, Mixing, compiled_pass
 
 __all__ = ["GpuBackend"]
 
 _log = logging.getLogger("gpuio")
-_SLOTS = 3  # one decoded into, one read by its kernels, one to spare
 
 
-class GpuBackend:
+class GpuBackend(GpuArrays):
     """Decode and augment on one GPU.
 
     Parameters
@@ -98,9 +95,7 @@ class GpuBackend:
                     open_engine = engine_opener(decoder, device_id, **settings)
                     if decoder == "dali" and open_rescue is None:
                         open_rescue = engine_opener("nvimgcodec", device_id, **settings)
-                self._device: Device = device
-                self._ring = Ring(device, _SLOTS)
-                self._pool = BatchPool(device, keep)
+                super().__init__(device_id, keep=keep, device=device)
                 compiled_pass()  # here, at construction, not at the first batch
                 host = HostDecoder()
                 if host_pixels is None:
@@ -127,11 +122,6 @@ class GpuBackend:
         self._engines.expect(batch_size)
         return batch_size
 
-    def allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
-        """Return a device array of undefined contents that lives until its last reference dies."""
-        with self._boundary():
-            return self._allocate(shape, dtype)
-
     def make(
         self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
     ) -> list[Fault]:
@@ -155,58 +145,17 @@ class GpuBackend:
         work = Mixing(data.shape, "bfloat16" if kind == "uint16" else kind, partner, share, box)
         with self._boundary(), self._turn(data) as slot:
             tables = slot.memory("tables", work.table_bytes)
-            host, launches = work.bind(tables.address, _address(data))
+            host, launches = work.bind(tables.address, address_of(data))
             self._upload(slot, tables.address, host)
             for name, grid, block, args in launches:
                 self._device.launch(name, grid, block, args, slot.stream)
 
-    def put(self, host: npt.ArrayLike) -> Any:
-        """Copy a host array to the device, and wait until it is there.
-
-        The copy runs on a stream of ours, which nobody else's stream is ordered behind: an array
-        that leaves gpuio must be complete.
-        """
-        values = np.ascontiguousarray(host)
-        with self._boundary():
-            made = self._allocate(values.shape, values.dtype.name)
-            with self._turn(made) as slot:
-                if values.size:
-                    host = np.frombuffer(values.data.cast("B"), np.uint8)
-                    self._upload(slot, _address(made), host)
-            made.wait_to_read()
-            return made
-
-    def _upload(self, slot: Slot, address: int, host: npt.NDArray[np.uint8]) -> None:
-        """Queue a copy of host memory, which is free again when this returns."""
-        staged = slot.staging("tables", host.nbytes)
-        staged[:] = host
-        self._device.upload(address, staged, slot.stream)
-
-    def fence(self, batch: Any) -> None:
-        """Wait, on the host, until a batch's arrays (or one array) are complete."""
-        with self._boundary():
-            for array in batch if isinstance(batch, (list, tuple)) else (batch,):
-                array.wait_to_read()
-
     def close(self) -> None:
         """Release everything but the batches that somebody holds; may be called twice."""
         if not self._closed:
-            self._closed = True
-            self._ring.close()
+            super().close()
             with self._device.selected():
                 self._engines.close()
-            self._pool.close()
-
-    def _allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
-        """Take batch memory, making room once if there is none."""
-        try:
-            return self._pool.array(shape, dtype)
-        except OutOfDeviceMemoryError:
-            self._make_room()
-        try:
-            return self._pool.array(shape, dtype)
-        except OutOfDeviceMemoryError as error:
-            raise self._full(f"a batch of shape {shape} and dtype {dtype}", error) from error
 
     def _make_halves(
         self,
@@ -264,58 +213,11 @@ class GpuBackend:
             tables = slot.memory("tables", work.table_bytes)
             scratch = slot.memory("scratch", work.scratch_bytes)
             staged = slot.staging("tables", work.table_bytes)
-            _, launches = work.bind(tables.address, scratch.address, _address(out), staged)
+            _, launches = work.bind(tables.address, scratch.address, address_of(out), staged)
             self._device.upload(tables.address, staged, slot.stream)
             for name, grid, block, args in launches:
                 self._device.launch(name, grid, block, args, slot.stream)
             return sources.faults
-
-    @contextlib.contextmanager
-    def _turn(self, out: Any) -> Iterator[Slot]:
-        """Hold a slot while its stream is given work that writes `out`, and mark the work's end."""
-        lease: Lease = out._lease  # noqa: SLF001 -- the array type is ours
-        slot = self._ring.take()
-        try:
-            with self._device.current(slot.stream):
-                lease.begin(slot.stream)
-                yield slot
-        finally:
-            # also after an error: part of the work may be queued, and it writes `out`
-            ready = self._device.new_event()
-            ready.record(slot.stream)
-            lease.written(ready)
-            slot.read_done.record(slot.stream)
-            self._ring.put(slot)
-
-    @contextlib.contextmanager
-    def _boundary(self) -> Iterator[None]:
-        """Refuse a closed backend, and turn CUDA's errors into ours."""
-        if self._closed:
-            raise ClosedError("the GPU backend is closed")
-        try:
-            yield
-        except (GpuioError, OutOfDeviceMemoryError):
-            raise
-        except RuntimeError as error:
-            raise BackendError(
-                f"GPU {self.device_id}: {type(error).__name__}: {error}; run `gpuio doctor`"
-            ) from error
-
-    def _make_room(self) -> None:
-        """Free what nobody uses: idle slots, free batches, the array library's pool."""
-        self._ring.shrink()
-        self._pool.drop()
-        self._device.trim()
-
-    def _full(self, what: str, error: OutOfDeviceMemoryError) -> BackendError:
-        """Describe a full GPU, with sizes."""
-        free, total = self._device.memory()
-        wanted = f"{error.wanted_bytes / 2**20:,.0f} MiB asked for, " if error.wanted_bytes else ""
-        return BackendError(
-            f"GPU {self.device_id} is out of memory for {what}: {wanted}{free / 2**20:,.0f} of "
-            f"{total / 2**20:,.0f} MiB free ({error}); use a smaller batch_size, fewer "
-            "preprocess_threads or a smaller prefetch_buffer, or free what else is on this GPU"
-        )
 
 
 def _open_device(device_id: int, decoder: str, *, verbose: bool) -> tuple[Device, str]:
@@ -340,9 +242,3 @@ def _missing(device_id: int, found: list[Gap]) -> str:
         f"ctx='gpu' cannot use GPU {device_id}:{lines}\n"
         "ctx='cpu' needs none of this; `gpuio doctor` shows the whole machine"
     )
-
-
-def _address(array: Any) -> int:
-    """Return where an array's memory starts."""
-    data = array.data
-    return int(data.ptr) if hasattr(data, "ptr") else int(array.ctypes.data)
