@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpuio.backend.protocol import Backend
 from gpuio.errors import BackendError, OptionError
 from gpuio.options.machine import GPU_ONLY
+
+if TYPE_CHECKING:
+    from gpuio.backend.gpu.arrays import GpuArrays
 
 __all__ = ["CPU_ONLY", "array_backend", "open_backend"]
 
@@ -77,6 +80,13 @@ def _without(settings: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]
 
 
 @functools.cache
-def array_backend(device_id: int) -> Backend:
-    """Return the GPU backend that single arrays are put on a device with; opened once a device."""
-    return open_backend("gpu", device_id)
+def array_backend(device_id: int) -> GpuArrays:
+    """Return what puts single arrays on a GPU; opened once per GPU, and without a decode engine.
+
+    Raises
+    ------
+    BackendError            a driver, that GPU or CuPy is missing
+    """
+    from gpuio.backend.gpu.arrays import open_arrays
+
+    return open_arrays(device_id)

@@ -8,7 +8,8 @@ import weakref
 import numpy as np
 import pytest
 
-from gpuio.backend import open_backend
+from gpuio.backend import array_backend, open_backend
+from gpuio.backend.gpu.probe import Driver, Gpu, Machine, gaps
 from gpuio.decode.engine import OutOfDeviceMemoryError
 from gpuio.errors import BackendError, OptionError
 from gpuio.io import ImageRecordIter
@@ -32,7 +33,7 @@ def machine(monkeypatch):
     """A machine that lacks nothing, its GPU a fake device; return the devices that were opened."""
     opened = weakref.WeakSet()
 
-    def device(number):
+    def device(number, **settings):
         made = FakeDevice()
         opened.add(made)
         return made
@@ -138,3 +139,44 @@ def test_an_iterator_of_a_gpu_that_does_not_open_gives_the_cpus_batches(failure,
         ImageRecordIter(
             path_imgrec=rec, path_imgidx=idx, data_shape=(3, 24, 24), batch_size=3, ctx="gpu"
         )
+
+
+@pytest.fixture
+def arrays():
+    array_backend.cache_clear()
+    yield array_backend
+    array_backend.cache_clear()
+
+
+def bare_machine(**found):
+    """Return a machine with a GPU, and of all packages CuPy."""
+    driver = Driver((13, 0), "580", (Gpu("one", (9, 0), 1 << 30),))
+    return Machine(**{"driver": driver, "cupy": ("cupy-cuda13x 14.2.0",), **found})
+
+
+def survey_finds(monkeypatch, found):
+    for module in ("arrays", "backend"):
+        name = f"gpuio.backend.gpu.{module}.survey"
+        monkeypatch.setattr(name, lambda: found, raising=False)
+
+
+def test_arrays_need_cupy_only_and_open_no_engine(machine, arrays, monkeypatch):
+    survey_finds(monkeypatch, bare_machine())
+    monkeypatch.setattr("gpuio.backend.gpu.backend.gaps", gaps)
+    opened = []
+    for name in ("dali.DaliEngine", "nvimgcodec.NvImageCodecEngine"):
+        monkeypatch.setattr(f"gpuio.decode.{name}", lambda *args, **_: opened.append(args))
+    values = np.arange(12, dtype=np.float32)
+    assert np.array_equal(arrays(0).put(values).asnumpy(), values)
+    assert arrays(0) is arrays(0)
+    assert opened == []
+
+
+def test_arrays_name_what_is_missing_and_no_engine(arrays, monkeypatch):
+    survey_finds(monkeypatch, bare_machine(cupy=()))
+    with pytest.raises(BackendError, match="CuPy is not installed") as raised:
+        arrays(0)
+    assert "decode engine" not in str(raised.value)
+    survey_finds(monkeypatch, bare_machine())
+    with pytest.raises(BackendError, match="GPU 3 does not exist"):
+        arrays(3)

@@ -19,12 +19,14 @@ import numpy.typing as npt
 
 from gpuio.backend.gpu.device import Device
 from gpuio.backend.gpu.lease import BatchPool, Lease
+from gpuio.backend.gpu.probe import array_gaps, missing_text, survey
 from gpuio.backend.gpu.workspace import Ring, Slot
 from gpuio.decode.engine import OutOfDeviceMemoryError
 from gpuio.errors import BackendError, ClosedError, GpuioError
 
-__all__ = ["GpuArrays", "address_of"]
+__all__ = ["GpuArrays", "address_of", "open_arrays"]
 
+_KEEP = 6  # buffers of single arrays, for each size
 _SLOTS = 3  # one decoded into, one read by its kernels, one to spare
 
 
@@ -142,6 +144,21 @@ class GpuArrays:
             f"{total / 2**20:,.0f} MiB free ({error}); use a smaller batch_size, fewer "
             "preprocess_threads or a smaller prefetch_buffer, or free what else is on this GPU"
         )
+
+
+def open_arrays(device_id: int) -> GpuArrays:
+    """Open a GPU for single arrays: of all packages it needs CuPy only, and it opens no engine.
+
+    Raises
+    ------
+    BackendError        a driver, that GPU or CuPy is missing
+    """
+    found = array_gaps(survey(), device_id)
+    if found:
+        raise BackendError(missing_text(device_id, found))
+    from gpuio.backend.gpu.cuda import CudaDevice
+
+    return GpuArrays(device_id, keep=_KEEP, device=CudaDevice(device_id, kernels=False))
 
 
 def address_of(array: Any) -> int:

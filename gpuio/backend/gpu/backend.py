@@ -24,7 +24,7 @@ from gpuio.backend.gpu.arrays import GpuArrays, address_of
 from gpuio.backend.gpu.device import Device
 from gpuio.backend.gpu.engines import EnginePool, choose_engine, engine_opener
 from gpuio.backend.gpu.host import HostDecoder
-from gpuio.backend.gpu.probe import Gap, gaps, survey
+from gpuio.backend.gpu.probe import gaps, missing_text, survey
 from gpuio.backend.gpu.routing import Decoders, Sources
 from gpuio.backend.protocol import Encoded, Fault, Output
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
@@ -225,7 +225,7 @@ def _open_device(device_id: int, decoder: str, *, verbose: bool) -> tuple[Device
     machine = survey()
     found = gaps(machine, device_id)
     if found:
-        raise BackendError(_missing(device_id, found))
+        raise BackendError(missing_text(device_id, found))
     from gpuio.backend.gpu.cuda import CudaDevice
 
     decoder, why = choose_engine(decoder, machine)
@@ -233,12 +233,3 @@ def _open_device(device_id: int, decoder: str, *, verbose: bool) -> tuple[Device
     if verbose:
         _log.info("GPU %d decodes with %s: %s", device_id, decoder, why)
     return device, decoder
-
-
-def _missing(device_id: int, found: list[Gap]) -> str:
-    """Word the gaps of a machine."""
-    lines = "".join(f"\n  - {gap.what}\n    mend: {gap.mend}" for gap in found)
-    return (
-        f"ctx='gpu' cannot use GPU {device_id}:{lines}\n"
-        "ctx='cpu' needs none of this; `gpuio doctor` shows the whole machine"
-    )

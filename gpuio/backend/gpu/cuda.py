@@ -123,13 +123,15 @@ class CudaDevice:
     Parameters
     ----------
     device_id : int         the GPU's number
+    kernels : bool          whether it will be asked to launch any: what does not compile fails here
+                            then, not at the first batch
 
     Raises
     ------
     BackendError            no such GPU, CuPy does not load, or its kernels do not compile
     """
 
-    def __init__(self, device_id: int) -> None:
+    def __init__(self, device_id: int, *, kernels: bool = True) -> None:
         try:
             import cupy
         except ImportError as error:
@@ -137,7 +139,8 @@ class CudaDevice:
 
         self.id = device_id
         self._cupy: Any = cupy
-        _kernels.get(device_id, _USUAL)  # what does not compile fails here, not at the first batch
+        if kernels:
+            _kernels.get(device_id, _USUAL)
 
     def selected(self) -> Any:
         """Make this device current for the calling thread."""

@@ -13,7 +13,18 @@ import importlib.util
 
 import attrs
 
-__all__ = ["Driver", "Gap", "Gpu", "Machine", "count_gpus", "gaps", "missing_for_gpu", "survey"]
+__all__ = [
+    "Driver",
+    "Gap",
+    "Gpu",
+    "Machine",
+    "array_gaps",
+    "count_gpus",
+    "gaps",
+    "missing_for_gpu",
+    "missing_text",
+    "survey",
+]
 
 _OLDEST_CUDA = 12  # CuPy's and DALI's oldest wheels that gpuio's extras name
 _NAME_BYTES = 100
@@ -129,10 +140,20 @@ def gaps(machine: Machine, device_id: int) -> list[Gap]:
     -------
     list of Gap             most fundamental first
     """
+    found = array_gaps(machine, device_id)
+    major, extra = _wanted(machine.driver)
+    if machine.cupy and not machine.nvrtc:
+        found.append(_nvrtc_gap(machine, major))
+    if not machine.dali and not machine.nvimgcodec:
+        found.append(Gap("no decode engine: neither DALI nor nvImageCodec is installed", extra))
+    return found
+
+
+def array_gaps(machine: Machine, device_id: int) -> list[Gap]:
+    """Return what `machine` lacks to hold arrays on a GPU: a driver, the GPU, CuPy."""
     driver = machine.driver
     found = _driver_gaps(driver, device_id)
-    major = max(driver.cuda[0], _OLDEST_CUDA) if driver.cuda[0] else _OLDEST_CUDA
-    extra = f"pip install 'gpuio[cuda{min(major, 13)}]'"
+    _, extra = _wanted(driver)
     if not machine.cupy:
         found.append(Gap("CuPy is not installed", extra))
     elif len(machine.cupy) > 1:
@@ -150,11 +171,22 @@ def gaps(machine: Machine, device_id: int) -> list[Gap]:
                 f"pip uninstall -y cupy-cuda13x && {extra}",
             )
         )
-    if machine.cupy and not machine.nvrtc:
-        found.append(_nvrtc_gap(machine, major))
-    if not machine.dali and not machine.nvimgcodec:
-        found.append(Gap("no decode engine: neither DALI nor nvImageCodec is installed", extra))
     return found
+
+
+def missing_text(device_id: int, found: list[Gap]) -> str:
+    """Word the gaps of a machine for an error."""
+    lines = "".join(f"\n  - {gap.what}\n    mend: {gap.mend}" for gap in found)
+    return (
+        f"ctx='gpu' cannot use GPU {device_id}:{lines}\n"
+        "ctx='cpu' needs none of this; `gpuio doctor` shows the whole machine"
+    )
+
+
+def _wanted(driver: Driver) -> tuple[int, str]:
+    """Return the CUDA version to install packages for, and the command that installs all."""
+    major = max(driver.cuda[0], _OLDEST_CUDA) if driver.cuda[0] else _OLDEST_CUDA
+    return major, f"pip install 'gpuio[cuda{min(major, 13)}]'"
 
 
 def _driver_gaps(driver: Driver, device_id: int) -> list[Gap]:
