@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpuio.kernels.cuda.launch_plan import LaunchPlan, compiled_pass, declarations
+from gpuio.kernels.cuda.launch_plan import MAX_ROWS, LaunchPlan, compiled_pass, declarations
 from gpuio.kernels.cuda.mix import MIX, Mixing
 from gpuio.kernels.plan.interpolation import FILTERS
 from gpuio.kernels.plan.layout import c_struct
 
-__all__ = ["OPTIONS", "LaunchPlan", "Mixing", "compiled_pass", "load", "source"]
+__all__ = ["MAX_ROWS", "OPTIONS", "LaunchPlan", "Mixing", "compiled_pass", "load", "source"]
 
 _FILES = (
     "resample.cu", *dict.fromkeys(one.file for one in FILTERS.values()), "colour.cu",

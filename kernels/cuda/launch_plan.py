@@ -39,7 +39,7 @@ from gpuio.kernels.plan import layout as plan_layout
 from gpuio.kernels.plan.interpolation import CODES, cuda_cases
 from gpuio.kernels.plan.layout import BILINEAR, CONTRAST, TONES, c_enum, c_struct
 
-__all__ = ["BLOCK", "JOB", "Launch", "LaunchPlan", "compiled_pass", "declarations"]
+__all__ = ["BLOCK", "JOB", "MAX_ROWS", "Launch", "LaunchPlan", "compiled_pass", "declarations"]
 
 JOB = np.dtype(
     [
@@ -57,6 +57,7 @@ JOB = np.dtype(
 )
 
 BLOCK = 256  # threads
+MAX_ROWS = 65_535  # blocks along y or z of a grid
 _TILE, _TILE_THREADS = 32, 64  # the last step's: pixels per side and threads per block
 _SUM_BLOCKS = 8  # of gray_sum, per image
 _ALIGN = 256  # bytes: between tables, and between images in scratch memory
@@ -125,7 +126,8 @@ class LaunchPlan:
 
     Raises
     ------
-    ValueError                      if `mean_image` is of another shape than the output
+    ValueError                      more than `MAX_ROWS` rows, or a `mean_image` of another shape
+                                    than the output
     """
 
     def __init__(
@@ -145,6 +147,8 @@ class LaunchPlan:
         ratio: bool = False,
         swapped: Any = False,
     ) -> None:
+        if len(rows) > MAX_ROWS:
+            raise ValueError(f"{len(rows)} rows: one launch takes {MAX_ROWS}")
         self._rows = np.ascontiguousarray(rows)
         self._channels, self._height, self._width = channels, height, width
         ratio = ratio and dtype not in ("uint8", "int8")

@@ -185,6 +185,8 @@ class FakeDevice:
 
     def launch(self, name, grid, block, args, stream):
         self._called("launch")
+        if max(grid[1:]) > 65_535:
+            raise RuntimeError(f"CUDA_ERROR_INVALID_VALUE: {name} with a grid of {grid}")
         self.log.append(("launch", name))
         stream.work.append(lambda: host_kernels.launch(name, grid, block, args))
 

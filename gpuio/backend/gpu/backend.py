@@ -29,7 +29,7 @@ from gpuio.backend.gpu.routing import Decoders, Sources
 from gpuio.backend.protocol import Encoded, Fault, Output
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
 from gpuio.errors import BackendError
-from gpuio.kernels.cuda.compile import LaunchPlan, Mixing, compiled_pass
+from gpuio.kernels.cuda.compile import MAX_ROWS, LaunchPlan, Mixing, compiled_pass
 
 __all__ = ["GpuBackend"]
 
@@ -134,10 +134,14 @@ class GpuBackend(GpuArrays):
         BackendError        the GPU's memory does not hold even half of the batch, or CUDA failed
         """
         with self._boundary():
-            try:
-                return self._make(records, plan, output, out)
-            except OutOfDeviceMemoryError as first:
-                return self._make_halves(records, plan, output, out, first)
+            if len(plan) <= MAX_ROWS:
+                return self._make_part(records, plan, output, out)
+            faults: list[Fault] = []
+            for start in range(0, len(plan), MAX_ROWS):
+                part = slice(start, start + MAX_ROWS)
+                found = self._make_part(records[part], plan[part], output, out[part])
+                faults += [Fault(start + fault.row, fault.error) for fault in found]
+            return faults
 
     def mix(self, data: Any, partner: npt.NDArray[np.int64], share: float, box: Any) -> None:
         """Mix the rows of a batch in place; returns at once after queueing the kernel."""
@@ -156,6 +160,15 @@ class GpuBackend(GpuArrays):
             super().close()
             with self._device.selected():
                 self._engines.close()
+
+    def _make_part(
+        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
+    ) -> list[Fault]:
+        """Make rows for which one launch is enough, in two halves if memory is short."""
+        try:
+            return self._make(records, plan, output, out)
+        except OutOfDeviceMemoryError as first:
+            return self._make_halves(records, plan, output, out, first)
 
     def _make_halves(
         self,

@@ -11,10 +11,10 @@ import pytest
 from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.backend.gpu.engines import EnginePool
 from gpuio.backend.gpu.workspace import Ring
-from gpuio.backend.protocol import Output
+from gpuio.backend.protocol import Encoded, Output
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
-from gpuio.decode.formats import engine_takes
+from gpuio.decode.formats import engine_takes, probe
 from gpuio.decode.jpeg import completed
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
 from gpuio.decode.opencv import decode
@@ -32,6 +32,7 @@ from support.gpu_batches import (
     rows_of,
 )
 from support.pictures import cmyk_jpeg, jpeg, picture
+from support.plans import plain
 
 ENGINES = {
     "nvimgcodec": lambda: NvImageCodecEngine(None, 1),
@@ -126,6 +127,28 @@ def test_gray_and_alpha_batches_equal_the_cpu_kernels(make, channels):
     out, faults = batch(make(), blobs, rows, output)
     assert faults == []
     assert np.array_equal(out.asnumpy(), expected(blobs, rows, output))
+
+
+def test_a_batch_of_more_rows_than_a_grid_counts_is_made_in_parts(make):
+    rows, side = 65_535 + 3, 2
+    output = Output(3, side, side, "uint8", "NHWC", MEAN, STD, 1.0)
+    good, bad, backend = jpeg(picture(side, side)), b"\xff\xd8 no image", make()
+    blobs = [None] * rows
+    blobs[0] = blobs[65_534] = blobs[65_535] = blobs[-1] = good
+    blobs[65_536] = bad
+    records = Encoded.empty(rows)
+    for row in np.flatnonzero([blob is not None for blob in blobs]).tolist():
+        records.put(row, blobs[row])
+        records.headers[row] = probe(good)
+    plan = np.repeat(plain(side, side), rows)
+    plan["crop_h"], plan["crop_w"] = side, side
+    out = backend.allocate(output.shape(rows), output.dtype)
+    faults = backend.make(records, plan, output, out)
+    assert [fault.row for fault in faults] == [65_536]
+    values, one = out.asnumpy(), expected([good], plan[:1], output)[0]
+    for row in (0, 65_534, 65_535, rows - 1):
+        assert np.array_equal(values[row], one)
+    assert np.count_nonzero(values.any((1, 2, 3))) == 4
 
 
 def test_a_row_without_an_image_and_a_bad_image_are_zero_and_only_the_bad_one_is_a_fault(make):

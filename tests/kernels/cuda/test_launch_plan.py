@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gpuio.kernels.cuda import launch_plan, stage
@@ -47,3 +48,20 @@ def test_a_cuda_file_holds_no_copy_of_a_code(path):
 )
 def test_a_copy_of_a_code_is_seen(text):
     assert copied(text)
+
+
+def test_more_rows_than_a_grid_counts_are_refused():
+    rows = np.zeros(launch_plan.MAX_ROWS + 1, layout.PLAN)
+    with pytest.raises(ValueError, match="65536 rows: one launch takes 65535"):
+        launch_plan.LaunchPlan(
+            rows,
+            np.zeros(len(rows), np.uint64),
+            channels=3,
+            height=1,
+            width=1,
+            dtype="uint8",
+            layout="NHWC",
+            mean=[0, 0, 0],
+            std=[1, 1, 1],
+            scale=1.0,
+        )
