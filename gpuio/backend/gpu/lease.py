@@ -154,7 +154,8 @@ class BatchArray(ArrayMethods):
         """Export without a copy, complete.
 
         Whoever takes it does not say on which stream it reads, so the memory is used again only
-        after the whole device has been waited for: DLPack is the better way.
+        after the whole device has been waited for: DLPack is the better way. `hasattr` counts as
+        taking it: the two cannot be told apart.
         """
         exported: dict[str, Any] = super().__cuda_array_interface__  # type: ignore[misc]
         if self._lease is not None:
@@ -222,48 +223,80 @@ for _name in _OPERATORS.split():
 BatchArray.__hash__ = None  # type: ignore[assignment]
 
 
+@attrs.define(eq=False)
+class _Kept:
+    """A buffer that nobody holds.
+
+    Attributes
+    ----------
+    buffer : Buffer
+    events : list of Event      of its last users
+    unordered : bool            whether there may be others, on streams that nobody knows
+    """
+
+    buffer: Buffer
+    events: list[Event]
+    unordered: bool
+
+
 class _Free:
     """The buffers nobody holds, with what their next writer has to wait for."""
 
     def __init__(self, device: Device, keep: int) -> None:
         self.device, self.keep, self.closed = device, keep, False
         self.lock = threading.RLock()  # a collection inside may run a finalizer that takes it
-        self.buffers: dict[int, list[tuple[Buffer, list[Event]]]] = {}
+        self.buffers: dict[int, list[_Kept]] = {}
 
     def take(self, nbytes: int) -> tuple[Buffer, list[Event]] | None:
-        """Take the buffer that has been free longest; drop what is idle beyond `keep`."""
+        """Take the buffer that has been free longest; drop what is idle beyond `keep`.
+
+        One with unknown users comes last, and only after the whole device has been waited for.
+        """
         with self.lock:
-            kept = self.buffers.get(nbytes, [])
-            found = kept.pop(0) if kept else None
-            while len(kept) > self.keep and all(event.done() for event in kept[0][1]):
+            kept = self.buffers.setdefault(nbytes, [])
+            strange = [one for one in kept if one.unordered]
+        if strange and (len(strange) == len(kept) or len(kept) > self.keep):
+            self.device.synchronize()  # without the lock: who drops a batch does not wait for this
+            for one in strange:
+                one.unordered = False
+        with self.lock:
+            at = next((at for at, one in enumerate(kept) if not one.unordered), None)
+            found = None if at is None else kept.pop(at)
+            while len(kept) > self.keep and self._idle(kept[0]):
                 kept.pop(0)
-            return found
+        return None if found is None else (found.buffer, found.events)
 
     def give_back(self, buffer: Buffer, use: _Use) -> None:
-        """Called when a lease dies, on any thread."""
-        if self.closed or use.anywhere:
-            # nobody will wait for events, or there are none to be had: wait before the memory goes
-            with contextlib.suppress(Exception):
-                self.device.synchronize()
+        """Called when a lease dies, on any thread; waits for nobody unless all is closed."""
         if self.closed:
-            return
-        events = list(use.ready)
-        try:
-            events += self.device.record_here(use.handles)
-        except RuntimeError:  # a stream that the batch was handed to is gone
+            # nobody will wait for events: wait before the memory goes
             with contextlib.suppress(Exception):
                 self.device.synchronize()
+            return
+        made = _Kept(buffer, list(use.ready), use.anywhere)
+        try:
+            made.events += self.device.record_here(use.handles)
+        except RuntimeError:  # a stream that the batch was handed to is gone
+            made.unordered = True
         with self.lock:
-            self.buffers.setdefault(buffer.nbytes, []).append((buffer, events))
+            self.buffers.setdefault(buffer.nbytes, []).append(made)
 
     def drop(self) -> None:
         """Wait for the last users of every free buffer and let them go."""
         with self.lock:
-            for kept in self.buffers.values():
-                for _, events in kept:
-                    for event in events:
-                        event.wait()
+            everything = [one for kept in self.buffers.values() for one in kept]
+            if any(one.unordered for one in everything):
+                with contextlib.suppress(Exception):
+                    self.device.synchronize()
+            for one in everything:
+                for event in one.events:
+                    event.wait()
             self.buffers.clear()
+
+    @staticmethod
+    def _idle(one: _Kept) -> bool:
+        """Say whether nobody can still be reading a buffer."""
+        return not one.unordered and all(event.done() for event in one.events)
 
 
 class BatchPool:

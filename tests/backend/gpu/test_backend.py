@@ -323,6 +323,25 @@ def test_a_consumer_that_names_no_stream_gets_a_complete_batch_and_keeps_it(make
     assert np.array_equal(seen[0], bits)
 
 
+def test_a_look_at_the_array_interface_holds_nobody_up_who_drops_the_batch(make):
+    """`hasattr` cannot be told from a consumer: the wait is left to who needs that memory next."""
+    device, backend, looked_at, _ = first_batch(make, keep=2)
+    assert hasattr(looked_at, "__cuda_array_interface__")
+    address, ran = np.asarray(looked_at).ctypes.data, []
+    device.new_stream().work.append(lambda: ran.append(1))  # the rest of the device is busy
+    blobs = blobs_of(2, 50)
+    clean, _ = batch(backend, blobs, rows_of(blobs))
+    del looked_at, clean
+    gc.collect()
+    assert ran == []
+    first, _ = batch(backend, blobs, rows_of(blobs))
+    assert np.asarray(first).ctypes.data != address
+    assert ran == []
+    second, _ = batch(backend, blobs, rows_of(blobs))
+    assert np.asarray(second).ctypes.data == address
+    assert ran == [1]
+
+
 def test_memory_whose_consumers_stream_is_gone_is_used_again_after_the_whole_device(
     make, monkeypatch
 ):
