@@ -1,6 +1,7 @@
 """Every public function that returns a GPU's array: how to call it, by the name users write."""
 
 import inspect
+import pickle
 import struct
 
 import numpy as np
@@ -29,6 +30,7 @@ def write(folder):
     (folder / "images").write_bytes(struct.pack(">4i", 2051, *images.shape) + images.tobytes())
     (folder / "labels").write_bytes(struct.pack(">2i", 2049, 6) + bytes(range(1, 7)))
     blobs = [jpeg(picture(40, 44, seed=k)) for k in range(6)]
+    (folder / "pairs.bin").write_bytes(pickle.dumps((blobs, [True, False, True])))
     write_rec(folder, blobs, [k + 1.0 for k in range(6)])
     write_rec(folder, blobs, [[2, 5, k, 0.1, 0.1, 0.8, 0.9] for k in range(6)], "boxes")
     return folder
@@ -87,6 +89,14 @@ MAKERS = {
             label=str(folder / "labels"),
             batch_size=2,
             silent=True,
+            ctx=ctx,
+        )
+    ),
+    "io.VerificationPairIter": lambda ctx, folder: _epoch(
+        mx.io.VerificationPairIter(
+            path_pairs=str(folder / "pairs.bin"),
+            data_shape=(3, 40, 44),
+            batch_size=2,
             ctx=ctx,
         )
     ),
