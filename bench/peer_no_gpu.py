@@ -40,6 +40,10 @@ class NoDevice:
         """Do nothing."""
         return contextlib.nullcontext(stream)
 
+    def selected(self):
+        """Do nothing."""
+        return contextlib.nullcontext()
+
     def new_stream(self):
         """Return the only one."""
         return self.mark

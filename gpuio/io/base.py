@@ -13,6 +13,7 @@ counts, sizes, options); `gpuio.order.state` compares these and names what diffe
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -139,6 +140,16 @@ class DataBatch:
         return f"{type(self).__name__}: data shapes: {data_shapes} label shapes: {label_shapes}"
 
 
+class _OwnSignature:
+    """What `DataIter` takes, which its `__new__` hides; subclasses have signatures of their own."""
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        if owner is not DataIter:
+            raise AttributeError("__signature__")
+        whole = inspect.signature(DataIter.__init__)
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+
 class DataIter:
     """Base of every iterator; subclass it to write your own.
 
@@ -160,6 +171,7 @@ class DataIter:
     the one that was probably meant.
     """
 
+    __signature__ = _OwnSignature()
     _made_in: int | None = None  # the process that made it; None: a copy of another process's
     # batches handed out to any loop, those handed out to this loop, and whether a loop over a
     # finished iterator was said

@@ -365,7 +365,7 @@ def document(
             lines.append(f"        Unlike MXNet: {one['differs']}")
         if one["ours"]:
             lines.append("        MXNet has no such option.")
-    cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    cls.__signature__ = inspect.Signature(  # type: ignore[assignment]
         sorted(parameters, key=lambda p: p.default is not inspect.Parameter.empty)
     )
     cls.__doc__ = (cls.__doc__ or "") + "\n".join(lines) + "\n"

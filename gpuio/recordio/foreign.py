@@ -102,7 +102,9 @@ def foreign_kind(head: bytes) -> str:
     ----------
     head : bytes            the first kilobyte, or all of a shorter file
     """
-    found = None if head.startswith(RECORD_START) else _kind(head)
+    if head.startswith(RECORD_START):
+        return ""
+    found = _kind(head)
     if found is None and _TEXT.fullmatch(head):
         found = "text", "an index is path_imgidx, a list of images path_imglist"
     return f"this is {found[0]}, not a record file: {found[1]}" if found else ""

@@ -129,7 +129,7 @@ def test_a_peer_that_fails_says_why(bench, tmp_path):
     peers = bench("peers")
     with peers.Peer("x", "records", {"module": "gpuio", "rec": str(tmp_path / "none")}) as peer:
         assert peer.absent == ""
-        with pytest.raises(peers.PeerError, match="StorageError"):
+        with pytest.raises(peers.PeerError, match="MissingFileError"):
             peer.round()
 
 

@@ -213,11 +213,15 @@ def test_an_event_is_recorded_on_streams_of_its_device_only_and_waited_for_anywh
 
 @pytest.mark.parametrize(("flags", "least", "most"), [(0, 0.03, 1), (1, 0, 0.01)])
 def test_waiting_for_an_event_keeps_a_core_busy_unless_it_blocks(cuda, stream, flags, least, most):
-    event = cuda.made("EventCreateWithFlags", flags)
-    for _ in range(10):
-        cuda.spin(stream)
-    cuda("EventRecord", event, stream)
-    began = time.thread_time()
-    cuda("EventSynchronize", event)
-    assert least <= time.thread_time() - began <= most
+    event, used = cuda.made("EventCreateWithFlags", flags), []
+    for _ in range(5):  # on a busy machine a thread that spins may get no core
+        for _ in range(10):
+            cuda.spin(stream)
+        cuda("EventRecord", event, stream)
+        began = time.thread_time()
+        cuda("EventSynchronize", event)
+        used.append(time.thread_time() - began)
+        if least <= used[-1] <= most:
+            break
+    assert least <= used[-1] <= most, used
     cuda("EventDestroy", event)
