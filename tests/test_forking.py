@@ -99,7 +99,9 @@ def test_two_threads_may_fork_at_once():
     for thread in threads:
         thread.join(20)
     assert outcomes == [0, 0]
-    assert time.monotonic() - begun < forking._PATIENCE_S
+    # a hook of another package that is registered later, such as concurrent.futures', takes a lock
+    # of its own first: the second thread is then waited for, as long as patience lasts
+    assert time.monotonic() - begun < 2 * forking._PATIENCE_S
 
 
 @pytest.mark.parametrize("mine", [True, False])

@@ -11,7 +11,7 @@ from gpuio.recordio.foreign import foreign_index
 from gpuio.storage.atomic import writing
 from gpuio.storage.local import read_whole
 
-__all__ = ["check_key", "read_index", "write_index"]
+__all__ = ["check_key", "is_key", "read_index", "write_index"]
 
 
 def check_key(key: Any, path: str | os.PathLike[str]) -> None:
@@ -27,18 +27,23 @@ def check_key(key: Any, path: str | os.PathLike[str]) -> None:
     OptionError             the text is empty, holds a TAB or a line break, begins or ends with a
                             blank or NUL, begins with a byte order mark, or is not Unicode
     """
+    if not is_key(key):
+        raise OptionError(
+            f"the key {str(key)!r} cannot be read back from an index: expected a text without "
+            "TABs, line breaks, and blanks at an end",
+            path=os.fspath(path),
+        )
+
+
+def is_key(key: object) -> bool:
+    """Say whether `read_index` would give a key back; see `check_key`."""
     if isinstance(key, int):
-        return
+        return True
     text = str(key)
     blank = text.strip().strip("\0\ufeff") != text
     if text and not blank and text.isprintable():
-        return
-    if not text or blank or any(mark in text for mark in "\t\n\r") or not _encodable(text):
-        raise OptionError(
-            f"the key {text!r} cannot be read back from an index: expected a text without TABs, "
-            "line breaks, and blanks at an end",
-            path=os.fspath(path),
-        )
+        return True
+    return bool(text) and not blank and not set("\t\n\r") & set(text) and _encodable(text)
 
 
 def _encodable(text: str) -> bool:

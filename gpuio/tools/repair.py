@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from gpuio.errors import GpuioError, MissingFileError, OptionError, StorageError
 from gpuio.recordio.index import write_index
+from gpuio.recordio.index_text import is_key
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.local import LocalFile
@@ -151,8 +152,10 @@ def _keys(rows: list[int], listed: list[str | None]) -> list[str]:
     """Return a key for each record: the index's, or a number after the largest one.
 
     Without an index the key is the record's number in the source, `rows`, so that what is left out
-    moves no other record to another key.
+    moves no other record to another key. A key of a damaged index that no index can give back is
+    none.
     """
+    listed = [key if key is not None and is_key(key) else None for key in listed]
     if all(key is None for key in listed):
         return [str(row) for row in rows]
     numbers = [int(key) for key in listed if key is not None and key.isdecimal()]

@@ -206,3 +206,12 @@ def test_what_is_left_out_is_listed_in_part_and_counted(tmp_path, target, capsys
     said = capsys.readouterr().out
     assert said.count("left out: image") == 100
     assert "left out: 30 more; " in said
+
+
+def test_a_key_that_no_index_can_give_back_gets_a_number(six, target):
+    rec, idx = six
+    lines = Path(idx).read_bytes().splitlines(keepends=True)
+    Path(idx).write_bytes(b"7\0\t0\n" + b"".join(lines[1:]))
+    assert repair(rec, target) in (0, 1)
+    keys = [line.split("\t")[0] for line in target.with_suffix(".idx").read_text().splitlines()]
+    assert keys == ["6", "1", "2", "3", "4", "5"]
