@@ -112,22 +112,21 @@ def foreign_kind(head: bytes) -> str:
 
 def foreign_index(path: str | os.PathLike[str]) -> str:
     """Say what a file is that is no index, and what to do; "" for what is not known."""
-    with open(path, "rb", opener=open_regular) as file:
-        head = file.read(_LOOKED_AT)
-    kind = name_kind(head)
-    if not kind or kind == _INDEX_KIND:
-        return ""
-    return f"this is {kind}, not an index: `gpuio rec2idx` makes the index of a record file"
+    kind = _other_kind(path, _INDEX_KIND)
+    return kind and f"{kind}, not an index: `gpuio rec2idx` makes the index of a record file"
 
 
 def foreign_list(path: str | os.PathLike[str]) -> str:
     """Say what a file is that is not an image list; "" for what is not known."""
+    kind = _other_kind(path, _LIST_KIND)
+    return kind and f"{kind}, not an image list: a line of one is an id, the label(s) and a path"
+
+
+def _other_kind(path: str | os.PathLike[str], expected: str) -> str:
+    """Begin the sentence about a file of another kind than expected; "" for what is not known."""
     with open(path, "rb", opener=open_regular) as file:
-        head = file.read(_LOOKED_AT)
-    kind = name_kind(head)
-    if not kind or kind == _LIST_KIND:
-        return ""
-    return f"this is {kind}, not an image list: a line of one is an id, the label(s) and a path"
+        kind = name_kind(file.read(_LOOKED_AT))
+    return f"this is {kind}" if kind not in ("", expected) else ""
 
 
 def name_kind(head: bytes) -> str:
