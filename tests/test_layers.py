@@ -82,6 +82,13 @@ DEVICES = {
 }
 BEHIND_THE_SEAM = ("gpuio/backend/", "gpuio/tools/", "gpuio/adapters/", "kernels/")
 THREADS = "gpuio/pipeline/prefetch.py"
+# the only places that make locks of their own: why a forked child does not wait for them
+LOCKS = {
+    "gpuio/backend/gpu/engines.py": "a condition; nothing decodes on a GPU after a fork",
+    "gpuio/forking.py": "it makes the others",
+    "gpuio/pipeline/prefetch.py": "its machine refuses to work in a child",
+}
+MAKES_LOCKS = {"Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"}
 MAKES_THREADS = {"Process", "ProcessPoolExecutor", "Thread", "ThreadPoolExecutor", "Timer", "fork"}
 
 
@@ -220,6 +227,26 @@ def threads(files):
     return wrong
 
 
+def locks(files):
+    """Locks that a forked child would find held by a thread that it does not have."""
+    wrong = []
+    for file in files:
+        if file.path in LOCKS:
+            continue
+        for module, names, _ in file.imports:
+            if module == "threading" and MAKES_LOCKS & set(names or ()):
+                wrong.append(f"{file.path} imports locks of threading")
+        wrong += [
+            f"{file.path}:{node.lineno} makes a lock: use gpuio.forking.lock"
+            for node in file.nodes
+            if isinstance(node, ast.Attribute)
+            and node.attr in MAKES_LOCKS
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "threading"
+        ]
+    return wrong
+
+
 def names_a_device(node):
     """Whether an expression, or a pattern, says which device it is about."""
     for part in ast.walk(node):
@@ -271,7 +298,7 @@ def hidden(files):
     return wrong
 
 
-RULES = [climbs, circles, kernels_that_climb, strays, threads, devices, hidden]
+RULES = [climbs, circles, kernels_that_climb, strays, threads, locks, devices, hidden]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -306,6 +333,8 @@ BROKEN = [
     (threads, {"gpuio/io/x.py": "import concurrent.futures as pool"}),
     (threads, {"gpuio/io/x.py": "def f():\n    from multiprocessing import Pool"}),
     (threads, {"gpuio/io/x.py": "from os import fork"}),
+    (locks, {"gpuio/io/x.py": "import threading\nthreading.RLock()"}),
+    (locks, {"gpuio/io/x.py": "from threading import Condition"}),
     (devices, {"gpuio/io/x.py": "if on_gpu: pass"}),
     (devices, {"gpuio/io/x.py": "if self.ctx.device_type == 'gpu': pass"}),
     (devices, {"gpuio/io/x.py": "y = x if ctx != 'gpu' else x.copy()"}),

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import operator
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
+from gpuio.forking import lock
 from gpuio.hooks import missing
 from gpuio.nd.arrays import host_array
 from gpuio.nd.context import Context, current_context
@@ -57,7 +57,7 @@ class _Generator:
     """The states, made when they are first drawn from."""
 
     def __init__(self) -> None:
-        self.turn = threading.Lock()
+        self.turn = lock()
         self.seed(0)
 
     def seed(self, number: int) -> None:

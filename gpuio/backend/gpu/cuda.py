@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from gpuio.backend.gpu.device import Buffer, Event, Stream
 from gpuio.backend.gpu.lease import BatchArray
 from gpuio.decode.engine import OutOfDeviceMemoryError, is_out_of_memory
 from gpuio.errors import BackendError
+from gpuio.forking import lock
 
 __all__ = ["CudaDevice"]
 
@@ -56,7 +56,7 @@ class _Kernels:
     """
 
     def __init__(self) -> None:
-        self._compiling = threading.Lock()
+        self._compiling = lock()
         self._made: dict[tuple[int, str], tuple[Any, Any]] = {}  # function, and its module
 
     def get(self, device_id: int, name: str) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 import weakref
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend.gpu.device import Buffer, Device, Event
+from gpuio.forking import lock
 from gpuio.nd import Context, array, described, gpu, host_array
 from gpuio.nd.methods import ArrayMethods
 from gpuio.nd.wrapped import bare
@@ -244,7 +244,7 @@ class _Free:
 
     def __init__(self, device: Device, keep: int) -> None:
         self.device, self.keep, self.closed = device, keep, False
-        self.lock = threading.RLock()  # a collection inside may run a finalizer that takes it
+        self.lock = lock()  # a collection inside may run a finalizer that takes it
         self.buffers: dict[int, list[_Kept]] = {}
 
     def take(self, nbytes: int) -> tuple[Buffer, list[Event]] | None:

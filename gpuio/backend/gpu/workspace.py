@@ -7,7 +7,6 @@ the device would not hold them back.
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from gpuio.backend.gpu.device import Buffer, Device
 from gpuio.decode.engine import Destination, OutOfDeviceMemoryError
+from gpuio.forking import lock
 
 __all__ = ["Ring", "Slot"]
 
@@ -98,7 +98,7 @@ class Ring:
 
     def __init__(self, device: Device, slots: int) -> None:
         self._device, self._slots = device, slots
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._free: list[Slot] = []
         self._made, self._closed = 0, False
 
