@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,20 +19,17 @@ from gpuio.backend.pool import HostPool
 from gpuio.errors import ClosedError, StateError
 from gpuio.forking import lock, working
 from gpuio.image.chain import Chain, check_row
-from gpuio.image.current import CurrentBatch
 from gpuio.image.draws import Draws, keyed
 from gpuio.image.feed import Feed, Loader
-from gpuio.image.source import Sample, SampleSource
+from gpuio.image.sample_state import SampleState
+from gpuio.image.source import Sample
 from gpuio.io.base import DataBatch
-from gpuio.order.state import FAR, flag, items, pixel_changes, say_changes, whole
-from gpuio.recordio.fingerprint import some
 from gpuio.recordio.key_list import KeyList
 
 __all__ = ["SampleIter"]
 
 _log = logging.getLogger(__name__)
 
-_STATE_VERSION = 2
 # attributes made anew where an iterator is unpickled
 _OWNED = frozenset(
     [
@@ -44,12 +40,11 @@ _OWNED = frozenset(
 
 _Begun = tuple[int, list[Sample], tuple[list[Sample], int] | None, tuple[int, int] | None]
 
-_FIELDS = {"version", "kind", "epoch", "samples", "ended", "order", "carry", "source"}
 _KEYS_AT_ONCE = 4096  # of a large index, made into Python objects at a time
 _WAITING_A_THREAD = 8  # enough to keep a thread busy while the others' images are drawn
 
 
-class SampleIter(CurrentBatch):
+class SampleIter(SampleState):
     """Base of ImageIter and ImageDetIter; a subclass sets the options and gives the hooks.
 
     Attributes
@@ -63,19 +58,9 @@ class SampleIter(CurrentBatch):
 
     _hooks: tuple[str, ...] = ("check_valid_image", "augmentation_transform", "postprocess_data")
 
-    data_shape: tuple[int, ...]
-    shuffle: bool
-    last_batch_handle: str
     preprocess_threads: int
     prefetch_buffer: int
-    auglist: list[Any]
-    seq: list[Any] | None
-    _base: list[Any] | None
-    num_parts: int
-    part_index: int
-    _seed: int | None
     _draws: Draws
-    _source: SampleSource
 
     def _begin(self) -> None:
         """Set the state before the first epoch, and begin that."""
@@ -218,180 +203,6 @@ class SampleIter(CurrentBatch):
         if self.last_batch_handle == "pad":
             return (count + self.batch_size - 1) // self.batch_size
         return (count + self._carried) // self.batch_size
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the iterator is, after the last batch handed out; JSON can hold it.
-
-        Returns
-        -------
-        dict
-            ``version``; ``kind``, the class's name; ``epoch``; ``samples``, those taken from the
-            epoch's order; ``ended``; ``carried``, those carried into the epoch; ``order``, the keys
-            in the epoch's order where shuffling cannot repeat it (None otherwise); ``carry``, what
-            a roll-over keeps; ``pixels``, data_shape and augmenters, which may differ where it is
-            loaded and are then named in the log; ``source``, a fingerprint of keys and options
-
-        Notes
-        -----
-        The global generators are not in it: their state belongs to the program. With an int as
-        ``rng``, a restored iterator gives the same batches that the saved one would have given;
-        without it, the same samples, augmented with other numbers.
-        """
-        with self._turn:
-            if not self._closed:
-                self._settle()
-            return self._state()
-
-    def _state(self) -> dict[str, Any]:
-        kept, pad = self._kept or ([], 0)
-        made = {
-            "version": _STATE_VERSION,
-            "kind": type(self).__name__,
-            "epoch": self.epoch,
-            "samples": self.cur,
-            "ended": self._ended,
-            "carried": self._carried,
-            "order": self._drawn_order(),
-            "carry": [_place(sample) for sample in self._carry],
-            "pixels": self._pixels(),
-            "source": self._fingerprint(),
-        }
-        if self._kept or self._filling:
-            made["kept"] = [_place(sample) for sample in kept]
-            made["kept_pad"], made["filling"] = pad, self._filling
-        return made
-
-    def _pixels(self) -> dict[str, Any]:
-        """Return what makes the pixels, for the log of who loads a state."""
-        if self._described is None:
-            described = [_described(aug) for aug in self.auglist]
-            self._described = {"data_shape": list(self.data_shape), "auglist": described}
-        return self._described
-
-    def _drawn_order(self) -> tuple[Any, ...] | None:
-        """Return the epoch's order where shuffling cannot repeat it; a copy made once an epoch."""
-        if not self.shuffle or self._seed is not None or self.seq is None:
-            return None
-        places = some(len(self.seq))  # a subclass may have changed it since
-        if len(self._listed) != len(self.seq) or any(
-            self._listed[place] != self.seq[place] for place in places
-        ):
-            self._listed = tuple(self.seq)
-        return self._listed
-
-    def _fingerprint(self) -> dict[str, Any]:
-        """Return what must be equal in the iterator that loads a state."""
-        if self._digest is None:
-            self._digest = self._source.digest()
-        return {
-            "batch_size": self.batch_size,
-            "num_parts": self.num_parts,
-            "part_index": self.part_index,
-            **self._options_of_order(),
-            "digest": self._digest,
-        }
-
-    def _options_of_order(self) -> dict[str, Any]:
-        return {
-            "keys": None if self._base is None else len(self._base),
-            "shuffle": bool(self.shuffle),
-            "seed": self._seed,
-            "last_batch_handle": self.last_batch_handle,
-        }
-
-    def _first_fingerprint(self) -> dict[str, Any]:
-        """Return what states of the first version have as their source."""
-        keys = self._base
-        crc = None if keys is None else zlib.crc32(repr(keys).encode())
-        return {**self._options_of_order(), "crc": crc}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Move to where another iterator of the same files and options was.
-
-        Raises
-        ------
-        StateError          the state lacks a field, or is of other files or options; names the
-                            field and both values
-        """
-        self._require_open()
-        with self._turn:
-            self._begun, self._pid = None, os.getpid()
-            self._load(state)
-
-    def _load(self, state: dict[str, Any]) -> None:
-        if not isinstance(state, dict) or not state.keys() >= _FIELDS:
-            lacking = _FIELDS - state.keys() if isinstance(state, dict) else type(state).__name__
-            raise StateError(f"not a state of an ImageIter: it lacks {lacking}")
-        first = state["version"] == 1
-        if not first:
-            _require("version", state["version"], _STATE_VERSION)
-        _require("kind", state["kind"], type(self).__name__)
-        if not isinstance(state["source"], dict):
-            raise StateError(f"state: source: expected a dict, found {state['source']!r}")
-        for field, own in (self._first_fingerprint() if first else self._fingerprint()).items():
-            _require(f"source.{field}", state["source"].get(field), own)
-        most = FAR if self.seq is None else len(self.seq)
-        epoch, samples = whole(state, "epoch"), whole(state, "samples", most)
-        ended, carried = flag(state, "ended"), 0
-        if not first or "carried" in state:
-            carried = whole(state, "carried", self.batch_size - 1)
-        carry = [
-            self._saved_sample(entry, f"carry[{number}].")
-            for number, entry in enumerate(items(state, "carry", self.batch_size - 1))
-        ]
-        kept = (
-            [
-                self._saved_sample(entry, f"kept[{number}].")
-                for number, entry in enumerate(items(state, "kept", self.batch_size - 1))
-            ]
-            if "kept" in state
-            else []
-        )
-        pad = whole(state, "kept_pad", self.batch_size) if kept else 0
-        filling = self._saved_filling(state.get("filling"), most)
-        order = self._saved_order(state["order"])
-        changes = pixel_changes(state, self._pixels())
-        made = [self._remake(sample) for sample in carry]
-        rows = [self._remake(sample) for sample in kept]
-        self._restore(epoch, samples, order)
-        self._carry, self._carried, self._ended = made, carried, ended
-        self._kept, self._filling = (rows, pad) if rows else None, filling
-        say_changes(changes)
-
-    def _saved_filling(self, filling: Any, most: int) -> tuple[int, int] | None:
-        """Return how an epoch's last batch is being filled."""
-        if filling is None:
-            return None
-        if not isinstance(filling, (list, tuple)) or len(filling) != 2:
-            raise StateError(f"state: filling: expected two numbers, found {filling!r}")
-        named = {"filling[0]": filling[0], "filling[1]": filling[1]}
-        return whole(named, "filling[0]", most), whole(named, "filling[1]", self.batch_size)
-
-    def _saved_sample(self, entry: Any, inside: str) -> Sample:
-        """Return a sample that a roll-over kept, not yet fetched."""
-        if not isinstance(entry, dict) or entry.keys() != {"key", "position", "epoch"}:
-            raise StateError(
-                f"state: {inside[:-1]}: expected key, position and epoch, found {entry!r}"
-            )
-        key = entry["key"]
-        known = key is None if self._base is None else self._source.has(key)
-        if not known:
-            raise StateError(f"state: {inside}key: {key!r} is not a key of this iterator")
-        most = FAR if self._base is None else len(self._base)
-        position = whole(entry, "position", most, inside=inside)
-        return Sample(key, position, whole(entry, "epoch", inside=inside))
-
-    def _saved_order(self, order: Any) -> list[Any] | None:
-        """Return a state's order, every key once; None where shuffling repeats it."""
-        if (order is not None) != (self.shuffle and self._seed is None):
-            raise StateError("state: order: expected one where, and only where, no seed repeats it")
-        if order is None:
-            return None
-        if not isinstance(order, (list, tuple)) or (
-            sorted(map(str, order)) != sorted(map(str, self._base or ()))
-        ):
-            raise StateError("order: the state's keys are not this iterator's")
-        return list(order)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes, a subclass's too, without threads, files and memory of batches."""
@@ -698,25 +509,6 @@ class SampleIter(CurrentBatch):
     def _hooked(self, sample: Sample) -> Any:
         """Augment a decoded sample with the hooks and return it as (3, H, W)."""
         raise NotImplementedError
-
-
-def _described(aug: Any) -> str:
-    """Return an augmenter's name and arguments; of a plain callable, its type's name."""
-    dumps = getattr(aug, "dumps", None)
-    return type(aug).__name__ if dumps is None else str(dumps())
-
-
-def _place(sample: Sample) -> dict[str, Any]:
-    """Return where a sample comes from, as a state holds it."""
-    return {"key": sample.key, "position": sample.position, "epoch": sample.epoch}
-
-
-def _require(field: str, theirs: Any, ours: Any) -> None:
-    if theirs != ours:
-        raise StateError(
-            f"{field} is {theirs!r} in the state and {ours!r} here: a state fits the files and "
-            "options it was saved with"
-        )
 
 
 def _from(keys: KeyList, first: int) -> Iterator[Any]:
