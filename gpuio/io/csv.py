@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError
 from gpuio.io.base import DataDesc
-from gpuio.io.lines import Lines, runs
+from gpuio.io.lines import LinePair, Lines, runs
 from gpuio.io.number import strtof_at
 from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
@@ -215,14 +215,11 @@ class _Table:
             )
 
 
-class _Pair:
+class _Pair(LinePair):
     """The data and labels of some rows."""
 
-    def __init__(self, data: _Table, labels: _Table | None) -> None:
-        self._data, self._labels = data, labels
-
-    def __len__(self) -> int:
-        return len(self._data.lines)
+    _data: _Table
+    _labels: _Table | None
 
     def make(self, rows: npt.NDArray[np.int64], size: int) -> tuple[Any, Any, Any]:
         """Return data, label and index of a batch."""
@@ -231,30 +228,8 @@ class _Pair:
         index[: len(rows)] = rows
         if self._labels is None:
             return host_array(data), host_array(np.zeros(size, data.dtype)), host_array(index)
-        have = len(self._labels.lines)
-        if len(rows) and rows.max() >= have:
-            raise FormatError(
-                f"label_csv holds {have} rows, data_csv {len(self)}: every row needs a label",
-                **self._labels.lines.place(have - 1) if have else {},
-            )
+        self._require(rows, "label_csv", "data_csv")
         return host_array(data), host_array(self._labels.read(rows, size)), host_array(index)
-
-    def digest(self) -> list[int | None]:
-        """Return the numbers by which a state knows the files again, of data and labels."""
-        labels = None if self._labels is None else self._labels.lines.digest()
-        return [self._data.lines.digest(), labels]
-
-    def check_unchanged(self) -> None:
-        """Raise StorageError if a file changed since it was scanned."""
-        self._data.lines.check_unchanged()
-        if self._labels is not None:
-            self._labels.lines.check_unchanged()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._data.lines.close()
-        if self._labels is not None:
-            self._labels.lines.close()
 
 
 def _arguments(uri: str) -> tuple[str, int, npt.NDArray[np.int64]]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError
 from gpuio.io.base import DataDesc
-from gpuio.io.lines import Lines, runs
+from gpuio.io.lines import LinePair, Lines, runs
 from gpuio.io.number import strtof_at
 from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
@@ -208,14 +208,11 @@ class _Sparse:
         )
 
 
-class _Pair:
+class _Pair(LinePair):
     """The data and labels of some rows."""
 
-    def __init__(self, data: _Sparse, labels: _Sparse | None) -> None:
-        self._data, self._labels = data, labels
-
-    def __len__(self) -> int:
-        return len(self._data.lines)
+    _data: _Sparse
+    _labels: _Sparse | None
 
     def make(self, rows: npt.NDArray[np.int64], size: int) -> tuple[Any, Any, Any]:
         """Return data, label and index of a batch."""
@@ -224,28 +221,6 @@ class _Pair:
         index[: len(rows)] = rows
         if self._labels is None:
             return data, host_array(first), host_array(index)
-        have = len(self._labels.lines)
         rows = rows + self._data.lines.first_row  # the labels are not divided into parts
-        if rows.max() >= have:
-            raise FormatError(
-                f"label_libsvm holds {have} rows, data_libsvm {len(self)}: every row needs a label",
-                **self._labels.lines.place(have - 1) if have else {},
-            )
+        self._require(rows, "label_libsvm", "data_libsvm")
         return data, self._labels.read(rows, size)[1], host_array(index)
-
-    def digest(self) -> list[int | None]:
-        """Return the numbers by which a state knows the files again, of data and labels."""
-        labels = None if self._labels is None else self._labels.lines.digest()
-        return [self._data.lines.digest(), labels]
-
-    def check_unchanged(self) -> None:
-        """Raise StorageError if a file changed since it was scanned."""
-        self._data.lines.check_unchanged()
-        if self._labels is not None:
-            self._labels.lines.check_unchanged()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._data.lines.close()
-        if self._labels is not None:
-            self._labels.lines.close()

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.errors import OptionError
+from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.fingerprint import sampled_file, some
 from gpuio.recordio.uri import expand
 from gpuio.storage.local import LocalFile
 
-__all__ = ["Lines", "runs"]
+__all__ = ["LinePair", "Lines", "runs"]
 
 _BLOCK = 8 << 20  # bytes scanned at once
 _BOM = b"\xef\xbb\xbf"
@@ -132,6 +132,52 @@ def _scan(file: LocalFile, *, comments: bool) -> npt.NDArray[np.int64]:
         found.append(room[:count].copy())
         at += len(block)
     return np.concatenate([*found, np.empty(0, np.int64)])
+
+
+class LinePair:
+    """Rows of data and of labels that are read from text.
+
+    Parameters
+    ----------
+    data : object with `lines`, a Lines
+    labels : the same, or None      where the data hold the labels
+    """
+
+    _data: Any
+    _labels: Any
+
+    def __init__(self, data: Any, labels: Any) -> None:
+        self._data, self._labels = data, labels
+
+    def __len__(self) -> int:
+        return len(self._data.lines)
+
+    def _require(self, rows: npt.NDArray[np.int64], labels: str, data: str) -> None:
+        """Raise FormatError, with the names of the options, unless all rows have labels."""
+        lines: Lines = self._labels.lines
+        have = len(lines)
+        if len(rows) and rows.max() >= have:
+            raise FormatError(
+                f"{labels} holds {have} rows, {data} {len(self)}: every row needs a label",
+                **lines.place(have - 1) if have else {},
+            )
+
+    def digest(self) -> list[int | None]:
+        """Return the numbers by which a state knows the files again, of data and labels."""
+        labels = None if self._labels is None else self._labels.lines.digest()
+        return [self._data.lines.digest(), labels]
+
+    def check_unchanged(self) -> None:
+        """Raise StorageError if a file changed since it was scanned."""
+        for one in (self._data, self._labels):
+            if one is not None:
+                one.lines.check_unchanged()
+
+    def close(self) -> None:
+        """Close the files."""
+        for one in (self._data, self._labels):
+            if one is not None:
+                one.lines.close()
 
 
 def runs(rows: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
