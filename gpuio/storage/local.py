@@ -274,9 +274,8 @@ class LocalFile:
         if fd < 0:
             raise ClosedError("file was closed", path=self.path)
         try:
-            own = os.dup(
-                fd
-            )  # another thread may close the file meanwhile, and its number be reused
+            # another thread may close the file meanwhile, and its number be another file's
+            own = os.dup(fd)
         except OSError:
             return done
         try:
