@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from numba import types
 
-from gpuio.kernels.cpu.pointers import caller
+from gpuio.kernels.pointers import caller
 from gpuio.kernels.cpu.share import DECODE, HEADERS, plain_sampling
 from gpuio.kernels.jit import kernel
 
@@ -21,7 +21,7 @@ _decode = caller(DECODE)
     types.void(
         _int, _int, _int, _ints, _ints, HEADERS, _ints, _ints, _ints, _ints, types.uint8[::1]
     ),
-    "pointers",
+    "../pointers",
     "share",
 )
 def decode_images(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gpuio.kernels.cpu import share
 from gpuio.kernels.cpu.augment import Normalisation, Scratch, augment
-from gpuio.kernels.cpu.pointers import address
+from gpuio.kernels.pointers import address
 from gpuio.kernels.cpu.share import (
     BYTES,
     CENTRED,

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numba import types
 
-from gpuio.kernels.cpu.pointers import caller, view
+from gpuio.kernels.pointers import caller, view
 from gpuio.kernels.cpu.window import COLOUR, DONE
 from gpuio.kernels.image_header import HEADER
 from gpuio.kernels.jit import inner, kernel
@@ -280,7 +280,7 @@ def _write(job, row, window, out, given, whole, centre, terms):
         _floats,
         _bytes,
     ),
-    "pointers",
+    "../pointers",
     "window",
 )
 def make_share(

@@ -15,7 +15,7 @@ import llvmlite.binding
 import numpy as np
 from numba import types
 
-from gpuio.kernels.cpu.pointers import view
+from gpuio.kernels.pointers import view
 from gpuio.kernels.cpu.share import DECODE, WARNED
 from gpuio.kernels.jit import inner, kernel
 
@@ -105,7 +105,7 @@ def _brings_tables(blob):
     return False
 
 
-@kernel(DECODE, "pointers", "share")
+@kernel(DECODE, "../pointers", "share")
 def decode(
     handle,
     address,

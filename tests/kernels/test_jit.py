@@ -161,7 +161,7 @@ def test_kernels_name_the_modules_that_they_import_code_from(name):
     found = {node.module.split(".")[-1] for node in imports if "gpuio.kernels." in node.module}
     marks = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
     marks = [node for node in marks if getattr(node.func, "id", "") == "kernel"]
-    named = [{part.value for part in node.args[1:]} for node in marks]
+    named = [{part.value.split("/")[-1] for part in node.args[1:]} for node in marks]
     sources = {"random_bits", "vector", "warp_bilinear", "pointers", "share", "window", "lanes"}
     assert sources & found
     assert all(sources & found <= one for one in named)

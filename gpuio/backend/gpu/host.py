@@ -32,7 +32,7 @@ class HostDecoder:
         if turbo is not None:
             # compiled or loaded here, at construction, not at the first batch
             from gpuio.kernels.cpu.decode_images import decode_images
-            from gpuio.kernels.cpu.pointers import address
+            from gpuio.kernels.pointers import address
             from gpuio.kernels.cpu.share import DECODE, WARNED
 
             self._images, self._function = decode_images, address(turbo.decode, DECODE)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gpuio.kernels import normalise
-from gpuio.kernels.cpu import augment, finish_32, job, pointers, share
+from gpuio.kernels import normalise, pointers
+from gpuio.kernels.cpu import augment, finish_32, job, share
 from gpuio.kernels.image_header import HEADER
 from gpuio.kernels.plan.layout import PLAN
 from support.making import photo
