@@ -210,17 +210,8 @@ def _settings(options: ImageRecordOptions) -> npt.NDArray[np.void]:
         "hls_on": any((options.random_h, options.random_s, options.random_l)),
         "normalise": options.dtype != "uint8",
         "area_on": not least == most == plain["min_random_area"] == plain["max_random_area"] == 1,
-        "affine_on": (
-            options.max_rotate_angle > 0
-            or plain["max_shear_ratio"] > 0
-            or options.rotate > 0
-            or len(options.rotate_list) > 0
-            or not plain["min_random_scale"] == plain["max_random_scale"] == 1
-            or (not options.random_resized_crop and not least == most == 1)
-            or plain["max_img_size"] != _NO_MAX_SIZE
-            or plain["min_img_size"] != 0
-        ),
     }
+    made |= _steps(options, plain | made)
     return fill(codes.SETTINGS, plain | made)
 
 
@@ -233,3 +224,43 @@ def _crop_kind(options: ImageRecordOptions) -> int:
     if options.max_crop_size != -1:
         return codes.CROP_SQUARE
     return codes.CROP_FIXED
+
+
+def _warps(options: ImageRecordOptions, plain: dict[str, Any]) -> bool:
+    """Say whether an affine warp is drawn."""
+    least, most = _aspect(options)
+    return (
+        options.max_rotate_angle > 0
+        or plain["max_shear_ratio"] > 0
+        or options.rotate > 0
+        or len(options.rotate_list) > 0
+        or not plain["min_random_scale"] == plain["max_random_scale"] == 1
+        or (not options.random_resized_crop and not least == most == 1)
+        or plain["max_img_size"] != _NO_MAX_SIZE
+        or plain["min_img_size"] != 0
+    )
+
+
+def _steps(options: ImageRecordOptions, settings: dict[str, Any]) -> dict[str, int]:
+    """Return the addresses of the steps that few jobs draw; 0, and nothing compiled, for others."""
+    from gpuio.kernels.plan import draw_steps
+    from gpuio.kernels.pointers import address
+
+    affine = random_crop = colours = 0
+    if settings["crop"] != codes.CROP_NONE and _warps(options, settings):
+        from gpuio.kernels.plan.draw_affine import draw_affine
+
+        affine = address(draw_affine, draw_steps.AFFINE)
+    if settings["crop"] == codes.CROP_SQUARE:
+        from gpuio.kernels.plan.draw_square import draw_square
+
+        random_crop = address(draw_square, draw_steps.CROP)
+    elif settings["crop"] == codes.CROP_RESIZED and settings["area_on"]:
+        from gpuio.kernels.plan.draw_resized import draw_resized
+
+        random_crop = address(draw_resized, draw_steps.CROP)
+    if settings["jitter_on"] or settings["hls_on"] or settings["pca_noise"] > 0:
+        from gpuio.kernels.plan.draw_colours import draw_colours
+
+        colours = address(draw_colours, draw_steps.COLOURS)
+    return {"affine": affine, "random_crop": random_crop, "colours": colours}

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from numba import types
 
-from gpuio.kernels.pointers import caller
 from gpuio.kernels.cpu.share import DECODE, HEADERS, plain_sampling
 from gpuio.kernels.jit import kernel
+from gpuio.kernels.pointers import caller
 
 __all__ = ["decode_images"]
 

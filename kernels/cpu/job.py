@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from gpuio.kernels.cpu import share
 from gpuio.kernels.cpu.augment import Normalisation, Scratch, augment
-from gpuio.kernels.pointers import address
 from gpuio.kernels.cpu.share import (
     BYTES,
     CENTRED,
@@ -28,6 +27,7 @@ from gpuio.kernels.cpu.share import (
     WARNED,
 )
 from gpuio.kernels.cpu.window import LOAD_BYTES, make_window
+from gpuio.kernels.pointers import address
 
 __all__ = ["LEFT", "MADE", "NO_IMAGE", "WARNED", "Job", "Memory", "Normalisation", "augment"]
 

@@ -13,11 +13,11 @@ import numba
 import numpy as np
 from numba import types
 
-from gpuio.kernels.pointers import caller, view
 from gpuio.kernels.cpu.window import COLOUR, DONE
 from gpuio.kernels.image_header import HEADER
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.plan.layout import BILINEAR, NEAREST, PLAN
+from gpuio.kernels.pointers import caller, view
 
 __all__ = [
     "BYTES",

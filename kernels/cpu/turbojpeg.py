@@ -15,9 +15,9 @@ import llvmlite.binding
 import numpy as np
 from numba import types
 
-from gpuio.kernels.pointers import view
 from gpuio.kernels.cpu.share import DECODE, WARNED
 from gpuio.kernels.jit import inner, kernel
+from gpuio.kernels.pointers import view
 
 __all__ = ["DECODED", "REFUSED", "decode"]
 

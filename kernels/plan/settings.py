@@ -88,7 +88,9 @@ SETTINGS = np.dtype(
         ("width", np.int64),
         ("crop", np.int64),  # CROP_NONE: no augmenter at all
         ("resize_on", np.int64),
-        ("affine_on", np.int64),
+        ("affine", np.int64),  # addresses of `draw_steps`; 0: there is no such step
+        ("random_crop", np.int64),
+        ("colours", np.int64),
         ("log_aspect", np.int64),  # draw the aspect ratio as torchvision, not as MXNet
         ("area_on", np.int64),  # random_resized_crop has a range to draw from
         ("jitter_on", np.int64),

@@ -146,6 +146,10 @@ FINISHES = [f"cpu/finish_{kind}" for kind in ("8", "16", "32", "centred", "ratio
     [
         "cpu/warp",
         "plan/draw",
+        "plan/draw_affine",
+        "plan/draw_colours",
+        "plan/draw_resized",
+        "plan/draw_square",
         "cpu/resize",
         "cpu/area",
         "cpu/share",
@@ -163,6 +167,7 @@ def test_kernels_name_the_modules_that_they_import_code_from(name):
     marks = [node for node in marks if getattr(node.func, "id", "") == "kernel"]
     named = [{part.value.split("/")[-1] for part in node.args[1:]} for node in marks]
     sources = {"random_bits", "vector", "warp_bilinear", "pointers", "share", "window", "lanes"}
+    sources |= {"sizes", "draw_steps"}
     assert sources & found
     assert all(sources & found <= one for one in named)
 

@@ -1,6 +1,8 @@
 """Plans hold MXNet's numbers, drawn in its order; what cannot be planned is said row by row."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +228,28 @@ def test_options_in_conflict_are_refused_by_name(given, named):
 def test_options_that_agree_are_taken():
     for agreed in ({}, RRC, FULL, {"max_crop_size": 9, "min_crop_size": 9}, {"aug_seq": ""}):
         check_conflicts(options(**agreed))
+
+
+STEPS = {
+    "affine": {"max_rotate_angle": 10},
+    "resized": RRC,
+    "square": {"max_crop_size": 64, "min_crop_size": 32},
+    "colours": {"pca_noise": 0.1},
+}
+
+
+@pytest.mark.parametrize("step", [None, *STEPS])
+def test_steps_that_no_option_asks_for_are_not_compiled(step):
+    given = {"resize": 256, "rand_crop": True, "rand_mirror": True} if step is None else STEPS[step]
+    code = (
+        "import sys\n"
+        "from gpuio.options.image_record import ImageRecordOptions\n"
+        "from gpuio.options.declare import parse_options\n"
+        "from gpuio.plan.planner import Planner\n"
+        f"given = dict(data_shape=(3, 96, 96), batch_size=1, path_imgrec='a.rec', **{given})\n"
+        "Planner(parse_options(ImageRecordOptions, given))\n"
+        "name = 'gpuio.kernels.plan.draw_'\n"
+        f"print(*(step for step in {list(STEPS)} if name + step in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ([] if step is None else [step])

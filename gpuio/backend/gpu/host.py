@@ -32,8 +32,8 @@ class HostDecoder:
         if turbo is not None:
             # compiled or loaded here, at construction, not at the first batch
             from gpuio.kernels.cpu.decode_images import decode_images
-            from gpuio.kernels.pointers import address
             from gpuio.kernels.cpu.share import DECODE, WARNED
+            from gpuio.kernels.pointers import address
 
             self._images, self._function = decode_images, address(turbo.decode, DECODE)
             self._warned = WARNED
