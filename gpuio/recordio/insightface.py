@@ -20,58 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioWarning
+from gpuio.recordio.face_rows import BARE, EXACT, JUNK, MOST, FaceRows, is_range, rounding, sample
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
-from gpuio.recordio.sniff import Sniffed, sniff, spread
+from gpuio.recordio.sniff import Sniffed, sniff
 from gpuio.storage.local import LocalFile
 
 __all__ = ["FaceRows", "find_faces", "identity_ranges"]
 
 _Int64 = npt.NDArray[np.int64]
-_EXACT = 1 << 24  # from here on float32 rounds whole numbers: 2**24 + 1 becomes 2**24
-_MOST = 1 << 40  # a larger number is not a count
-_SAMPLED = 6  # records of the images, and of the identities, that are looked at
-_BARE = 64  # bytes; no longer are the records without an image, and hardly an image's is as short
-_JUNK = 32  # bytes that may stand behind the last record
 _NEAR = 8  # damaged images in front of the header that do not hide it
-
-
-@attrs.frozen(eq=False)
-class FaceRows:
-    """Which rows of a file are images, and which are identities.
-
-    Attributes
-    ----------
-    offset, length : int64[N]           of every record of the file, in their order
-    key : int64[N]                      the layout's: 0 the header, 1 to n the images
-    image : slice or int64[n]           rows of the images, ascending
-    identity : int64[m]                 rows of the identity records, by key
-    renumbered : bool                   the keys are not those that were given: these number the
-                                        records by their places
-    """
-
-    offset: _Int64
-    length: _Int64
-    key: _Int64
-    image: slice | _Int64
-    identity: _Int64
-    renumbered: bool = False
-
-    @property
-    def images(self) -> int:
-        """Number of images."""
-        return len(self.offset[self.image])
-
-    @property
-    def identities(self) -> int:
-        """Number of identity records."""
-        return len(self.identity)
-
-    def images_by_key(self) -> _Int64:
-        """Return the rows of the images, by key."""
-        rows = np.arange(len(self.key))[self.image]
-        keys = self.key[rows]
-        return rows if (keys[1:] > keys[:-1]).all() else rows[np.argsort(keys)]
 
 
 def find_faces(
@@ -133,7 +91,7 @@ def _row_of_zero(key: _Int64) -> int | None:
 
 def _is_header(record: Sniffed) -> bool:
     """Whether a record may be the header."""
-    return _is_range(record) and record.labels[0] >= 2
+    return is_range(record) and record.labels[0] >= 2
 
 
 def _divided(
@@ -170,7 +128,7 @@ def _divided(
         return row + (row >= head)
 
     count = int(header.labels[0])
-    slack = _slack(count)
+    slack = rounding(count)
     begin, low, high = np.searchsorted(others, [1, count - slack, count + slack + 1]).tolist()
     stop = _bisect(low, high, lambda at: look(row_at(at)).kind == "empty") if slack else low
     stop = max(stop, begin)
@@ -200,8 +158,8 @@ def _by_places(
     look: Callable[[int], Sniffed],
 ) -> FaceRows | None:
     """Find the layout where keys say no more than places, and the first record is no header."""
-    bare = length <= _BARE
-    bare[-1] = length[-1] <= _BARE + _JUNK
+    bare = length <= BARE
+    bare[-1] = length[-1] <= BARE + JUNK
     short = int(np.argmax(bare))
     if not bare[short] or not _is_numbered_by_place(key):
         return None
@@ -218,7 +176,7 @@ def _by_places(
         rows = FaceRows(offset, length, numbers, slice(0), np.empty(0, np.int64), renumbered=True)
         off = abs(int(header.labels[0]) - 1 - head)
         trouble = "it does not stand behind the images"
-        if head == last or off <= _slack(int(header.labels[0])):
+        if head == last or off <= rounding(int(header.labels[0])):
             found, trouble = _divided(rows, head, header, look)
             if found is not None and not trouble:
                 return found
@@ -245,7 +203,7 @@ def _by_length(
     """
     if not rows.renumbered and not _is_numbered_by_place(rows.key):
         return None
-    image = rows.length > _BARE
+    image = rows.length > BARE
     image[head] = False
     other = ~image
     other[head] = False
@@ -266,23 +224,9 @@ def _by_length(
     return None if _trouble(made, header, look) else made
 
 
-def _is_range(record: Sniffed) -> bool:
-    """Whether a record has no image, and two whole numbers for labels."""
-    return (
-        record.kind == "empty"
-        and record.flag >= 2
-        and all(0 <= label < _MOST and label == int(label) for label in record.labels)
-    )
-
-
 def _named(record: Sniffed) -> str:
     """Name what a record is, for a message."""
     return f"a record of kind {record.kind!r} with {max(record.flag, 1)} label(s)"
-
-
-def _slack(number: int) -> int:
-    """Return how far float32 may have moved a number that reads as this one."""
-    return 0 if number < _EXACT else int(np.spacing(np.float32(number)))
 
 
 def _bisect(low: int, high: int, holds: Callable[[int], bool]) -> int:
@@ -298,21 +242,16 @@ def _trouble(rows: FaceRows, head: Sniffed, look: Callable[[int], Sniffed]) -> s
     if rows.images < 1:
         return "there is no record between it and the first identity"
     kept = np.arange(len(rows.key))[rows.image]
-    images = [look(row) for row in _spread(kept)]
+    images = [look(row) for row in sample(kept)]
     if sum(one.kind in ("image", "unknown") for one in images) <= len(images) // 2:
         return "the records after it are not images"
     if rows.identities == 0:
         last = int(rows.key.max())
         return "" if np.float32(last + 1) == head.labels[0] else f"the last key is {last}"
-    for row in _spread(rows.identity):
-        if not _is_range(look(row)):
+    for row in sample(rows.identity):
+        if not is_range(look(row)):
             return f"the record of key {rows.key[row]} is not an identity record"
     return ""
-
-
-def _spread(rows: _Int64) -> list[int]:
-    """Return some of the rows, the first and the last among them."""
-    return [int(rows[place]) for place in np.unique(spread(0, len(rows), _SAMPLED))]
 
 
 def _warn(file: LocalFile, offset: _Int64, row: int, head: Sniffed, trouble: str) -> None:
@@ -342,7 +281,7 @@ def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int
     for number, (row, buffer) in enumerate(zip(tail.tolist(), framed, strict=True)):
         try:
             flag, labels, _, _, _ = parse_image_record(unframe(buffer))
-            if flag < 2 or not (np.abs(np.asarray(labels)[:2]) < _MOST).all():
+            if flag < 2 or not (np.abs(np.asarray(labels)[:2]) < MOST).all():
                 raise FormatError(f"expected two labels, the range of its keys, found {labels}")
             ranges[number] = np.asarray(labels)[:2]
         except (FormatError, ValueError) as error:
@@ -371,9 +310,9 @@ def _identity_error(file: LocalFile, rows: FaceRows, row: int, what: str) -> For
 def _exact(file: LocalFile, rows: FaceRows, ranges: _Int64) -> _Int64:
     """Correct the rounded ends of ranges, in place, by the labels of the images around them."""
     known: dict[tuple[int, int], int] = {}
-    images = rows.images_by_key() if (ranges >= _EXACT).any() else np.empty(0, np.int64)
+    images = rows.images_by_key() if (ranges >= EXACT).any() else np.empty(0, np.int64)
     keys = rows.key[images]
-    for number, side in zip(*np.nonzero(ranges >= _EXACT), strict=True):
+    for number, side in zip(*np.nonzero(ranges >= EXACT), strict=True):
         place = int(ranges[number, side]), int(number + side)  # the end; whose first key it is
         if place not in known:
             known[place] = _first_key(file, rows, images, keys, *place)
@@ -392,7 +331,7 @@ def _first_key(
     def label(row: int) -> float:
         return sniff(file, int(rows.offset[row]), int(rows.length[row])).labels[0]
 
-    slack = _slack(rounded)
+    slack = rounding(rounded)
     low, high = np.searchsorted(keys, [rounded - slack, rounded + slack + 1]).tolist()
     place = _bisect(low, high, lambda one: label(int(images[one])) >= owner)
     if place == len(images):
@@ -404,7 +343,7 @@ def _first_key(
             rows,
             row,
             f"label {label(row):g} where the images of identity {owner} should begin: ranges "
-            f"beyond key {_EXACT:,} are rounded, and labels that are not the identities' numbers "
+            f"beyond key {EXACT:,} are rounded, and labels that are not the identities' numbers "
             "cannot correct them",
         )
     return int(rows.key[row])

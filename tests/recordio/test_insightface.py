@@ -212,8 +212,8 @@ def find_rows(paths):
 @pytest.fixture
 def coarse(monkeypatch):
     """Numbers beyond 8 are rounded to multiples of four, as float32 does beyond 2**25."""
-    monkeypatch.setattr(insightface, "_EXACT", 8)
-    monkeypatch.setattr(insightface, "_slack", lambda number: 4 if number >= 8 else 0)
+    monkeypatch.setattr(insightface, "EXACT", 8)
+    monkeypatch.setattr(insightface, "rounding", lambda number: 4 if number >= 8 else 0)
     return lambda key: key if key <= 8 else 4 * round(key / 4)
 
 
@@ -235,7 +235,7 @@ def test_rounded_numbers_and_labels_that_say_nothing_are_refused(tmp_path, coars
 
 
 def test_float32_is_exact_up_to_two_to_the_24th():
-    assert insightface._slack((1 << 24) - 1) == 0
+    assert insightface.rounding((1 << 24) - 1) == 0
     for number in (16_777_217, 17_091_657, 42_474_557, (1 << 27) + 5):
         rounded = int(np.float32(number))
-        assert abs(rounded - number) <= insightface._slack(rounded)
+        assert abs(rounded - number) <= insightface.rounding(rounded)
