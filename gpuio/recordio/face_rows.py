@@ -30,7 +30,11 @@ class FaceRows:
     image : slice or int64[n]           rows of the images, ascending
     identity : int64[m]                 rows of the identity records, by key
     renumbered : bool                   the keys are not those that were given: these number the
-                                        records by their places
+                                        records by their places or their ids
+    count : int                         images that the header states; 0 if that is not known
+    first : int or None                 key of identity 0's record, where some of them are missing;
+                                        None: they are numbered in their order
+    doubt : str                         why the keys of identities cannot be told; "" if they can
     """
 
     offset: _Int64
@@ -39,6 +43,9 @@ class FaceRows:
     image: slice | _Int64
     identity: _Int64
     renumbered: bool = False
+    count: int = 0
+    first: int | None = None
+    doubt: str = ""
 
     @property
     def images(self) -> int:

@@ -7,7 +7,8 @@ an image, whose labels are the range of its images' keys. Labels are float32, so
 
 In the file the header comes first, between images and identities, or last, as its builder had it.
 Where no index tells the keys, or only numbers the records by their places, the header is looked for
-at these three places, and keys are counted from it.
+at these three places, and keys are counted from it. Where a few ids contradict that, or records are
+known to be missing, face_scan reads the short records one by one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioWarning
 from gpuio.recordio.face_rows import BARE, EXACT, JUNK, MOST, FaceRows, is_range, rounding, sample
+from gpuio.recordio.face_scan import scan_faces
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.sniff import Sniffed, sniff
@@ -33,7 +35,13 @@ _NEAR = 8  # damaged images in front of the header that do not hide it
 
 
 def find_faces(
-    file: LocalFile, offset: _Int64, length: _Int64, key: _Int64, *, asked: bool
+    file: LocalFile,
+    offset: _Int64,
+    length: _Int64,
+    key: _Int64,
+    *,
+    asked: bool,
+    complete: bool = True,
 ) -> FaceRows | None:
     """Find the images of a file in InsightFace's layout; None if it has another layout.
 
@@ -44,6 +52,8 @@ def find_faces(
                                         index the keys are 0 .. N-1
     asked : bool                        the user says that it has this layout: then only the header
                                         must be there
+    complete : bool                     no record is known to be missing between others; else their
+                                        places are not keys
 
     Raises
     ------
@@ -55,30 +65,71 @@ def find_faces(
 
     zero = _row_of_zero(key)
     first = look(0 if zero is None else zero)
-    if zero is not None and _is_header(first):
-        rows = FaceRows(offset, length, key, slice(0), np.empty(0, np.int64))
-        found, trouble = _divided(rows, zero, first, look)
-        if trouble:
-            spread = _by_length(rows, zero, first, look)
-            found, trouble = (found, trouble) if spread is None else (spread, "")
-        if found is not None and (asked or not trouble):
+    headed = zero is not None and _is_header(first)
+    head, header, trouble = zero or 0, first, ""
+    found: FaceRows | None = None
+    if complete or not _is_numbered_by_place(key):
+        if headed:
+            rows = FaceRows(offset, length, key, slice(0), np.empty(0, np.int64))
+            found, trouble = _divided(rows, head, header, look)
+            other = _by_length(rows, head, header, look) if trouble else None
+            found, trouble = (found, trouble) if other is None else (other, "")
+        else:
+            found, head, header, trouble = _by_places(offset, length, key, look)
+        if found is not None and not trouble and _is_in_order(found, look):
             return found
-        if not asked:
-            _warn(file, offset, zero, first, trouble)
-            return None
+    scan, why = _scanned(file, offset, length, key, look, complete=complete)
+    if scan is not None and not (scan.doubt and found is not None and not trouble):
+        return scan
+    if found is not None and (asked or not trouble):
+        return found
+    if not asked:
+        if trouble:
+            _warn(file, offset, head, header, trouble)
+        elif why:
+            _warn_of_unknown(file, why)
+        return None
+    if headed and trouble:
         what = f"labels {first.labels} and {trouble}"
     else:
-        found = _by_places(file, offset, length, key, look)
-        if found is not None or not asked:
-            return found
         what = _named(first) if zero is not None else "no record of key 0"
     raise FormatError(
         "record_layout='insightface': expected a record of key 0 without an image whose two "
-        f"labels count images and identities, found {what}",
+        f"labels count images and identities, found {what}" + (f"; {why}" if why else ""),
         path=file.path,
         key=int(key[zero or 0]),
         offset=int(offset[zero or 0]),
     )
+
+
+def _is_in_order(rows: FaceRows, look: Callable[[int], Sniffed]) -> bool:
+    """Whether the ids of some images do not say that these have other keys.
+
+    Ids that are all the same, or count from another number, say nothing.
+    """
+    seen = {row: look(row) for row in sample(np.arange(len(rows.key))[rows.image])}
+    if any(is_range(one) for one in seen.values()):
+        return False
+    ids = {row: one.identity for row, one in seen.items() if one.kind in ("image", "unknown")}
+    moved = {number - int(rows.key[row]) for row, number in ids.items()}
+    return len(moved) < 2 or len(set(ids.values())) == 1
+
+
+def _scanned(
+    file: LocalFile,
+    offset: _Int64,
+    length: _Int64,
+    key: _Int64,
+    look: Callable[[int], Sniffed],
+    *,
+    complete: bool,
+) -> tuple[FaceRows | None, str]:
+    """Find the layout by reading each short record, where there are some; as `scan_faces`."""
+    if not (length[:-1] <= BARE).any() and int(length[-1]) > BARE + JUNK:
+        return None, ""
+    placed = _is_numbered_by_place(key)
+    found, why = scan_faces(file, offset, length, key, placed=placed, complete=complete)
+    return (found, "") if found is not None and _has_images(found, look) else (None, why)
 
 
 def _row_of_zero(key: _Int64) -> int | None:
@@ -151,18 +202,21 @@ def _divided(
 
 
 def _by_places(
-    file: LocalFile,
-    offset: _Int64,
-    length: _Int64,
-    key: _Int64,
-    look: Callable[[int], Sniffed],
-) -> FaceRows | None:
-    """Find the layout where keys say no more than places, and the first record is no header."""
+    offset: _Int64, length: _Int64, key: _Int64, look: Callable[[int], Sniffed]
+) -> tuple[FaceRows | None, int, Sniffed, str]:
+    """Find the layout where keys say no more than places, and the first record is no header.
+
+    Returns
+    -------
+    FaceRows or None        None if it is not there, or contradicted
+    int, Sniffed, str       the row of what may be its header, what that holds, and what contradicts
+                            it; "" if nothing does
+    """
     bare = length <= BARE
     bare[-1] = length[-1] <= BARE + JUNK
     short = int(np.argmax(bare))
     if not bare[short] or not _is_numbered_by_place(key):
-        return None
+        return None, 0, Sniffed(""), ""
     last = len(key) - 1
     tail = len(key) - int(np.argmin(bare[::-1]))
     places = [last, short, *range(tail, min(tail + _NEAR, last))]
@@ -179,14 +233,13 @@ def _by_places(
         if head == last or off <= rounding(int(header.labels[0])):
             found, trouble = _divided(rows, head, header, look)
             if found is not None and not trouble:
-                return found
+                return found, head, header, ""
         found = _by_length(rows, head, header, look)
         if found is not None:
-            return found
+            return found, head, header, ""
         if int(header.labels[0]) - 1 == np.count_nonzero(~bare):
-            _warn(file, offset, head, header, trouble)
-            return None
-    return None
+            return None, head, header, trouble
+    return None, 0, Sniffed(""), ""
 
 
 def _is_numbered_by_place(key: _Int64) -> bool:
@@ -241,17 +294,23 @@ def _trouble(rows: FaceRows, head: Sniffed, look: Callable[[int], Sniffed]) -> s
     """Describe what contradicts the header; "" if nothing does."""
     if rows.images < 1:
         return "there is no record between it and the first identity"
-    kept = np.arange(len(rows.key))[rows.image]
-    images = [look(row) for row in sample(kept)]
-    if sum(one.kind in ("image", "unknown") for one in images) <= len(images) // 2:
+    if not _has_images(rows, look):
         return "the records after it are not images"
     if rows.identities == 0:
         last = int(rows.key.max())
         return "" if np.float32(last + 1) == head.labels[0] else f"the last key is {last}"
-    for row in sample(rows.identity):
-        if not is_range(look(row)):
+    people = {row: look(row) for row in sample(rows.identity)}
+    sound = {row: one for row, one in people.items() if one.kind != "damaged"}
+    for row, one in (sound or people).items():
+        if not is_range(one):
             return f"the record of key {rows.key[row]} is not an identity record"
     return ""
+
+
+def _has_images(rows: FaceRows, look: Callable[[int], Sniffed]) -> bool:
+    """Whether most of some records that should be images may be."""
+    kept = sample(np.arange(len(rows.key))[rows.image])
+    return 2 * sum(look(row).kind in ("image", "unknown") for row in kept) > len(kept)
 
 
 def _warn(file: LocalFile, offset: _Int64, row: int, head: Sniffed, trouble: str) -> None:
@@ -266,16 +325,30 @@ def _warn(file: LocalFile, offset: _Int64, row: int, head: Sniffed, trouble: str
     )
 
 
+def _warn_of_unknown(file: LocalFile, why: str) -> None:
+    warnings.warn(
+        GpuioWarning(
+            f"{file.path}: {why}: the file is read as plain, those records too; give its own index "
+            "(path_imgidx; `gpuio rec2idx` numbers records by their places, which is not enough), "
+            "or record_layout='plain' to silence this"
+        ),
+        stacklevel=5,
+    )
+
+
 def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int]]:
     """Return the keys of each identity's images: number to (first, stop), first <= key < stop.
 
     Raises
     ------
     FormatError         an identity's record is damaged or does not hold a range of the images'
-                        keys; or its numbers are rounded, and the images' labels do not give them
+                        keys; or its numbers are rounded, and the images' labels do not give them;
+                        or keys cannot be told
     """
+    if rows.doubt:
+        raise FormatError(f"identities: {rows.doubt}", path=file.path)
     tail = rows.identity
-    last_key = int(rows.key[rows.image].max())
+    last_key = max(int(rows.key[rows.image].max()), rows.count)
     ranges = np.empty((rows.identities, 2), np.int64)
     framed = file.read_ranges(rows.offset[tail], rows.length[tail])
     for number, (row, buffer) in enumerate(zip(tail.tolist(), framed, strict=True)):
@@ -295,7 +368,9 @@ def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int
                 row,
                 f"keys {first} to {stop - 1} are not among the images' 1..{last_key}",
             )
-    return {number: (first, stop) for number, (first, stop) in enumerate(ranges.tolist())}
+    numbers = np.arange(len(tail)) if rows.first is None else rows.key[tail] - rows.first
+    pairs = zip(numbers.tolist(), ranges.tolist(), strict=True)
+    return {number: (first, stop) for number, (first, stop) in pairs}
 
 
 def _identity_error(file: LocalFile, rows: FaceRows, row: int, what: str) -> FormatError:

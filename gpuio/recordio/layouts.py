@@ -71,6 +71,7 @@ class Contents:
         lines = [
             f"{path}: InsightFace layout: {faces.images:,} images; the header and "
             f"{faces.identities:,} identity records are left out (record_layout='plain' keeps them)"
+            + (f"; {faces.doubt}" if faces.doubt else "")
             for path, faces in zip(self.table.paths, self.faces, strict=True)
             if faces is not None
         ]
@@ -115,11 +116,20 @@ class Contents:
         if not (faces.renumbered and self.table.indexed):
             return ranges
         # the index numbers the records by their places: image n of the layout has another key there
-        keys = self.table.key[self.table.file == self.table.paths.index(path)].tolist()
-        return {
-            number: (keys[first - 1], keys[stop - 2] + 1 if stop > first else keys[first - 1])
-            for number, (first, stop) in ranges.items()
-        }
+        layout = faces.key[faces.image]
+        if not (layout[1:] > layout[:-1]).all():
+            raise FormatError(
+                "identities: the index numbers the records by their places, and the images of an "
+                "identity do not stand together: read the file with its own index or without one",
+                path=path,
+            )
+        keys = self.table.key[self.table.file == self.table.paths.index(path)]
+        made = {}
+        for number, bounds in ranges.items():
+            low, high = np.searchsorted(layout, bounds).tolist()
+            first = int(keys[min(low, len(keys) - 1)])
+            made[number] = (first, int(keys[high - 1]) + 1 if high > low else first)
+        return made
 
     def stated_classes(self) -> int | None:
         """Return how many classes the set states: in its `property` file, else by its identities.
@@ -230,6 +240,9 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
                         table.length[low:high],
                         table.key[low:high],
                         asked=record_layout == "insightface",
+                        complete=not any(
+                            one.path == file.path and one.end < file.size for one in table.skipped
+                        ),
                     )
         found.append(faces)
         if low < high:

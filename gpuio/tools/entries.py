@@ -129,14 +129,14 @@ def open_records(args: argparse.Namespace, record_layout: str = "plain") -> Reco
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GpuioWarning)  # as plain there is nothing to insist on
             (faces,) = recognise(table, payload=contents.payload).faces
-        if faces is not None and faces.renumbered:
+        if faces is not None and faces.renumbered and not faces.doubt:
             contents = attrs.evolve(contents, table=table.with_keys(faces.key))
     else:
         (faces,) = contents.faces
     offset = contents.table.offset
     keyed = ~np.isin(offset, unlisted)
     if not table.indexed:
-        keyed[:] = faces is not None  # whose layout gives keys
+        keyed[:] = faces is not None and not faces.doubt  # whose layout gives keys
     return Records(
         contents, np.searchsorted(every.offset, offset), keyed, _texts(table, args, offset)
     )

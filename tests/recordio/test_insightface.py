@@ -7,8 +7,10 @@ import pytest
 
 from gpuio.errors import FormatError, GpuioWarning
 from gpuio.recordio import insightface
-from gpuio.recordio.index import open_table
+from gpuio.recordio.framing import MAGIC
+from gpuio.recordio.index import build_index, open_table
 from gpuio.recordio.insightface import find_faces, identity_ranges
+from gpuio.recordio.layouts import recognise
 from gpuio.storage.local import LocalFile
 from support.faceset import (
     face_payloads,
@@ -239,3 +241,139 @@ def test_float32_is_exact_up_to_two_to_the_24th():
     for number in (16_777_217, 17_091_657, 42_474_557, (1 << 27) + 5):
         rounded = int(np.float32(number))
         assert abs(rounded - number) <= insightface.rounding(rounded)
+
+
+RANGES = {0: (1, 5), 1: (5, 10), 2: (10, 13)}
+MIXED = [7, 14, 1, 3, 15, 6, 11, 0, 12, 9, 8, 13, 10, 4, 5, 2]
+
+
+def contents(rec, *idx, resync=False, **how):
+    return recognise(open_table([rec], idx, past_damage=resync), **how)
+
+
+def written(folder, keys, lost=(), **how):
+    """Write records in an order of their keys, damage some; return the path and their offsets."""
+    payloads = face_payloads(**how)
+    rec, idx = write_payloads(folder, [payloads[key] for key in keys], keys=keys)
+    offset = open_table([rec], [idx]).offset
+    with open(rec, "r+b") as file:
+        for key in lost:
+            file.seek(offset[keys.index(key)])
+            file.write(b"lost")
+    return rec, idx
+
+
+@pytest.mark.parametrize("layout", ["auto", "insightface"])
+@pytest.mark.parametrize("first", MIXED)
+def test_a_shuffled_file_has_its_records_ids_for_keys(tmp_path, first, layout):
+    at = MIXED.index(first)
+    keys = MIXED[at:] + MIXED[:at]
+    rec, _ = written(tmp_path, keys, ids=True)
+    made = contents(rec, record_layout=layout)
+    assert made.table.key.tolist() == [key for key in keys if 1 <= key <= 12]
+    assert made.identities() == RANGES
+
+
+def test_a_shuffled_file_whose_identities_have_no_ids_is_told_by_counts(tmp_path):
+    rec, _ = written(tmp_path, MIXED)
+    assert contents(rec).table.key.tolist() == [key for key in MIXED if 1 <= key <= 12]
+    assert contents(rec).identities() == RANGES
+
+
+def test_a_shuffled_file_whose_images_have_no_ids_is_read_without_identities(tmp_path):
+    payloads = face_payloads(ids=True)
+    payloads[1:13] = [record(0.0, flat(key), 77) for key in range(1, 13)]
+    rec, _ = write_payloads(tmp_path, [payloads[key] for key in MIXED])
+    made = contents(rec)
+    assert len(made.table) == 12
+    with pytest.raises(FormatError, match=r"the keys of the images are not known.*path_imgidx"):
+        made.identities()
+    assert "the keys of the images are not known" in made.described()[0]
+
+
+def test_a_shuffled_file_whose_index_numbers_places_has_no_ranges_of_keys(tmp_path):
+    rec, idx = written(tmp_path, MIXED, ids=True)
+    build_index(rec, idx)
+    made = contents(rec, idx)
+    assert made.table.key.tolist() == [at for at, key in enumerate(MIXED) if 1 <= key <= 12]
+    with pytest.raises(FormatError, match="the index numbers the records by their places"):
+        made.identities()
+
+
+@pytest.mark.filterwarnings("ignore:.*hold no record that can be read")
+@pytest.mark.parametrize(
+    "lost", [[0], [1], [6], [12], [13], [14], [15], [0, 1, 14], [2, 3, 12, 13]]
+)
+@pytest.mark.parametrize("order", ["first", "between", "last", "shuffled"])
+def test_what_damage_leaves_of_a_set_keeps_its_keys(tmp_path, order, lost):
+    keys = MIXED if order == "shuffled" else physical((4, 5, 3), order)
+    rec, _ = written(tmp_path, keys, lost, ids=True)
+    made = contents(rec, resync=True)
+    assert made.table.key.tolist() == [k for k in keys if 1 <= k <= 12 and k not in lost]
+    people = {number: pair for number, pair in RANGES.items() if 13 + number not in lost}
+    assert made.identities() == people
+
+
+@pytest.mark.filterwarnings("ignore:.*hold no record that can be read")
+def test_an_index_made_behind_damage_numbers_places(tmp_path):
+    rec, idx = written(tmp_path, list(range(16)), [1], ids=True)
+    build_index(rec, idx, past_damage=True)
+    made = contents(rec, idx, resync=True)
+    assert made.table.key.tolist() == list(range(1, 12))
+    assert made.identities() == {0: (1, 4), 1: (4, 9), 2: (9, 12)}
+
+
+@pytest.mark.filterwarnings("ignore:.*hold no record that can be read")
+@pytest.mark.parametrize("order", ["first", "between", "last"])
+def test_what_nothing_tells_is_plain_with_a_warning(tmp_path, order):
+    """An image is missing, and the records have no ids: any range may be the header's."""
+    rec, _ = written(tmp_path, physical((4, 5, 3), order), [6])
+    with pytest.warns(GpuioWarning, match=r"4 records have no image.*give its own index"):
+        assert contents(rec, resync=True).faces == (None,)
+    with pytest.raises(FormatError, match="nothing that can be read tells its header"):
+        contents(rec, resync=True, record_layout="insightface")
+
+
+@pytest.mark.filterwarnings("ignore:.*hold no record that can be read")
+def test_identities_without_ids_of_which_one_is_missing_have_no_numbers(tmp_path):
+    rec, _ = written(tmp_path, list(range(16)), [14])
+    made = contents(rec, resync=True)
+    assert made.table.key.tolist() == list(range(1, 13))
+    with pytest.raises(FormatError, match="identity records are missing"):
+        made.identities()
+
+
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize("lost", [0, 13, 15])
+@pytest.mark.parametrize("order", ["first", "between", "last"])
+def test_with_its_index_a_damaged_record_without_an_image_hides_nothing(tmp_path, order, lost, ids):
+    rec, idx = written(tmp_path, physical((4, 5, 3), order), [lost], ids=ids)
+    made = contents(rec, idx)
+    assert made.table.key.tolist() == list(range(1, 13))
+    if lost == 0:
+        assert made.identities() == RANGES
+        return
+    with pytest.raises(FormatError, match="identities: bad magic") as raised:
+        made.identities()
+    assert raised.value.key == lost
+
+
+def test_ids_that_count_from_nought_are_in_order(tmp_path):
+    payloads = face_payloads(ids=True)
+    payloads[1:13] = [record(0.0, flat(key), key - 1) for key in range(1, 13)]
+    rec, _ = write_payloads(tmp_path, payloads)
+    assert contents(rec).identities() == RANGES
+
+
+def test_a_damaged_image_of_a_shuffled_file_has_a_key_that_is_free(tmp_path):
+    payloads = face_payloads(ids=True)
+    payloads[5] = b"short"
+    rec, _ = write_payloads(tmp_path, [payloads[key] for key in MIXED])
+    assert contents(rec).table.key.tolist() == [key for key in MIXED if 1 <= key <= 12]
+
+
+def test_records_in_parts_tell_their_ids(tmp_path):
+    payloads = face_payloads(ids=True)
+    payloads[0] = record([13.0, 16.0], identity=MAGIC)  # the id is the magic number: two parts
+    rec, _ = write_payloads(tmp_path, [payloads[key] for key in MIXED])
+    assert contents(rec).identities() == RANGES

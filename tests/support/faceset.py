@@ -25,18 +25,22 @@ def record(label, blob=b"", identity=0):
     return recordio.pack(recordio.IRHeader(0, label, identity, 0), blob)
 
 
-def face_payloads(counts=(4, 5, 3), *, plain_count=False, array=False, shift=lambda key: key):
+def face_payloads(
+    counts=(4, 5, 3), *, plain_count=False, array=False, shift=lambda key: key, ids=False
+):
     """The payloads, by key, of a set whose identity k has counts[k] images of value 10 k + place.
 
     plain_count: the header states the number of identities, not the key behind the last.
-    array: images have an array of two labels. shift: what float32 makes of a key.
+    array: images have an array of two labels. shift: what float32 makes of a key. ids: identity
+    records have their keys for ids, too, as InsightFace's builders write them.
     """
     images, ranges, key = [], [], 1
     for person, count in enumerate(counts):
         for place in range(count):
             label = [float(person), 7.0] if array else float(person)
             images.append(record(label, flat((10 * person + place) % 256), key + place))
-        ranges.append(record([shift(key), shift(key + count)]))
+        own = 1 + sum(counts) + person if ids else 0
+        ranges.append(record([shift(key), shift(key + count)], identity=own))
         key += count
     second = len(counts) if plain_count else shift(key) + len(counts)
     return [record([shift(key), second]), *images, *ranges]
