@@ -247,7 +247,11 @@ class ImageRecordIter(DataIter):
         self._repeat = True
 
     def stats(self) -> dict[str, Any]:
-        """Return what was done so far: counts, seconds summed over threads, bad records' names."""
+        """Return what was done so far: counts, seconds summed over threads, bad records' names.
+
+        `decoded_with_warnings` counts records whose image libjpeg warned of, as TurboJPEG tells it;
+        OpenCV does not tell, so that it stays 0 without TurboJPEG (see docs/decoding.md).
+        """
         return self._machine().pipeline.stats.as_dict()
 
     def state_dict(self) -> dict[str, Any]:
