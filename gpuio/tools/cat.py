@@ -11,8 +11,12 @@ from gpuio.recordio.foreign import is_image
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
 from gpuio.tools.entries import add_file_arguments, entries, open_records
+from gpuio.tools.terminal import say
 
 __all__ = ["add_arguments", "run"]
+
+EXAMPLES = ("gpuio cat train.rec 22 --out 22.jpg", "gpuio cat train.rec 22 | file -")
+EXITS = {1: "no record has the key, or it holds no image, or the file is damaged"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
                 is a terminal, 3 a file could not be read or written
     """
     if args.out is None and sys.stdout.isatty():
-        print("cat: the output is an image: give --out, or redirect it to a file", file=sys.stderr)
+        say("cat", "the output is an image: give --out, or redirect it to a file")
         return 2
     if args.out is not None:
         index = args.idx or index_beside(args.record)
@@ -42,18 +46,18 @@ def run(args: argparse.Namespace) -> int:
     rows = records.find(args.key)
     if len(rows) == 0:
         word = "key" if records.keyed.any() else "record"
-        print(f"cat: no {word} {args.key} in {args.record}", file=sys.stderr)
+        say("cat", f"no {word} {args.key} in {args.record}")
         return 1
     if len(rows) > 1:
-        print(f"cat: {len(rows)} records have key {args.key}: the first", file=sys.stderr)
+        say("cat", f"{len(rows)} records have key {args.key}: the first")
     (entry,) = entries(records, rows[:1])
     if entry.error is not None and len(entry.blob) == 0:
         if entry.key is None:
-            print(f"cat: {entry.name}: {entry.error.message}", file=sys.stderr)
+            say("cat", f"{entry.name}: {entry.error.message}")
             return 1
         raise entry.error.at(Where(args.record, entry.key, entry.offset))
     if len(entry.blob) == 0:
-        print(f"cat: {entry.name} holds labels and no image", file=sys.stderr)
+        say("cat", f"{entry.name} holds labels and no image")
         return 1
     if args.out is None:
         sys.stdout.buffer.write(entry.blob)

@@ -1,23 +1,29 @@
 """The command `gpuio`: one table of subcommands, each a module that is loaded when it is run.
 
-A command's module has ``add_arguments(parser)`` and ``run(args) -> int``. Exit codes: 0 done, 1
-something was found, 2 the arguments are wrong, 3 a file could not be read or written. An error of
-ours that a command does not catch is printed behind its name: 3 if it is a StorageError, 2 if an
-OptionError, else 1.
+A command's module has ``add_arguments(parser)``, ``run(args) -> int`` and ``EXAMPLES``, a tuple of
+command lines for its help; where its exit codes mean more than `gpuio.tools.parser.EXIT_CODES`
+says, ``EXITS``, a dict of those; where something is to be done after Ctrl-C, ``STOPPED``, a
+sentence that says what. Exit codes: 0 done, 1 something was found, 2 the arguments are wrong, 3 a
+file could not be read or written, 130 stopped by Ctrl-C. An error of ours that a command does not
+catch is printed behind its name: 3 if it is a StorageError, 2 if an OptionError, else 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
 
 from gpuio._version import __version__
-from gpuio.errors import GpuioError, OptionError, StorageError
+from gpuio.errors import BackendError, GpuioError, OptionError, StorageError
+from gpuio.tools.parser import Parser, suggestion
+from gpuio.tools.terminal import say
 
-__all__ = ["COMMANDS", "call", "main"]
+__all__ = ["COMMANDS", "call", "command_parser", "main"]
 
 # name: (module, what it does)
 COMMANDS = {
@@ -36,9 +42,24 @@ COMMANDS = {
     "verify": ("gpuio.tools.verify", "look for damage in record files"),
 }
 
+_STOPPED = 130  # as shells say it: 128 and the number of the signal
 
-def call(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run a command; return its exit code, which an error of ours has as well."""
+
+def call(
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    args: argparse.Namespace,
+    stopped: str = "start it again: no file got its name before it was complete",
+) -> int:
+    """Run a command; return its exit code, which an error of ours has as well.
+
+    Parameters
+    ----------
+    name : str                  of the command
+    run : callable(args) -> int
+    args : Namespace            with --json, an error is printed as JSON, too
+    stopped : str               what to do after Ctrl-C; a command with --resume says that instead
+    """
     try:
         code = run(args)
         sys.stdout.flush()
@@ -46,32 +67,95 @@ def call(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Nam
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except GpuioError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 3 if isinstance(error, StorageError) else 2 if isinstance(error, OptionError) else 1
+        code = 3 if isinstance(error, StorageError) else 2 if isinstance(error, OptionError) else 1
+        if getattr(args, "json", False):
+            print(json.dumps({"error": _facts(name, error), "exit_code": code}))
+        if isinstance(error, BackendError):  # a list of what is missing, in lines of its own
+            print(f"gpuio {name}: {error}", file=sys.stderr)
+        else:
+            say(name, str(error))
     except OSError as error:  # of standard output: files are told about as StorageError
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         where = error.filename or "standard output"
-        print(f"{name}: cannot write {where}: {error.strerror or error}", file=sys.stderr)
+        say(name, f"cannot write {where}: {error.strerror or error}")
         return 3
+    except KeyboardInterrupt:
+        if hasattr(args, "resume"):
+            stopped = "the same command with --resume goes on from here"
+        say(name, f"stopped; {stopped}")
+        return _STOPPED
     return code
+
+
+def _facts(name: str, error: GpuioError) -> dict[str, object]:
+    """Return an error as JSON types."""
+    return {
+        "command": name,
+        "type": type(error).__name__,
+        "message": error.message,
+        "path": error.path,
+        "key": error.key,
+        "offset": error.offset,
+    }
+
+
+def command_parser(name: str) -> tuple[Parser, ModuleType]:
+    """Return the parser of a command and its module, which is imported."""
+    module, what = COMMANDS[name]
+    command = importlib.import_module(module)
+    parser = Parser(
+        f"gpuio {name}", what, getattr(command, "EXAMPLES", ()), getattr(command, "EXITS", None)
+    )
+    command.add_arguments(parser)
+    return parser, command
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line; return its exit code."""
-    argv = sys.argv[1:] if argv is None else argv
-    if argv and argv[0] in COMMANDS:
-        module, what = COMMANDS[argv[0]]
-        command = importlib.import_module(module)
-        parser = argparse.ArgumentParser(prog=f"gpuio {argv[0]}", description=f"{what}.")
-        command.add_arguments(parser)
-        return call(argv[0], command.run, parser.parse_args(argv[1:]))
-    parser = argparse.ArgumentParser(
-        prog="gpuio",
-        description="Image batches from MXNet RecordIO files.",
-        epilog="commands:\n" + "".join(f"  {n:8}  {what}\n" for n, (_, what) in COMMANDS.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"gpuio {__version__}")
-    parser.add_argument("command", choices=sorted(COMMANDS), metavar="COMMAND", help="see below")
-    parser.parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    name = given[0] if given else "help"
+    try:
+        if name in COMMANDS:
+            parser, command = command_parser(name)
+            args = parser.parse_args(given[1:])
+            more = {"stopped": command.STOPPED} if hasattr(command, "STOPPED") else {}
+            return call(name, command.run, args, **more)
+        rest = given[1:]
+        return call("help", lambda _: _without_command(name, rest), argparse.Namespace())
+    except KeyboardInterrupt:  # before the command began
+        say(name, "stopped")
+        return _STOPPED
+
+
+def _without_command(name: str, rest: list[str]) -> int:
+    """Answer ``gpuio``, ``gpuio help [COMMAND]``, ``gpuio --version``, and what is not known."""
+    if name in {"--version", "-V", "version"}:
+        print(f"gpuio {__version__}")
+        return 0
+    if name in {"help", "--help", "-h"}:
+        if rest and rest[0] in COMMANDS:
+            command_parser(rest[0])[0].print_help()
+            return 0
+        if not rest:
+            print(_overview())
+            return 0
+        name = rest[0]
+    option = name.startswith("-")
+    kind = "option" if option else "command"
+    known = ["--version", "--help"] if option else [*COMMANDS, "help", "version"]
+    message = f"no {kind} {name}{suggestion(name, known)}"
+    if "--json" in rest:
+        told = {"command": None, "type": "ArgumentError", "message": message}
+        print(json.dumps({"error": told, "exit_code": 2}))
+    print(f"gpuio: {message} (gpuio help lists the commands)", file=sys.stderr)
     return 2
+
+
+def _overview() -> str:
+    """Return the commands, with a line each."""
+    width = max(map(len, COMMANDS))
+    lines = ["usage: gpuio COMMAND ...", "", "Image batches from MXNet RecordIO files.", ""]
+    lines += ["commands:"]
+    lines += [f"  {name:{width}}  {what}" for name, (_, what) in sorted(COMMANDS.items())]
+    lines += ["", "gpuio COMMAND --help says more of one; gpuio --version prints the version"]
+    return "\n".join(lines)

@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from gpuio.errors import GpuioError
 from gpuio.nd import asnumpy
-from gpuio.tools import im2rec
+from gpuio.tools import cli, im2rec
 from gpuio.tools.arguments import at_least
 from gpuio.tools.contact import contact_sheet, write_sheet
 
 __all__ = ["add_arguments", "main", "run"]
+
+EXAMPLES = ("gpuio demo", "gpuio demo --images photos --out demo-out --threads 8")
+EXITS = {1: "a photo could not be packed or read"}
 
 _SHAPE = (3, 224, 224)
 _BATCH = 64
@@ -56,11 +58,7 @@ def run(args: argparse.Namespace) -> int:
     code = code or im2rec.main([*common, "--pass-through", "--num-thread", str(args.threads)])
     if code:
         return code
-    try:
-        return _read(prefix, out, args)
-    except GpuioError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
+    return _read(prefix, out, args)
 
 
 def _quietly(argv: list[str]) -> int:
@@ -145,9 +143,7 @@ def _draw(batch: Any, options: dict[str, Any], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; ``python -m gpuio.tools.demo``."""
-    parser = argparse.ArgumentParser(prog="demo", description="Pack, read and draw photos.")
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
+    return cli.main(["demo", *(sys.argv[1:] if argv is None else argv)])
 
 
 if __name__ == "__main__":

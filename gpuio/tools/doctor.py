@@ -16,9 +16,13 @@ from gpuio.backend.gpu.engines import choose_engine
 from gpuio.backend.gpu.probe import Gap, Machine, gaps, survey
 from gpuio.decode import turbojpeg
 from gpuio.kernels.cuda.nvrtc import in_wheels
+from gpuio.tools import cli
 from gpuio.tools.arguments import at_least
 
 __all__ = ["add_arguments", "examine", "report", "run"]
+
+EXAMPLES = ("gpuio doctor", "gpuio doctor --device-id 1 --json")
+EXITS = {1: "the GPU cannot be used: what is missing is listed"}
 
 _PACKAGES = ("numpy", "numba", "opencv-python-headless", "torch", "jax", "mxnet")
 _HARDWARE = 3  # NVJPEG_BACKEND_HARDWARE
@@ -215,9 +219,7 @@ def _installed(package: str) -> str:
 
 def main() -> int:
     """Run as ``python -m gpuio.tools.doctor``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    return run(parser.parse_args())
+    return cli.main(["doctor", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

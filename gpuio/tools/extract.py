@@ -14,9 +14,12 @@ from gpuio.errors import StorageError
 from gpuio.recordio.lists import ListItem, write_list
 from gpuio.storage.paths import absolute, unusable
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
-from gpuio.tools.progress import progress
+from gpuio.tools.progress import add_progress, progress
 
 __all__ = ["add_arguments", "run"]
+
+EXAMPLES = ("gpuio extract train.rec photos --by-label",)
+EXITS = {1: "some records are not images, each is named; or the file is damaged"}
 
 _SUFFIX = {"jpeg": ".jpg", "tiff": ".tif", "pnm": ".ppm"}
 _MAX_SHOWN = 20
@@ -29,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by-label", action="store_true", help="a sub-folder for each record's first label"
     )
-    parser.add_argument(
-        "--progress", default="auto", choices=["auto", "plain", "none"], help="progress display"
-    )
+    add_progress(parser)
 
 
 def run(args: argparse.Namespace) -> int:

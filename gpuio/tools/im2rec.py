@@ -17,15 +17,23 @@ from gpuio.errors import GpuioError, OptionError
 from gpuio.options.machine import MAX_PIXELS
 from gpuio.storage.atomic import writing
 from gpuio.storage.paths import absolute
+from gpuio.tools import cli
 from gpuio.tools.arguments import at_least
 from gpuio.tools.boxlist import wrong_lines
 from gpuio.tools.framed_image import PackOptions
 from gpuio.tools.imagelist import ROUNDING, find_images, make_lists, unlistable, usable_exts
 from gpuio.tools.packing import pack_list
 from gpuio.tools.printable import printable
-from gpuio.tools.progress import progress
+from gpuio.tools.progress import add_progress, progress
+from gpuio.tools.terminal import say
 
 __all__ = ["add_arguments", "main", "run"]
+
+EXAMPLES = (
+    "gpuio im2rec train photos --list --recursive --classes",
+    "gpuio im2rec train photos --resize 256 --num-thread 8",
+)
+EXITS = {1: "some items were left out, each is named"}
 
 _MAX_SHOWN = 50
 
@@ -87,9 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "wrong; turns on --pack-label",
     )
     ours.add_argument("--resume", action="store_true", help="go on where a killed run stopped")
-    ours.add_argument(
-        "--progress", default="auto", choices=["auto", "plain", "none"], help="progress display"
-    )
+    add_progress(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,15 +109,15 @@ def run(args: argparse.Namespace) -> int:
     prefix, root = (os.path.abspath(absolute(one)) for one in (args.prefix, args.root))  # noqa: PTH100
     wrong = _misused(args, root)
     if wrong:
-        _say(f"im2rec: {wrong}")
+        say("im2rec", wrong)
         return 2
     try:
         return _list(args, prefix, root) if args.list else _pack(args, prefix, root)
     except OptionError as error:
-        _say(f"im2rec: {error}")
+        say("im2rec", str(error))
         return 2
     except GpuioError as error:
-        _say(f"im2rec: {error}")
+        say("im2rec", str(error))
         return 3
 
 
@@ -155,7 +161,7 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
     if found.skipped:
         shown = ", ".join(found.skipped[:_MAX_SHOWN])
         more = ", ..." if len(found.skipped) > _MAX_SHOWN else ""
-        _say(f"im2rec: {len(found.skipped)} hidden folders or files are skipped: {shown}{more}")
+        say("im2rec", f"{len(found.skipped)} hidden folders or files are skipped: {shown}{more}")
     if items:
         written = make_lists(
             prefix,
@@ -172,7 +178,7 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
         each = [str(path) + (f" ({count})" if written[1:] else "") for path, count in written]
         _say(f"{total} images listed in {', '.join(each)}")
     else:
-        _say(f"im2rec: no file in {root} ends in {' '.join(exts)}{_hint(args, root)}")
+        say("im2rec", f"no file in {root} ends in {' '.join(exts)}{_hint(args, root)}")
     left_out = [
         f"{item.path!r}: a list cannot hold this name, rename the file"
         for item in found.items
@@ -204,7 +210,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
     """Pack every list that the prefix names."""
     lists = _lists(prefix)
     if not lists:
-        _say(f"im2rec: no .lst file starts with {prefix}; make one with --list")
+        say("im2rec", f"no .lst file starts with {prefix}; make one with --list")
         return 1
     _say_unused(args)
     if args.detection and not _boxes_are_right(lists):
@@ -234,14 +240,16 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
             _say(f"{path.with_suffix('.rec')}: {packed.records} records")
         else:
             empty = True
-            _say(
-                f"im2rec: {path}: no image could be packed from {root}: no record file is written, "
-                "an older one stays"
+            say(
+                "im2rec",
+                f"{path}: no image could be packed from {root}: no record file is written, "
+                "an older one stays",
             )
         if packed.several and not options.pack_label:
-            _say(
-                f"im2rec: {path}: {packed.several} lines have several labels, of which the first "
-                "is stored: --pack-label stores all"
+            say(
+                "im2rec",
+                f"{path}: {packed.several} lines have several labels, of which the first "
+                "is stored: --pack-label stores all",
             )
         _say_left_out(packed.problems)
         left_out += len(packed.problems)
@@ -257,9 +265,10 @@ def _lists(prefix: str) -> list[Path]:
     inside = _lists_of(Path(prefix), prefix) if Path(prefix).is_dir() else []
     beside = _lists_of(Path(prefix).parent, prefix)
     if inside and beside:
-        _say(
-            f"im2rec: PREFIX is a folder, whose lists are packed; {beside[0]} is not: give it as "
-            "the PREFIX to pack it"
+        say(
+            "im2rec",
+            f"PREFIX is a folder, whose lists are packed; {beside[0]} is not: give it as "
+            "the PREFIX to pack it",
         )
     return inside or beside
 
@@ -284,16 +293,18 @@ def _say_unused(args: argparse.Namespace) -> None:
         if getattr(args, name) != value
     ]
     if args.pass_through and given:
-        _say(f"im2rec: --pass-through stores files as they are: {', '.join(given)} has no effect")
+        say("im2rec", f"--pass-through stores files as they are: {', '.join(given)} has no effect")
     elif args.encoding == ".png" and args.quality > 9 and "--quality" in given:
-        _say(f"im2rec: --quality {args.quality}: PNG compression ends at 9, which is taken")
+        say("im2rec", f"--quality {args.quality}: PNG compression ends at 9, which is taken")
 
 
 def _boxes_are_right(lists: list[Path]) -> bool:
     """Say whether the lines of all lists hold right boxes; print those that do not."""
     wrong = [one for path in lists for one in wrong_lines(path)]
     if wrong:
-        _say(f"im2rec: nothing is packed: {len(wrong)} lines hold wrong boxes or no label of boxes")
+        say(
+            "im2rec", f"nothing is packed: {len(wrong)} lines hold wrong boxes or no label of boxes"
+        )
     for one in wrong[:_MAX_SHOWN]:
         _say(f"  {one}")
     if len(wrong) > _MAX_SHOWN:
@@ -303,13 +314,7 @@ def _boxes_are_right(lists: list[Path]) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; ``python -m gpuio.tools.im2rec``."""
-    parser = argparse.ArgumentParser(
-        prog="im2rec",
-        description="Make an image list, or record files from image lists.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
+    return cli.main(["im2rec", *(sys.argv[1:] if argv is None else argv)])
 
 
 if __name__ == "__main__":

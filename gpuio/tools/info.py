@@ -21,6 +21,9 @@ from gpuio.tools.quality import jpeg_quality
 
 __all__ = ["add_arguments", "run", "survey"]
 
+EXAMPLES = ("gpuio info train.rec", "gpuio info train.rec --labels --json")
+EXITS = {1: "some records looked at are not images, or the file is damaged"}
+
 _SHOWN = 12  # most common values of a count
 
 

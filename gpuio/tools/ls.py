@@ -13,6 +13,9 @@ from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
 
 __all__ = ["add_arguments", "run"]
 
+EXAMPLES = ("gpuio ls train.rec --count 5", "gpuio ls train.rec --json | head")
+EXITS = {1: "some records are not images, or the file is damaged"}
+
 _LABELS = 8  # shown in a line of text
 
 

@@ -12,6 +12,8 @@ from gpuio.options.image_record import ImageRecordOptions
 
 __all__ = ["add_arguments", "run"]
 
+EXAMPLES = ("gpuio options ImageRecordIter",)
+
 _TABLES = {"ImageRecordIter": ImageRecordOptions, "ImageDetRecordIter": ImageDetRecordOptions}
 _COLUMNS = ("option", "type", "default", "meaning", "gpuio differs")
 

@@ -1,37 +1,67 @@
-"""Progress of a long command: a bar on a terminal, elsewhere a line every ten seconds."""
+"""Progress of a long command: a bar on a terminal, elsewhere a line every ten seconds.
+
+What is done within a second shows nothing.
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
 
-__all__ = ["progress"]
+__all__ = ["add_progress", "progress"]
 
+_AFTER_S = 1.0  # before a bar
 _EVERY_S = 10.0  # between plain lines
 
 
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """Declare how progress is shown: --progress, and --quiet for none."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--progress",
+        default="auto",
+        choices=["auto", "plain", "none"],
+        help="auto: a bar on a terminal, elsewhere a line every ten seconds; plain: such lines, "
+        "and one at the end",
+    )
+    group.add_argument(
+        "--quiet",
+        "-q",
+        dest="progress",
+        action="store_const",
+        const="none",
+        help="the same as --progress none",
+    )
+
+
 @contextlib.contextmanager
-def progress(title: str, how: str = "auto") -> Iterator[Callable[[int, int], None]]:
+def progress(
+    title: str, how: str = "auto", *, prints: bool = False
+) -> Iterator[Callable[[int, int], None]]:
     """Show progress on standard error.
 
     Parameters
     ----------
     title : str
-    how : {"auto", "plain", "none"}     auto: a bar if standard error is a terminal, else plain
+    how : {"auto", "plain", "none"}     auto: a bar if standard error is a terminal, else lines;
+                                        plain: lines, and one at the end
+    prints : bool                       the command prints lines meanwhile, which a bar would cross
+                                        where they go to a terminal, too
 
     Yields
     ------
     callable(done, total)
     """
-    if how == "none":
+    if how == "none" or (prints and sys.stdout.isatty()):
         yield _nothing
     elif how == "auto" and sys.stderr.isatty():
-        with _bar(title) as advance:
-            yield advance
+        with contextlib.ExitStack() as stack:
+            yield _late_bar(title, stack)
     else:
-        yield _lines(title)
+        yield _lines(title, ends=how == "plain")
 
 
 def _nothing(done: int, total: int) -> None:
@@ -39,15 +69,33 @@ def _nothing(done: int, total: int) -> None:
     del done, total
 
 
-def _lines(title: str) -> Callable[[int, int], None]:
-    """Return a function that prints a line every ten seconds and at the end."""
-    state = {"next": time.monotonic() + _EVERY_S}
+def _lines(title: str, *, ends: bool) -> Callable[[int, int], None]:
+    """Return a function that prints a line every ten seconds; `ends`: and one at the end.
+
+    Where it has printed any, it prints one at the end, too.
+    """
+    state = {"next": time.monotonic() + _EVERY_S, "printed": float(ends)}
 
     def advance(done: int, total: int) -> None:
         now = time.monotonic()
-        if now >= state["next"] or done == total:
-            state["next"] = now + _EVERY_S
-            print(f"{title}: {done} of {total}", file=sys.stderr)
+        if now >= state["next"] or (done == total and state["printed"]):
+            state["next"], state["printed"] = now + _EVERY_S, 1.0
+            print(f"{title}: {done:,} of {total:,}", file=sys.stderr)
+
+    return advance
+
+
+def _late_bar(title: str, stack: contextlib.ExitStack) -> Callable[[int, int], None]:
+    """Return a function that shows rich's bar once a second has passed."""
+    begun = time.monotonic()
+    bar: list[Callable[[int, int], None]] = []
+
+    def advance(done: int, total: int) -> None:
+        if not bar:
+            if time.monotonic() - begun < _AFTER_S:
+                return
+            bar.append(stack.enter_context(_bar(title)))
+        bar[0](done, total)
 
     return advance
 
@@ -56,8 +104,9 @@ def _lines(title: str) -> Callable[[int, int], None]:
 def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """Show rich's bar."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(escape(title), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -12,9 +12,12 @@ from gpuio.recordio.index import remake_index
 from gpuio.recordio.index_binary import binary_path, share_index
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target
-from gpuio.tools.cli import call
+from gpuio.tools import cli
 
 __all__ = ["add_arguments", "main", "run"]
+
+EXAMPLES = ("gpuio rec2idx train.rec train.idx",)
+EXITS = {1: "the record file is damaged"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,9 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; ``python -m gpuio.tools.rec2idx``."""
-    parser = argparse.ArgumentParser(prog="rec2idx", description="Make a record file's index.")
-    add_arguments(parser)
-    return call("rec2idx", run, parser.parse_args(argv))
+    return cli.main(["rec2idx", *(sys.argv[1:] if argv is None else argv)])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import sys
 from collections.abc import Callable
 from os.path import expanduser
 from pathlib import Path
@@ -24,10 +23,14 @@ from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.local import LocalFile
 from gpuio.tools.audit import Problem
-from gpuio.tools.progress import progress
+from gpuio.tools.progress import add_progress, progress
+from gpuio.tools.terminal import say
 from gpuio.tools.verify import add_depth, examine
 
 __all__ = ["add_arguments", "run"]
+
+EXAMPLES = ("gpuio repair damaged.rec sound.rec --headers",)
+EXITS = {1: "something was left out", 3: "a file could not be read or written, or nothing is left"}
 
 Int64 = npt.NDArray[np.int64]
 
@@ -50,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_depth(parser)
     parser.add_argument("--force", action="store_true", help="replace files that are there")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_progress(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,10 +67,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         report = _repair(args)
     except OptionError as error:
-        print(f"repair: {error}", file=sys.stderr)
+        say("repair", str(error))
         return 2
     except GpuioError as error:
-        print(f"repair: {error}", file=sys.stderr)
+        say("repair", str(error))
         return 3
     left_out = report["left_out"]
     for one in left_out[:_SHOWN]:
@@ -113,7 +116,7 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
     """Write the three files and return the report."""
     target, idx_target, report_target = _targets(args)
     idx = args.idx or index_beside(args.source)
-    how = "none" if args.quiet else "auto"
+    how = args.progress
     with LocalFile(args.source) as file:
         with progress("repair: reading", how) as advance:
             layout, listed, problems = examine(file, idx, args, advance, thorough=True)

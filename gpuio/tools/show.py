@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from os.path import expanduser
 
 import numpy as np
@@ -15,8 +14,12 @@ from gpuio.storage.atomic import check_target
 from gpuio.tools.arguments import at_least
 from gpuio.tools.contact import check_sheet, contact_sheet, write_sheet
 from gpuio.tools.entries import add_file_arguments, entries, open_records
+from gpuio.tools.terminal import say
 
 __all__ = ["add_arguments", "run"]
+
+EXAMPLES = ("gpuio show train.rec --out sheet.png --count 100",)
+EXITS = {1: "some records are not images: gray squares on the sheet"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             image = decode(entry.blob, 3)[:, :, ::-1]
             title += f": {entry.labels[0]:g}" if len(entry.labels) else ""
         except GpuioError as error:
-            print(f"show: {entry.name}: {error.message}", file=sys.stderr)
+            say("show", f"{entry.name}: {error.message}")
             image = np.full((args.edge, args.edge, 3), 128, np.uint8)
             title += " unusable"
             bad += 1

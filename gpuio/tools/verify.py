@@ -19,9 +19,13 @@ from gpuio.recordio.keys import index_beside
 from gpuio.storage.local import LocalFile
 from gpuio.tools.arguments import at_least
 from gpuio.tools.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
-from gpuio.tools.progress import progress
+from gpuio.tools.progress import add_progress, progress
+from gpuio.tools.terminal import say
 
 __all__ = ["add_arguments", "add_depth", "examine", "run"]
+
+EXAMPLES = ("gpuio verify train.rec --headers", "gpuio verify *.rec --decode --json")
+EXITS = {0: "nothing is wrong", 1: "problems were found"}
 
 _SHOWN = 100  # problems of a file that are printed; --json holds all
 
@@ -40,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_depth(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_progress(parser)
 
 
 def add_depth(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +65,12 @@ def add_depth(parser: argparse.ArgumentParser) -> None:
         metavar="SUMS",
         help="compare with the checksums beside FILE, or in SUMS",
     )
-    parser.add_argument("--threads", type=at_least(1), default=len(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "--threads",
+        type=at_least(1),
+        default=len(os.sched_getaffinity(0)),
+        help="threads that check records",
+    )
     parser.add_argument(
         "--max-pixels", type=at_least(1), default=MAX_PIXELS, help="larger is a problem"
     )
@@ -76,20 +85,20 @@ def run(args: argparse.Namespace) -> int:
                 could not be read
     """
     if args.idx is not None and len(args.idx) != len(args.records):
-        print(f"verify: {len(args.records)} files, {len(args.idx)} indexes", file=sys.stderr)
+        say("verify", f"{len(args.records)} files, {len(args.idx)} indexes")
         return 2
     if isinstance(args.checksum, str) and len(args.records) > 1:
-        print("verify: --checksum SUMS belongs to one file", file=sys.stderr)
+        say("verify", "--checksum SUMS belongs to one file")
         return 2
     found, code = [], 0
     for number, path in enumerate(args.records):
         idx = args.idx[number] if args.idx else index_beside(path)
         try:
-            with progress(f"verify {path}", "none" if args.quiet else "auto") as advance:
+            with progress(f"verify {path}", args.progress) as advance:
                 facts = _facts(path, idx, args, advance)
         except StorageError as error:
             facts, code = {"path": path, "error": str(error)}, 3
-            print(f"verify: {error}", file=sys.stderr)
+            say("verify", str(error))
         else:
             code = max(code, int(bool(facts["problems"])))
             if not args.json:

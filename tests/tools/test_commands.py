@@ -167,4 +167,6 @@ def test_a_full_standard_output_is_an_error_and_no_traceback(tmp_path, command):
             check=False,
         )
     assert done.returncode == 3
-    assert done.stderr == f"{command}: cannot write standard output: No space left on device\n"
+    assert (
+        done.stderr == f"gpuio {command}: cannot write standard output: No space left on device\n"
+    )

@@ -88,7 +88,7 @@ def test_every_image_is_in_one_list(root, capsys, arguments, sizes):
 def test_a_split_that_leaves_a_list_empty_or_cannot_be_is_refused(root, capsys, arguments):
     code, made = lists(root, *arguments.split(), "--recursive", "--classes")
     assert (code, made) == (2, {})
-    assert capsys.readouterr().err.startswith("im2rec: ")
+    assert capsys.readouterr().err.startswith("gpuio im2rec: ")
     assert [path.name for path in root.parent.iterdir()] == ["root"]
 
 

@@ -60,10 +60,10 @@ def test_commands_use_the_index_beside_the_file(keyed, tmp_path, capsys):
     assert run(capsys, "cat", rec, 20, "--out", tmp_path / "one")[0] == 0
     assert (tmp_path / "one").read_bytes() == BLOBS[3]
     code, _, err = run(capsys, "cat", rec, 3)
-    assert (code, err) == (1, f"cat: no key 3 in {rec}\n")
+    assert (code, err) == (1, f"gpuio cat: no key 3 in {rec}\n")
     code, out, _ = run(capsys, "info", rec)
     assert (code, f"unusable: key 50 at byte {offsets(idx)[4]}" in out) == (1, True)
-    assert "show: key 50: " in run(capsys, "show", rec, "--out", tmp_path / "sheet.png")[2]
+    assert "gpuio show: key 50: " in run(capsys, "show", rec, "--out", tmp_path / "sheet.png")[2]
     assert "key 50 at byte" in run(capsys, "extract", rec, tmp_path / "out")[2]
     items = list(read_list(tmp_path / "out/data.lst"))
     assert (items[0].index, items[0].path) == (70, "00000070.png")
@@ -85,9 +85,9 @@ def test_without_an_index_the_word_is_record(foreign, tmp_path, capsys, how):
     assert [(row["record"], row["key"]) for row in rows] == [(i, None) for i in range(6)]
     assert run(capsys, "cat", rec, 3, "--out", tmp_path / "one")[0] == 0
     assert (tmp_path / "one").read_bytes() == BLOBS[3]
-    assert f"cat: no record 70 in {rec}\n" in run(capsys, "cat", rec, 70)[2]
+    assert f"gpuio cat: no record 70 in {rec}\n" in run(capsys, "cat", rec, 70)[2]
     assert f"unusable: record 4 at byte {at[4]}" in run(capsys, "info", rec)[1]
-    assert "show: record 4: " in run(capsys, "show", rec, "--out", tmp_path / "sheet.png")[2]
+    assert "gpuio show: record 4: " in run(capsys, "show", rec, "--out", tmp_path / "sheet.png")[2]
     err = run(capsys, "extract", rec, tmp_path / "out")[2]
     assert f"record 4 at byte {at[4]}" in err
     assert "5 of them named by record number" in err
@@ -126,7 +126,7 @@ def test_keys_of_text_are_keys(tmp_path, capsys):
     assert [row["key"] for row in listed(capsys, rec)[0]] == ["c", "a", "b"]
     assert run(capsys, "cat", rec, "a", "--out", tmp_path / "one")[0] == 0
     assert (tmp_path / "one").read_bytes() == BLOBS[1]
-    assert f"cat: no key 1 in {rec}" in run(capsys, "cat", rec, 1)[2]
+    assert f"gpuio cat: no key 1 in {rec}" in run(capsys, "cat", rec, 1)[2]
     assert "3 of them named by record number" in run(capsys, "extract", rec, tmp_path / "x")[2]
     Path(idx).unlink()
     assert "no record ²" in run(capsys, "cat", rec, "²")[2]

@@ -72,7 +72,7 @@ def test_no_room_leaves_the_older_files_and_can_be_resumed(photos, share, capsys
         assert pack(photos, "--pass-through") == 3
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "im2rec: cannot write: File too large" in capsys.readouterr().err
+    assert "gpuio im2rec: cannot write: File too large" in capsys.readouterr().err
     now = files(photos)
     assert now["set.rec"] == now["set.idx"] == b"older"
     assert {name: now[name] for name in whole if name.endswith(("jpg", "lst"))} == {
@@ -109,7 +109,7 @@ def test_a_folder_that_may_not_be_written_is_named_and_stays_as_it_is():
                     check=False,
                 )
                 assert (done.returncode, done.stdout) == (3, ""), done.stderr
-                assert "im2rec: cannot write: Permission denied" in done.stderr
+                assert "gpuio im2rec: cannot write: Permission denied" in done.stderr
                 assert files(folder) == before
         finally:
             folder.chmod(0o755)

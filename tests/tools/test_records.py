@@ -99,7 +99,7 @@ def test_cat_writes_one_image(mixed, tmp_path, capfdbinary):
     assert cli.main(["cat", mixed[0], "11", "--idx", mixed[1]]) == 0
     said = capfdbinary.readouterr()
     assert said.out == BLOBS[1]
-    assert said.err == b"cat: 2 records have key 11: the first\n"
+    assert said.err == b"gpuio cat: 2 records have key 11: the first\n"
     Path(mixed[1]).unlink()
     assert cli.main(["cat", mixed[0], "2"]) == 0  # no image that is known, but bytes
     assert capfdbinary.readouterr().out == BLOBS[2]
@@ -116,7 +116,7 @@ def test_cat_writes_one_image(mixed, tmp_path, capfdbinary):
 
 def test_cat_of_a_record_without_an_image(tmp_path, capsys):
     code, _, said = run(capsys, "cat", write_faces(tmp_path)[0], 0)
-    assert (code, said) == (1, "cat: key 0 holds labels and no image\n")
+    assert (code, said) == (1, "gpuio cat: key 0 holds labels and no image\n")
 
 
 def test_extracted_images_and_list_make_the_same_records_again(tmp_path, capsys):

@@ -163,7 +163,7 @@ def test_an_empty_file_is_a_problem(tmp_path, capsys):
 def test_the_text_lists_problems_and_sums_up(six, capsys):
     at = offsets(six[1])
     put(six[0], at[2], b"\0")
-    assert cli.main(["verify", six[0], "--headers"]) == 1
+    assert cli.main(["verify", six[0], "--headers", "--progress", "plain"]) == 1
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[0].startswith(f"{six[0]}: framing at byte {at[2]} to {at[3]}: bad magic")
