@@ -8,8 +8,11 @@ whole record is flagged 0.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import warnings
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +33,7 @@ __all__ = [
     "split",
     "unframe",
     "walk",
+    "watched",
     "whole_at",
 ]
 
@@ -49,7 +53,21 @@ _WINDOW = 8 << 20  # most bytes a scan reads at once
 _FIRST_WINDOW = 128 << 10  # a scan that starts again behind damage may soon stop
 _GROWTH = 8
 _JUNK_BELOW = 32  # bytes; the smallest image record: two headers, no label, no image
+_SEEN_EVERY = 256  # headers read one by one
 _SMALL = 4 << 20  # files up to this size are scanned without loading the compiled walker
+
+
+_watching: ContextVar[Callable[[int, int], None] | None] = ContextVar("watching", default=None)
+
+
+@contextlib.contextmanager
+def watched(seen: Callable[[int, int], None]) -> Iterator[None]:
+    """Call `seen` now and then with (byte, bytes of the file) while files are scanned inside."""
+    before = _watching.set(seen)
+    try:
+        yield
+    finally:
+        _watching.reset(before)
 
 
 def encode(payload: bytes | memoryview) -> bytes:
@@ -292,8 +310,10 @@ def _scan_windows(
     file: LocalFile, at: int, pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 ) -> int:
     """Walk records in growing windows while they are small; return where hopping should go on."""
-    size = _FIRST_WINDOW
+    size, seen = _FIRST_WINDOW, _watching.get()
     while at < file.size:
+        if seen is not None:
+            seen(at, file.size)
         end_of_record(file, at)  # raises on damage, which a larger window would not help
         window = np.frombuffer(file.read(at, min(size, file.size - at)), np.uint8)
         starts, lengths = split(window)
@@ -320,10 +340,12 @@ def _scan_hops(
     """Read the headers one by one."""
     offsets: list[int] = []
     lengths: list[int] = []
-    read, size, unpack = file.read, file.size, _HEADER.unpack
+    read, size, unpack, seen = file.read, file.size, _HEADER.unpack, _watching.get()
     try:
         while at < until:
             start = at
+            if seen is not None and len(offsets) % _SEEN_EVERY == 0:
+                seen(at, size)
             if at + HEADER_BYTES <= size:
                 magic, word = unpack(read(at, HEADER_BYTES))
                 at += HEADER_BYTES + (word + 3 & ~3)

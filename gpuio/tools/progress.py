@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-__all__ = ["add_progress", "progress"]
+__all__ = ["add_progress", "progress", "scanning"]
 
 _AFTER_S = 1.0  # before a bar
 _EVERY_S = 10.0  # between plain lines
@@ -62,6 +62,15 @@ def progress(
             yield _late_bar(title, stack)
     else:
         yield _lines(title, ends=how == "plain")
+
+
+@contextlib.contextmanager
+def scanning(title: str, how: str = "auto") -> Iterator[None]:
+    """Show how far record files are scanned inside, in bytes."""
+    from gpuio.recordio.framing import watched
+
+    with progress(title, how) as advance, watched(advance):
+        yield
 
 
 def _nothing(done: int, total: int) -> None:

@@ -17,6 +17,7 @@ from gpuio.recordio.framing import (
     scan,
     split,
     unframe,
+    watched,
     whole_at,
 )
 from gpuio.storage.local import LocalFile
@@ -250,3 +251,21 @@ def test_the_magic_and_the_image_records_header_are_written_once():
     copies = [value for _, value in kernels if isinstance(value, int) and value >> 8 == 0xCED723]
     assert copies
     assert set(copies) == {framing.MAGIC}
+
+
+@pytest.mark.parametrize("size", [10, 40_000])  # read in windows, and by hopping
+def test_who_watches_a_scan_sees_it_go_on(tmp_path, size):
+    path, count = tmp_path / "a.rec", 5_000_000 // (size + 8) // 10 * 10
+    path.write_bytes(encode(bytes(size)) * count)
+    seen = []
+    with LocalFile(path) as file:
+        with watched(lambda at, of: seen.append((at, of))):
+            offsets, _ = scan(file)
+        many = len(seen)
+        scan(file)
+    assert len(offsets) == count
+    assert many == len(seen) >= 2
+    assert {of for _, of in seen} == {path.stat().st_size}
+    places = [at for at, _ in seen]
+    assert places == sorted(places)
+    assert places[0] == 0
