@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from os.path import expanduser
 
-from gpuio.errors import Where
+from gpuio.errors import OptionError, Where
 from gpuio.recordio.foreign import is_image
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
@@ -26,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=expanduser, help="the file to write; standard output if not given"
     )
+    parser.add_argument(
+        "--json", action="store_true", help="say as JSON what was written; needs --out"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     int         0 done, 1 no such key, or no image there, or the file is damaged, 2 standard output
                 is a terminal, 3 a file could not be read or written
     """
+    if args.json and args.out is None:
+        raise OptionError("--json needs --out: standard output is the image")
     if args.out is None and sys.stdout.isatty():
         say("cat", "the output is an image: give --out, or redirect it to a file")
         return 2
@@ -65,4 +71,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         with writing(args.out) as file:
             file.write(entry.blob)
+    if args.json:
+        told = {"path": args.record, "key": entry.key, "record": entry.number, "out": args.out}
+        print(json.dumps(told | {"bytes": len(entry.blob)}, indent=1))
     return 0

@@ -11,21 +11,35 @@ import sys
 import warnings
 from collections.abc import Iterator
 from os.path import expanduser
+from pathlib import Path
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.decode.formats import ImageInfo, probe
-from gpuio.errors import DecodeError, FormatError, GpuioError, GpuioWarning
+from gpuio.errors import DecodeError, FormatError, GpuioError, GpuioWarning, OptionError
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.keys import index_beside, misfit, read_listed
 from gpuio.recordio.layouts import Contents, recognise
+from gpuio.recordio.uri import expand
 from gpuio.storage.local import LocalFile
+from gpuio.tools.progress import scanning
 
-__all__ = ["Entry", "Records", "add_file_arguments", "entries", "named", "open_records"]
+__all__ = [
+    "Entry",
+    "Records",
+    "add_file_arguments",
+    "add_files_arguments",
+    "entries",
+    "named",
+    "named_files",
+    "open_file",
+    "open_records",
+    "record_files",
+]
 
 _IDX = "its .idx file; default: the one beside it, if there is one that belongs to it"
 
@@ -112,8 +126,57 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--idx", type=expanduser, help=_IDX)
 
 
+def add_files_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare one record file or several, or folders of them, and their indexes."""
+    parser.add_argument(
+        "records",
+        type=expanduser,
+        nargs="+",
+        metavar="FILE",
+        help="the .rec files; of a folder, those in it",
+    )
+    parser.add_argument(
+        "--idx",
+        type=expanduser,
+        nargs="+",
+        metavar="INDEX",
+        help="the index of each; default: the .idx beside it, if there is one that belongs to it",
+    )
+
+
+def named_files(args: argparse.Namespace) -> list[tuple[str, str | None]]:
+    """Return the files that the arguments of `add_files_arguments` name, each with its index.
+
+    Raises
+    ------
+    OptionError                     the number of indexes is another one
+    StorageError                    a folder holds no record file
+    """
+    files = record_files(args.records)
+    indexes = args.idx or [None] * len(files)
+    if len(indexes) != len(files):
+        raise OptionError(f"{len(files)} files, {len(indexes)} indexes")
+    return list(zip(files, indexes, strict=True))
+
+
+def record_files(paths: list[str]) -> list[str]:
+    """Return record files; of a folder, the .rec files in it, sorted, or else all its files."""
+    return [
+        inside
+        for path in paths
+        for inside in (expand([path], ".rec") if Path(path).is_dir() else [path])
+    ]
+
+
 def open_records(args: argparse.Namespace, record_layout: str = "plain") -> Records:
-    """Find the records of the file that the arguments name, and their keys.
+    """Find the records of the file that the arguments name: `open_file`."""
+    return open_file(args.record, args.idx, record_layout, getattr(args, "progress", "none"))
+
+
+def open_file(
+    record: str, idx: str | None, record_layout: str = "plain", progress: str = "none"
+) -> Records:
+    """Find the records of a file, and their keys.
 
     The index beside the file is used if it belongs to it; else one line on standard error says why
     not. Without an index the records of an InsightFace set have the layout's keys in every command.
@@ -122,7 +185,8 @@ def open_records(args: argparse.Namespace, record_layout: str = "plain") -> Reco
     ------
     StorageError, FormatError       as `open_table` and `recognise`
     """
-    table, unlisted = _table(args.record, args.idx)
+    with scanning(f"reading {record}", progress):
+        table, unlisted = _table(record, idx)
     every = table
     contents = recognise(table, record_layout)
     if record_layout == "plain" and not table.indexed and contents.payload != "raw":
@@ -138,15 +202,15 @@ def open_records(args: argparse.Namespace, record_layout: str = "plain") -> Reco
     if not table.indexed:
         keyed[:] = faces is not None and not faces.doubt  # whose layout gives keys
     return Records(
-        contents, np.searchsorted(every.offset, offset), keyed, _texts(table, args, offset)
+        contents, np.searchsorted(every.offset, offset), keyed, _texts(table, record, idx, offset)
     )
 
 
 def _texts(
-    table: RecordTable, args: argparse.Namespace, offset: npt.NDArray[np.int64]
+    table: RecordTable, record: str, idx: str | None, offset: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.object_] | None:
     """Return the keys of an index whose keys are not whole numbers, array of str."""
-    idx = args.idx or index_beside(args.record)
+    idx = idx or index_beside(record)
     if not table.indexed or idx is None:
         return None
     listed = read_listed(idx)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import json
 import sys
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from gpuio.tools.progress import add_progress, progress
 
 __all__ = ["add_arguments", "run"]
 
-EXAMPLES = ("gpuio extract train.rec photos --by-label",)
+EXAMPLES = (
+    "gpuio extract train.rec photos --by-label",
+    "gpuio extract train.rec photos --by-label --resume",
+)
 EXITS = {1: "some records are not images, each is named; or the file is damaged"}
 
 _SUFFIX = {"jpeg": ".jpg", "tiff": ".tif", "pnm": ".ppm"}
@@ -32,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by-label", action="store_true", help="a sub-folder for each record's first label"
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where a run was stopped: a file that is there and is the same is done",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
     add_progress(parser)
 
 
@@ -66,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             by_number += not isinstance(entry.key, int)
             name = _name(key, entry, seen[key], by_label=args.by_label)
             seen[key] += 1
-            _write(folder / name, entry)
+            _write(folder / name, entry, resume=args.resume)
             labels = tuple(entry.labels.tolist()) or (0.0,)
             items.append(ListItem(key, str(name), labels))
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +84,9 @@ def run(args: argparse.Namespace) -> int:
     write_list(list_path, listed)
     if renumbered:
         print(f"{renumbered} keys are repeated or negative: listed under new ids", file=sys.stderr)
+    if args.json:
+        told = {"folder": str(folder), "list": str(list_path), "images": len(items)}
+        print(json.dumps(told | {"left_out": problems}, indent=1))
     how = f", {by_number} of them named by record number, having no numeric key"
     print(
         f"{len(items)} images in {folder}, listed in {list_path.name}{how if by_number else ''}",
@@ -111,16 +124,26 @@ def _name(key: int, entry: Entry, repeat: int, *, by_label: bool) -> Path:
     return Path(label) / name if by_label else Path(name)
 
 
-def _write(path: Path, entry: Entry) -> None:
-    """Write an image into a new file.
+def _write(path: Path, entry: Entry, *, resume: bool) -> None:
+    """Write an image into a new file; with `resume`, one that is there and the same will do.
 
     Raises
     ------
     StorageError        it cannot be written, or is there already
     """
     try:
+        if resume and path.is_file() and _same(path, entry.blob):
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             file.write(entry.blob)
     except OSError as error:
         raise unusable("cannot write", error, path) from error
+
+
+def _same(path: Path, blob: bytes | memoryview) -> bool:
+    """Whether a file holds an image; one that a stopped run left unfinished is removed."""
+    there = path.read_bytes()
+    if there != blob and bytes(blob[: len(there)]) == there:
+        path.unlink()
+    return there == blob

@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from gpuio.errors import GpuioError, OptionError
+from gpuio.errors import GpuioError, OptionError, StorageError
 from gpuio.options.machine import MAX_PIXELS
 from gpuio.storage.atomic import writing
 from gpuio.storage.paths import absolute
@@ -95,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "wrong; turns on --pack-label",
     )
     ours.add_argument("--resume", action="store_true", help="go on where a killed run stopped")
+    ours.add_argument("--json", action="store_true", help="say as JSON what was written")
     add_progress(parser)
 
 
@@ -109,16 +110,13 @@ def run(args: argparse.Namespace) -> int:
     prefix, root = (os.path.abspath(absolute(one)) for one in (args.prefix, args.root))  # noqa: PTH100
     wrong = _misused(args, root)
     if wrong:
-        say("im2rec", wrong)
-        return 2
+        raise OptionError(wrong)
     try:
         return _list(args, prefix, root) if args.list else _pack(args, prefix, root)
-    except OptionError as error:
-        say("im2rec", str(error))
-        return 2
-    except GpuioError as error:
-        say("im2rec", str(error))
-        return 3
+    except (OptionError, StorageError):
+        raise
+    except GpuioError as error:  # nothing but files can be in the way
+        raise StorageError(error.message, path=error.path, offset=error.offset) from error
 
 
 def _say(text: str) -> None:
@@ -156,8 +154,10 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
     exts = usable_exts(args.exts)
     found = find_images(root, exts, recursive=args.recursive)
     items = [item for item in found.items if not unlistable(item.path)]
-    for folder, number in found.classes.items():
-        print(printable(folder), number)
+    written: list[tuple[Path, int]] = []
+    if not args.json:
+        for folder, number in found.classes.items():
+            print(printable(folder), number)
     if found.skipped:
         shown = ", ".join(found.skipped[:_MAX_SHOWN])
         more = ", ..." if len(found.skipped) > _MAX_SHOWN else ""
@@ -186,6 +186,10 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
     ]
     left_out += [f"{path}: a link to nothing, or not a file" for path in found.dangling]
     _say_left_out(left_out)
+    if args.json:
+        lists = [{"path": str(path), "images": count} for path, count in written]
+        told = {"lists": lists, "classes": found.classes, "left_out": left_out}
+        print(json.dumps(told, indent=1))
     return 1 if left_out or not items else 0
 
 
@@ -225,7 +229,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
         args.pack_label or args.detection,
         args.max_pixels,
     )
-    left_out, empty = 0, False
+    left_out, empty, told = 0, False, []
     for path in lists:
         with progress(f"packing {printable(path.name)}", args.progress) as advance:
             packed = pack_list(
@@ -253,6 +257,11 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
             )
         _say_left_out(packed.problems)
         left_out += len(packed.problems)
+        record = str(path.with_suffix(".rec")) if packed.records else None
+        facts = {"list": str(path), "path": record, "records": packed.records}
+        told.append({**facts, "left_out": packed.problems})
+    if args.json:
+        print(json.dumps({"files": told}, indent=1))
     return 1 if left_out or empty else 0
 
 

@@ -6,6 +6,7 @@ import argparse
 import collections
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,16 @@ from gpuio.recordio.layouts import recognise
 from gpuio.recordio.sniff import spread
 from gpuio.tools.arguments import at_least
 from gpuio.tools.boxes import boxes_text, count_boxes
-from gpuio.tools.entries import Entry, Records, add_file_arguments, entries, named, open_records
+from gpuio.tools.entries import (
+    Entry,
+    Records,
+    add_files_arguments,
+    entries,
+    named,
+    named_files,
+    open_file,
+)
+from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.quality import jpeg_quality
 
 __all__ = ["add_arguments", "run", "survey"]
@@ -29,7 +39,7 @@ _SHOWN = 12  # most common values of a count
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_file_arguments(parser)
+    add_files_arguments(parser)
     parser.add_argument(
         "--sample", type=at_least(1), default=10_000, help="records to look into, at most"
     )
@@ -37,22 +47,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", action="store_true", help="read every label, for the number of classes"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
+    add_progress(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the file holds.
+    """Print what each file holds.
 
     Returns
     -------
     int         0 all records looked at are images, 1 some are not, or the file is damaged, 3 a file
                 could not be read
     """
-    facts = survey(open_records(args), args.sample, every_label=args.labels)
-    print(json.dumps(facts, indent=1) if args.json else _text(facts))
-    return 1 if facts["unusable"] else 0
+    found: list[dict[str, Any]] = []
+    for path, idx in named_files(args):
+        records = open_file(path, idx, progress=args.progress)
+        with progress(f"looking into {path}", args.progress) as advance:
+            facts = survey(records, args.sample, every_label=args.labels, advance=advance)
+        if not args.json:
+            print("\n" * bool(found) + _text(facts))
+        found.append(facts)
+    if args.json:
+        print(json.dumps(found[0] if len(found) == 1 else {"files": found}, indent=1))
+    return 1 if any(facts["unusable"] for facts in found) else 0
 
 
-def survey(records: Records, sample: int = 10_000, *, every_label: bool = False) -> dict[str, Any]:
+def survey(
+    records: Records,
+    sample: int = 10_000,
+    *,
+    every_label: bool = False,
+    advance: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
     """Look into records, evenly spread over the file.
 
     Parameters
@@ -61,6 +86,7 @@ def survey(records: Records, sample: int = 10_000, *, every_label: bool = False)
     sample : int                records to look into, at most
     every_label : bool          compare the number of classes with every label, not only with those
                                 of the records looked into
+    advance : callable(done, total), optional
 
     Returns
     -------
@@ -76,7 +102,9 @@ def survey(records: Records, sample: int = 10_000, *, every_label: bool = False)
     pixels: list[int] = []
     labels: list[npt.NDArray[np.float32]] = []
     markers = 0
-    for entry in entries(records, chosen):
+    for done, entry in enumerate(entries(records, chosen), 1):
+        if advance is not None:
+            advance(done, len(chosen))
         if entry.error is not None:
             unusable.append(
                 {

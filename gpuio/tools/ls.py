@@ -1,4 +1,4 @@
-"""ls: list the records of a file, one line each."""
+"""ls: list the records of files, one line each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from gpuio.tools.arguments import at_least
-from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
+from gpuio.tools.entries import Entry, add_files_arguments, entries, named_files, open_file
+from gpuio.tools.printable import printable
+from gpuio.tools.progress import add_progress, progress
 
 __all__ = ["add_arguments", "run"]
 
@@ -21,12 +23,13 @@ _LABELS = 8  # shown in a line of text
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_file_arguments(parser)
+    add_files_arguments(parser)
     parser.add_argument(
         "--first", type=at_least(0), default=0, help="the first record listed, from 0"
     )
     parser.add_argument("--count", type=at_least(0), help="records to list; all if not given")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each record")
+    add_progress(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,24 +42,37 @@ def run(args: argparse.Namespace) -> int:
     int         0 all are images, or records that have none in their layout, 1 some are not, or the
                 file is damaged, 3 the file could not be read
     """
+    bad, files = 0, named_files(args)
+    for number, (path, idx) in enumerate(files):
+        if len(files) > 1 and not args.json:
+            print("\n" * bool(number) + f"{printable(path)}:")
+        bad += _list(path, idx, args)
+    return 1 if bad else 0
+
+
+def _list(path: str, idx: str | None, args: argparse.Namespace) -> int:
+    """Print the lines of one file; return how many records have no image that is recognised."""
     bad = 0
-    records = open_records(args)
+    records = open_file(path, idx, progress=args.progress)
     count = len(records.table) if args.count is None else args.count
     first = args.first
     rows = np.arange(first, min(first + count, len(records.table)))
     keyed = bool(records.keyed.any())
     if not args.json:
         print(f"{'key' if keyed else 'record'}\toffset\tbytes\tid\tformat\tsize\tlabels")
-    for entry in entries(records, rows):
-        bad += entry.error is not None
-        print(json.dumps(_facts(entry)) if args.json else _line(entry, keyed=keyed))
-    return 1 if bad else 0
+    with progress(f"listing {path}", args.progress, prints=True) as advance:
+        for done, entry in enumerate(entries(records, rows), 1):
+            bad += entry.error is not None
+            print(json.dumps(_facts(path, entry)) if args.json else _line(entry, keyed=keyed))
+            advance(done, len(rows))
+    return bad
 
 
-def _facts(entry: Entry) -> dict[str, Any]:
+def _facts(path: str, entry: Entry) -> dict[str, Any]:
     """Return a record's facts as JSON types; NaN and inf, which JSON lacks, as text."""
     info = entry.info
     return {
+        "path": path,
         "record": entry.number,
         "key": entry.key,
         "offset": entry.offset,

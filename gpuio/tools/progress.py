@@ -10,11 +10,14 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 __all__ = ["add_progress", "progress", "scanning"]
 
 _AFTER_S = 1.0  # before a bar
 _EVERY_S = 10.0  # between plain lines
+
+_shown: list[Any] = []  # the rich display on the terminal, if there is one
 
 
 def add_progress(parser: argparse.ArgumentParser) -> None:
@@ -111,11 +114,15 @@ def _late_bar(title: str, stack: contextlib.ExitStack) -> Callable[[int, int], N
 
 @contextlib.contextmanager
 def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show rich's bar."""
+    """Show rich's bar; inside another one, a line below it."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True)) as bar:
+    with contextlib.ExitStack() as stack:
+        if not _shown:
+            _shown.append(stack.enter_context(Progress(console=Console(stderr=True))))
+            stack.callback(_shown.clear)
+        bar = _shown[0]
         task = bar.add_task(escape(title), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -24,7 +24,6 @@ from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.local import LocalFile
 from gpuio.tools.audit import Problem
 from gpuio.tools.progress import add_progress, progress
-from gpuio.tools.terminal import say
 from gpuio.tools.verify import add_depth, examine
 
 __all__ = ["add_arguments", "run"]
@@ -53,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_depth(parser)
     parser.add_argument("--force", action="store_true", help="replace files that are there")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     add_progress(parser)
 
 
@@ -66,13 +66,14 @@ def run(args: argparse.Namespace) -> int:
     """
     try:
         report = _repair(args)
-    except OptionError as error:
-        say("repair", str(error))
-        return 2
-    except GpuioError as error:
-        say("repair", str(error))
-        return 3
+    except (OptionError, StorageError):
+        raise
+    except GpuioError as error:  # nothing but files can be in the way
+        raise StorageError(error.message, path=error.path, offset=error.offset) from error
     left_out = report["left_out"]
+    if args.json:
+        print(json.dumps(report, indent=1))
+        return 1 if left_out else 0
     for one in left_out[:_SHOWN]:
         print(f"left out: {Problem(**one)}")
     if len(left_out) > _SHOWN:

@@ -11,7 +11,7 @@ from os.path import expanduser
 from typing import Any
 
 from gpuio.decode.turbojpeg import status
-from gpuio.errors import FormatError, StorageError
+from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.options.machine import MAX_PIXELS
 from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
 from gpuio.recordio.foreign import foreign_kind
@@ -19,7 +19,8 @@ from gpuio.recordio.keys import index_beside
 from gpuio.storage.local import LocalFile
 from gpuio.tools.arguments import at_least
 from gpuio.tools.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
-from gpuio.tools.progress import add_progress, progress
+from gpuio.tools.entries import add_files_arguments, named_files
+from gpuio.tools.progress import add_progress, progress, scanning
 from gpuio.tools.terminal import say
 
 __all__ = ["add_arguments", "add_depth", "examine", "run"]
@@ -32,16 +33,7 @@ _SHOWN = 100  # problems of a file that are printed; --json holds all
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "records", type=expanduser, nargs="+", metavar="FILE", help="the .rec files"
-    )
-    parser.add_argument(
-        "--idx",
-        type=expanduser,
-        nargs="+",
-        metavar="INDEX",
-        help="the index of each; default: the .idx beside it, if there is one",
-    )
+    add_files_arguments(parser)
     add_depth(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_progress(parser)
@@ -84,15 +76,12 @@ def run(args: argparse.Namespace) -> int:
     int         0 nothing is wrong, 1 problems, 2 the arguments do not fit each other, 3 a file
                 could not be read
     """
-    if args.idx is not None and len(args.idx) != len(args.records):
-        say("verify", f"{len(args.records)} files, {len(args.idx)} indexes")
-        return 2
-    if isinstance(args.checksum, str) and len(args.records) > 1:
-        say("verify", "--checksum SUMS belongs to one file")
-        return 2
+    files = named_files(args)
+    if isinstance(args.checksum, str) and len(files) > 1:
+        raise OptionError("--checksum SUMS belongs to one file")
     found, code = [], 0
-    for number, path in enumerate(args.records):
-        idx = args.idx[number] if args.idx else index_beside(path)
+    for path, named in files:
+        idx = named or index_beside(path)
         try:
             with progress(f"verify {path}", args.progress) as advance:
                 facts = _facts(path, idx, args, advance)
@@ -145,7 +134,8 @@ def examine(
         except FormatError as error:
             problems.append(Problem("checksum", str(error)))
     depth = Depth(headers=args.headers, images=args.decode, sums=sums, max_pixels=args.max_pixels)
-    layout = lay_out(file, thorough=thorough or depth.reads)
+    with scanning(f"reading {file.path}", args.progress):
+        layout = lay_out(file, thorough=thorough or depth.reads)
     said = "" if len(layout.offset) else foreign_kind(file.read(0, min(file.size, 1024)))
     problems += [Problem("framing", said, offset=0)] if said else layout.problems
     keys: list[str | None] = [None] * len(layout.offset)

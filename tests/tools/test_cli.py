@@ -80,7 +80,7 @@ def test_examples_parse(monkeypatch):
         (["help", "shwo"], "gpuio: no command shwo; did you mean show?"),
         (["--verison"], "gpuio: no option --verison; did you mean --version?"),
         (["zzz"], "gpuio: no command zzz (gpuio help lists the commands)\n"),
-        (["ls"], "gpuio ls: the following arguments are required: record (see gpuio ls --help)\n"),
+        (["ls"], "gpuio ls: the following arguments are required: FILE (see gpuio ls --help)\n"),
         (["ls", "a", "--cuont=3"], "gpuio ls: unrecognized arguments: --cuont=3; did you mean --c"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_pipe_closed_early_is_no_error(tmp_path):
 
 
 def test_every_command_that_works_long_spells_progress_the_same(tmp_path, capsys):
-    for name in ("checksum", "extract", "im2rec", "repair", "verify"):
+    for name in ("checksum", "extract", "im2rec", "info", "ls", "rec2idx", "repair", "verify"):
         parser, _ = cli.command_parser(name)
         options = {one for action in parser._actions for one in action.option_strings}
         assert {"--progress", "--quiet", "-q"} <= options, name
@@ -202,6 +202,13 @@ def test_a_bar_comes_after_a_second_on_a_terminal_only(monkeypatch, capsys):
             for done in range(1, 8):
                 advance(done, 7)
         assert ("packing [x]" in capsys.readouterr().err) == shown
+    with progress.progress("outer") as outer, progress.progress("inner") as inner:
+        for done in range(1, 8):  # the outer one is not shown yet when the inner one is
+            inner(done, 7)
+        for done in range(1, 8):
+            outer(done, 7)
+            inner(done, 7)
+    assert "outer" in capsys.readouterr().err
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     with progress.progress("listing", prints=True) as advance:
         advance(1, 1)
