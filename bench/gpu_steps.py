@@ -125,7 +125,7 @@ def _preparation(at, call):
     if at.data is None:
         made.append(at.script("data", 25, "gpu_carry", Path(at.site) / "data"))
     made.append(at.script("imports", 20, "gpu_imports", *([] if at.gpu else ["--cpu"])))
-    doctor = (at.python, "-m", "gpuio.tools.doctor", "--json")
+    doctor = (at.python, "-m", "gpuio.tools.doctor", "--gpu", "--json")
     # the doctor ends with 1 where a GPU cannot be used
     made.append(Step("doctor", 15, doctor, good=(0,) if at.gpu else (0, 1)))
     return made
