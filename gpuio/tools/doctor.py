@@ -6,12 +6,13 @@ import argparse
 import ctypes
 import importlib.metadata
 import json
-import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 from gpuio._version import __version__
+from gpuio.backend.cores import usable_cores
 from gpuio.backend.gpu.engines import choose_engine
 from gpuio.backend.gpu.probe import Gap, Machine, gaps, survey
 from gpuio.decode import turbojpeg
@@ -21,23 +22,34 @@ from gpuio.tools.arguments import at_least
 
 __all__ = ["add_arguments", "examine", "report", "run"]
 
-EXAMPLES = ("gpuio doctor", "gpuio doctor --device-id 1 --json")
-EXITS = {1: "the GPU cannot be used: what is missing is listed"}
+EXAMPLES = ("gpuio doctor", "gpuio doctor --gpu", "gpuio doctor --device-id 1 --json")
+EXITS = {
+    0: "nothing that was asked for is missing",
+    1: "a GPU that is there, or was asked for, cannot be used",
+}
 
 _PACKAGES = ("numpy", "numba", "opencv-python-headless", "torch", "jax", "mxnet")
+_HARDWARE_LISTED = "/proc/driver/nvidia"  # there where the system has NVIDIA's driver
 _HARDWARE = 3  # NVJPEG_BACKEND_HARDWARE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--device-id", type=at_least(0), default=0, help="number of the GPU to look at"
+        "--gpu",
+        action="store_true",
+        help="a GPU is wanted: exit with 1 if it cannot be used, on a machine without one, too",
+    )
+    parser.add_argument(
+        "--device-id",
+        type=at_least(0),
+        help="number of the GPU to look at, which is wanted then; default: 0",
     )
     parser.add_argument(
         "--decoder",
         default="auto",
         choices=("auto", "dali", "nvimgcodec"),
-        help="the decode engine to ask for",
+        help="the GPU's decode engine to ask for, which is wanted then",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
@@ -47,14 +59,18 @@ def run(args: argparse.Namespace) -> int:
 
     Returns
     -------
-    int         0 if the GPU backend can be used, 1 if something is missing
+    int         0 if nothing that was asked for is missing, 1 if a GPU is there, or was asked for,
+                and cannot be used
     """
-    found = examine(survey(), args.device_id, args.decoder, engines=jpeg_engines)
+    asked = args.gpu or args.device_id is not None or args.decoder != "auto"
+    found = examine(survey(), args.device_id or 0, args.decoder, engines=jpeg_engines, asked=asked)
     print(json.dumps(found, indent=2) if args.json else report(found))
-    return 1 if found["gaps"] else 0
+    return 1 if found["gaps"] and found["gpu_asked_for"] else 0
 
 
-def examine(machine: Machine, device_id: int, decoder: str, *, engines: Any) -> dict[str, Any]:
+def examine(
+    machine: Machine, device_id: int, decoder: str, *, engines: Any, asked: bool = False
+) -> dict[str, Any]:
     """Collect everything the report says.
 
     Parameters
@@ -64,6 +80,7 @@ def examine(machine: Machine, device_id: int, decoder: str, *, engines: Any) -> 
     decoder : str           the engine asked for
     engines : callable      device_id -> (JPEG engines, cores per engine) or None; called only if a
                             GPU of that number exists
+    asked : bool            a GPU is wanted; one that is there is wanted in any case
 
     Returns
     -------
@@ -80,7 +97,7 @@ def examine(machine: Machine, device_id: int, decoder: str, *, engines: Any) -> 
         "gpuio": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0)),
+        "cpus": usable_cores(),
         "packages": {package: _installed(package) for package in _PACKAGES},
         "cupy": list(machine.cupy),
         "dali": machine.dali,
@@ -102,6 +119,7 @@ def examine(machine: Machine, device_id: int, decoder: str, *, engines: Any) -> 
         "backend": "cpu" if missing else "gpu",
         "decoder": ("turbojpeg" if turbo.usable else "opencv") if missing else name,
         "decoder_reason": "the GPU backend cannot be used" if missing else why,
+        "gpu_asked_for": asked or bool(driver.gpus) or Path(_HARDWARE_LISTED).exists(),
         "gaps": [{"what": gap.what, "mend": gap.mend} for gap in missing],
         "notes": [{"what": note.what, "mend": note.mend} for note in notes],
     }
@@ -131,7 +149,10 @@ def report(found: dict[str, Any]) -> str:
         lines.append(f"JPEG       {engines} hardware engines of {cores} cores")
     lines.append(f"ctx='auto' takes the {found['backend'].upper()}")
     lines.append(f"decoder    {found['decoder'] or '-'}: {found['decoder_reason']}")
-    for title, kind in (("missing", "gaps"), ("note", "notes")):
+    if found["gaps"] and not found["gpu_asked_for"]:
+        lines.append("no GPU is here: nothing is missing for the CPU; for a GPU there would be:")
+    missing = "missing" if found["gpu_asked_for"] else "  for a GPU"
+    for title, kind in ((missing, "gaps"), ("note", "notes")):
         for gap in found[kind]:
             lines += [f"{title}: {gap['what']}", f"  mend: {gap['mend']}"]
     return "\n".join(lines)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from os.path import expanduser
 from typing import Any
 
+from gpuio.backend.cores import usable_cores
 from gpuio.decode.turbojpeg import status
 from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.options.machine import MAX_PIXELS
@@ -60,7 +60,7 @@ def add_depth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=at_least(1),
-        default=len(os.sched_getaffinity(0)),
+        default=usable_cores(),
         help="threads that check records",
     )
     parser.add_argument(

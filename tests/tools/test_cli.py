@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -50,11 +51,11 @@ def test_every_help_has_defaults_an_example_and_exit_codes(capsys, monkeypatch, 
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = run(capsys, name, "--help")
     assert code == 0
-    assert "examples:\n  gpuio " in out, f"{cli.COMMANDS[name][0]} has no EXAMPLES"
+    assert "examples:\n  " in out, f"{cli.COMMANDS[name][0]} has no EXAMPLES"
     assert "exit codes:\n  0  " in out
     parser, module = cli.command_parser(name)
     for line in module.EXAMPLES:
-        assert line.split()[:2] == ["gpuio", name] or name == "checksum", line
+        assert line.startswith("gpuio ") or f"(gpuio {name} " in line, line
     text = " ".join(out.split())
     for action in parser._actions:
         assert action.help, f"{name} {action.dest} is not explained"
@@ -68,7 +69,7 @@ def test_examples_parse(monkeypatch):
     for name in cli.COMMANDS:
         parser, module = cli.command_parser(name)
         for line in module.EXAMPLES:
-            words = line.split("|")[0].split()
+            words = re.split("[|>]", line)[0].split()
             if words[1] == name:
                 parser.parse_args(words[2:])
 

@@ -109,6 +109,25 @@ def test_options_are_printed_from_their_declaration(capsys):
     assert "rand_mirror" in capsys.readouterr().out
 
 
+def test_options_are_searched_and_fit_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.main(["options", "resize"]) == 0
+    said = capsys.readouterr().out
+    assert "rand_mirror" not in said
+    for name in ("ImageRecordIter\n", "ImageDetRecordIter\n", "ImageIter\n", "resize_mode  str"):
+        assert name in said
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.main(["options"]) == 0
+    words = [line for line in capsys.readouterr().out.splitlines() if " " in line.strip()]
+    assert max(map(len, words)) <= 60
+    assert cli.main(["options", "imageiter", "CROP", "--json"]) == 0
+    (rows,) = json.loads(capsys.readouterr().out).values()
+    assert [row["name"] for row in rows] == ["rand_crop"]
+    assert cli.main(["options", "greyscaled"]) == 2  # in meanings, too
+    assert cli.main(["options", "rand_miror"]) == 2
+    assert "no option has 'rand_miror'; did you mean rand_mirror?" in capsys.readouterr().err
+
+
 def test_the_page_of_options_is_the_printed_one(capsys):
     assert cli.main(["options", "--markdown"]) == 0
     printed = capsys.readouterr().out

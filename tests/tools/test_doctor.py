@@ -43,12 +43,28 @@ def test_a_whole_machine_is_reported_with_its_engines_and_ends_with_0(monkeypatc
     assert "missing" not in said
 
 
-def test_a_bare_machine_names_every_gap_and_its_mending_and_ends_with_1(monkeypatch, capsys):
+@pytest.mark.parametrize("asked", [["--gpu"], ["--device-id", "0"], ["--decoder", "dali"]])
+def test_a_bare_machine_names_every_gap_and_its_mending(monkeypatch, capsys, asked):
+    monkeypatch.setattr(doctor, "_HARDWARE_LISTED", "/nowhere")
     code, said = run(BARE, monkeypatch, capsys)
+    assert code == 0
+    assert "missing:" not in said
+    assert "no GPU is here: nothing is missing for the CPU" in said
+    assert "  for a GPU: no CUDA driver" in said
+    code, said = run(BARE, monkeypatch, capsys, *asked)
     assert code == 1
     assert "missing: no CUDA driver" in said
     assert "mend: pip install 'gpuio[cuda12]'" in said
     assert "ctx='auto' takes the CPU" in said
+
+
+def test_a_gpu_that_is_there_is_asked_for(monkeypatch, capsys, tmp_path):
+    without_cupy = Machine(WHOLE.driver)
+    code, said = run(without_cupy, monkeypatch, capsys)
+    assert (code, "missing: CuPy is not installed" in said) == (1, True)
+    monkeypatch.setattr(doctor, "_HARDWARE_LISTED", str(tmp_path))
+    code, said = run(BARE, monkeypatch, capsys)  # a driver that does not load
+    assert (code, "missing: no CUDA driver" in said) == (1, True)
 
 
 def test_json_is_one_object_with_the_same_facts(monkeypatch, capsys):
@@ -108,7 +124,7 @@ ABSENT = turbojpeg.Status(reason="no libturbojpeg found")
 )
 def test_the_cpus_decoder_is_named(found, line, decoder, monkeypatch, capsys):
     monkeypatch.setattr(doctor.turbojpeg, "status", lambda: found)
-    code, said = run(BARE, monkeypatch, capsys)
+    code, said = run(BARE, monkeypatch, capsys, "--gpu")
     assert code == 1
     assert line in said.splitlines()
     assert f"decoder    {decoder}: the GPU backend cannot be used" in said
