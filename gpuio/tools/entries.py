@@ -91,12 +91,14 @@ class Records:
     number : int64[N]               each record's number in the file, from 0
     keyed : bool[N]                 whether it has a key
     texts : array[N] of str, or None    the keys, where they are not whole numbers
+    total : int                     records of the file, those that the layout leaves out, too
     """
 
     contents: Contents
     number: npt.NDArray[np.int64]
     keyed: npt.NDArray[np.bool_]
     texts: npt.NDArray[np.object_] | None = None
+    total: int = 0
 
     @property
     def table(self) -> RecordTable:
@@ -202,7 +204,11 @@ def open_file(
     if not table.indexed:
         keyed[:] = faces is not None and not faces.doubt  # whose layout gives keys
     return Records(
-        contents, np.searchsorted(every.offset, offset), keyed, _texts(table, record, idx, offset)
+        contents,
+        np.searchsorted(every.offset, offset),
+        keyed,
+        _texts(table, record, idx, offset),
+        len(every),
     )
 
 
