@@ -33,6 +33,7 @@ __all__ = [
     "positive",
     "shape",
     "switch",
+    "switch_or",
     "text",
     "within",
 ]
@@ -51,6 +52,21 @@ def switch(value: Any) -> bool:
     if word in _FALSE:
         return False
     raise ValueError(f"expected True or False, got {value!r}")
+
+
+def switch_or(*words: str) -> Callable[[Any], bool | str]:
+    """Return a converter to one of some words, or to a bool as `switch` has it."""
+    named = " or ".join(map(repr, words))
+
+    def convert(value: Any) -> bool | str:
+        if isinstance(value, str) and value in words:
+            return value
+        try:
+            return switch(value)
+        except ValueError as error:
+            raise ValueError(f"{error}; or {named}") from None
+
+    return convert
 
 
 def integer(low: int | None = None, high: int | None = None) -> Callable[[Any], int]:

@@ -251,6 +251,11 @@ class ImageDetRecordOptions(RecordOptions, BoxLabelOptions, StreamOptions, BoxAu
         self.check()
         if self.aug_stream == "mxnet" and (self.path_imgidx or self.reindex):
             raise OptionError("aug_stream: 'mxnet' works without path_imgidx and reindex only")
+        if self.aug_stream == "mxnet" and self.shuffle in ("full", "block"):
+            raise OptionError(
+                f"aug_stream: 'mxnet' goes with MXNet's order, shuffle=True or False, not "
+                f"{self.shuffle!r}"
+            )
         if self.resize == 0:
             raise OptionError("resize: expected -1 (off) or at least 1 pixel, got 0")
         self.check_resampling()

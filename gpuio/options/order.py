@@ -7,8 +7,9 @@ import attrs
 from gpuio.options import convert
 from gpuio.options.declare import option
 
-__all__ = ["OrderOptions"]
+__all__ = ["BLOCK_MIB", "POOL_MIB", "OrderOptions"]
 
+BLOCK_MIB, POOL_MIB = 4.0, 256.0  # defaults of shuffle='block'
 _OFF_AT_ZERO = "0 switches it off."
 
 
@@ -16,11 +17,14 @@ _OFF_AT_ZERO = "0 switches it off."
 class OrderOptions:
     """Options of all record iterators about the order."""
 
-    shuffle: bool = option(
+    shuffle: bool | str = option(
         False,
-        convert.switch,
-        "Shuffle the records of each epoch: all of them with path_imgidx, within chunks of 8 MiB "
-        "without.",
+        convert.switch_or("full", "block"),
+        "Shuffle the records of each epoch. True is MXNet's order: all records are shuffled with "
+        "path_imgidx, those within chunks of 8 MiB without. 'full' shuffles all of them, with or "
+        "without an index; 'block' shuffles blocks, which are read whole, and the records of a "
+        "pool of blocks. Any epoch of these two is found at once.",
+        differs="'full' and 'block' are ours.",
     )
     seed: int = option(
         0,
@@ -50,5 +54,21 @@ class OrderOptions:
         "What an epoch's short last batch becomes: 'borrow' completes it with records of the next "
         "epoch, which then starts after them; 'pad' with zeros; 'partial' leaves it shorter; "
         "'discard' drops it. None follows round_batch.",
+        ours=True,
+    )
+    shuffle_block_size: float = option(
+        BLOCK_MIB,
+        convert.number(0.0),
+        "Size of a block of shuffle='block', about: a block has the same number of records "
+        "everywhere.",
+        unit="MiB",
+        ours=True,
+    )
+    shuffle_pool_size: float = option(
+        POOL_MIB,
+        convert.number(0.0),
+        "Size of the pool in which shuffle='block' mixes records, about, for all parts together. "
+        "It decides how well they are mixed; a part holds its share of it in memory.",
+        unit="MiB",
         ours=True,
     )

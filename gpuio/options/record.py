@@ -18,7 +18,7 @@ from gpuio.options.files import DamageOptions, FileOptions
 from gpuio.options.geometry import GeometryOptions, ResampleOptions
 from gpuio.options.machine import GPU_ONLY, DecoderOptions, FormOptions, MachineOptions
 from gpuio.options.normalise import NormaliseOptions
-from gpuio.options.order import OrderOptions
+from gpuio.options.order import BLOCK_MIB, POOL_MIB, OrderOptions
 
 __all__ = ["RecordOptions"]
 
@@ -81,10 +81,30 @@ class RecordOptions(
                 "shuffle_chunk_size: works without path_imgidx and reindex only; with an index, "
                 "shuffle=True permutes all records"
             )
+        self._check_shuffle()
         if self.ctx in ("cpu", "cpu_pinned"):
             for field in attrs.fields(type(self)):
                 if field.name in GPU_ONLY and getattr(self, field.name) != field.default:
                     raise OptionError(f"{field.name}: a setting of the GPU, but ctx={self.ctx!r}")
+
+    def _check_shuffle(self) -> None:
+        """Check what belongs to one kind of shuffle."""
+        if self.shuffle in ("full", "block") and self.shuffle_chunk_size:
+            raise OptionError(
+                f"shuffle_chunk_size: belongs to MXNet's shuffle, not to {self.shuffle!r}; "
+                "shuffle_block_size is the size of the blocks of 'block'"
+            )
+        for name, usual in (("shuffle_block_size", BLOCK_MIB), ("shuffle_pool_size", POOL_MIB)):
+            size = getattr(self, name)
+            if size <= 0:
+                raise OptionError(f"{name}: expected a number above 0, got {size:g}")
+            if self.shuffle != "block" and size != usual:
+                raise OptionError(f"{name}: belongs to shuffle='block', not {self.shuffle!r}")
+        if self.shuffle_pool_size < self.shuffle_block_size:
+            raise OptionError(
+                f"shuffle_pool_size: a pool of {self.shuffle_pool_size:g} MiB holds no block of "
+                f"shuffle_block_size={self.shuffle_block_size:g} MiB"
+            )
 
     def normalisation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], float]:
         """Return mean and std (float32[channels], R, G, B (, A) or gray) and scale that apply."""

@@ -9,16 +9,42 @@ Invariant: a batch's positions are a pure function of (table, options, pass, sta
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
 from gpuio.options.record import RecordOptions
+from gpuio.order.block import BlockPasses, block_records
 from gpuio.order.part import Table, part
 from gpuio.order.passes import open_passes
+from gpuio.order.permutation import FullPasses
 
-__all__ = ["BatchOrder", "EpochShape", "Order", "epoch_shape", "last_start", "part"]
+__all__ = ["BatchOrder", "EpochShape", "Order", "PassOrder", "epoch_shape", "last_start", "part"]
+
+_Int64 = npt.NDArray[np.int64]
+
+
+class PassOrder(Protocol):
+    """In which order each pass visits its records; the methods are described in `Passes`."""
+
+    n_records: int
+
+    def rows(
+        self, pass_index: int, first: int, stop: int, start: int, batch_size: int
+    ) -> tuple[_Int64, _Int64]:
+        """Return the table's rows at places first .. stop-1 of a pass, and seed_aug's numbers."""
+        ...
+
+    def chunks(self, pass_index: int) -> tuple[_Int64, _Int64]:
+        """Return the chunks of a pass."""
+        ...
+
+    def reach(self, pass_index: int) -> None:
+        """Draw what stands before a pass."""
+        ...
 
 
 @attrs.frozen
@@ -92,9 +118,8 @@ class Order:
     Parameters
     ----------
     table : RecordTable
-    options : RecordOptions         batch_size, shuffle, seed, shuffle_chunk_size,
-                                    shuffle_chunk_seed, num_parts, part_index, round_batch,
-                                    last_batch
+    options : RecordOptions         batch_size, shuffle and what belongs to it, seed, num_parts,
+                                    part_index, round_batch, last_batch
 
     Notes
     -----
@@ -107,7 +132,7 @@ class Order:
     def __init__(self, table: Table, options: RecordOptions) -> None:
         self.batch_size = options.batch_size
         self._ending = options.ending
-        self._passes = open_passes(table, options)
+        self._passes = _open(table, options)
         self.n_records = self._passes.n_records
 
     def epoch(self, pass_index: int, start: int) -> EpochShape:
@@ -180,7 +205,12 @@ class Order:
         """Draw what MXNet's shuffle needs before a pass; see `gpuio.order.passes.Passes`."""
         self._passes.reach(pass_index)
 
-    def chunks(self, pass_index: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    @property
+    def blocks(self) -> BlockPasses | None:
+        """The passes of shuffle="block", which say what lies in which pool; else None."""
+        return self._passes if isinstance(self._passes, BlockPasses) else None
+
+    def chunks(self, pass_index: int) -> tuple[_Int64, _Int64]:
         """Return the chunks in which a pass visits the records: first row and number of each."""
         return self._passes.chunks(pass_index)
 
@@ -215,3 +245,17 @@ class Order:
             position = np.concatenate([position, more])
             mx_index = np.concatenate([mx_index, more_index])
         return BatchOrder(position, passes, mx_index, pad)
+
+
+def _open(table: Table, options: RecordOptions) -> PassOrder:
+    """Return the passes over the part that the options name."""
+    if options.shuffle not in ("full", "block"):
+        return open_passes(table, options)
+    rows = part(table, options.num_parts, options.part_index)
+    first, count = rows.start, rows.stop - rows.start
+    if options.shuffle == "full":
+        return FullPasses(first, count, options.seed)
+    block_mib = options.shuffle_block_size
+    per_block = block_records(len(table.offset), int(table.sizes.sum()), block_mib)
+    per_pool = max(int(options.shuffle_pool_size / block_mib), 1)
+    return BlockPasses(first, count, per_block, per_pool, options.seed)

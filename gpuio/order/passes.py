@@ -223,7 +223,7 @@ def open_passes(table: Table, options: RecordOptions) -> Passes:
             groups.append(chunk_starts(places, cut.start, cut.stop, end))
     return Passes(
         groups,
-        shuffle=options.shuffle,
+        shuffle=options.shuffle is True,
         in_batch=table.indexed,
         carries=options.ending == "pad",  # MXNet has no other ending without round_batch
         record_seed=options.order_seed + options.seed,

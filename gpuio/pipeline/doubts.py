@@ -31,7 +31,7 @@ def say_doubts(name: str, options: RecordOptions, table: RecordTable) -> None:
 
 def _doubts(options: RecordOptions, table: RecordTable) -> Iterator[str]:
     size = int(table.sizes.sum()) // options.num_parts
-    by_record = options.shuffle and not options.shuffle_chunk_size
+    by_record = options.shuffle is True and not options.shuffle_chunk_size
     if by_record and not table.indexed and size > _CHUNK_BYTES:
         yield (
             "shuffle=True without an index mixes the records inside chunks of 8 MiB only, and the "

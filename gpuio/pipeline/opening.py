@@ -234,7 +234,7 @@ def _fingerprint(
     options: RecordOptions, table: RecordTable, files: list[LocalFile]
 ) -> dict[str, Any]:
     """Return what a saved state must agree on: the source, and every option that moves a record."""
-    return {
+    made = {
         "records": len(table.offset),
         "bytes": int(np.sum(table.sizes)),
         "digest": _digest(table, files),
@@ -248,6 +248,10 @@ def _fingerprint(
         "shuffle_chunk_seed": options.shuffle_chunk_seed,
         "last_batch": options.ending,
     }
+    if options.shuffle == "block":
+        made["shuffle_block_size"] = options.shuffle_block_size
+        made["shuffle_pool_size"] = options.shuffle_pool_size
+    return made
 
 
 def _digest(table: RecordTable, files: list[LocalFile]) -> str:
