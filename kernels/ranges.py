@@ -13,18 +13,21 @@ from numba import types
 
 from gpuio.kernels.jit import kernel
 
-__all__ = ["lay_out", "read_ranges"]
+__all__ = ["lay_out", "read_ranges", "scatter"]
 
 try:
     _found = ctypes.cast(ctypes.CDLL(None).pread, ctypes.c_void_p).value
+    _copy = ctypes.cast(ctypes.CDLL(None).memcpy, ctypes.c_void_p).value
 except (AttributeError, TypeError) as error:
     raise ImportError("the C library has no pread") from error
 # under a name of our own, before code that calls it is loaded
 llvmlite.binding.add_symbol("gpuio_pread", _found)
+llvmlite.binding.add_symbol("gpuio_memcpy", _copy)
 
 _pread = types.ExternalFunction(
     "gpuio_pread", types.intp(types.int32, types.uintp, types.uintp, types.int64)
 )
+_memcpy = types.ExternalFunction("gpuio_memcpy", types.uintp(types.uintp, types.uintp, types.uintp))
 _numbers = types.int64[::1]
 
 
@@ -86,3 +89,16 @@ def read_ranges(descriptor, low, high, first, memory):
                 got += more
         at += size
     return low.size
+
+
+@kernel(types.void(_numbers, _numbers, _numbers))
+def scatter(source, length, target):
+    """Copy pieces of memory, each to a place of its own.
+
+    Parameters
+    ----------
+    source, target : int64[n]   addresses
+    length : int64[n]           bytes
+    """
+    for i in range(source.size):
+        _memcpy(np.uintp(target[i]), np.uintp(source[i]), np.uintp(length[i]))

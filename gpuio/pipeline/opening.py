@@ -131,6 +131,7 @@ def open_pipeline(task: Task) -> Opened:
             prefetch=options.prefetch_buffer,
             mixer=draws.mixer,
             decode_scale=options.decode_scale == "auto",
+            blocks=order.blocks,
         )
         fingerprint = _fingerprint(options, table, files)  # reads, so may fail: before pop_all
         opened.pop_all()

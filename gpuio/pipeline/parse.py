@@ -189,8 +189,16 @@ class BatchParser:
         memory = np.asarray(self._pool.array((-(-nbytes // step) * step,), "uint8"))
         return memory[:nbytes]
 
-    def parse(self, positions: _Int64) -> ParsedBatch:
+    def framed(self, positions: _Int64) -> FramedRecords:
+        """Read the records at `positions` as they lie in the files: see `read_framed`."""
+        return read_framed(self._table, self._files, positions, self._allocate)
+
+    def parse(self, positions: _Int64, framed: FramedRecords | None = None) -> ParsedBatch:
         """Read the records at `positions` of the table; -1 is a row without a record.
+
+        Parameters
+        ----------
+        framed : FramedRecords, optional    of these positions, where they were read before
 
         Raises
         ------
@@ -198,7 +206,7 @@ class BatchParser:
         """
         from gpuio.kernels.records import ABSENT, BY_CALLER, RECORDS, read_records
 
-        framed = read_framed(self._table, self._files, positions, self._allocate)
+        framed = self.framed(positions) if framed is None else framed
         rows = np.zeros(len(positions), RECORDS)
         no_label = self._labels.no_label
         labels = np.empty((len(positions), len(no_label)), np.float32)

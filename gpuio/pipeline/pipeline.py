@@ -23,9 +23,12 @@ import numpy.typing as npt
 from gpuio.backend import Backend, Fault, Output
 from gpuio.errors import ClosedError, GpuioError
 from gpuio.forking import lock
+from gpuio.order.block import BlockPasses
 from gpuio.order.epochs import BatchOrder, Order
+from gpuio.pipeline.block_feed import BlockFeed
 from gpuio.pipeline.error_policy import ErrorPolicy
 from gpuio.pipeline.finished_batch import BatchPosition, FinishedBatch
+from gpuio.pipeline.parse import FramedRecords
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
@@ -72,6 +75,8 @@ class Pipeline:
     prefetch : int              batches made ahead
     mixer : Mixer, optional     makes soft labels and mixes images
     decode_scale : bool         JPEGs may be decoded smaller; batches keep the plan as drawn
+    blocks : BlockPasses, optional
+                                of `order`: records are read in blocks, and wait in a pool
     """
 
     def __init__(
@@ -88,12 +93,16 @@ class Pipeline:
         prefetch: int,
         mixer: Mixer | None = None,
         decode_scale: bool = False,
+        blocks: BlockPasses | None = None,
     ) -> None:
         self.order, self.planner, self.reader = order, planner, reader
         self.backend, self.output = backend, output
         self.policy, self.stats = policy, stats
         self.threads, self.prefetch, self.mixer = threads, prefetch, mixer
         self._scales = decode_scale
+        self._feed: BlockFeed | None = None
+        if blocks is not None:
+            self._feed = BlockFeed(blocks, order, reader, self.positions)
         self._stream: BatchStream | None = None
         self._opening, self._closed = lock(), False  # no stream is opened after close()
 
@@ -169,7 +178,8 @@ class Pipeline:
         """Drop what was made ahead and join the threads; `next` starts them again."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            stream.close()
+            with contextlib.nullcontext() if self._feed is None else self._feed.halted():
+                stream.close()
 
     def close(self) -> None:
         """Stop for good: a `next` that waits raises ClosedError. From any thread, twice, too."""
@@ -217,13 +227,23 @@ class Pipeline:
         """Read one batch's records and draw its plan; an epoch begins with the files as opened."""
         if position.number == 0:
             self.reader.check_unchanged()
-        order = self.order.batch(position.pass_index, position.start, position.number)
-        return self._load_rows(position, order)
-
-    def _load_rows(self, position: BatchPosition, order: BatchOrder) -> _Loaded:
-        """Read records and draw their plan."""
+        if self._feed is None:
+            order = self.order.batch(position.pass_index, position.start, position.number)
+            return self._load_rows(position, order)
         begun = time.perf_counter()
-        records = self.reader.read(order.position)
+        order, framed = self._feed.take(position)
+        self.stats.add(read_s=time.perf_counter() - begun)
+        return self._load_rows(position, order, framed)
+
+    def _load_rows(
+        self, position: BatchPosition, order: BatchOrder, framed: FramedRecords | None = None
+    ) -> _Loaded:
+        """Read records, unless they were read before, and draw their plan."""
+        begun = time.perf_counter()
+        if framed is None:
+            records = self.reader.read(order.position)
+        else:
+            records = self.reader.read(order.position, framed)
         plan = self.planner.draw(
             PlanRequest(
                 records.heights,

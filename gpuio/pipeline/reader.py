@@ -21,7 +21,7 @@ from gpuio.decode.limits import check_format, check_scans, check_size
 from gpuio.errors import GpuioError, Where
 from gpuio.options.record import RecordOptions
 from gpuio.pipeline.error_policy import Accepted
-from gpuio.pipeline.parse import BatchParser, ParsedBatch
+from gpuio.pipeline.parse import BatchParser, FramedRecords, ParsedBatch
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
@@ -97,14 +97,35 @@ class RecordReader:
             checksums=checksums,
         )
 
-    def read(self, positions: npt.NDArray[np.int64]) -> Records:
+    def framed(self, positions: npt.NDArray[np.int64]) -> FramedRecords:
+        """Read the records at `positions` as they lie in the files.
+
+        Raises
+        ------
+        StorageError        a file could not be read
+        """
+        return self._parser.framed(positions)
+
+    def lengths(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the bytes of records, framing included; -1 where there is no record."""
+        made = self._table.length[positions].astype(np.int64)
+        made[positions < 0] = -1
+        return made
+
+    def read(
+        self, positions: npt.NDArray[np.int64], framed: FramedRecords | None = None
+    ) -> Records:
         """Read the records at `positions` of the table; -1 is a row without a record.
+
+        Parameters
+        ----------
+        framed : FramedRecords, optional    of these positions, where they were read before
 
         Raises
         ------
         StorageError        a file could not be read, or is no longer what was opened
         """
-        batch = self._parser.parse(positions)
+        batch = self._parser.parse(positions, framed)
         made = self._taken(batch)
         for row in batch.rest.tolist():
             position = int(positions[row])

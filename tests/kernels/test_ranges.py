@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuio.kernels.ranges import lay_out, read_ranges
+from gpuio.kernels.ranges import lay_out, read_ranges, scatter
 
 DATA = np.random.default_rng(0).integers(0, 256, 5000, np.uint8)
 
@@ -53,3 +53,13 @@ def test_the_first_read_that_fails_is_named(descriptor):
     assert read_ranges(descriptor, low, high, 2, memory) == 3
     assert (memory[21:] == DATA[100:110]).all()
     assert read_ranges(-1, low, high, 0, memory) == 0
+
+
+def test_pieces_of_memory_are_copied_to_their_places():
+    memory = np.zeros(300, np.uint8)
+    length = np.array([7, 0, 100, 1])
+    source = DATA.ctypes.data + np.array([5, 4000, 1000, 4999])
+    scatter(source, length, memory.ctypes.data + np.array([200, 0, 10, 299]))
+    expected = np.zeros(300, np.uint8)
+    expected[200:207], expected[10:110], expected[299] = DATA[5:12], DATA[1000:1100], DATA[4999]
+    assert (memory == expected).all()
