@@ -34,7 +34,7 @@ from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.sniff import spread
 from gpuio.recordio.uri import expand
 from gpuio.storage.atomic import check_target
-from gpuio.storage.local import LocalFile
+from gpuio.storage.opened import OpenFiles
 from gpuio.storage.paths import divide
 from gpuio.tasks.task import Labels, Task
 
@@ -54,7 +54,7 @@ class Opened:
 
     task: Task
     table: RecordTable
-    files: list[LocalFile]
+    files: OpenFiles
     backend: Backend
     pipeline: Pipeline
     fingerprint: dict[str, Any]
@@ -65,8 +65,7 @@ class Opened:
     def close(self) -> None:
         """Stop the threads, close the files, release the backend; may be called twice."""
         self.pipeline.close()
-        for file in self.files:
-            file.close()
+        self.files.close()
         self.backend.close()
 
 
@@ -97,8 +96,9 @@ def open_pipeline(task: Task) -> Opened:
         )
     order.check()
     with contextlib.ExitStack() as opened:
-        files = [opened.enter_context(LocalFile(path)) for path in table.paths]
-        table.check_files(files)
+        files = OpenFiles(table.paths, table.check_file)
+        opened.callback(files.close)
+        files.open_each()
         labels = task.open_labels(contents, files, order)
         mean, made = mean_image(options, _plain_images(task))
         backend = open_backend(
@@ -231,9 +231,7 @@ def _output_of(task: Task, mean_image: npt.NDArray[np.float32] | None) -> Output
     )
 
 
-def _fingerprint(
-    options: RecordOptions, table: RecordTable, files: list[LocalFile]
-) -> dict[str, Any]:
+def _fingerprint(options: RecordOptions, table: RecordTable, files: OpenFiles) -> dict[str, Any]:
     """Return what a saved state must agree on: the source, and every option that moves a record."""
     made = {
         "records": len(table.offset),
@@ -255,7 +253,7 @@ def _fingerprint(
     return made
 
 
-def _digest(table: RecordTable, files: list[LocalFile]) -> str:
+def _digest(table: RecordTable, files: OpenFiles) -> str:
     """Return a checksum of where all records lie and of the first bytes of some of them."""
     made = 0
     for array in (table.file, table.offset, table.length, table.key):

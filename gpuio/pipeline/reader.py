@@ -26,7 +26,7 @@ from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
-from gpuio.storage.local import LocalFile
+from gpuio.storage.opened import OpenFiles
 from gpuio.tasks.task import Labels
 
 __all__ = ["RecordReader", "Records"]
@@ -65,7 +65,7 @@ class RecordReader:
     Parameters
     ----------
     table : RecordTable             where each record lies
-    files : sequence of LocalFile   one a path of the table; the caller closes them
+    files : OpenFiles               one a path of the table; the caller closes them
     options : RecordOptions
     labels : Labels
     raw_ids : int64[N], optional    payloads are bare images with these ids, not image records
@@ -76,7 +76,7 @@ class RecordReader:
     def __init__(
         self,
         table: RecordTable,
-        files: list[LocalFile],
+        files: OpenFiles,
         options: RecordOptions,
         labels: Labels,
         raw_ids: npt.NDArray[np.int64] | None = None,
@@ -167,8 +167,7 @@ class RecordReader:
 
     def check_unchanged(self) -> None:
         """Raise StorageError if one of the files is no longer what was opened."""
-        for file in self._files:
-            file.check_unchanged()
+        self._files.check_unchanged()
 
     def where(self, position: int) -> Where:
         """Return the place of the record at a position, as errors name it."""

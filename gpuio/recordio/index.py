@@ -197,14 +197,14 @@ class RecordTable:
     def __len__(self) -> int:
         return len(self.offset)
 
-    def check_files(self, files: Sequence[LocalFile]) -> None:
+    def check_file(self, number: int, file: LocalFile) -> None:
         """Raise StorageError if a file is not as long as it was when its records were found."""
-        for file, size in zip(files, self.sizes.tolist(), strict=True):
-            if file.size != size:
-                raise StorageError(
-                    f"file changed while it was opened: {size} bytes then, {file.size} now",
-                    path=file.path,
-                )
+        size = int(self.sizes[number])
+        if file.size != size:
+            raise StorageError(
+                f"file changed while it was opened: {size} bytes then, {file.size} now",
+                path=file.path,
+            )
 
     def take(self, rows: slice | Int64) -> RecordTable:
         """Return the table of some of the records, by ascending row; the files stay as they are.

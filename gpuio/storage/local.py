@@ -80,6 +80,10 @@ class LocalFile:
     Raises
     ------
     StorageError            the path is missing, a directory, or may not be read
+
+    Notes
+    -----
+    A file that nobody holds any more is closed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -333,6 +337,10 @@ class LocalFile:
             fd, self._fd = self._fd, -1
             if fd >= 0:
                 os.close(fd)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_closing"):  # else its path was wrong
+            self.close()
 
     def __enter__(self) -> Self:
         return self

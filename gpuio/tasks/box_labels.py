@@ -9,6 +9,7 @@ objects of B numbers: none of them for an image that shows only background.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -160,7 +161,7 @@ class BoxLabels:
 
 def measure_labels(
     table: RecordTable,
-    files: list[LocalFile],
+    files: Sequence[LocalFile],
     rows: npt.NDArray[np.int64],
     options: ImageDetRecordOptions,
 ) -> tuple[LabelSizes, LabelList | None]:
@@ -169,7 +170,7 @@ def measure_labels(
     Parameters
     ----------
     table : RecordTable
-    files : list of LocalFile   one per path of the table
+    files : sequence of LocalFile   one per path of the table
     rows : int64[n]             the part's rows of the table
     options : ImageDetRecordOptions
 
@@ -220,7 +221,7 @@ def _largest(measured: npt.NDArray[np.float64]) -> LabelSizes:
 
 
 def _measure(
-    table: RecordTable, files: list[LocalFile], rows: npt.NDArray[np.int64]
+    table: RecordTable, files: Sequence[LocalFile], rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """Return the numbers of each label and of its objects, float64[n, 2]; 0 for damage."""
     found = np.zeros((len(rows), 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -46,7 +47,7 @@ class Classify:
     def open_labels(
         self,
         contents: Contents,
-        files: list[LocalFile],  # noqa: ARG002 -- opened where they must be looked at
+        files: Sequence[LocalFile],  # noqa: ARG002 -- opened where they must be looked at
         order: Order,  # noqa: ARG002 -- all of the set is asked, not a part
     ) -> RecordLabels:
         """Decide how labels are made: see `labelling.open_labels`."""

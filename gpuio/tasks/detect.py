@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -42,7 +43,9 @@ class Detect:
         """Return image records, one per image."""
         return recognise(table, "plain", "image_record")
 
-    def open_labels(self, contents: Contents, files: list[LocalFile], order: Order) -> BoxLabels:
+    def open_labels(
+        self, contents: Contents, files: Sequence[LocalFile], order: Order
+    ) -> BoxLabels:
         """Measure the part's labels, or those of path_imglist: see `measure_labels`."""
         sizes, listed = measure_labels(contents.table, files, order.rows(), self.options)
         return BoxLabels(self.options, sizes, listed)

@@ -5,7 +5,7 @@ Invariant: nothing above or below asks which task it is; a third one is a third 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
 import attrs
@@ -152,7 +152,7 @@ class Task(Protocol):
         """Return what the records of some files are."""
         ...
 
-    def open_labels(self, contents: Contents, files: list[LocalFile], order: Order) -> Labels:
+    def open_labels(self, contents: Contents, files: Sequence[LocalFile], order: Order) -> Labels:
         """Decide how labels are made, by the options and, where these leave it open, the files.
 
         Raises

@@ -16,7 +16,7 @@ from gpuio.pipeline.reader import RecordReader
 from gpuio.recordio.checksum import read_checksums, write_checksums
 from gpuio.recordio.framing import encode
 from gpuio.recordio.index import open_table
-from gpuio.storage.local import LocalFile
+from gpuio.storage.opened import OpenFiles
 from gpuio.tasks.box_labels import BoxLabels, LabelSizes
 from gpuio.tasks.labels import RecordLabels
 from support import boxes, kinds, making, tables
@@ -30,8 +30,8 @@ def opened():
     files = []
 
     def open_files(*paths):
-        files.extend(map(LocalFile, paths))
-        return open_table(list(paths)), files
+        files.append(OpenFiles(paths))
+        return open_table(list(paths)), files[-1]
 
     yield open_files
     for file in files:

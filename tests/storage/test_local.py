@@ -403,3 +403,16 @@ def test_a_file_closed_while_it_waits_to_be_opened_anew_takes_no_ones_number(pat
         file.read(0, 4)
     assert os.read(opened[0], 8) == b"stranger"
     os.close(opened[0])
+
+
+def test_a_file_that_nobody_holds_is_closed(path):
+    file = LocalFile(path)
+    fd = file._fd
+    os.fstat(fd)
+    del file
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    with pytest.raises(ValueError, match="null"):
+        LocalFile("\0")
+    with pytest.raises(TypeError):
+        LocalFile(None)
