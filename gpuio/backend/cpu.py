@@ -5,6 +5,7 @@ Invariant: an image is decoded and augmented by one thread in one go; its pixels
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from gpuio.backend import mixing
 from gpuio.backend.cores import usable_cores
-from gpuio.backend.pool import HostPool
+from gpuio.backend.pool import HostPool, element_type
 from gpuio.backend.protocol import Blob, Encoded, Fault, Output
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
@@ -27,6 +28,7 @@ __all__ = ["CpuBackend"]
 _WARP_TAPS = 6  # rows from the one above a place in an image to behind the last of Lanczos' taps
 _ROWS_A_SHARE = 8  # at least: of photos enough to hide the hand-over, and a batch is spread
 _BYTES_A_SHARE = 200_000  # of encoded images, some 2 ms of work
+_BYTES_TOGETHER = 1 << 20  # of batches made as one: who holds one of them holds all their memory
 _MOST_THREADS = 8  # unless more are asked for: one process of several may not take a machine
 
 
@@ -68,6 +70,12 @@ class CpuBackend:
     def share(self, batch_size: int, threads: int) -> int:
         """Return how many rows one call should take."""
         return max(1, min(self._rows_a_share, -(-batch_size // threads)))
+
+    def together(self, batch_size: int, output: Output) -> int:
+        """Return how many batches one call should take: small ones are mostly hand-over."""
+        row_bytes = math.prod(output.shape(1)) * element_type(output.dtype).itemsize
+        rows = min(self._rows_a_share, _BYTES_TOGETHER // row_bytes)
+        return max(1, rows // batch_size)
 
     def allocate(self, shape: tuple[int, ...], dtype: str) -> NDArray:
         """Return a batch's array: undefined contents, the pool's memory."""

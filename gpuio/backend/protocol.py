@@ -211,6 +211,9 @@ class Backend(Protocol):
     def share(self, batch_size: int, threads: int) -> int:
         """Return how many rows one `make` should take, 1 <= share <= batch_size."""
 
+    def together(self, batch_size: int, output: Output) -> int:
+        """Return how many batches one `make` should take, >= 1; they share one `allocate`."""
+
     def allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
         """Return an array of undefined contents that lives until its last reference is gone."""
 

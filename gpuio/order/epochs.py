@@ -9,6 +9,7 @@ Invariant: a batch's positions are a pure function of (table, options, pass, sta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import attrs
@@ -22,7 +23,16 @@ from gpuio.order.part import Table, part
 from gpuio.order.passes import open_passes
 from gpuio.order.permutation import FullPasses
 
-__all__ = ["BatchOrder", "EpochShape", "Order", "PassOrder", "epoch_shape", "last_start", "part"]
+__all__ = [
+    "BatchOrder",
+    "EpochShape",
+    "Order",
+    "PassOrder",
+    "epoch_shape",
+    "joined",
+    "last_start",
+    "part",
+]
 
 _Int64 = npt.NDArray[np.int64]
 
@@ -110,6 +120,16 @@ class BatchOrder:
     pass_index: npt.NDArray[np.int64]
     mx_index: npt.NDArray[np.int64]
     pad: int
+
+
+def joined(orders: Sequence[BatchOrder]) -> BatchOrder:
+    """Return the rows of several batches, one behind the other; its `pad` says nothing."""
+    return BatchOrder(
+        np.concatenate([order.position for order in orders]),
+        np.concatenate([order.pass_index for order in orders]),
+        np.concatenate([order.mx_index for order in orders]),
+        0,
+    )
 
 
 class Order:

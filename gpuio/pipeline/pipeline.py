@@ -1,8 +1,9 @@
 """The machine behind ImageRecordIter: files in, finished batches out, in order, ahead of you.
 
 Two look-ahead stages are chained. Reading takes a batch's records off the disk, parses them and
-draws its plan; making decodes and augments shares of a batch, straight into the batch's array. The
-stream does not stop at an epoch's end: what comes next is known, so the threads go on.
+draws its plan; making decodes and augments shares of a batch, straight into the batch's array.
+Small batches of an epoch go through both several at a time, as one. The stream does not stop at an
+epoch's end: what comes next is known, so the threads go on.
 
 Invariant: a batch is a pure function of (files, options, pass, start, number). Threads decide when,
 never what.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +26,7 @@ from gpuio.backend import Backend, Fault, Output
 from gpuio.errors import ClosedError, GpuioError
 from gpuio.forking import lock
 from gpuio.order.block import BlockPasses
-from gpuio.order.epochs import BatchOrder, Order
+from gpuio.order.epochs import BatchOrder, Order, joined
 from gpuio.pipeline.block_feed import BlockFeed
 from gpuio.pipeline.error_policy import ErrorPolicy
 from gpuio.pipeline.finished_batch import BatchPosition, FinishedBatch
@@ -43,15 +45,18 @@ _READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
 
 @attrs.define(eq=False)
 class _Loaded:
+    """A batch's records and plan; or those of several small ones, one behind the other."""
+
     position: BatchPosition
     order: BatchOrder
     records: Records
     plan: npt.NDArray[np.void]
+    batches: tuple[tuple[BatchPosition, BatchOrder], ...] = ()  # of several
 
 
 @attrs.define(eq=False)
 class _Share:
-    """Some rows of one batch, to be decoded and augmented by one call."""
+    """Some rows of what was loaded together, to be decoded and augmented by one call."""
 
     loaded: _Loaded
     out: Any
@@ -100,6 +105,7 @@ class Pipeline:
         self.policy, self.stats = policy, stats
         self.threads, self.prefetch, self.mixer = threads, prefetch, mixer
         self._scales = decode_scale
+        self.together = 1 if blocks is not None else backend.together(order.batch_size, output)
         self._feed: BlockFeed | None = None
         if blocks is not None:
             self._feed = BlockFeed(blocks, order, reader, self.positions)
@@ -193,6 +199,7 @@ class Pipeline:
         key = np.random.SeedSequence([old, int(order.pass_index[row]), attempt])
         number = int(key.generate_state(1, np.uint64)[0] % self.order.n_records)
         record = self.order.record(int(order.pass_index[row]), number)
+        begun = time.perf_counter()
         loaded = self._load_rows(
             made.position,
             attrs.evolve(
@@ -203,6 +210,7 @@ class Pipeline:
                 pad=0,
             ),
         )
+        self._note_read(begun, loaded)
         faults = loaded.records.faults
         if not faults:
             _, faults = self.make(_Share(loaded, made.data[row : row + 1], 0, 1))
@@ -223,23 +231,75 @@ class Pipeline:
             empty = 0 if shape.batches else empty + 1
             pass_index, start, first = pass_index + 1, shape.next_start, 0
 
-    def load(self, position: BatchPosition) -> _Loaded:
-        """Read one batch's records and draw its plan; an epoch begins with the files as opened."""
-        if position.number == 0:
+    def groups(self, position: BatchPosition) -> Iterator[tuple[BatchPosition, ...]]:
+        """Yield the positions from one on, those together that are read and made as one."""
+        most = self.together
+        group: list[BatchPosition] = []
+        for following in self.positions(position):
+            if group and (len(group) == most or following.number == 0):
+                yield tuple(group)
+                group = []
+            group.append(following)
+        if group:
+            yield tuple(group)
+
+    def load(self, group: tuple[BatchPosition, ...]) -> tuple[list[_Loaded], GpuioError | None]:
+        """Read batches and draw their plans; an epoch begins with the files as opened.
+
+        Returns
+        -------
+        list, error or None     batches that come before the error, which is the next one's
+        """
+        if group[0].number == 0:
             self.reader.check_unchanged()
+        if len(group) > 1 and (whole := self._load_together(group)) is not None:
+            return [whole], None
+        made: list[_Loaded] = []
+        try:
+            for position in group:
+                made.append(self._load_one(position))  # noqa: PERF401 -- what came before an error
+        except GpuioError as error:
+            if not made:
+                raise
+            return made, error
+        return made, None
+
+    def _load_together(self, group: tuple[BatchPosition, ...]) -> _Loaded | None:
+        """Load several batches as one; None where a record needs a closer look."""
+        begun = time.perf_counter()
+        try:
+            orders = [self.order.batch(at.pass_index, at.start, at.number) for at in group]
+            whole = self._load_rows(group[0], joined(orders))
+        except GpuioError:
+            return None
+        records = whole.records
+        if records.faults or records.accepted or records.encoded.cut_short:
+            return None
+        whole.batches = tuple(zip(group, orders, strict=True))
+        self._note_read(begun, whole)
+        return whole
+
+    def _load_one(self, position: BatchPosition) -> _Loaded:
+        """Read one batch's records and draw its plan."""
+        begun = time.perf_counter()
         if self._feed is None:
             order = self.order.batch(position.pass_index, position.start, position.number)
-            return self._load_rows(position, order)
-        begun = time.perf_counter()
-        order, framed = self._feed.take(position)
-        self.stats.add(read_s=time.perf_counter() - begun)
-        return self._load_rows(position, order, framed)
+            loaded = self._load_rows(position, order)
+        else:
+            loaded = self._load_rows(position, *self._feed.take(position))
+        self._note_read(begun, loaded)
+        return loaded
+
+    def _note_read(self, begun: float, loaded: _Loaded) -> None:
+        """Count what was read, and since when."""
+        self.stats.add(
+            read_s=time.perf_counter() - begun, encoded_bytes=loaded.records.encoded.nbytes
+        )
 
     def _load_rows(
         self, position: BatchPosition, order: BatchOrder, framed: FramedRecords | None = None
     ) -> _Loaded:
         """Read records, unless they were read before, and draw their plan."""
-        begun = time.perf_counter()
         if framed is None:
             records = self.reader.read(order.position)
         else:
@@ -263,20 +323,19 @@ class Pipeline:
                 where = self.reader.where(int(order.position[row]))
                 records.faults.append(Fault(row, error.at(where)))
                 records.encoded.drop(row)
-        self.stats.add(
-            read_s=time.perf_counter() - begun,
-            encoded_bytes=records.encoded.nbytes,
-        )
         return _Loaded(position, order, records, plan)
 
-    def shares(self, loads: Iterator[_Loaded]) -> Iterator[_Share]:
-        """Cut loaded batches into shares and give each batch its array."""
-        for loaded in loads:
-            rows = len(loaded.records.encoded)
-            out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
-            size = self.backend.share(rows, self.threads)
-            for first in range(0, rows, size):
-                yield _Share(loaded, out, first, min(first + size, rows))
+    def shares(self, groups: Iterator[tuple[list[_Loaded], GpuioError | None]]) -> Iterator[_Share]:
+        """Cut what was loaded into shares and give each batch its array."""
+        for loads, error in groups:
+            for loaded in loads:
+                rows = len(loaded.records.encoded)
+                out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
+                size = rows if loaded.batches else self.backend.share(rows, self.threads)
+                for first in range(0, rows, size):
+                    yield _Share(loaded, out, first, min(first + size, rows))
+            if error is not None:
+                raise error
 
     def make(self, share: _Share) -> tuple[_Share, list[Fault]]:
         """Decode and augment one share."""
@@ -309,15 +368,14 @@ class BatchStream:
         self._stats, self._pid = pipeline.stats, os.getpid()
         self._positions = pipeline.positions(position)
         self.expected = next(self._positions)
-        shares_a_batch = -(
-            -pipeline.order.batch_size
-            // pipeline.backend.share(pipeline.order.batch_size, pipeline.threads)
-        )
+        size, together = pipeline.order.batch_size, pipeline.together
+        shares_a_batch = -(-size // pipeline.backend.share(size, pipeline.threads))
+        self._ready: deque[FinishedBatch] = deque()  # of the group that was handed out last
         with contextlib.ExitStack() as started:  # all stages or none
             self._loads = started.enter_context(
                 Prefetcher(
                     pipeline.load,
-                    pipeline.positions(position),
+                    pipeline.groups(position),
                     depth=_READ_AHEAD,
                     workers=1,
                     name="gpuio-read",
@@ -327,7 +385,7 @@ class BatchStream:
                 Prefetcher(
                     pipeline.make,
                     pipeline.shares(self._loads),
-                    depth=shares_a_batch * pipeline.prefetch,
+                    depth=shares_a_batch * max(pipeline.prefetch // together, 1),
                     workers=pipeline.threads,
                     name="gpuio-make",
                 )
@@ -355,7 +413,12 @@ class BatchStream:
         GpuioError          what happened while the batch was read or made; the stream ends there
         """
         begun = time.perf_counter()
-        made = _gather(self._shares) if self._mixed is None else next(self._mixed)
+        if self._mixed is not None:
+            made = next(self._mixed)
+        else:
+            if not self._ready:
+                self._ready.extend(_gather(self._shares))
+            made = self._ready.popleft()
         self.expected = _next_or_none(self._positions)
         self._stats.add(batches=1, images=len(made) - made.pad, wait_s=time.perf_counter() - begun)
         self._stats.add(cut_short=made.cut_short)
@@ -369,8 +432,8 @@ class BatchStream:
             self._mixed.close()
 
 
-def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
-    """Put the next batch together from its shares."""
+def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> list[FinishedBatch]:
+    """Put the next batch together from its shares, or those that were made as one."""
     faults: list[Fault] = []
     while True:
         share, failed = next(shares)
@@ -378,29 +441,43 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> FinishedBatch:
         if share.stop == len(share.loaded.records.encoded):
             break
     loaded = share.loaded
-    return FinishedBatch(
-        position=loaded.position,
-        order=loaded.order,
-        data=share.out,
-        label=loaded.records.labels,
-        index=loaded.records.index,
-        pad=loaded.order.pad,
-        no_label=loaded.records.no_label,
-        plan=loaded.plan,
-        faults=sorted(loaded.records.faults + faults, key=lambda fault: fault.row),
-        cut_short=loaded.records.encoded.cut_short,
-        warned=loaded.records.encoded.warned,
-        accepted=loaded.records.accepted,
-    )
+    records, encoded = loaded.records, loaded.records.encoded
+    faults = sorted(records.faults + faults, key=lambda fault: fault.row)
+    made, first = [], 0
+    for position, order in loaded.batches or ((loaded.position, loaded.order),):
+        rows = slice(first, first + len(order.position))
+        made.append(
+            FinishedBatch(
+                position=position,
+                order=order,
+                data=share.out[rows] if loaded.batches else share.out,
+                label=records.labels[rows],
+                index=records.index[rows],
+                pad=order.pad,
+                no_label=records.no_label,
+                plan=loaded.plan[rows],
+                faults=[
+                    Fault(fault.row - first, fault.error)
+                    for fault in faults
+                    if first <= fault.row < rows.stop
+                ],
+                cut_short=0 if loaded.batches else encoded.cut_short,
+                warned=encoded.warned[rows],
+                accepted=records.accepted,
+            )
+        )
+        first = rows.stop
+    return made
 
 
 def _gathered(shares: Iterator[tuple[_Share, list[Fault]]]) -> Iterator[FinishedBatch]:
     """Put one batch after the other together, until the shares end."""
     while True:
         try:
-            yield _gather(shares)
+            made = _gather(shares)
         except StopIteration:
             return
+        yield from made
 
 
 def _next_or_none(positions: Iterator[BatchPosition]) -> BatchPosition | None:

@@ -1,6 +1,7 @@
 """The machine on a backend of forty lines, whose pixels are the record's bytes."""
 
 import json
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -16,17 +17,28 @@ from gpuio.pipeline.pipeline import BatchPosition, Pipeline
 from gpuio.pipeline.reader import Records
 from gpuio.pipeline.stats import Stats
 
+TOGETHER = 1  # batches that are made as one
+
+
+@pytest.fixture(params=[1, 2, 5], autouse=True, ids="{} together".format)
+def _together(request, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "TOGETHER", request.param)
+
 
 class FakeBackend:
     """Writes a record's first byte into every pixel; blobs b"bad" cannot be decoded."""
 
     name, device_id = "fake", 0
 
-    def __init__(self, share=2):
+    def __init__(self, share=2, together=1):
         self.rows_a_share, self.calls, self.lock = share, 0, threading.Lock()
+        self.batches = together
 
     def share(self, batch_size, threads):
         return min(self.rows_a_share, batch_size)
+
+    def together(self, batch_size, output):
+        return self.batches
 
     def allocate(self, shape, dtype):
         return np.full(shape, 255, dtype)
@@ -135,7 +147,7 @@ def pipeline(
         FakeOrder(n, batch_size),
         FakePlanner(),
         FakeReader(bad, broken),
-        FakeBackend(share),
+        FakeBackend(share, TOGETHER),
         output,
         ErrorPolicy(on_error, max_bad, str(log), stats),
         stats,

@@ -122,6 +122,10 @@ class GpuBackend(GpuArrays):
         self._engines.expect(batch_size)
         return batch_size
 
+    def together(self, batch_size: int, output: Output) -> int:  # noqa: ARG002 -- see `share`
+        """Return how many batches one call should take: each has memory and events of its own."""
+        return 1
+
     def make(
         self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
     ) -> list[Fault]:
