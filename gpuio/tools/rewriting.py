@@ -209,7 +209,7 @@ def rewrite(
             path.with_suffix(".idx").unlink(missing_ok=True)  # must not outlive an old target
             part.replace(path)
     write_index(
-        path.with_suffix(".idx"), choice.keys.tolist(), [0, *ends[:-1].tolist()], choice.paths
+        path.with_suffix(".idx"), _each(choice.keys), _each(ends - choice.length), choice.paths
     )
     note.unlink(missing_ok=True)
     return done
@@ -220,7 +220,9 @@ def _fingerprint(choice: Choice, sources: Sequence[LocalFile], asked: Sequence[A
     told = hashlib.sha256()
     for column in (choice.file, choice.offset, choice.length):
         told.update(np.ascontiguousarray(column).tobytes())
-    told.update(json.dumps(choice.keys.tolist()).encode())
+    for key in _each(choice.keys) if choice.keys.dtype == object else ():
+        told.update(f"{key}\n".encode())
+    told.update(choice.keys.tobytes() if choice.keys.dtype != object else b"")
     files = [[source.path, source.size, os.stat(source.path).st_mtime_ns] for source in sources]  # noqa: PTH116
     return json.dumps([told.hexdigest(), files, list(asked)]).encode() + b"\n"
 
@@ -289,31 +291,56 @@ def _sound(choice: Choice, sources: Sequence[LocalFile], fd: int, ends: Int64) -
 
 def _batches(
     choice: Choice, sources: Sequence[LocalFile], first: int
-) -> Iterator[tuple[slice, list[memoryview]]]:
+) -> Iterator[tuple[slice, list[bytes | memoryview]]]:
     """Yield records from number `first` on, some MiB at once; each was looked at."""
     while first < len(choice):
         sizes = np.cumsum(choice.length[first : first + _MOST])
         stop = first + max(1, int(np.searchsorted(sizes, _AT_ONCE, side="right")))
         rows = slice(first, stop)
-        found: list[memoryview] = [memoryview(b"")] * (stop - first)
+        found: list[bytes | memoryview] = [b""] * (stop - first)
         for number, source in enumerate(sources):
             here = np.flatnonzero(choice.file[rows] == number)
             if len(here) == 0:
                 continue
             offset, length = choice.offset[rows][here], choice.length[rows][here]
-            ranges = source.read_ranges(offset, length)
-            for row, at, framed in zip(here.tolist(), offset.tolist(), ranges, strict=True):
-                try:
-                    unframe(framed)
-                except FormatError as error:
-                    raise FormatError(
-                        f"{error.message}; `gpuio repair` makes a clean copy",
-                        path=source.path,
-                        offset=at,
-                    ) from error
-                found[row] = framed
+            for some in _near(offset, length):
+                ranges = source.read_ranges(offset[some], length[some])
+                copied = bytes if len(some) < stop - first else memoryview
+                for row, at, framed in zip(
+                    here[some].tolist(), offset[some].tolist(), ranges, strict=True
+                ):
+                    _check(framed, source, at)
+                    found[row] = copied(framed)
         yield rows, found
         first = stop
+
+
+def _near(offset: Int64, length: Int64) -> Iterator[Int64]:
+    """Cut ranges into groups, each of which one piece of the file of some MiB holds."""
+    order = np.argsort(offset)
+    end = (offset + length)[order]
+    begin = 0
+    while begin < len(order):
+        limit = offset[order[begin]] + _AT_ONCE
+        stop = max(begin + 1, int(np.searchsorted(end, limit, side="right")))
+        yield order[begin:stop]
+        begin = stop
+
+
+def _check(framed: memoryview, source: LocalFile, offset: int) -> None:
+    """Raise FormatError if bytes are not those of a record."""
+    try:
+        unframe(framed)
+    except FormatError as error:
+        raise FormatError(
+            f"{error.message}; `gpuio repair` makes a clean copy", path=source.path, offset=offset
+        ) from error
+
+
+def _each(column: npt.NDArray[Any]) -> Iterator[Any]:
+    """Yield the values of a column as Python's, without a list of all of them."""
+    for at in range(0, len(column), _MOST):
+        yield from column[at : at + _MOST].tolist()
 
 
 def tell(args: argparse.Namespace, written: Sequence[tuple[str, int]], left_out: int) -> None:
