@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from gpuio.recordio import MXIndexedRecordIO, unpack, unpack_img
-from gpuio.tools import im2rec, packing
+from gpuio.tools import im2rec, journal, packing
+from gpuio.tools.journal import Journal
 from support.making import jpeg, photo, png
 from support.tree import LISTS, make_tree
 
@@ -263,7 +264,7 @@ def test_a_full_disk_leaves_no_half_file_and_can_be_resumed(photos, monkeypatch,
     (photos / "set.rec").unlink()
     (photos / "set.idx").unlink()
     calls = []
-    real = packing._Journal.add
+    real = Journal.add
 
     def add(self, *arguments):
         calls.append(1)
@@ -273,7 +274,7 @@ def test_a_full_disk_leaves_no_half_file_and_can_be_resumed(photos, monkeypatch,
             raise OSError(errno.ENOSPC, "No space left on device")
         real(self, *arguments)
 
-    monkeypatch.setattr(packing._Journal, "add", add)
+    monkeypatch.setattr(Journal, "add", add)
     assert pack(photos, "--pass-through") == 3
     assert "No space left" in capsys.readouterr().err
     assert not (photos / "set.idx").exists()
@@ -349,7 +350,7 @@ def test_another_list_or_other_options_start_anew(photos, monkeypatch):
     def stop(self):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(packing._Journal, "finish", stop)
+    monkeypatch.setattr(Journal, "finish", stop)
     assert pack(photos, "--resize", "20") == 3
     monkeypatch.undo()
     assert (photos / "set.rec.part").exists()
@@ -366,7 +367,7 @@ def test_records_replaced_after_a_run_died_at_its_end_are_packed_anew(photos, mo
     def stop(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(packing, "write_index", stop)  # the records have their name by then
+    monkeypatch.setattr(journal, "write_index", stop)  # the records have their name by then
     assert pack(photos, "--pass-through") == 3
     monkeypatch.undo()
     assert (photos / "set.idx.part").exists()
