@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -32,7 +33,8 @@ class Journal:
         self._rec_part = self._rec.with_name(self._rec.name + ".part")
         self._log_part = self._idx.with_name(self._idx.name + ".part")
         self._fingerprint = fingerprint
-        self._entries: list[tuple[int, int]] = []
+        self._keys: list[int] = []
+        self._offsets = array("q")
         self._at = 0
         self.finished = False
         self._data: IO[bytes] | None = None
@@ -70,7 +72,8 @@ class Journal:
                     if offset != self._at or end is None:
                         self.finished = False
                         break
-                    self._entries.append((key, offset))
+                    self._keys.append(key)
+                    self._offsets.append(offset)
                     self._at, position = end, here
                 kept.append(line)
         if (
@@ -93,7 +96,7 @@ class Journal:
             with self._rec_part.open(mode) as data, self._log_part.open(mode) as log:
                 self._data, self._log = data, log
                 if not resume:
-                    self._entries, self._at = [], 0
+                    self._keys, self._offsets, self._at = [], array("q"), 0
                     log.write(self._fingerprint.encode() + b"\n")
                 yield
         except OSError as error:
@@ -110,7 +113,8 @@ class Journal:
         self._data.write(framed)
         self._data.flush()
         self._log.write(f"{key}\t{self._at}\t{position}\n".encode())
-        self._entries.append((key, self._at))
+        self._keys.append(key)
+        self._offsets.append(self._at)
         self._at += len(framed)
 
     def add_problem(self, position: int, problem: str) -> None:
@@ -132,7 +136,7 @@ class Journal:
     @property
     def empty(self) -> bool:
         """Whether no item became a record."""
-        return not self._entries
+        return not self._keys
 
     def discard(self) -> None:
         """Remove the unfinished files."""
@@ -153,11 +157,7 @@ class Journal:
             if self._rec_part.exists():
                 self._idx.unlink(missing_ok=True)
                 self._rec_part.replace(self._rec)
-            write_index(
-                self._idx,
-                (key for key, _ in self._entries),
-                (offset for _, offset in self._entries),
-            )
+            write_index(self._idx, self._keys, self._offsets)
             self._log_part.unlink()
             for stale in self._idx.parent.glob(f".{glob.escape(self._idx.name)}.*"):
                 stale.unlink(missing_ok=True)  # of a run that was killed while it wrote the index
@@ -165,7 +165,7 @@ class Journal:
             if isinstance(error, GpuioError):
                 raise
             raise StorageError(f"cannot write: {error.strerror}", path=str(self._rec)) from error
-        return len(self._entries)
+        return len(self._keys)
 
 
 def _end(data: LocalFile, offset: int) -> int | None:
