@@ -65,6 +65,7 @@ HOMES = {
     "torch": {"gpuio/adapters/torch"},
     "jax": {"gpuio/adapters/jax"},
     "numba": {"kernels/"},
+    "pyarrow": {"gpuio/tools/parquetsets"},
 }
 
 # the only places that import a module whose name is not written out: why
@@ -72,6 +73,7 @@ LATE = {
     "gpuio/__init__.py": "mx.io, mx.nd, ... are imported when they are named",
     "gpuio/hooks.py": "the calls that go up, listed in gpuio/__init__",
     "gpuio/io/__init__.py": "an iterator is imported when it is named",
+    "gpuio/tools/datasets.py": "the class of a data set that a command line names",
     "gpuio/tools/cli.py": "a command is imported when it is run",
     "kernels/__main__.py": "compiles every kernel",
 }

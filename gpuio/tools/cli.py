@@ -30,6 +30,7 @@ COMMANDS = {
     "cat": ("gpuio.tools.cat", "write the image of one record, as it is stored"),
     "checksum": ("gpuio.tools.checksum", "write checksums of a record file's records"),
     "completion": ("gpuio.tools.completion", "print a script that makes a shell complete"),
+    "convert": ("gpuio.tools.convert", "convert record files from and to other formats"),
     "demo": ("gpuio.tools.demo", "pack photos, read them back, show a batch"),
     "doctor": ("gpuio.tools.doctor", "say what is installed and what is missing for the GPU"),
     "extract": ("gpuio.tools.extract", "write the images of a record file into files"),

@@ -17,7 +17,7 @@ from gpuio.storage.paths import absolute, unusable
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
 from gpuio.tools.progress import add_progress, progress
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "write_image"]
 
 EXAMPLES = (
     "gpuio extract train.rec photos --by-label",
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             by_number += not isinstance(entry.key, int)
             name = _name(key, entry, seen[key], by_label=args.by_label)
             seen[key] += 1
-            _write(folder / name, entry, resume=args.resume)
+            write_image(folder / name, entry.blob, resume=args.resume)
             labels = tuple(entry.labels.tolist()) or (0.0,)
             items.append(ListItem(key, str(name), labels))
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _name(key: int, entry: Entry, repeat: int, *, by_label: bool) -> Path:
     return Path(label) / name if by_label else Path(name)
 
 
-def _write(path: Path, entry: Entry, *, resume: bool) -> None:
+def write_image(path: Path, blob: bytes | memoryview, *, resume: bool) -> None:
     """Write an image into a new file; with `resume`, one that is there and the same will do.
 
     Raises
@@ -132,11 +132,11 @@ def _write(path: Path, entry: Entry, *, resume: bool) -> None:
     StorageError        it cannot be written, or is there already
     """
     try:
-        if resume and path.is_file() and _same(path, entry.blob):
+        if resume and path.is_file() and _same(path, blob):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
-            file.write(entry.blob)
+            file.write(blob)
     except OSError as error:
         raise unusable("cannot write", error, path) from error
 

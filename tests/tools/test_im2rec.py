@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gpuio.recordio import MXIndexedRecordIO, unpack, unpack_img
-from gpuio.tools import im2rec, journal, packing
+from gpuio.tools import im2rec, journal
 from gpuio.tools.journal import Journal
 from support.making import jpeg, photo, png
 from support.tree import LISTS, make_tree
