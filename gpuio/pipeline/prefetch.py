@@ -11,7 +11,8 @@ Invariants, which need no other lock than the two named here:
 - `Prefetcher` is what the user holds; the threads know only `_Machine`. So dropping the
   `Prefetcher` stops the threads. If `fn` or `items` holds a reference to the `Prefetcher`, dropping
   it does not stop the threads: call close().
-- The consumer takes its turn under `_turn`; workers never touch that lock.
+- The consumer takes its turn under `_turn`, and changes the number of threads under `_resizing`;
+  workers touch neither lock.
 - A worker pulls and calls inside of `working`: a fork waits until it is between two items. Whatever
   waits for a worker does so inside of `waiting`.
 """
@@ -98,6 +99,38 @@ class Prefetcher(Iterator[R], Generic[T, R]):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    @property
+    def ready(self) -> int:
+        """How many results could be taken now without waiting."""
+        return self._machine.ready()
+
+    @property
+    def workers(self) -> int:
+        """Threads that work, or are about to start or to end as `resize` asked them to."""
+        return self._machine.workers
+
+    def resize(self, workers: int) -> int:
+        """Work with another number of threads from now on; order and results stay the same.
+
+        Threads that are to end finish what they have in hand. Where the system starts no more
+        threads, those that there are go on.
+
+        Parameters
+        ----------
+        workers : int           >= 1; more than `depth` are not made
+
+        Returns
+        -------
+        int                     how many there are
+
+        Raises
+        ------
+        OptionError             workers below 1
+        """
+        if workers < 1:
+            raise OptionError(f"workers={workers}: expected at least 1")
+        return self._machine.resize(workers)
+
     def close(self) -> None:
         """Stop and join the threads and drop what was made ahead; from any thread, any number
         of times. Waits for calls of `fn` that are under way, never for a consumer.
@@ -127,6 +160,13 @@ class _Cell:
         self.gate.release()
 
 
+class _Leave:
+    """In the place of a cell: the thread that takes it ends."""
+
+
+_LEAVE = _Leave()
+
+
 class _Worker(threading.Thread):
     """A thread of ours, so that a finalizer can tell where it runs."""
 
@@ -141,25 +181,65 @@ class _Machine:
         self._pid = os.getpid()
         self._stopping = self._ended = self._closed = False
         self._pulling, self._turn = threading.Lock(), threading.Lock()
+        self._resizing = threading.RLock()  # held where threads are added or taken away
         self._threads: list[_Worker] = []
-        self._workers = 0
-        self._tickets: queue.SimpleQueue[_Cell | None] = queue.SimpleQueue()
+        self._depth, self._name, self._made = depth, "", 0
+        self.workers = 0
+        self._tickets: queue.SimpleQueue[_Cell | _Leave | None] = queue.SimpleQueue()
         self._pending: collections.deque[_Cell] = collections.deque()
         for _ in range(depth):
             self._issue()
 
     def start(self, workers: int, name: str) -> None:
         """Start the threads; all or none."""
-        self._workers = workers
+        self._name = name
         _open.add(self)
         try:
-            for number in range(workers):
-                thread = _Worker(target=self._work, name=f"{name}-{number}", daemon=False)
-                self._threads.append(thread)
-                _start(thread)
+            while self.workers < workers:
+                self._add_thread()
         except BaseException:
             self.close()
             raise
+
+    def _add_thread(self) -> None:
+        """Start one more thread.
+
+        Raises
+        ------
+        BackendError        the system starts no more
+        """
+        thread = _Worker(target=self._work, name=f"{self._name}-{self._made}", daemon=False)
+        self._threads.append(thread)
+        self._made += 1
+        self.workers += 1
+        _start(thread)
+
+    def resize(self, workers: int) -> int:
+        """Start threads, or let some end, until there are so many."""
+        wanted = min(workers, self._depth)
+        with self._resizing:
+            if self._stopping or os.getpid() != self._pid:
+                return self.workers
+            self._threads = [one for one in self._threads if one.is_alive()]
+            while self.workers > wanted:
+                self.workers -= 1
+                self._tickets.put(_LEAVE)
+            try:
+                while self.workers < wanted:
+                    self._add_thread()
+            except BackendError:
+                self._threads.pop()  # it never ran
+                self.workers -= 1
+            return self.workers
+
+    def ready(self) -> int:
+        """Return how many places, from the first on, have their outcome."""
+        count = 0
+        for cell in tuple(self._pending):  # a copy in one go: the consumer takes places away
+            if not cell.done:
+                break
+            count += 1
+        return count
 
     def _issue(self) -> None:
         """Make the next place and offer it to the workers."""
@@ -208,7 +288,7 @@ class _Machine:
         """
         with self._pulling:
             cell = self._tickets.get()
-            if cell is None:
+            if cell is None or isinstance(cell, _Leave):
                 return False
             if self._stopping:
                 cell.fill(last=True)
@@ -239,7 +319,7 @@ class _Machine:
     def _stop(self) -> None:
         """Let every worker end at its next look at the queue."""
         self._stopping = True
-        for _ in range(self._workers):
+        for _ in range(self._made):
             self._tickets.put(None)
 
     def close(self) -> None:
@@ -251,8 +331,11 @@ class _Machine:
         if isinstance(self._source, Prefetcher):
             self._source.close()  # a worker may be waiting for it
         if threading.current_thread() not in self._threads:
+            with self._resizing:  # after it none is added any more
+                self._stop()  # one that was added just now, too
+                threads = list(self._threads)
             with waiting():
-                for thread in self._threads:
+                for thread in threads:
                     if thread.ident is not None:  # else its start was interrupted
                         thread.join()
             if isinstance(self._items, GeneratorType):
@@ -261,7 +344,7 @@ class _Machine:
         with contextlib.suppress(queue.Empty):
             while True:  # the places nobody will fill: a consumer may be waiting at one
                 cell = self._tickets.get_nowait()
-                if cell is not None:
+                if isinstance(cell, _Cell):
                     cell.fill(last=True)
         self._stop()  # again: the threads that were not joined have yet to find it in the queue
         self._pending.clear()

@@ -434,6 +434,104 @@ def test_an_interrupt_while_waiting_loses_nothing():
     assert list(it) == [0, 1, 2]
 
 
+def alive(count):
+    """Wait until so many threads live."""
+    ends = time.monotonic() + PATIENCE_S
+    while len(ours()) != count and time.monotonic() < ends:
+        time.sleep(0.001)
+    return len(ours())
+
+
+@pytest.mark.parametrize("steps", [[1, 4, 2, 3, 1], [3, 3, 1, 1, 4], [4, 1, 4, 1, 4]])
+def test_another_number_of_threads_changes_no_result(steps):
+    with ahead(lambda x: x * x, range(300), depth=5, workers=2) as it:
+        got = []
+        for number in range(300):
+            if number % 60 == 0:
+                assert it.resize(steps[number // 60]) == it.workers == steps[number // 60]
+            got.append(next(it))
+        assert got == [x * x for x in range(300)]
+
+
+def test_threads_are_added_and_leave():
+    with ahead(lambda x: x, iter(int, 1), depth=4, workers=2) as it:
+        it.resize(4)
+        assert alive(4) == 4
+        it.resize(1)
+        for _ in range(20):  # they leave when they come by
+            next(it)
+        assert alive(1) == 1
+        it.resize(9)  # more than depth would idle
+        assert it.workers == 4
+        assert alive(4) == 4
+    assert ours() == []
+
+
+def test_added_threads_work_at_once():
+    meeting = threading.Barrier(3)
+    it = ahead(lambda x: (meeting.wait(PATIENCE_S), x)[1], range(9), depth=3, workers=1)
+    it.resize(3)
+    assert list(it) == list(range(9))
+
+
+def test_a_number_below_one_is_refused_and_a_closed_one_gets_no_threads():
+    it = ahead(lambda x: x, iter(int, 1), workers=2)
+    with pytest.raises(OptionError, match="workers=0: expected at least 1"):
+        it.resize(0)
+    it.close()
+    it.resize(4)
+    assert ours() == []
+
+
+def test_where_the_system_starts_no_more_those_there_are_go_on(monkeypatch):
+    it = ahead(lambda x: x, iter(int, 1), depth=4, workers=2)
+
+    def refused(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert it.resize(4) == it.workers == 2
+    monkeypatch.undo()
+    assert [next(it) for _ in range(10)] == [0] * 10
+    assert it.resize(3) == 3
+    it.close()
+
+
+def test_resizing_while_another_thread_closes_leaves_nothing():
+    for _ in range(20):
+        it = ahead(lambda x: x, range(1000), depth=8, workers=2)
+        closer = threading.Thread(target=it.close)
+        closer.start()
+        for workers in (4, 1, 8, 2):
+            it.resize(workers)
+        closer.join(PATIENCE_S)
+        assert not closer.is_alive()
+        assert none_within_patience()
+
+
+def test_what_is_ready_is_counted_from_the_first_place_on():
+    release = threading.Event()
+    done = threading.Semaphore(0)
+
+    def fn(x):
+        if x == 1:
+            assert release.wait(PATIENCE_S)
+        done.release()
+        return x
+
+    with ahead(fn, range(10), depth=4, workers=3) as it:
+        for _ in range(3):
+            assert done.acquire(timeout=PATIENCE_S)
+        assert it.ready == 1  # 2 and 3 wait behind 1
+        release.set()
+        assert done.acquire(timeout=PATIENCE_S)
+        ends = time.monotonic() + PATIENCE_S
+        while it.ready < 4 and time.monotonic() < ends:
+            time.sleep(0.001)
+        assert it.ready == 4
+        assert next(it) == 0
+
+
 def run_script(body):
     """Run a script in a fresh interpreter; return what it printed."""
     script = "from gpuio.pipeline.prefetch import Prefetcher\n" + textwrap.dedent(body)
