@@ -38,10 +38,10 @@ class ImageDetIter(ImageIter):
 
     Parameters
     ----------
-    batch_size, data_shape, path_imgrec, path_imglist, path_root, path_imgidx, shuffle, part_index,
-    num_parts, imglist, data_name, last_batch_handle, rng, preprocess_threads, prefetch_buffer,
-    max_pixels, max_scans
-                                            as in `ImageIter`
+    batch_size, data_shape, path_imgrec, path_imglist, path_root, path_imgidx, shuffle :
+        as in `ImageIter`, as are the next two lines
+    part_index, num_parts, imglist, data_name, last_batch_handle, rng :
+    preprocess_threads, prefetch_buffer, max_pixels, max_scans :
     aug_list : list of DetAugmenter, optional
                                             default: ``CreateDetAugmenter(data_shape, **kwargs)``
     label_name : str, default "label"

@@ -353,7 +353,7 @@ def document(
 ) -> None:
     """Give a class the signature and the parameter documentation of its options."""
     parameters = []
-    lines = ["", "    Parameters", "    ----------"]
+    lines = ["", "", "    Parameters", "    ----------"]
     for one in describe(options):
         name, default = one["name"], one["default"]
         keyword = inspect.Parameter.KEYWORD_ONLY
@@ -372,7 +372,7 @@ def document(
     cls.__signature__ = inspect.Signature(  # type: ignore[assignment]
         sorted(parameters, key=lambda p: p.default is not inspect.Parameter.empty)
     )
-    cls.__doc__ = (cls.__doc__ or "") + "\n".join(lines) + "\n"
+    cls.__doc__ = (cls.__doc__ or "").rstrip() + "\n".join(lines) + "\n"
 
 
 for _class in (ImageRecordIter, ImageRecordUInt8Iter, ImageRecordInt8Iter):
