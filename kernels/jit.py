@@ -6,6 +6,8 @@ cannot be written; where neither can, functions are compiled anew in every proce
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,6 +16,31 @@ from typing import Any
 import numba
 
 __all__ = ["inner", "kernel"]
+
+
+def _spare_scipy() -> None:
+    """Load Numba's arithmetic of arrays without scipy.linalg, a tenth of the time to a first batch.
+
+    Numba imports it, where SciPy is installed, to know whether matrix products can be compiled. No
+    kernel here has one; a function that has imports it when it is compiled, as before.
+    """
+    if "numba.np.arraymath" in sys.modules or importlib.util.find_spec("scipy") is None:
+        return
+    try:
+        from numba.np import linalg  # noqa: PLC0415
+
+        asked = linalg.ensure_blas
+    except (ImportError, AttributeError):  # another version's: it does as it likes
+        return
+    linalg.ensure_blas = lambda: None
+    try:
+        from numba.np import arraymath  # noqa: PLC0415
+    finally:
+        linalg.ensure_blas = asked
+    arraymath.ensure_blas = asked
+
+
+_spare_scipy()
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 

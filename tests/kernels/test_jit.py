@@ -195,3 +195,20 @@ def marks(function):
     """Return the names that a function's decorators use."""
     nodes = [node for mark in function.decorator_list for node in ast.walk(mark)]
     return {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+PRODUCT = """
+import sys
+from gpuio.kernels.plan import shuffle
+assert "scipy.linalg" not in sys.modules
+import numba
+import numpy as np
+square = numba.njit("float64[:,::1](float64[:,::1])")(lambda a: np.dot(a, a))
+assert square(np.ones((2, 2))).tolist() == [[2, 2]] * 2
+assert "scipy.linalg" in sys.modules
+"""
+
+
+def test_kernels_leave_scipys_algebra_to_those_who_multiply_matrices(tmp_path):
+    pytest.importorskip("scipy")
+    run(tmp_path, tmp_path, PRODUCT)
