@@ -19,7 +19,15 @@ import numpy.typing as npt
 from gpuio.options.record import RecordOptions
 from gpuio.order.part import Table, byte_positions, chunk_starts, part
 from gpuio.order.replay import Replay
-from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle, skip_below
+from gpuio.order.rng import (
+    COMPILED_FROM,
+    Mersenne,
+    draw_and_shuffle,
+    draw_below,
+    run_sizes,
+    shuffle,
+    skip_below,
+)
 
 __all__ = ["Passes", "open_passes"]
 
@@ -29,7 +37,8 @@ _DRAWS_AT_ONCE = 20_000_000  # some 0.1 s, then an interrupt is heard
 _PASSES_KEPT = 3  # this one, the next one for borrowed rows, and the one just left
 
 _Rows = npt.NDArray[np.int64]
-_Drawn = tuple[_Rows, _Rows, npt.NDArray[np.uint32]]  # chunks: starts, lengths; what moves records
+# chunks: starts, lengths; what moves records, or the records moved
+_Drawn = tuple[_Rows, _Rows, npt.NDArray[np.uint32] | npt.NDArray[np.int32]]
 
 
 @attrs.frozen(eq=False)
@@ -178,8 +187,11 @@ class Passes:
         visited = [self._groups[group] for group in order]
         starts = np.concatenate([group[:-1] for group in visited])
         lengths = np.concatenate([np.diff(group) for group in visited])
-        draws = np.empty(0, np.uint32)
-        if self._shuffle and len(lengths):
+        draws: npt.NDArray[np.uint32] | npt.NDArray[np.int32] = np.empty(0, np.uint32)
+        if self._shuffle and self.n_records >= COMPILED_FROM:
+            draws = self._stored(starts, lengths)  # at once: draws would take twice their memory
+            draw_and_shuffle(self._record_source, draws, lengths)
+        elif self._shuffle and len(lengths):
             draws = draw_below(self._record_source, run_sizes(lengths))
         after = _State(order, self._group_source.state, self._record_source.state)
         return (starts, lengths, draws), after, pass_index + 1
@@ -190,10 +202,20 @@ class Passes:
         offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)[: len(starts)]
         if not self._shuffle:
             return _Pass(offsets, starts, None)
-        rows = np.repeat((starts - offsets).astype(np.int32), lengths)
-        rows += np.arange(self.n_records, dtype=np.int32)
-        shuffle(rows, draws, lengths)
+        if draws.dtype == np.int32:
+            return _Pass(offsets, starts, draws.view(np.int32))
+        rows = self._stored(starts, lengths)
+        shuffle(rows, draws.view(np.uint32), lengths)
         return _Pass(offsets, starts, rows)
+
+    def _stored(self, starts: _Rows, lengths: _Rows) -> npt.NDArray[np.int32]:
+        """Return the rows of the table in the order of the chunks, int32[n]."""
+        if len(starts) == 1:
+            return np.arange(starts[0], starts[0] + self.n_records, dtype=np.int32)
+        offsets = np.cumsum(lengths) - lengths
+        rows: npt.NDArray[np.int32] = np.repeat((starts - offsets).astype(np.int32), lengths)
+        rows += np.arange(self.n_records, dtype=np.int32)
+        return rows
 
 
 def open_passes(table: Table, options: RecordOptions) -> Passes:

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Mersenne", "draw_below", "run_sizes", "shuffle", "skip_below"]
+__all__ = [
+    "COMPILED_FROM", "Mersenne", "draw_and_shuffle", "draw_below", "run_sizes", "shuffle",
+    "skip_below",
+]  # fmt: skip
 
 _WORD = 0xFFFFFFFF  # the largest word, and the mask of one
 _BLOCK = 1 << 16  # words tested for rejection at once
-_COMPILED_FROM = 20_000  # records; below, loading Numba costs more than it saves
+COMPILED_FROM = 20_000  # records; below, loading Numba costs more than it saves
 
 
 class Mersenne:
@@ -117,7 +120,7 @@ def shuffle(
     Source: libstdc++ 4.8, bits/stl_algo.h, shuffle.
     """
     runs = np.array([len(values)], np.int64) if lengths is None else lengths
-    if len(values) >= _COMPILED_FROM:
+    if len(values) >= COMPILED_FROM:
         from gpuio.kernels.plan.shuffle import swap_all
 
         swap_all(values, others, runs)
@@ -130,6 +133,24 @@ def shuffle(
             items[i], items[j] = items[j], items[i]
         first += length
     values[:] = items
+
+
+def draw_and_shuffle(
+    source: Mersenne, values: npt.NDArray[np.int32], lengths: npt.NDArray[np.int64]
+) -> None:
+    """Do what `draw_below` of `run_sizes` and `shuffle` do, in one compiled loop, in place.
+
+    Parameters
+    ----------
+    source : Mersenne
+    values, lengths             as `shuffle` has them
+    """
+    from gpuio.kernels.plan.shuffle import draw_and_swap
+
+    state = source.state
+    words = np.ascontiguousarray(state["state"]["key"], np.uint32)
+    at = draw_and_swap(words, state["state"]["pos"], values, lengths)
+    source.state = {**state, "state": {"key": words, "pos": at}}
 
 
 def run_sizes(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:

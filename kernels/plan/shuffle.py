@@ -1,4 +1,4 @@
-"""What NumPy has no word for in a shuffle, compiled: its swaps, and draws that are passed over."""
+"""A shuffle, compiled: its swaps, its draws and swaps in one, and draws that are passed over."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from gpuio.kernels.jit import inner, kernel
 
-__all__ = ["skip_draws", "swap_all"]
+__all__ = ["draw_and_swap", "skip_draws", "swap_all"]
 
 
 @kernel("void(int32[::1], uint32[::1], int64[::1])")
@@ -50,6 +50,44 @@ def _temper(words, out):
         word ^= (word << np.uint32(7)) & np.uint32(0x9D2C5680)
         word ^= (word << np.uint32(15)) & np.uint32(0xEFC60000)
         out[i] = word ^ (word >> np.uint32(18))
+
+
+@kernel("int64(uint32[::1], int64, int32[::1], int64[::1])")
+def draw_and_swap(words, at, values, lengths):
+    """Draw what shuffles runs of values and shuffle them, in place.
+
+    Parameters
+    ----------
+    words, at               as `skip_draws` has them
+    values : int32[n]       changed
+    lengths : int64[runs]   of the runs, each >= 1, n in all
+
+    Returns
+    -------
+    int                     the next word's index
+    """
+    out = np.empty(624, np.uint32)
+    _temper(words, out)
+    first = 0
+    for run in range(lengths.shape[0]):
+        for place in range(1, lengths[run]):
+            size = np.uint32(place + 1)
+            scale = np.uint32(0xFFFFFFFF) // size
+            limit = np.uint32(scale * size)
+            while True:
+                if at >= 624:
+                    _twist(words)
+                    _temper(words, out)
+                    at = 0
+                at += 1
+                if out[at - 1] < limit:
+                    break
+            i, j = first + place, first + np.int64(out[at - 1] // scale)
+            held = values[i]
+            values[i] = values[j]
+            values[j] = held
+        first += lengths[run]
+    return at
 
 
 @kernel("int64(uint32[::1], int64, uint32[::1], int64)")

@@ -4,10 +4,18 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuio.order.rng import Mersenne, draw_below, run_sizes, shuffle, skip_below
+from gpuio.order.rng import (
+    Mersenne,
+    draw_and_shuffle,
+    draw_below,
+    run_sizes,
+    shuffle,
+    skip_below,
+)
 
 
 def test_mersenne_words_are_those_of_cpp():
@@ -60,6 +68,19 @@ def test_numbers_passed_over_take_the_words_of_numbers_drawn():
     skip_below(other, sizes, 4)
     skip_below(other, sizes, 5)
     assert one.words(700).tolist() == other.words(700).tolist()
+
+
+@pytest.mark.parametrize("lengths", [[300_000], [1], [70_000, 1, 2, 40_000]])
+def test_drawn_and_shuffled_at_once_is_drawn_and_then_shuffled(lengths):
+    runs = np.array(lengths, np.int64)
+    one, other = Mersenne(7), Mersenne(7)
+    assert (one.words(3) == other.words(3)).all()
+    expected, values = (np.arange(runs.sum(), dtype=np.int32) for _ in range(2))
+    drawn = draw_below(one, run_sizes(runs))
+    shuffle(expected, drawn, runs)
+    draw_and_shuffle(other, values, runs)
+    assert (values == expected).all()
+    assert (one.words(700) == other.words(700)).all()
 
 
 def test_ten_items_are_shuffled_as_libstdcpp_shuffles_them():
