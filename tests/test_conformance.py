@@ -155,6 +155,18 @@ def cases(path):
             lambda: mx.io.ImageRecordIter(**record, shuffle=True, round_batch=False),
             repeats=False,
         ),
+        "record-even": Case(
+            lambda: mx.io.ImageRecordIter(
+                **{**record, "batch_size": 2},
+                shard="even",
+                num_parts=2,
+                part_index=1,
+                shuffle="block",
+                shuffle_block_size=0.0005,
+                shuffle_pool_size=0.001,
+            ),
+            repeats=False,
+        ),
         "image": image_case(lambda: mx.image.ImageIter(**image)),
         "image-from-start": image_case(
             lambda: mx.image.ImageIter(**{**image, "path_imgidx": None}), sized=False
@@ -183,6 +195,12 @@ def cases(path):
         ),
         "detection-mxnet": Case(
             lambda: mx.io.ImageDetRecordIter(**detection, shuffle=True, aug_stream="mxnet"),
+            repeats=False,
+        ),
+        "detection-even": Case(
+            lambda: mx.io.ImageDetRecordIter(
+                **{**detection, "batch_size": 2, "shard": "even", "num_parts": 2, "shuffle": "full"}
+            ),
             repeats=False,
         ),
         "resize": array_case(lambda: mx.io.ResizeIter(arrays(last_batch_handle="discard"), 3)),

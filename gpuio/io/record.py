@@ -16,7 +16,8 @@ from gpuio.io.base import DataBatch, DataDesc, DataIter
 from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
 from gpuio.order.epochs import EpochShape
-from gpuio.order.state import check_state, pixel_changes, say_changes, whole
+from gpuio.order.even import ShardPlan
+from gpuio.order.state import check_state, compact, pixel_changes, say_changes, whole
 from gpuio.pipeline.doubts import say_doubts
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
@@ -24,13 +25,18 @@ from gpuio.tasks.classify import Classify
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
 
-_STATE_VERSION = 1
+_STATE_VERSION, _EVEN_VERSION = 1, 2  # of MXNet's parts, and of shard="even"
+_MOVES = (
+    "a state of MXNet's parts fits the part that saved it; with shard='even' a state fits any "
+    "number of parts and any batch size"
+)
+_MOVED = frozenset(["batch_size", "num_parts", "part_index"]), _MOVES
 # attributes that are made anew where an iterator is unpickled
 _OWN = frozenset(
     [
         *("batch_size", "options", "provide_data", "provide_label"),
         *("_handed", "_handed_here", "_said_finished"),
-        *("_at", "_batch", "_closer", "_opened", "_pixels", "_turn"),
+        *("_at", "_batch", "_closer", "_dropped_in", "_opened", "_pixels", "_start", "_turn"),
     ]
 )
 
@@ -78,7 +84,11 @@ class ImageRecordIter(DataIter):
     def _start_with(self, options: Any) -> None:
         super().__init__(options.batch_size)
         opened = open_pipeline(self._task(options))
+        # where the next batch is; with shard="even" its `start` is where a state was loaded, and
+        # the epoch's own start is `_start`
         self._at = BatchPosition(opened.first_pass, 0, 0)
+        self._start = 0
+        self._dropped_in: int | None = None  # the last pass of which dropped records were counted
         self._batch: DataBatch | None = None
         self._repeat = False
         self._turn = lock()  # several threads may share an iterator: one batch each
@@ -102,8 +112,12 @@ class ImageRecordIter(DataIter):
         self.provide_label = [DataDesc(*one, "NCHW") for one in opened.labels.described()]
 
     def __len__(self) -> int:
-        """Return the exact number of batches of the current epoch."""
-        return self._shape().batches
+        """Return the exact number of batches of the current epoch, from its start on.
+
+        After a state of shard='even' was loaded, of the epoch in this number of parts and this size
+        of batches, though what is left of it may be divided otherwise.
+        """
+        return self._machine().pipeline.order.epoch(self._at.pass_index, self._start).batches
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.options.as_dict().items())
@@ -167,12 +181,22 @@ class ImageRecordIter(DataIter):
             machine = self._machine()
             if self._repeat and self._batch is not None:
                 return True
-            if self._at.number >= self._shape().batches:
+            shape = self._shape()
+            if self._at.number >= shape.batches:
+                self._note_dropped(shape)
                 return False
             made = machine.pipeline.next(self._at)
             self._batch = self._to_batch(made)
             self._at = attrs.evolve(self._at, number=self._at.number + 1)
+            if self._at.number == shape.batches:
+                self._note_dropped(shape)
             return True
+
+    def _note_dropped(self, shape: EpochShape) -> None:
+        """Count the records that the epoch that ends leaves out, once."""
+        if shape.dropped and self._dropped_in != self._at.pass_index:
+            self._dropped_in = self._at.pass_index
+            self._machine().pipeline.stats.add(discarded=shape.dropped)
 
     def next(self) -> DataBatch:
         """Return the next batch.
@@ -221,7 +245,7 @@ class ImageRecordIter(DataIter):
             self._machine().pipeline.reader.check_unchanged()
             shape = self._shape()
             next_start = shape.next_start if self._at.number >= shape.batches else 0
-            self._batch = None
+            self._batch, self._start = None, next_start
             self._at = BatchPosition(self._at.pass_index + 1, next_start, 0)
 
     def getdata(self) -> Any:
@@ -246,6 +270,28 @@ class ImageRecordIter(DataIter):
         """Return the same batch for ever from now on, to measure a training without its input."""
         self._repeat = True
 
+    def shard_plan(self) -> dict[str, Any]:
+        """Return which part gets how much of the current epoch, the same on every part.
+
+        Returns
+        -------
+        dict of JSON types
+            ``shard``; ``last_batch``; ``records`` that the epoch may use, of all parts;
+            ``dropped``, those that last_batch='discard' leaves out; ``parts``, per part ``part_index``,
+            ``batches``, ``records`` and ``pad``, rows that are padded or borrowed; ``equal``,
+            whether all parts have the same number of batches in this and every other epoch;
+            ``all_padding``, whether a part's last batch may hold no record
+
+        Notes
+        -----
+        With shard='mxnet' and last_batch='borrow' parts start anywhere in a pass; but for this part
+        the plan is that of a first epoch.
+        """
+        return self._plan().as_dict()
+
+    def _plan(self) -> ShardPlan:
+        return self._machine().pipeline.order.plan(self._at.pass_index, self._at.start)
+
     def stats(self) -> dict[str, Any]:
         """Return what was done so far: counts, seconds summed over threads, bad records' names.
 
@@ -257,22 +303,40 @@ class ImageRecordIter(DataIter):
     def state_dict(self) -> dict[str, Any]:
         """Return where the iterator stands, as JSON types.
 
-        `samples` counts the rows handed out in this epoch; batches made ahead do not count.
+        `samples` counts the rows handed out in this epoch; batches made ahead do not count. With
+        shard='even' it counts those of all parts, as if all were as far as this one: the state is
+        then the same on every part, and at most 400 bytes of JSON.
         `source` must be the same where it is loaded. Options that change ``pixels`` or labels
         (crop, resize, colour, normalisation, seed_aug, mixup, ...) may differ: the log names them.
         ctx, decoders, threads and prefetching are not in it.
         """
+        machine = self._machine()
+        even = self._is_even()
         return {
-            "version": _STATE_VERSION,
+            "version": _EVEN_VERSION if even else _STATE_VERSION,
             "epoch": self._at.pass_index,
-            "start": self._at.start,
-            "samples": self._at.number * self.batch_size,
-            "pixels": dict(self._pixels),
-            "source": dict(self._machine().fingerprint),
+            "start": self._start,
+            "samples": self._samples(),
+            "pixels": compact(self._pixels) if even else dict(self._pixels),
+            "source": dict(machine.fingerprint),
         }
+
+    def _is_even(self) -> bool:
+        return bool(self.options.shard == "even")
+
+    def _samples(self) -> int:
+        """Return the rows handed out in this epoch, with shard='even' those of all parts."""
+        order = self._machine().pipeline.order
+        place = self._at.start + self._at.number * order.division.step
+        if self._is_even() and self.options.ending != "borrow":  # a short last step
+            place = min(place, max(order.n_records, self._at.start))
+        return place - self._start
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where a saved state stood.
+
+        A state of shard='even' may come from another number of parts or another batch size: the
+        same sequence of records goes on. One of MXNet's parts fits the part that saved it.
 
         Raises
         ------
@@ -285,26 +349,50 @@ class ImageRecordIter(DataIter):
         MXNet's shuffle of a pass goes on from that of the pass before, so the draws of all passes
         before it are passed over: some 3 ns per record and pass, and 10 times that where
         shuffle_chunk_size makes several chunks' order. More than a second is said in the log.
+        shuffle='full' and 'block' find any pass at once.
         """
-        machine = self._machine()
-        check_state(state, _STATE_VERSION, machine.fingerprint)
-        order, size = machine.pipeline.order, self.batch_size
-        epoch, start = whole(state, "epoch"), whole(state, "start", order.last_start)
-        try:
-            batches = order.epoch(epoch, start).batches
-        except OptionError as error:
-            raise StateError(f"state: start: {start} is not the start of an epoch") from error
-        samples = whole(state, "samples", batches * size, step=size)
+        machine, order = self._machine(), self._machine().pipeline.order
+        even = self._is_even()
+        _check_shard(state, "even" if even else "mxnet")
+        if even:
+            check_state(state, _EVEN_VERSION, machine.fingerprint)
+            epoch, start, place, number = self._place_of_all(state)
+        else:
+            check_state(state, _STATE_VERSION, machine.fingerprint, advice=_MOVED)
+            epoch, start, number = self._place_of_part(state)
+            place = start
         changes = pixel_changes(
             state,
             self._pixels,
             {field.name: field.default for field in attrs.fields(type(self.options))},
         )
         order.reach(epoch)  # on this thread, where an interrupt is heard
-        place = BatchPosition(epoch, start, samples // size)
         with self._turn:
-            self._batch, self._at = None, place
+            self._batch, self._start = None, start
+            self._at = BatchPosition(epoch, place, number)
         say_changes(changes)
+
+    def _place_of_part(self, state: dict[str, Any]) -> tuple[int, int, int]:
+        """Return epoch, start and number of the next batch of one of MXNet's parts."""
+        order, size = self._machine().pipeline.order, self.batch_size
+        epoch, start = whole(state, "epoch"), whole(state, "start", order.last_start)
+        samples = whole(state, "samples", self._batches(epoch, start) * size, step=size)
+        return epoch, start, samples // size
+
+    def _place_of_all(self, state: dict[str, Any]) -> tuple[int, int, int, int]:
+        """Return epoch, start, the place in the pass where all parts go on, and 0."""
+        n, borrows = self._machine().pipeline.order.n_records, self.options.ending == "borrow"
+        epoch, start = whole(state, "epoch"), whole(state, "start", n if borrows else 0)
+        samples = whole(state, "samples", n - start + (n if borrows else 0))
+        self._batches(epoch, start + samples)
+        return epoch, start, start + samples, 0
+
+    def _batches(self, epoch: int, start: int) -> int:
+        """Return how many batches an epoch has from a place on; StateError if none can start."""
+        try:
+            return self._machine().pipeline.order.epoch(epoch, start).batches
+        except OptionError as error:
+            raise StateError(f"state: start: {start} is not the start of an epoch") from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickling keeps: options, place, and attributes that a subclass added.
@@ -344,6 +432,18 @@ class ImageRecordInt8Iter(ImageRecordIter):
     """`ImageRecordIter` with dtype int8: pixels less the rounded mean, clipped."""
 
     _fixed = {"dtype": "int8"}  # noqa: RUF012
+
+
+def _check_shard(state: Any, shard: str) -> None:
+    """Refuse a state of parts that divide the records in another way."""
+    found = state.get("version") if isinstance(state, dict) else None
+    shards = {_STATE_VERSION: "mxnet", _EVEN_VERSION: "even"}
+    theirs = shards.get(found, shard) if isinstance(found, int) else shard
+    if theirs != shard:
+        raise StateError(
+            f"state belongs to another iterator: shard: saved {theirs!r}, here {shard!r}: give "
+            f"shard={theirs!r}, or begin at an epoch's start without this state"
+        )
 
 
 def document(

@@ -17,6 +17,11 @@ def label_width(value: Any) -> int | str:
     return value if value in ("auto", "ragged") else convert.positive(value)
 
 
+def number_of_parts(value: Any) -> int | str:
+    """Return a number of parts, or 'auto'."""
+    return value if value == "auto" else convert.positive(value)
+
+
 @attrs.frozen(kw_only=True, slots=False)
 class FileOptions:
     """Options of all record iterators about the files."""
@@ -58,7 +63,12 @@ class FileOptions:
         differs="MXNet takes 0; here it is an OptionError.",
     )
     num_parts: int = option(
-        1, convert.positive, "Number of parts (shards) the records are divided into."
+        1,
+        number_of_parts,
+        "Number of parts (shards) the records are divided into, as `shard` says; 'auto' takes it "
+        "and part_index from the launcher of this process: torchrun, SLURM (srun), Open MPI or "
+        "PMI; one part where there is none.",
+        differs="'auto' is ours.",
     )
     part_index: int = option(
         0, convert.integer(0), "The part this iterator reads, 0 <= part_index < num_parts."

@@ -56,6 +56,16 @@ class OrderOptions:
         "'discard' drops it. None follows round_batch.",
         ours=True,
     )
+    shard: str = option(
+        "mxnet",
+        convert.choice("mxnet", "even"),
+        "How records are divided among num_parts: 'mxnet', each part has records of its own, the "
+        "same in every epoch; parts may differ in their number of batches. 'even', all parts share "
+        "one sequence per epoch, each takes its share of each step, and all have the same number "
+        "of batches; where a step has no row for a part, that part's batch is padding. A saved "
+        "state then fits any number of parts and any batch size.",
+        ours=True,
+    )
     shuffle_block_size: float = option(
         BLOCK_MIB,
         convert.number(0.0),
@@ -67,8 +77,8 @@ class OrderOptions:
     shuffle_pool_size: float = option(
         POOL_MIB,
         convert.number(0.0),
-        "Size of the pool in which shuffle='block' mixes records, about, for all parts together. "
-        "It decides how well they are mixed; a part holds its share of it in memory.",
+        "Size of the pool in which shuffle='block' mixes records, about. It decides how well they "
+        "are mixed. The pool is held in memory; with shard='even' each part holds its share of it.",
         unit="MiB",
         ours=True,
     )

@@ -16,6 +16,7 @@ from gpuio.options import convert
 from gpuio.options.declare import arranged
 from gpuio.options.files import DamageOptions, FileOptions
 from gpuio.options.geometry import GeometryOptions, ResampleOptions
+from gpuio.options.launcher import launched
 from gpuio.options.machine import GPU_ONLY, DecoderOptions, FormOptions, MachineOptions
 from gpuio.options.normalise import NormaliseOptions
 from gpuio.options.order import BLOCK_MIB, POOL_MIB, OrderOptions
@@ -69,6 +70,15 @@ class RecordOptions(
         for name in ("data_shape", "batch_size"):
             if getattr(self, name) is None:
                 raise OptionError(f"{name}: required")
+        if self.num_parts == "auto":  # type: ignore[comparison-overlap]  # until now
+            parts, index = launched()
+            if self.part_index not in (0, index):
+                raise OptionError(
+                    f"part_index: {self.part_index} beside num_parts='auto', by which this process "
+                    f"is part {index} of {parts}: leave it out"
+                )
+            object.__setattr__(self, "num_parts", parts)
+            object.__setattr__(self, "part_index", index)
         if self.part_index >= self.num_parts:
             raise OptionError(
                 f"part_index: expected 0 <= part_index < num_parts={self.num_parts}, "

@@ -1,8 +1,9 @@
 """Which record stands where: parts, passes over a part, and the batches cut from them.
 
-A *pass* is one visit of every record of the part; pass p's order is MXNet's p-th, shuffles
-included. An *epoch* is what the user sees between two resets: with ``last_batch="borrow"`` it
-starts inside a pass and ends inside the next one.
+A *pass* is one visit of every record of the part, or with ``shard="even"`` of all records, whose
+batches the parts share; with MXNet's shuffle pass p's order is MXNet's p-th. An *epoch* is what the
+user sees between two resets: with ``last_batch="borrow"`` it starts inside a pass and ends inside
+the next one.
 
 Invariant: a batch's positions are a pure function of (table, options, pass, start, number).
 """
@@ -19,7 +20,14 @@ import numpy.typing as npt
 from gpuio.errors import OptionError
 from gpuio.options.record import RecordOptions
 from gpuio.order.block import BlockPasses, block_records
-from gpuio.order.part import Table, part
+from gpuio.order.even import (
+    Division,
+    ShardPlan,
+    even_plan,
+    lengths_ever_differ,
+    separate_plan,
+)
+from gpuio.order.part import Table, part, part_lengths
 from gpuio.order.passes import open_passes
 from gpuio.order.permutation import FullPasses
 
@@ -66,11 +74,13 @@ class EpochShape:
     batches : int           how many it has; may be 0
     pad : int               rows of its last batch that are borrowed or padded
     next_start : int        place in the next pass at which the next epoch starts
+    dropped : int           records at its end that no batch has
     """
 
     batches: int
     pad: int
     next_start: int
+    dropped: int = 0
 
 
 def epoch_shape(rest: int, size: int, ending: str) -> EpochShape:
@@ -78,14 +88,15 @@ def epoch_shape(rest: int, size: int, ending: str) -> EpochShape:
 
     Parameters
     ----------
-    rest : int          records from the epoch's start to the end of its pass
+    rest : int          records from the epoch's start to the end of its pass; below 0 where so many
+                        records of the next pass were used as well
     size : int          rows of a batch
     ending : {"borrow", "pad", "partial", "discard"}
                         what the short last batch becomes: see the option last_batch
     """
     if ending == "discard":
-        return EpochShape(rest // size, 0, 0)
-    batches = -(-rest // size)
+        return EpochShape(max(rest, 0) // size, 0, 0, max(rest, 0) % size)
+    batches = max(-(-rest // size), 0)
     missing = batches * size - rest
     return EpochShape(
         batches, 0 if ending == "partial" else missing, missing if ending == "borrow" else 0
@@ -112,14 +123,17 @@ class BatchOrder:
     ----------
     position : int64[B]     rows of the record table; -1 where a padded row has no record
     pass_index : int64[B]   the pass a row belongs to; borrowed rows belong to the next one
-    mx_index : int64[B]     the number MXNet adds to seed_aug to seed the row's generator
+    mx_index : int64[B]     the number added to seed_aug to seed the row's generator: MXNet's; with
+                            shard="even" and orders of our own the sample's, counted over all passes
     pad : int               rows at the end that are borrowed or padded
+    key : int or None       what is drawn for the batch as a whole is keyed by it; None: its number
     """
 
     position: npt.NDArray[np.int64]
     pass_index: npt.NDArray[np.int64]
     mx_index: npt.NDArray[np.int64]
     pad: int
+    key: int | None = None
 
 
 def joined(orders: Sequence[BatchOrder]) -> BatchOrder:
@@ -133,13 +147,18 @@ def joined(orders: Sequence[BatchOrder]) -> BatchOrder:
 
 
 class Order:
-    """The order of the records of one part, and the epochs and batches made of it.
+    """The order of the records, and the epochs and batches of one part made of it.
 
     Parameters
     ----------
     table : RecordTable
     options : RecordOptions         batch_size, shuffle and what belongs to it, seed, num_parts,
-                                    part_index, round_batch, last_batch
+                                    part_index, shard, round_batch, last_batch
+
+    Attributes
+    ----------
+    n_records : int                 in the sequence: of the part, or with shard="even" of all
+    division : Division             how the sequence's steps are shared
 
     Notes
     -----
@@ -147,11 +166,20 @@ class Order:
     that the epoch before it has borrowed. Epoch e of an iterator that was only ever reset at an
     epoch's end is pass e, ``start(e)``. A reset in the middle, or before the first batch, goes to
     the next pass, start 0: it gives up the pass, and so the permutation, that was begun.
+
+    With shard="even" a start may be any place of the pass, or of the next one (n_records and
+    more): what is left of an epoch after a state was loaded begins where it was saved.
     """
 
     def __init__(self, table: Table, options: RecordOptions) -> None:
         self.batch_size = options.batch_size
+        self._table, self._options = table, options
+        self._even = options.shard == "even"
+        parts, index = (options.num_parts, options.part_index) if self._even else (1, 0)
+        self.division = Division(parts, index, options.batch_size, options.ending)
         self._ending = options.ending
+        if self._even:
+            options = attrs.evolve(options, num_parts=1, part_index=0)
         self._passes = _open(table, options)
         self.n_records = self._passes.n_records
 
@@ -162,16 +190,37 @@ class Order:
         ------
         OptionError     if a batch needs more than the rest of the pass and one further pass
         """
-        size, rest = self.batch_size, self.n_records - start
+        size, rest = self.division.step, self.n_records - start
         shape = epoch_shape(rest, size, self._ending)
         if shape.next_start > self.n_records:
             raise OptionError(
-                f"batch_size: a batch of {size} needs more than the {rest} records left in "
+                f"batch_size: {self._a_step} needs more than the {rest} records left in "
                 f"pass {pass_index} and the {self.n_records} of the next one: the number of "
                 f"records must be bigger than the batch size, or choose last_batch='pad', "
                 f"'partial' or 'discard'"
             )
-        return shape
+        if shape.pad == 0 and self._ending != "partial":
+            return shape
+        if shape.batches == 0:
+            return attrs.evolve(shape, pad=0)
+        return attrs.evolve(shape, pad=self._pad_of_last(rest % size))
+
+    def _pad_of_last(self, left: int) -> int:
+        """Return the rows of this part's last batch that are borrowed or padded."""
+        if left == 0:
+            return 0
+        first, stop = self.division.own(left)
+        if self._ending == "partial" and first < stop:
+            return 0
+        return self.batch_size - (stop - first)
+
+    @property
+    def _a_step(self) -> str:
+        """Name one batch of all parts."""
+        parts, size = self.division.parts, self.batch_size
+        if parts == 1:
+            return f"a batch of {size}"
+        return f"a batch of {size} for each of {parts} parts, {parts * size} rows,"
 
     def check(self) -> None:
         """Make sure that batches of the asked-for size can be made, now and in later epochs.
@@ -180,10 +229,12 @@ class Order:
         ------
         OptionError     naming the numbers of records and of rows in a batch
         """
-        size, n = self.batch_size, self.n_records
+        size, n = self.division.step, self.n_records
         if self._ending == "discard" and n < size:
+            parts = self.division.parts
+            one = f"one batch of {size}" if parts == 1 else f"the {size} rows of one batch per part"
             raise OptionError(
-                f"batch_size: {n} records are fewer than one batch of {size}, and "
+                f"batch_size: {n} records are fewer than {one}, and "
                 "last_batch='discard' drops short batches: choose 'pad' or 'partial', or a smaller "
                 "batch"
             )
@@ -198,7 +249,7 @@ class Order:
         ------
         OptionError     if an epoch before it cannot be made: see `epoch`
         """
-        size, n = self.batch_size, self.n_records
+        size, n = self.division.step, self.n_records
         if self._ending != "borrow" or n == 0:
             return 0
         if size <= n:
@@ -213,10 +264,10 @@ class Order:
     @property
     def last_start(self) -> int:
         """The last place of a pass at which an epoch may start."""
-        return last_start(self.n_records, self.batch_size, self._ending)
+        return last_start(self.n_records, self.division.step, self._ending)
 
     def rows(self) -> npt.NDArray[np.int64]:
-        """Return the rows of the record table that the part holds, in no certain order."""
+        """Return the rows of the record table that the sequence holds, in no certain order."""
         starts, lengths = self.chunks(0)
         spans = zip(starts.tolist(), lengths.tolist(), strict=True)
         return np.concatenate([np.arange(s, s + n, dtype=np.int64) for s, n in spans])
@@ -250,21 +301,45 @@ class Order:
         shape = self.epoch(pass_index, start)
         if not 0 <= k < shape.batches:
             raise IndexError(f"batch {k} of an epoch of {shape.batches} batches")
-        size = self.batch_size
-        first = start + k * size
-        stop = min(first + size, self.n_records)
+        place = start + k * self.division.step
+        left = min(self.division.step, self.n_records - place)
+        first, stop = (place + at for at in self.division.own(left))
         pad = shape.pad if k == shape.batches - 1 else 0
-        position, mx_index = self._passes.rows(pass_index, first, stop, start, size)
+        position, mx_index = self._rows(pass_index, first, stop, start)
         passes = np.full(len(position) + pad, pass_index, np.int64)
         if pad:
             passes[len(position) :] = pass_index + 1
             if self._ending == "borrow":
-                more, more_index = self._passes.rows(pass_index + 1, 0, pad, pad, size)
+                begin, end = self.division.borrowed(left)
+                more, more_index = self._rows(pass_index + 1, begin, end, end)
             else:
                 more = more_index = np.full(pad, -1, np.int64)
             position = np.concatenate([position, more])
             mx_index = np.concatenate([mx_index, more_index])
-        return BatchOrder(position, passes, mx_index, pad)
+        return BatchOrder(position, passes, mx_index, pad, first if self._even else None)
+
+    def _rows(self, pass_index: int, first: int, stop: int, start: int) -> tuple[_Int64, _Int64]:
+        """Return the records at places of a pass, and seed_aug's numbers."""
+        position, number = self._passes.rows(pass_index, first, stop, start, self.batch_size)
+        if self._even:
+            number = pass_index * self.n_records + np.arange(first, stop, dtype=np.int64)
+        return position, number
+
+    def plan(self, pass_index: int, start: int) -> ShardPlan:
+        """Return who gets what of the epoch that starts at place `start` of pass `pass_index`.
+
+        MXNet's parts but this one are taken from the start of the pass on, where "borrow" makes
+        them start elsewhere.
+        """
+        if self._even:
+            self.epoch(pass_index, start)
+            return even_plan(self.division, self.n_records - start, self.n_records)
+        parts = self._options.num_parts
+        counts = part_lengths(self._table, parts) if parts > 1 else [self.n_records]
+        equal = not lengths_ever_differ(counts, self.batch_size, self._ending)
+        counts[self._options.part_index] = self.n_records - start
+        made = separate_plan(counts, self.batch_size, self._ending)
+        return attrs.evolve(made, equal=equal)
 
 
 def _open(table: Table, options: RecordOptions) -> PassOrder:

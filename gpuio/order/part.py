@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Table", "byte_positions", "chunk_starts", "part"]
+__all__ = ["Table", "byte_positions", "chunk_starts", "part", "part_lengths"]
 
 _CHUNK_WORDS = 2 << 20  # of 4 bytes: MXNet's read buffer, 8 MiB
 _HEAD_BYTES = 8  # magic and length: a head must lie in the buffer whole to be found
@@ -78,6 +78,13 @@ def part(
     bounds = np.array([step * part_index, step * (part_index + 1)], np.int64)
     low, high = np.searchsorted(byte_positions(table) if places is None else places, bounds)
     return slice(int(low), int(high))
+
+
+def part_lengths(table: Table, num_parts: int) -> list[int]:
+    """Return how many records each of MXNet's parts holds."""
+    places = None if table.indexed else byte_positions(table)
+    rows = (part(table, num_parts, index, places=places) for index in range(num_parts))
+    return [one.stop - one.start for one in rows]
 
 
 def chunk_starts(places: npt.NDArray[np.int64], low: int, high: int, end: int) -> list[int]:

@@ -6,17 +6,31 @@ iterator that loads it has changed.
 
 from __future__ import annotations
 
+import json
 import logging
 import operator
 import reprlib
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gpuio.errors import StateError
 
-__all__ = ["FAR", "check_state", "flag", "items", "pixel_changes", "say_changes", "whole"]
+__all__ = [
+    "FAR",
+    "check_state",
+    "compact",
+    "flag",
+    "items",
+    "pixel_changes",
+    "say_changes",
+    "whole",
+]
 
 _log = logging.getLogger("gpuio")
+
+_SHORT = 90  # bytes of JSON for the options of pixels in a short state
+_DIGEST = "digest"
 
 FAR = 2**62  # an epoch, or a place, that no run reaches: still far from the end of int64
 
@@ -28,6 +42,7 @@ def check_state(
     *,
     since: Mapping[str, int] | None = None,
     oldest: int | None = None,
+    advice: tuple[Collection[str], str] = ((), ""),
 ) -> int:
     """Check that a saved state has a version and belongs to a source.
 
@@ -38,6 +53,7 @@ def check_state(
     source : dict                   what the loading iterator would write under ``"source"``
     since : dict, optional          field of `source` to the first version that has it
     oldest : int, optional          the oldest version that is loaded; `version` if None
+    advice : (names, text)          what to do where one of these fields differs
 
     Returns
     -------
@@ -56,13 +72,15 @@ def check_state(
     theirs = state.get("source")
     if not isinstance(theirs, dict):
         raise _damaged("source", "a dict", theirs)
-    wrong = [
-        f"{name}: saved {reprlib.repr(theirs.get(name))}, here {reprlib.repr(value)}"
+    wrong = {
+        name: f"{name}: saved {reprlib.repr(theirs.get(name))}, here {reprlib.repr(value)}"
         for name, value in source.items()
         if (since or {}).get(name, 0) <= found and theirs.get(name) != value
-    ]
+    }
     if wrong:
-        raise StateError("state belongs to another iterator: " + "; ".join(wrong))
+        names, text = advice
+        told = f". {text}" if wrong.keys() & set(names) else ""
+        raise StateError("state belongs to another iterator: " + "; ".join(wrong.values()) + told)
     return found
 
 
@@ -121,6 +139,14 @@ def items(state: Mapping[str, Any], name: str, most: int | None = None) -> list[
     return list(value)
 
 
+def compact(pixels: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of pixels for a short state: themselves, or where they are many a digest."""
+    text = json.dumps(pixels, sort_keys=True)
+    if len(text) <= _SHORT:
+        return dict(pixels)
+    return {_DIGEST: f"{zlib.crc32(text.encode()):08x}"}
+
+
 def pixel_changes(
     state: Mapping[str, Any], ours: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> str:
@@ -146,6 +172,9 @@ def pixel_changes(
     theirs = state.get("pixels", ours)
     if not isinstance(theirs, dict):
         raise _damaged("pixels", "a dict", theirs)
+    if theirs.keys() == {_DIGEST}:
+        here = compact(ours)
+        return "" if here == theirs else f"saved {theirs}, here {reprlib.repr(here)}"
     changed = []
     for name in sorted({*theirs, *ours}):
         default = (defaults or {}).get(name)

@@ -30,7 +30,7 @@ def say_doubts(name: str, options: RecordOptions, table: RecordTable) -> None:
 
 
 def _doubts(options: RecordOptions, table: RecordTable) -> Iterator[str]:
-    size = int(table.sizes.sum()) // options.num_parts
+    size = int(table.sizes.sum()) // (1 if options.shard == "even" else options.num_parts)
     by_record = options.shuffle is True and not options.shuffle_chunk_size
     if by_record and not table.indexed and size > _CHUNK_BYTES:
         yield (

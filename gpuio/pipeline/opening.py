@@ -89,6 +89,7 @@ def open_pipeline(task: Task) -> Opened:
     _check_places(options, contents)
     checksums = open_checksums(options.checksum, table, past_damage=options.resync)
     order = Order(table, options)
+    even = options.shard == "even"
     if order.n_records == 0:
         raise OptionError(
             f"part_index: part {options.part_index} of {options.num_parts} holds no record "
@@ -144,7 +145,7 @@ def open_pipeline(task: Task) -> Opened:
             ", ".join(table.paths),
             options.part_index,
             options.num_parts,
-            order.n_records,
+            order.division.rows(order.n_records, order.epoch(0, 0).batches),
             backend.name,
         )
     return Opened(
@@ -156,7 +157,8 @@ def open_pipeline(task: Task) -> Opened:
         fingerprint,
         contents,
         labels,
-        first_pass=int(made),
+        # the parts of one sequence must agree where it begins, whichever of them makes the image
+        first_pass=int(made and not even),
     )
 
 
@@ -190,10 +192,13 @@ def _check_error_log(options: RecordOptions, read: list[str]) -> None:
 def _plain_images(task: Task) -> Iterator[npt.NDArray[np.float32]]:
     """Yield the images that a mean image is made of, a batch float32[n, C, H, W] at a time, host.
 
-    They are those of the part's first pass, with the options' own augmentation and normalisation.
+    They are those of the part's first pass, of the first pass of all with shard="even", with the
+    options' own augmentation and normalisation.
     """
+    parts = {"num_parts": 1, "part_index": 0} if task.options.shard == "even" else {}
     # what is bad is logged by the iterator itself, which meets it again
     plain = task.unmixed(
+        **parts,
         mean_img="",
         dtype="float32",
         layout="NCHW",
@@ -233,7 +238,9 @@ def _output_of(task: Task, mean_image: npt.NDArray[np.float32] | None) -> Output
 
 def _fingerprint(options: RecordOptions, table: RecordTable, files: OpenFiles) -> dict[str, Any]:
     """Return what a saved state must agree on: the source, and every option that moves a record."""
-    made = {
+    if options.shard == "even":
+        return _fingerprint_of_all(options, table, files)
+    made: dict[str, Any] = {
         "records": len(table.offset),
         "bytes": int(np.sum(table.sizes)),
         "digest": _digest(table, files),
@@ -250,6 +257,31 @@ def _fingerprint(options: RecordOptions, table: RecordTable, files: OpenFiles) -
     if options.shuffle == "block":
         made["shuffle_block_size"] = options.shuffle_block_size
         made["shuffle_pool_size"] = options.shuffle_pool_size
+    return made
+
+
+def _fingerprint_of_all(
+    options: RecordOptions, table: RecordTable, files: OpenFiles
+) -> dict[str, Any]:
+    """Return the same for shard="even": the same for every part, and short.
+
+    Nothing of parts and batches is in it, and of the order what this kind of shuffle depends on.
+    """
+    made: dict[str, Any] = {
+        "records": len(table.offset),
+        "bytes": int(np.sum(table.sizes)),
+        "digest": _digest(table, files),
+        "shard": options.shard,
+        "shuffle": options.shuffle,
+        "seed": options.seed,
+        "last_batch": options.ending,
+    }
+    if options.shuffle == "block":
+        made["blocks"] = [options.shuffle_block_size, options.shuffle_pool_size]
+    if options.shuffle is True:
+        made["indexed"] = bool(table.indexed)
+    if options.shuffle_chunk_size:
+        made["chunks"] = [options.shuffle_chunk_size, options.shuffle_chunk_seed]
     return made
 
 

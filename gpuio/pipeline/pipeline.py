@@ -167,7 +167,8 @@ class Pipeline:
         if wrong is not None:
             where = self.reader.where(int(made.order.position[wrong[0]]))
             raise wrong[1].at(where)
-        mix = mixer.draw(made.position.pass_index, made.position.number, present)
+        number = made.position.number if made.order.key is None else made.order.key
+        mix = mixer.draw(made.position.pass_index, number, present)
         made.label = mixer.soften(made.label[:, 0], present, mix)
         if mix is not None:
             box = None if mix.box is None else (*mix.box, self.output.layout)

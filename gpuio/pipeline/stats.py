@@ -16,7 +16,7 @@ __all__ = ["Stats"]
 _MAX_NAMED_FAULTS = 1000
 _COUNTS = (
     *("batches", "images", "encoded_bytes", "cut_short"),
-    *("faults", "bad_boxes", "decoded_with_warnings"),
+    *("faults", "bad_boxes", "decoded_with_warnings", "discarded"),
 )
 
 

@@ -1,7 +1,8 @@
 """Which images of a batch are mixed, with which and how much: mixup and cutmix, drawn on the host.
 
 Invariant: a mix is a pure function of (seed, pass, number of the batch, rows with an image); it
-takes no number from any other stream.
+takes no number from any other stream. Partners are rows of one batch, so that other numbers of
+parts or rows make other mixes.
 
 Sources: Zhang et al., "mixup", ICLR 2018; Yun et al., "CutMix", ICCV 2019; the box as torchvision.
 """
@@ -82,7 +83,9 @@ class Mixer:
 
         Parameters
         ----------
-        pass_index, number : int        of the epoch, and of the batch in it, from 0
+        pass_index, number : int        of the epoch, and of the batch in it, from 0; with
+                                        shard="even" its first place in the pass, so that parts draw
+                                        mixes of their own
         present : bool[B]               the rows that hold an image; the others stay as they are
         """
         rows = np.flatnonzero(present)

@@ -216,3 +216,18 @@ def test_detection_is_the_cpus(devices, tmp_path, options):
         assert data.tobytes() == theirs.tobytes()
         assert [a.tobytes() for a in labels] == [a.tobytes() for a in their_labels]
     assert len(devices) == 1
+
+
+def test_a_part_without_a_row_hands_out_padding_as_the_cpu_does(tmp_path, devices):
+    files = write(tmp_path)
+    options = {"resize": 36, "shard": "even", "num_parts": 5, "last_batch": "pad", "batch_size": 2}
+    for part in (0, 4):  # steps of 10: the last one has 3 rows, none of them the first part's
+        both = [
+            epochs(1, ctx=ctx, part_index=part, shuffle="block", **files, **options)
+            for ctx in ("gpu", "cpu")
+        ]
+        for (data, label, pad), (data_cpu, label_cpu, pad_cpu) in zip(*both, strict=True):
+            assert (data.tobytes(), label.tobytes()) == (data_cpu.tobytes(), label_cpu.tobytes())
+            assert pad == pad_cpu
+        assert [pad for *_, pad in both[0]] == [0, 0, 2 if part == 0 else 1]
+    assert not both[0][-1][0][1].any()
