@@ -76,6 +76,7 @@ def loader(
     sharding: Any = None,
     cut_pad: bool = False,
     integer_labels: bool = False,
+    weights: bool = False,
 ) -> Loader:
     """Return a loader of JAX arrays.
 
@@ -83,16 +84,21 @@ def loader(
     ----------
     iterator : DataIter
     sharding : jax.sharding.Sharding, optional      of every array of a batch
-    cut_pad : bool                                  see `gpuio.adapters.loader.Loader`
+    cut_pad, weights : bool                         see `gpuio.adapters.loader.Loader`
     integer_labels : bool                           labels of one number per row become int32: see
                                                     `to_classes`
 
     Returns
     -------
-    Loader                      yields (data, label) arrays; has `__len__`, `peek`, `set_epoch`,
+    Loader                      yields (data, label) arrays, with weights (data, label,
+                                weight); has `__len__`, `peek`, `set_epoch`,
                                 `state_dict` and `load_state_dict`
     """
     to_label = (lambda label: to_classes(label, sharding)) if integer_labels else None
     return Loader(
-        iterator, lambda array: to_jax(array, sharding), cut_pad=cut_pad, convert_label=to_label
+        iterator,
+        lambda array: to_jax(array, sharding),
+        cut_pad=cut_pad,
+        convert_label=to_label,
+        weights=weights,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import weakref
 from collections.abc import Callable
@@ -11,8 +12,12 @@ import numpy as np
 
 from gpuio.errors import GpuioError, OptionError, RecordError
 from gpuio.io.base import DataIter, check_worker, refuse_subscript
+from gpuio.nd import host_array
+from gpuio.order.even import ShardPlan
 
 __all__ = ["EpochSampler", "Loader", "check_dense", "check_whole"]
+
+_log = logging.getLogger("gpuio")
 
 _Arrays = tuple[Any, ...]
 
@@ -85,9 +90,12 @@ class Loader:
     ----------
     iterator : DataIter     closed by the caller
     convert : callable      turns one array of a batch into the framework's
-    cut_pad : bool          leave out the rows that pad the last batch. Leave it False for training
-                            with last_batch='borrow': then those rows are records of the next epoch,
+    cut_pad : bool          leave out the rows that pad the last batch, but for one where a batch
+                            has no others: no array has 0 rows. Leave it False for training with
+                            last_batch='borrow': then those rows are records of the next epoch,
                             which starts after them.
+    weights : bool          hand out, behind the labels, float32 (rows,): 1 for the epoch's rows, 0
+                            for those that pad a batch
     convert_label : callable, optional
                             the same for labels of one number per row that are classes: not for
                             soft labels or boxes
@@ -99,13 +107,19 @@ class Loader:
 
     Raises
     ------
+    OptionError             at construction, on every part alike: cut_pad without weights where a
+                            part's last batch may hold no record; weights with
+                            last_batch='borrow' but without cut_pad: those rows are records
     GpuioError              from a step of a loop: another loop has begun since, or a state was
                             loaded; or in a worker process of a DataLoader, where every worker would
                             hand out the same records
 
     Notes
     -----
-    A batch is a tuple: the data arrays, then the label arrays.
+    A batch is a tuple: the data arrays, then the label arrays, then the weights.
+
+    Where parts have different numbers of batches, so that ranks that wait for each other in every
+    step would wait for ever, the log (logger gpuio, WARNING) says so at construction.
 
     ``iter(loader)`` alone changes nothing; a loop begins at its first step. Of two loops that
     have begun, the older one raises at its next step.
@@ -118,8 +132,13 @@ class Loader:
         *,
         cut_pad: bool = False,
         convert_label: Callable[[Any], Any] | None = None,
+        weights: bool = False,
     ) -> None:
         self.iterator = iterator
+        self._weights, self._said_empty = weights, False
+        plan: ShardPlan | None = getattr(iterator, "_plan", _nothing)()
+        if plan is not None:
+            _check_plan(plan, cut_pad=cut_pad, weights=weights)
         self.batch_size = iterator.batch_size
         self.sampler = EpochSampler(self)
         self._convert, self._cut_pad = convert, cut_pad
@@ -299,11 +318,53 @@ class Loader:
             self._loaded = loaded
             raise
         data, label = list(batch.data), list(batch.label or ())
-        if self._cut_pad and batch.pad:
-            data, label = (
-                [array[: len(array) - batch.pad] for array in arrays] for arrays in (data, label)
-            )
-        return (*map(self._convert, data), *map(self._convert_label, label))
+        rows = len(data[0]) if data else 0
+        own = rows - (batch.pad or 0)
+        if self._cut_pad and batch.pad and data:
+            rows = max(own, 1)
+            data, label = ([array[:rows] for array in arrays] for arrays in (data, label))
+            if own < 1 and not self._weights and not self._said_empty:
+                self._said_empty = True
+                _log.warning(
+                    "a batch without a record: one row of padding is kept, since no tensor may "
+                    "have 0 rows. Loader(weights=True) hands out its weight, 0, as well"
+                )
+        made = (*map(self._convert, data), *map(self._convert_label, label))
+        if not self._weights:
+            return made
+        weight = np.zeros(rows, np.float32)
+        weight[: max(own, 0)] = 1
+        return (*made, self._convert(host_array(weight)))
+
+
+def _check_plan(plan: ShardPlan, *, cut_pad: bool, weights: bool) -> None:
+    """Look at what every part gets, before a rank waits for one that has no batch.
+
+    Raises
+    ------
+    OptionError
+    """
+    if plan.all_padding and cut_pad and not weights:
+        raise OptionError(
+            f"cut_pad: {plan.records:,} records on {len(plan.parts)} parts can leave a part's last "
+            "batch without a record, and no tensor may have 0 rows: give weights=True, which keeps "
+            "one row and hands out its weight, 0; or leave cut_pad out"
+        )
+    if weights and plan.last_batch == "borrow" and not cut_pad:
+        raise OptionError(
+            "weights: with last_batch='borrow' the rows that complete a batch are records of the "
+            "next epoch, which does not repeat them: give last_batch='pad', or cut_pad=True"
+        )
+    if not plan.equal:
+        batches = [share.batches for share in plan.parts]
+        _log.warning(
+            "the %d parts have %s batches per epoch%s: ranks that wait for each other in every "
+            "step (DDP, all-reduce) would wait for ever at the end. shard='even' gives every part "
+            "the same number",
+            len(batches),
+            f"{min(batches):,} to {max(batches):,}",
+            "" if min(batches) < max(batches) else " now, and different numbers in later epochs",
+        )
 
 
 def _nothing() -> None:

@@ -66,20 +66,27 @@ def to_classes(label: Any) -> Any:
     return to_torch(label).to(torch.int64)
 
 
-def loader(iterator: DataIter, *, cut_pad: bool = False, integer_labels: bool = False) -> Loader:
+def loader(
+    iterator: DataIter,
+    *,
+    cut_pad: bool = False,
+    integer_labels: bool = False,
+    weights: bool = False,
+) -> Loader:
     """Return a loader of tensors, in place of `torch.utils.data.DataLoader`.
 
     Parameters
     ----------
     iterator : DataIter
-    cut_pad : bool              see `gpuio.adapters.loader.Loader`
+    cut_pad, weights : bool     see `gpuio.adapters.loader.Loader`
     integer_labels : bool       labels of one number per row become int64, as losses of classes take
                                 them: see `to_classes`
 
     Returns
     -------
-    Loader                      yields (data, label) tensors; has `__len__`, `peek`, `set_epoch`,
-                                `state_dict` and `load_state_dict`
+    Loader                      yields (data, label) tensors, with weights (data, label, weight);
+                                has `__len__`, `peek`, `set_epoch`, `state_dict` and
+                                `load_state_dict`
     """
     convert_label = to_classes if integer_labels else None
-    return Loader(iterator, to_torch, cut_pad=cut_pad, convert_label=convert_label)
+    return Loader(iterator, to_torch, cut_pad=cut_pad, convert_label=convert_label, weights=weights)

@@ -201,6 +201,10 @@ class DataIter:
         """Return `num_parts`; None for an iterator that has no parts."""
         return None
 
+    def _plan(self) -> Any:
+        """Return which part gets how much, a `ShardPlan`; None where nobody can tell."""
+        return None
+
     def __next__(self) -> DataBatch:
         try:
             batch = self.next()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import inspect
 import io
+import itertools
 import logging
 import math
 import struct
@@ -23,6 +24,7 @@ from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
 from gpuio.options import convert
 from gpuio.options.declare import convert_option
+from gpuio.order.even import ShardPlan, separate_plan
 from gpuio.order.rng import Mersenne, draw_below, shuffle
 from gpuio.recordio.fingerprint import sampled_array
 from gpuio.storage.local import read_whole
@@ -109,8 +111,9 @@ class MNISTIter(RowIter):
         else:
             images = images[:, None]
         _compare_shapes(images.shape[1:], {"data_shape": data_shape, "input_shape": input_shape})
-        each = len(images) / parts
-        order = np.arange(int(each * part), int(each * (part + 1)), dtype=np.int32)
+        edges = [int(len(images) / parts * at) for at in range(parts + 1)]
+        self._counts = [high - low for low, high in itertools.pairwise(edges)]
+        order = np.arange(edges[part], edges[part + 1], dtype=np.int32)
         if convert_option("shuffle", convert.switch, shuffle):
             _shuffle(order, start)
         if not convert_option("silent", convert.switch, silent):
@@ -130,6 +133,9 @@ class MNISTIter(RowIter):
             },
             given=given,
         )
+
+    def _plan(self) -> ShardPlan:
+        return separate_plan(self._counts, self.batch_size, "discard")
 
 
 _OPTIONS = frozenset(inspect.signature(MNISTIter).parameters)

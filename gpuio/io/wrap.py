@@ -230,6 +230,9 @@ class PrefetchingIter(DataIter):
         parts: int | None = self.iters[0]._parts()  # noqa: SLF001 -- of DataIter
         return parts
 
+    def _plan(self) -> Any:
+        return self.iters[0]._plan()  # noqa: SLF001 -- of DataIter
+
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("PrefetchingIter was closed: make a new one")

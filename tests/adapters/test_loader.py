@@ -415,3 +415,86 @@ def test_labels_that_are_not_classes_are_named(labels, row):
         check_whole(np.array(labels, np.float32), 32)
     check_whole(np.array([0, 3, -1], np.float32), 32)
     check_whole(np.array([2**40, -(2**40)], np.int64), 64)
+
+
+def ranks(folder, count, parts, **options):
+    """Return the iterators of all parts over `count` records."""
+    rec, idx = making.write_rec(folder, [making.flat(20) for _ in range(count)])
+    base = {"path_imgrec": rec, "path_imgidx": idx, "data_shape": (3, 8, 8), "batch_size": 2}
+    base |= {"verbose": False, "ctx": "cpu", "shard": "even", "last_batch": "pad"}
+    return [
+        mx.io.ImageRecordIter(**{**base, **options}, num_parts=parts, part_index=part)
+        for part in range(parts)
+    ]
+
+
+@pytest.mark.parametrize("last_batch", ["pad", "partial", "borrow"])
+def test_no_array_has_0_rows_and_weights_tell_what_is_a_record(tmp_path, last_batch):
+    its = ranks(tmp_path, 10, 4, last_batch=last_batch)  # steps of 8: the last one has 2 rows
+    loaders = [Loader(it, np.asarray, cut_pad=True, weights=True) for it in its]
+    steps = list(zip(*loaders, strict=True))
+    assert len(steps) == 2
+    found = [(len(data), len(label), weight.tolist()) for data, label, weight in steps[1]]
+    assert [one[:2] for one in found] == [(1, 1)] * 4
+    assert sorted(one[2] for one in found) == [[0], [0], [1], [1]]
+    assert [weight.tolist() for _, _, weight in steps[0]] == [[1, 1]] * 4
+    assert steps[0][0][2].dtype == np.float32
+    for it in its:
+        it.close()
+
+
+def test_weights_stand_beside_rows_that_are_not_cut(tmp_path):
+    (it,) = ranks(tmp_path, 3, 1)
+    *_, (data, label, weight) = Loader(it, np.asarray, weights=True)
+    assert (len(data), len(label), weight.tolist()) == (2, 2, [1, 0])
+    it.close()
+
+
+def test_cutting_is_refused_on_every_part_where_one_may_be_left_without_a_row(tmp_path):
+    for it in ranks(tmp_path, 10, 4):
+        with pytest.raises(OptionError, match=r"cut_pad: 10 records on 4 parts .* weights=True"):
+            Loader(it, np.asarray, cut_pad=True)
+        Loader(it, np.asarray)
+        it.close()
+    for it in ranks(tmp_path, 12, 4):
+        Loader(it, np.asarray, cut_pad=True)
+        it.close()
+    (it,) = ranks(tmp_path, 3, 1, last_batch="borrow")
+    with pytest.raises(
+        OptionError, match=r"weights: with last_batch='borrow' .* records of the ne"
+    ):
+        Loader(it, np.asarray, weights=True)
+    it.close()
+
+
+def test_a_batch_of_bad_records_keeps_a_row_when_padding_is_cut(tmp_path, caplog):
+    rec, idx = making.write_rec(tmp_path, [b"no image"] * 4 + [making.flat(9)] * 2)
+    base = {"path_imgrec": rec, "path_imgidx": idx, "data_shape": (3, 8, 8), "batch_size": 2}
+    with mx.io.ImageRecordIter(**base, ctx="cpu", verbose=False, on_error="skip") as it:
+        rows = [len(data) for data, _ in Loader(it, np.asarray, cut_pad=True)]
+    assert rows == [1, 1, 2]
+    assert caplog.text.count("a batch without a record") == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "said"),
+    [
+        (10, {"shard": "mxnet"}, "the 4 parts have 1 to 2 batches per epoch: ranks"),
+        (10, {"shard": "mxnet", "last_batch": "discard"}, "the 4 parts have 0 to 1 batches"),
+        (7, {"shard": "mxnet", "last_batch": "borrow"}, "1 to 1 batches per epoch now, and diff"),
+        (12, {"shard": "mxnet"}, ""),
+        (10, {}, ""),
+    ],
+)
+def test_parts_of_different_lengths_are_told_before_ranks_wait_for_ever(
+    tmp_path, caplog, count, options, said
+):
+    rec, idx = making.write_rec(tmp_path, [making.flat(20) for _ in range(count)])
+    base = {"path_imgrec": rec, "path_imgidx": idx, "data_shape": (3, 8, 8), "batch_size": 2}
+    base |= {"verbose": False, "ctx": "cpu", "shard": "even", "last_batch": "pad", "num_parts": 4}
+    with mx.io.ImageRecordIter(**{**base, **options}) as it:
+        Loader(it, np.asarray)
+        assert len(caplog.records) == bool(said)
+        assert said in caplog.text
+        Loader(mx.io.PrefetchingIter(it), np.asarray)
+        assert len(caplog.records) == 2 * bool(said)

@@ -196,3 +196,14 @@ def test_gzip_is_unpacked_as_far_as_the_header_says(tmp_path, monkeypatch):
         assert tracemalloc.get_traced_memory()[1] < 12 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_every_part_knows_how_much_all_have(files):
+    plans = []
+    for part in range(3):
+        with mx.io.MNISTIter(**files, batch_size=2, num_parts=3, part_index=part) as it:
+            plans.append(it._plan())
+            assert len(it) == plans[-1].parts[part].batches
+    assert plans == plans[:1] * 3
+    assert [share.records for share in plans[0].parts] == [2, 2, 4]
+    assert not plans[0].equal
