@@ -163,3 +163,26 @@ def test_the_page_about_mxnet_names_every_function_and_method_of_nd():
     assert set(nd.__all__) - named - ours == set()
     methods = {name for name in vars(ArrayMethods) if not name.startswith("_")} - {"of_library"}
     assert methods - named == set()
+
+
+def scale_blocks(*sections):
+    """Return the scripts in some sections of the page about many processes."""
+    page = (ROOT / "docs/scale.md").read_text()
+    texts = [page.split(f"\n## {name}\n")[1].split("\n## ")[0] for name in sections]
+    blocks = r"^```python\n(.*?)^```"
+    return [one for text in texts for one in re.findall(blocks, text, re.MULTILINE | re.DOTALL)]
+
+
+def test_the_scripts_about_ranks_resuming_and_shuffles_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blob = jpeg(picture(32, 32, seed=3))
+    with recordio.MXIndexedRecordIO("train.idx", "train.rec", "w") as writer:
+        for key in range(100):
+            header = recordio.IRHeader(0, float(key), key, 0)
+            writer.write_idx(key, recordio.pack(header, blob))
+    here = {}
+    blocks = scale_blocks("Ranks", "Resume", "Shuffles")
+    assert len(blocks) >= 3
+    for block in blocks:
+        exec(compile(block, "docs/scale.md", "exec"), here)
+    assert capsys.readouterr().out.splitlines()[0] == "[33, 33, 34]"
