@@ -277,10 +277,10 @@ class ImageRecordIter(DataIter):
         -------
         dict of JSON types
             ``shard``; ``last_batch``; ``records`` that the epoch may use, of all parts;
-            ``dropped``, those that last_batch='discard' leaves out; ``parts``, per part ``part_index``,
-            ``batches``, ``records`` and ``pad``, rows that are padded or borrowed; ``equal``,
-            whether all parts have the same number of batches in this and every other epoch;
-            ``all_padding``, whether a part's last batch may hold no record
+            ``dropped``, those that last_batch='discard' leaves out; ``parts``, per part
+            ``part_index``, ``batches``, ``records`` and ``pad``, rows that are padded or borrowed;
+            ``equal``, whether all parts have the same number of batches in this and every other
+            epoch; ``all_padding``, whether a part's last batch may hold no record
 
         Notes
         -----

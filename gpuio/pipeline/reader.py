@@ -125,7 +125,8 @@ class RecordReader:
         ------
         StorageError        a file could not be read, or is no longer what was opened
         """
-        batch = self._parser.parse(positions, framed)
+        again = () if framed is None else (framed,)
+        batch = self._parser.parse(positions, *again)
         made = self._taken(batch)
         for row in batch.rest.tolist():
             position = int(positions[row])
