@@ -45,6 +45,7 @@ COMMANDS = {
     "shuffle": ("gpuio.tools.shuffle", "write the images of a record file in a random order"),
     "split": ("gpuio.tools.split", "divide a record file among several"),
     "show": ("gpuio.tools.show", "draw a contact sheet of a record file"),
+    "stats": ("gpuio.tools.stats", "measure how well shuffles mix the labels of record files"),
     "verify": ("gpuio.tools.verify", "look for damage in record files"),
 }
 
