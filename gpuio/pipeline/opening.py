@@ -287,9 +287,7 @@ def _fingerprint_of_all(
 
 def _digest(table: RecordTable, files: OpenFiles) -> str:
     """Return a checksum of where all records lie and of the first bytes of some of them."""
-    made = 0
-    for array in (table.file, table.offset, table.length, table.key):
-        made = zlib.crc32(np.ascontiguousarray(array).data, made)
+    made = table.checksum()
     for row in spread(0, len(table), _DIGESTED).tolist():
         length = min(int(table.length[row]), _DIGESTED_BYTES)
         made = zlib.crc32(files[table.file[row]].read(int(table.offset[row]), length), made)

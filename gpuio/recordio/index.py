@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,10 @@ class _Consecutive:
             return _Consecutive(self._numbers[rows])
         return self.array()[rows]
 
+    def span(self) -> tuple[int, int]:
+        """Return the first key, and how many there are."""
+        return self._numbers.start, len(self._numbers)
+
     def array(self) -> Int64:
         """Return the keys, int64[N]."""
         if self._kept is not None:
@@ -196,6 +201,27 @@ class RecordTable:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def checksum(self) -> int:
+        """Return a CRC-32 of which records lie where, and of their keys.
+
+        Keys that are numbered one by one count as their first and their number: an array of them
+        is not made.
+        """
+        numbers = np.arange(len(self.paths) + 1, dtype=self.file.dtype)
+        bounds = np.searchsorted(self.file, numbers).astype(np.int64)
+        ends = np.array([self.length.sum(), self.length[-1]], np.int64)
+        key, arrays = self._key, [bounds, ends, self.offset]
+        if isinstance(key, _Consecutive):
+            arrays.append(np.array(key.span(), np.int64))
+        elif (key[1:] - key[:-1] == 1).all():
+            arrays.append(np.array([key[0], len(key)], np.int64))
+        else:
+            arrays.append(key)
+        made = 0
+        for array in arrays:
+            made = zlib.crc32(np.ascontiguousarray(array).data, made)
+        return made
 
     def check_file(self, number: int, file: LocalFile) -> None:
         """Raise StorageError if a file is not as long as it was when its records were found."""

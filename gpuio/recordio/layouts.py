@@ -60,7 +60,11 @@ class Contents:
     @property
     def insightface(self) -> bool:
         """Whether all files that hold records are in InsightFace's layout."""
-        return any(self.faces) and all(self.faces[k] for k in np.unique(self.table.file).tolist())
+        if not any(self.faces):
+            return False
+        number = np.arange(len(self.faces) + 1, dtype=np.int32)
+        held = np.diff(np.searchsorted(self.table.file, number)) > 0
+        return all(faces for faces, some in zip(self.faces, held.tolist(), strict=True) if some)
 
     def ids(self) -> npt.NDArray[np.int64]:
         """Return the ids of bare images, int64[N]: keys of the index, else positions in the set."""
