@@ -38,7 +38,12 @@ class Table(Protocol):
 
 
 def byte_positions(table: Table) -> npt.NDArray[np.int64]:
-    """Return each record's first byte, counted from the start of the first file, int64[N]."""
+    """Return each record's first byte, counted from the start of the first file, int64[N].
+
+    Of one file they are the table's own offsets, which are not copied.
+    """
+    if len(table.sizes) == 1:
+        return table.offset
     starts = np.concatenate([[0], np.cumsum(table.sizes)[:-1]]).astype(np.int64)
     found: npt.NDArray[np.int64] = starts[table.file] + table.offset
     return found
