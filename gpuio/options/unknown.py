@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable
@@ -70,6 +69,8 @@ def suggestion(name: str, known: Collection[str]) -> str:
     for meant in _WORDS.get(name.lower(), ()):
         if meant.partition("=")[0] in known:
             return meant
+    import difflib
+
     near = difflib.get_close_matches(name, list(known), n=1)
     return near[0] if near else ""
 
