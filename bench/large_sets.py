@@ -86,6 +86,7 @@ def once(
 ) -> tuple[dict[str, float], str]:
     """Open the set in one fresh process; return what it took, and the package's version."""
     env = dict(os.environ)
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs; a checkout once
     if module == "gpuio":
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
     words = [module, kind, rec, idx, str(key), json.dumps(options)]

@@ -59,6 +59,7 @@ def once(
 ) -> tuple[dict[str, float], str]:
     """Run one fresh process; return its stages, the whole seen from outside, the version."""
     env = dict(os.environ)
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs; a checkout once
     if module == "gpuio":
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
     if cache is not None:
