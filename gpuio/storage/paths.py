@@ -121,7 +121,19 @@ def unusable(what: str, error: OSError, path: _Path, advice: str = "") -> Storag
     reason = error.strerror or str(error)
     if not isinstance(error, FileNotFoundError):
         return StorageError(f"{what}: {reason}{advice}", path=os.fspath(path))
-    return MissingFileError(f"{what}: {_leads(path) or reason}{advice}", path=os.fspath(path))
+    reason = _leads(path) or reason + _unfinished(path)
+    return MissingFileError(f"{what}: {reason}{advice}", path=os.fspath(path))
+
+
+def _unfinished(path: _Path) -> str:
+    """Say that a writer left a part of a missing file, and what to do; "" where none did."""
+    part = os.fspath(path) + ".part"
+    if not isinstance(part, str) or not Path(part).is_file():
+        return ""
+    return (
+        f"; {part} is there: its writer is still at work, or was not closed, so that the file may "
+        "be cut. A writer's close() gives it its name; `gpuio im2rec --resume` ends a killed run"
+    )
 
 
 def _leads(path: _Path) -> str:

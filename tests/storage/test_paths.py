@@ -188,6 +188,14 @@ def test_a_link_that_leads_nowhere_says_where_to(folder):
             READERS[reader](folder, f"{folder}/dead.rec")
 
 
+@pytest.mark.parametrize("reader", ["path_imgrec", "path_imgidx", "a record file", "imread"])
+def test_a_missing_file_whose_writer_was_not_closed_is_named(folder, reader):
+    there = f"{folder}/there"
+    (folder / "there.part").write_bytes(b"some")
+    with pytest.raises(FileNotFoundError, match=r"there\.part is there: .* close\(\) gives it"):
+        READERS[reader](folder, there)
+
+
 def test_an_error_is_not_its_own_cause(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(StorageError) as raised:
