@@ -40,7 +40,8 @@ class FileOptions:
         convert.each_path,
         "The .idx file of each .rec. With it `shuffle` is a full permutation and parts hold equal "
         "numbers of records.",
-        differs="MXNet crashes on a missing or foreign index; here it is an error, unless reindex.",
+        differs="MXNet crashes on a missing or foreign index; here it is an error, unless reindex. "
+        "A folder, or a pattern with * and ?, means NAME.idx in it for each NAME.rec.",
     )
     path_imglist: str = option(
         "",

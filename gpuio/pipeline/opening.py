@@ -32,10 +32,9 @@ from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.sniff import spread
-from gpuio.recordio.uri import expand
+from gpuio.recordio.uri import expand, expand_indexes
 from gpuio.storage.atomic import check_target
 from gpuio.storage.opened import OpenFiles
-from gpuio.storage.paths import divide
 from gpuio.tasks.task import Labels, Task
 
 __all__ = ["Opened", "open_pipeline"]
@@ -80,7 +79,7 @@ def open_pipeline(task: Task) -> Opened:
     """
     options = task.options
     paths = expand(options.path_imgrec, ".rec")
-    idx_paths = divide(options.path_imgidx)
+    idx_paths = expand_indexes(options.path_imgidx, paths)
     draws = task.draws()
     _check_error_log(options, [*paths, *idx_paths])
     find = reindexed if options.reindex else open_table

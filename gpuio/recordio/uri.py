@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import glob
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gpuio.errors import EmptyDatasetError, MissingFileError, OptionError, StorageError
 from gpuio.storage.paths import absolute, divide, unusable
 
-__all__ = ["expand"]
+__all__ = ["expand", "expand_indexes"]
 
 
 def expand(uri: str | Iterable[str], suffix: str = "") -> list[str]:
@@ -42,6 +43,52 @@ def expand(uri: str | Iterable[str], suffix: str = "") -> list[str]:
             path=str(found[0]),
         )
     return [str(path) for path in filled]
+
+
+def expand_indexes(uri: str | Iterable[str], records: Sequence[str]) -> list[str]:
+    """Return the indexes that a URI names for some record files.
+
+    Parameters
+    ----------
+    uri : str or iterable of str
+        paths, one per record file and in their order; or one folder, or one pattern with *, ? and
+        [], from which each record file gets the index of its own name, NAME.idx for NAME.rec
+    records : sequence of str
+        as `expand` returns them
+
+    Returns
+    -------
+    list of str             those of a folder or a pattern may be missing: opening them says so
+
+    Raises
+    ------
+    OptionError             a folder among several paths; or two record files of one name, which
+                            a folder cannot tell apart
+    """
+    pieces = divide(uri)
+    folders = [piece for piece in pieces if Path(absolute(piece)).is_dir()]
+    if len(pieces) > 1 and folders:
+        raise OptionError(
+            f"path_imgidx: {folders[0]} is a folder among several paths: expected one folder, "
+            "or one .idx file for each record file, in their order"
+        )
+    if len(pieces) != 1:
+        return pieces
+    path = Path(absolute(pieces[0]))
+    pattern = not path.exists() and glob.has_magic(path.name)
+    if not folders and not pattern:
+        return pieces
+    names = [f"{Path(record).stem}.idx" for record in records]
+    if len(set(names)) != len(names):
+        double = next(name for number, name in enumerate(names) if name in names[:number])
+        raise OptionError(
+            f"path_imgidx: two record files would have {double} of {path}: name one .idx file for "
+            "each record file, in their order"
+        )
+    if folders:
+        return [str(path / name) for name in names]
+    taken = [name for name in names if fnmatch.fnmatchcase(name, path.name)]
+    return [str(path.parent / name) for name in (names if taken else [path.name])]
 
 
 def _one(piece: str, suffix: str) -> list[Path]:

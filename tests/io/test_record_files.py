@@ -355,6 +355,12 @@ def test_several_files_need_an_index_each(tmp_path):
             reader((f"{one[0]};{two[0]}", one[1]), reindex=reindex)
     with reader((f"{one[0]};{two[0]}", f"{one[1]};{two[1]}")) as it:
         assert [row[0] for row in epoch(it)] == [0, 1, 2, 3]
+    for indexes in (str(tmp_path), f"{tmp_path}/*.idx"):
+        with reader((str(tmp_path), indexes)) as it:
+            assert [row[0] for row in epoch(it)] == [0, 1, 2, 3]
+    Path(one[1]).unlink()
+    with pytest.raises(FileNotFoundError, match=r"one\.idx"):
+        reader((str(tmp_path), str(tmp_path)))
 
 
 def test_records_beyond_4_gib_are_read(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from gpuio.errors import EmptyDatasetError, OptionError, StorageError
-from gpuio.recordio.uri import expand
+from gpuio.recordio.uri import expand, expand_indexes
 from gpuio.storage.paths import divide
 
 
@@ -65,3 +65,21 @@ def test_what_this_version_does_not_read_is_said(folder):
         expand("s3://bucket/a.rec")
     with pytest.raises(OptionError, match="cache file"):
         expand(str(folder / "a.rec") + "#cache")
+
+
+def test_a_folder_of_indexes_has_one_for_each_record_file_by_its_name(folder):
+    records = [str(folder / name) for name in ("b.rec", "a.rec")]
+    expected = [str(folder / name) for name in ("b.idx", "a.idx")]
+    assert expand_indexes(str(folder), records) == expected
+    assert expand_indexes([f"{folder}/"], records) == expected
+    assert expand_indexes(f"{folder}/*.idx", records) == expected
+    assert expand_indexes(f"{folder}/*.txt", records) == [f"{folder}/*.txt"]
+    assert expand_indexes("", records) == []
+    assert expand_indexes("b.idx;a.idx", records) == ["b.idx", "a.idx"]
+
+
+def test_indexes_that_a_folder_cannot_tell_are_refused(folder):
+    with pytest.raises(OptionError, match="is a folder among several paths"):
+        expand_indexes(f"a.idx;{folder}", [str(folder / "a.rec")] * 2)
+    with pytest.raises(OptionError, match=r"two record files would have a\.idx of"):
+        expand_indexes(str(folder), ["x/a.rec", "y/a.rec"])
