@@ -355,10 +355,10 @@ class ImageRecordIter(DataIter):
         even = self._is_even()
         _check_shard(state, "even" if even else "mxnet")
         if even:
-            check_state(state, _EVEN_VERSION, machine.fingerprint)
+            check_state(state, _EVEN_VERSION, machine.source(state))
             epoch, start, place, number = self._place_of_all(state)
         else:
-            check_state(state, _STATE_VERSION, machine.fingerprint, advice=_MOVED)
+            check_state(state, _STATE_VERSION, machine.source(state), advice=_MOVED)
             epoch, start, number = self._place_of_part(state)
             place = start
         changes = pixel_changes(

@@ -39,6 +39,8 @@ from gpuio.tasks.task import Labels, Task
 
 __all__ = ["Opened", "open_pipeline"]
 
+_PLACES = "p"  # how a digest made by `RecordTable.checksum` begins
+
 _log = logging.getLogger("gpuio")
 
 _DIGESTED, _DIGESTED_BYTES = 16, 256  # records, and bytes of each, that a state's source is told by
@@ -60,6 +62,14 @@ class Opened:
     contents: Contents
     labels: Labels
     first_pass: int = 0
+
+    def source(self, state: Any) -> dict[str, Any]:
+        """Return what a saved state must agree on, with the checksum that it was saved with."""
+        theirs = state.get("source") if isinstance(state, dict) else None
+        digest = theirs.get("digest") if isinstance(theirs, dict) else None
+        if not isinstance(digest, str) or digest.startswith(_PLACES):
+            return self.fingerprint
+        return {**self.fingerprint, "digest": _first_digest(self.table, self.files)}
 
     def close(self) -> None:
         """Stop the threads, close the files, release the backend; may be called twice."""
@@ -286,7 +296,19 @@ def _fingerprint_of_all(
 
 def _digest(table: RecordTable, files: OpenFiles) -> str:
     """Return a checksum of where all records lie and of the first bytes of some of them."""
-    made = table.checksum()
+    return _PLACES + _sampled(table, files, table.checksum())
+
+
+def _first_digest(table: RecordTable, files: OpenFiles) -> str:
+    """Return the checksum that states had at first: of arrays that take long to make."""
+    made = 0
+    for array in (table.file, table.offset, table.length, table.key):
+        made = zlib.crc32(np.ascontiguousarray(array).data, made)
+    return _sampled(table, files, made)
+
+
+def _sampled(table: RecordTable, files: OpenFiles, made: int) -> str:
+    """Return a checksum that goes on over the first bytes of some records, eight digits."""
     for row in spread(0, len(table), _DIGESTED).tolist():
         length = min(int(table.length[row]), _DIGESTED_BYTES)
         made = zlib.crc32(files[table.file[row]].read(int(table.offset[row]), length), made)

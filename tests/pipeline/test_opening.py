@@ -2,11 +2,15 @@
 
 import json
 import logging
+import zlib
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gpuio as mx
 from gpuio.errors import StateError
+from gpuio.recordio.sniff import spread
 from support.faceset import keep_lines
 from support.making import flat, write_rec
 
@@ -109,6 +113,27 @@ def test_another_selection_of_the_same_file_is_another_source(tmp_path):
         first, other = (open_it(each, index=True) for each in paths)
     with first, other, pytest.raises(StateError, match="digest"):
         other.load_state_dict(first.state_dict())
+
+
+def test_a_state_with_the_checksum_of_the_first_version_is_loaded(tmp_path):
+    blobs = [flat(i) for i in range(20)]
+    with open_it(write_rec(tmp_path, blobs), index=True) as it:
+        next(it)
+        state, table = it.state_dict(), it._machine().table
+        made = 0
+        for array in (table.file, table.offset, table.length, table.key):
+            made = zlib.crc32(np.ascontiguousarray(array).data, made)
+        data = Path(table.paths[0]).read_bytes()
+        for row in spread(0, 20, 16).tolist():
+            begin = int(table.offset[row])
+            made = zlib.crc32(data[begin : begin + min(int(table.length[row]), 256)], made)
+        state["source"]["digest"] = f"{made:08x}"
+        it.reset()
+        it.load_state_dict(state)
+        assert it.state_dict()["samples"] == state["samples"]
+        state["source"]["digest"] = f"{made ^ 1:08x}"
+        with pytest.raises(StateError, match="digest: saved"):
+            it.load_state_dict(state)
 
 
 def test_what_was_opened_is_logged(big, caplog):
