@@ -65,6 +65,7 @@ HOMES = {
     "torch": {"gpuio/adapters/torch"},
     "jax": {"gpuio/adapters/jax"},
     "numba": {"kernels/"},
+    "nvtx": {"gpuio/pipeline/ranges"},
     "pyarrow": {"gpuio/tools/parquetsets"},
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from gpuio.backend import mixing
 from gpuio.backend.cores import usable_cores
 from gpuio.backend.pool import HostPool, element_type
-from gpuio.backend.protocol import Blob, Encoded, Fault, Output
+from gpuio.backend.protocol import Blob, Encoded, Fault, Output, Work
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
 from gpuio.decode.shorten import MARGIN, shorten
@@ -96,21 +97,37 @@ class CpuBackend:
             storage = storage.view(np.uint16)  # the kernels write halves as bit patterns
         if not len(plan):
             return []
-        rows = _Rows(records, plan, output)
+        rows, work = _Rows(records, plan, output), records.work
         faults: list[Fault] = []
         if job.decodes:
             sources, lengths = records.address, np.maximum(records.length, 0)
         else:
             sources, lengths = rows.decode(faults)
         headers = np.ascontiguousarray(records.headers)
-        done = job.make(rows.plan, sources, lengths, headers, records.scale, storage, memory)
+        begun = time.perf_counter()
+        done = job.make(
+            rows.plan,
+            sources,
+            lengths,
+            headers,
+            records.scale,
+            storage,
+            memory,
+            timed=work.timed,
+        )
+        if work.timed:
+            _note(work, time.perf_counter() - begun, memory.spent)
+            if job.decodes:
+                work.decoded("turbojpeg", int(np.count_nonzero(done == self._kernels.MADE)))
         for number in np.flatnonzero(done).tolist():
             if done[number] == self._kernels.NO_IMAGE:
                 storage[number] = 0
                 continue
             try:
                 image, row = rows.image(number)
+                begun = time.perf_counter()
                 self._kernels.augment(image, row, normalisation, storage[number], memory.scratch)
+                work.kernels_s += time.perf_counter() - begun
                 if done[number] == self._kernels.WARNED:
                     records.note_warning(number)
             except GpuioError as error:
@@ -165,6 +182,14 @@ class CpuBackend:
         self._pool.close()
 
 
+def _note(work: Work, seconds: float, spent: npt.NDArray[np.int64]) -> None:
+    """Divide a compiled call's seconds as the nanoseconds that were sampled in it."""
+    decoding, rest = spent.tolist()
+    share = decoding / (decoding + rest) if decoding + rest else 0.0
+    work.decode_s += share * seconds
+    work.kernels_s += (1 - share) * seconds
+
+
 class _Rows:
     """Rows of a share whose images OpenCV decodes, and the plan that fits what it decoded."""
 
@@ -208,7 +233,14 @@ class _Rows:
         if self._needed is None:
             self._needed = _rows_needed(self.plan, self._headers, self._output)
         channels, scale = self._output.channels, int(self._records.scale[number])
-        return _decoded(blob, row, self._headers[number], self._needed[number], channels, scale)
+        header, needed, work = self._headers[number], self._needed[number], self._records.work
+        begun = time.perf_counter()
+        try:
+            found = _decoded(blob, row, header, needed, channels, scale)
+        finally:
+            work.decode_s += time.perf_counter() - begun
+        work.decoded("opencv", 1)
+        return found
 
 
 def _decoded(

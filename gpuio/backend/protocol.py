@@ -16,7 +16,7 @@ from gpuio.decode.formats import HEADER
 from gpuio.decode.jpeg import Completed
 from gpuio.errors import GpuioError, Where
 
-__all__ = ["Backend", "Blob", "Encoded", "Fault", "Output"]
+__all__ = ["Backend", "Blob", "Encoded", "Fault", "Output", "Work"]
 
 Blob = bytes | memoryview
 
@@ -36,6 +36,37 @@ class Fault:
         placed = self.error.at(where)
         self.error.__traceback__ = None
         return Fault(row, placed)
+
+
+@attrs.define(eq=False)
+class Work:
+    """What a backend did to make some rows.
+
+    Attributes
+    ----------
+    timed : bool            whether the rest is to be filled in
+    decode_s : float        seconds of this thread in which images were decoded
+    kernels_s : float       of all that makes pixels of a batch of them; on a device that works
+                            behind the host's back, of queueing that
+    routes : dict           who decoded ("turbojpeg", "opencv", "engine") to how many images
+    """
+
+    timed: bool = False
+    decode_s: float = 0.0
+    kernels_s: float = 0.0
+    routes: dict[str, int] = attrs.field(factory=dict)
+
+    def decoded(self, route: str, images: int) -> None:
+        """Count images that were decoded."""
+        if images:
+            self.routes[route] = self.routes.get(route, 0) + images
+
+    def add(self, other: Work) -> None:
+        """Add what was done for some of the rows."""
+        self.decode_s += other.decode_s
+        self.kernels_s += other.kernels_s
+        for route, images in other.routes.items():
+            self.decoded(route, images)
 
 
 @attrs.frozen(eq=False)
@@ -91,6 +122,8 @@ class Encoded:
                                     `gpuio.plan.decode_scale`
     warned : bool[n]                receives true where a decoder warned of an image's data and made
                                     pixels all the same, as far as a decoder says so
+    work : Work                 receives what was done to make these rows; a part of them has one of
+                                its own
     """
 
     buffers: list[Blob]
@@ -101,6 +134,7 @@ class Encoded:
     headers: npt.NDArray[np.void]
     scale: npt.NDArray[np.int64] = attrs.field()
     warned: npt.NDArray[np.bool_] = attrs.field()
+    work: Work = attrs.field(factory=Work)
 
     @scale.default
     def _full_size(self) -> npt.NDArray[np.int64]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -21,6 +23,7 @@ from gpuio.order.state import check_state, compact, pixel_changes, say_changes, 
 from gpuio.pipeline.doubts import say_doubts
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
+from gpuio.pipeline.report import report
 from gpuio.tasks.classify import Classify
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
@@ -185,8 +188,13 @@ class ImageRecordIter(DataIter):
             if self._at.number >= shape.batches:
                 self._note_dropped(shape)
                 return False
-            made = machine.pipeline.next(self._at)
-            self._batch = self._to_batch(made)
+            begun, pipeline = time.perf_counter(), machine.pipeline
+            with pipeline.ranges["next"]:
+                made = pipeline.next(self._at)
+                self._batch = self._to_batch(made)
+            if pipeline.stats.timed:
+                now = time.perf_counter()
+                pipeline.stats.hand_out(begun, now, first=self._at.number == 0)
             self._at = attrs.evolve(self._at, number=self._at.number + 1)
             if self._at.number == shape.batches:
                 self._note_dropped(shape)
@@ -293,12 +301,21 @@ class ImageRecordIter(DataIter):
         return self._machine().pipeline.order.plan(self._at.pass_index, self._at.start)
 
     def stats(self) -> dict[str, Any]:
-        """Return what was done so far: counts, seconds summed over threads, bad records' names.
+        """Return what was done so far, as JSON types: counts, seconds, bad records' names.
 
+        docs/performance.md explains every key. Seconds of a stage are summed over its threads and
+        count from the beginning; ``busy``, ``waits`` and other shares, and rates, from the first
+        batch on. ``limit`` says what limits, and the option to try. With stats=False the counts,
+        ``read_s``, ``make_s``, ``wait_s`` and the names of bad records are all there is.
         `decoded_with_warnings` counts records whose image libjpeg warned of, as TurboJPEG tells it;
         OpenCV does not tell, so that it stays 0 without TurboJPEG (see docs/decoding.md).
         """
-        return self._machine().pipeline.stats.as_dict()
+        return self._machine().pipeline.told()
+
+    def report(self) -> str:
+        """Return `stats()` as a table, and one sentence: what limits, and the option to try."""
+        paths = ", ".join(Path(path).name for path in self._machine().table.paths)
+        return report(self.stats(), f"{type(self).__name__} over {paths}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the iterator stands, as JSON types.

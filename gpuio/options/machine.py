@@ -74,6 +74,13 @@ class MachineOptions:
         "Log what was opened, at level INFO of the logger 'gpuio'.",
         differs="MXNet prints to stderr.",
     )
+    stats: bool = option(
+        True,
+        convert.switch,
+        "Measure what each stage takes, for stats() and report(). False: counts, bad records and "
+        "three sums of seconds alone.",
+        ours=True,
+    )
     max_pixels: int = option(
         MAX_PIXELS,
         convert.positive,

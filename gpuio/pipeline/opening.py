@@ -122,11 +122,11 @@ def open_pipeline(task: Task) -> Opened:
             **{name: getattr(options, name) for name in GPU_ONLY},
         )
         opened.callback(backend.close)
-        stats = Stats()
+        stats = Stats(timed=options.stats)
         policy = ErrorPolicy(options.on_error, options.max_bad, options.error_log, stats)
         policy.note_skipped(table.skipped)
         raw_ids = contents.ids() if contents.payload == "raw" else None
-        reader = RecordReader(table, files, options, labels, raw_ids, checksums)
+        reader = RecordReader(table, files, options, labels, raw_ids, checksums, stats)
         if draws.follow is not None:
             draws.follow(order, reader.look)
         pipeline = Pipeline(

@@ -7,6 +7,7 @@ every error keeps its wording and its place.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,12 +52,14 @@ class FramedRecords:
     start : int64[B]            byte of the buffer at which its first header is
     length : int64[B]           bytes, framing included; -1 for a row without a record
     address : int64[B]          of the first header in memory; 0 for a row without a record
+    files : list of int         the file of each buffer
     """
 
     buffers: list[npt.NDArray[np.uint8]]
     number: _Int64
     start: _Int64
     length: _Int64
+    files: list[int] = attrs.field(factory=lambda: [0])
     address: _Int64 = attrs.field(init=False)
 
     @address.default
@@ -99,6 +102,7 @@ def read_framed(
         memory, start = files[0].read_packed(table.offset[positions], length, allocate)
         return FramedRecords([memory], number, start, length)
     read: list[npt.NDArray[np.uint8]] = []
+    of_read: list[int] = []
     length[:] = -1
     of_file = table.file[positions[present]]
     for which in np.unique(of_file).tolist():
@@ -107,7 +111,8 @@ def read_framed(
         number[rows], length[rows] = len(read), table.length[at]
         memory, start[rows] = files[which].read_packed(table.offset[at], length[rows], allocate)
         read.append(memory)
-    return FramedRecords(read, number, start, length)
+        of_read.append(which)
+    return FramedRecords(read, number, start, length, of_read)
 
 
 @attrs.frozen(eq=False)
@@ -162,6 +167,7 @@ class BatchParser:
     ----------
     table, files, labels, raw_ids, checksums : as `RecordReader`
     max_pixels, max_scans : int     limits, as `check_size` and `check_scans` take them
+    note : callable, optional       told of each read: seconds, and the records
     """
 
     def __init__(
@@ -174,8 +180,10 @@ class BatchParser:
         max_scans: int,
         raw_ids: _Int64 | None = None,
         checksums: Sequence[Checksums] | None = None,
+        note: Callable[[float, FramedRecords], None] | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
+        self._note = note
         self._rule = labels.rule()
         self._limits = min(max_pixels, _LARGEST), min(max_scans, _LARGEST)
         self._raw_ids, self._checksums = raw_ids, checksums
@@ -191,7 +199,11 @@ class BatchParser:
 
     def framed(self, positions: _Int64) -> FramedRecords:
         """Read the records at `positions` as they lie in the files: see `read_framed`."""
-        return read_framed(self._table, self._files, positions, self._allocate)
+        begun = time.perf_counter()
+        framed = read_framed(self._table, self._files, positions, self._allocate)
+        if self._note is not None:
+            self._note(time.perf_counter() - begun, framed)
+        return framed
 
     def parse(self, positions: _Int64, framed: FramedRecords | None = None) -> ParsedBatch:
         """Read the records at `positions` of the table; -1 is a row without a record.

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Fault, Output
+from gpuio.backend.cores import usable_cores
 from gpuio.errors import ClosedError, GpuioError
 from gpuio.forking import lock
 from gpuio.order.block import BlockPasses
@@ -30,8 +31,10 @@ from gpuio.order.epochs import BatchOrder, Order, joined
 from gpuio.pipeline.block_feed import BlockFeed
 from gpuio.pipeline.error_policy import ErrorPolicy
 from gpuio.pipeline.finished_batch import BatchPosition, FinishedBatch
+from gpuio.pipeline.measures import measures
 from gpuio.pipeline.parse import FramedRecords
 from gpuio.pipeline.prefetch import Prefetcher
+from gpuio.pipeline.ranges import open_ranges
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
 from gpuio.plan.decode_scale import fitted, scalable
@@ -45,23 +48,31 @@ _READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
 
 @attrs.define(eq=False)
 class _Loaded:
-    """A batch's records and plan; or those of several small ones, one behind the other."""
+    """A batch's records and plan; or those of several small ones, one behind the other.
+
+    Drawing the plan took `plan_s` seconds.
+    """
 
     position: BatchPosition
     order: BatchOrder
     records: Records
     plan: npt.NDArray[np.void]
     batches: tuple[tuple[BatchPosition, BatchOrder], ...] = ()  # of several
+    plan_s: float = 0.0
 
 
 @attrs.define(eq=False)
 class _Share:
-    """Some rows of what was loaded together, to be decoded and augmented by one call."""
+    """Some rows of what was loaded together, to be decoded and augmented by one call.
+
+    Before it `starved_s` seconds passed in which a thread waited for records.
+    """
 
     loaded: _Loaded
     out: Any
     first: int
     stop: int
+    starved_s: float = 0.0
 
 
 class Pipeline:
@@ -105,6 +116,7 @@ class Pipeline:
         self.policy, self.stats = policy, stats
         self.threads, self.prefetch, self.mixer = threads, prefetch, mixer
         self._scales = decode_scale
+        self.ranges = open_ranges(wanted=stats.timed)
         self.together = 1 if blocks is not None else backend.together(order.batch_size, output)
         self._feed: BlockFeed | None = None
         if blocks is not None:
@@ -150,6 +162,20 @@ class Pipeline:
                 self.stop()
         return stream
 
+    def told(self) -> dict[str, Any]:
+        """Return what was done so far, and what it took: see `stats` and `measures`."""
+        told = self.stats.as_dict()
+        if self.stats.timed:
+            told |= measures(
+                self.stats.since_first(),
+                threads=self.threads,
+                prefetch_buffer=self.prefetch,
+                room=self.together * max(self.prefetch // self.together, 1),
+                cores=usable_cores(),
+                mixes=self.mixer is not None,
+            )
+        return told
+
     def mix(self, made: FinishedBatch) -> None:
         """Mix a settled batch, once.
 
@@ -178,7 +204,9 @@ class Pipeline:
     def mix_early(self, made: FinishedBatch) -> FinishedBatch:
         """Mix a batch ahead of its turn if nothing is left to settle."""
         if not made.faults:
+            begun = time.perf_counter()
             self.mix(made)
+            self.stats.add(mix_s=time.perf_counter() - begun)
         return made
 
     def stop(self) -> None:
@@ -253,6 +281,11 @@ class Pipeline:
         """
         if group[0].number == 0:
             self.reader.check_unchanged()
+        with self.ranges["read"]:
+            return self._load(group)
+
+    def _load(self, group: tuple[BatchPosition, ...]) -> tuple[list[_Loaded], GpuioError | None]:
+        """Read batches and draw their plans."""
         if len(group) > 1 and (whole := self._load_together(group)) is not None:
             return [whole], None
         made: list[_Loaded] = []
@@ -293,9 +326,8 @@ class Pipeline:
 
     def _note_read(self, begun: float, loaded: _Loaded) -> None:
         """Count what was read, and since when."""
-        self.stats.add(
-            read_s=time.perf_counter() - begun, encoded_bytes=loaded.records.encoded.nbytes
-        )
+        seconds = time.perf_counter() - begun
+        self.stats.add_read(seconds, loaded.plan_s, loaded.records.encoded.nbytes)
 
     def _load_rows(
         self, position: BatchPosition, order: BatchOrder, framed: FramedRecords | None = None
@@ -305,6 +337,7 @@ class Pipeline:
             records = self.reader.read(order.position)
         else:
             records = self.reader.read(order.position, framed)
+        begun = time.perf_counter()
         plan = self.planner.draw(
             PlanRequest(
                 records.heights,
@@ -324,17 +357,24 @@ class Pipeline:
                 where = self.reader.where(int(order.position[row]))
                 records.faults.append(Fault(row, error.at(where)))
                 records.encoded.drop(row)
-        return _Loaded(position, order, records, plan)
+        return _Loaded(position, order, records, plan, plan_s=time.perf_counter() - begun)
 
     def shares(self, groups: Iterator[tuple[list[_Loaded], GpuioError | None]]) -> Iterator[_Share]:
         """Cut what was loaded into shares and give each batch its array."""
-        for loads, error in groups:
+        while True:
+            begun = time.perf_counter()
+            group = next(groups, None)
+            if group is None:
+                return
+            loads, error = group
+            starved_s = time.perf_counter() - begun
             for loaded in loads:
                 rows = len(loaded.records.encoded)
                 out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
                 size = rows if loaded.batches else self.backend.share(rows, self.threads)
                 for first in range(0, rows, size):
-                    yield _Share(loaded, out, first, min(first + size, rows))
+                    yield _Share(loaded, out, first, min(first + size, rows), starved_s)
+                    starved_s = 0.0
             if error is not None:
                 raise error
 
@@ -349,8 +389,10 @@ class Pipeline:
             takes = scalable(records.headers, self.output.channels)
             plan, scale = fitted(plan, takes, self.output.height, self.output.width)
             records = attrs.evolve(records, scale=scale)
-        faults = self.backend.make(records, plan, self.output, out)
-        self.stats.add(make_s=time.perf_counter() - begun)
+        records.work.timed = self.stats.timed
+        with self.ranges["make"]:
+            faults = self.backend.make(records, plan, self.output, out)
+        self.stats.add_made(time.perf_counter() - begun, share.starved_s, records.work)
         return share, [self._named(share, fault) for fault in faults]
 
     def _named(self, share: _Share, fault: Fault) -> Fault:
@@ -369,8 +411,8 @@ class BatchStream:
         self._stats, self._pid = pipeline.stats, os.getpid()
         self._positions = pipeline.positions(position)
         self.expected = next(self._positions)
-        size, together = pipeline.order.batch_size, pipeline.together
-        shares_a_batch = -(-size // pipeline.backend.share(size, pipeline.threads))
+        size, self._together = pipeline.order.batch_size, pipeline.together
+        self._shares_a_batch = -(-size // pipeline.backend.share(size, pipeline.threads))
         self._ready: deque[FinishedBatch] = deque()  # of the group that was handed out last
         with contextlib.ExitStack() as started:  # all stages or none
             self._loads = started.enter_context(
@@ -386,7 +428,7 @@ class BatchStream:
                 Prefetcher(
                     pipeline.make,
                     pipeline.shares(self._loads),
-                    depth=shares_a_batch * max(pipeline.prefetch // together, 1),
+                    depth=self._shares_a_batch * max(pipeline.prefetch // self._together, 1),
                     workers=pipeline.threads,
                     name="gpuio-make",
                 )
@@ -413,6 +455,7 @@ class BatchStream:
         ------
         GpuioError          what happened while the batch was read or made; the stream ends there
         """
+        ready = self.ready if self._stats.timed else (0, 0)
         begun = time.perf_counter()
         if self._mixed is not None:
             made = next(self._mixed)
@@ -421,9 +464,17 @@ class BatchStream:
                 self._ready.extend(_gather(self._shares))
             made = self._ready.popleft()
         self.expected = _next_or_none(self._positions)
-        self._stats.add(batches=1, images=len(made) - made.pad, wait_s=time.perf_counter() - begun)
-        self._stats.add(cut_short=made.cut_short)
+        waited = time.perf_counter() - begun
+        self._stats.add_taken(len(made) - made.pad, waited, made.cut_short, ready)
         return made
+
+    @property
+    def ready(self) -> tuple[int, int]:
+        """Batches that stand read and not begun, and made and not taken."""
+        made = self._shares.ready // self._shares_a_batch * self._together + len(self._ready)
+        if self._mixed is not None:
+            made += self._mixed.ready
+        return self._loads.ready * self._together, made
 
     def close(self) -> None:
         """Stop and join the threads; may be called twice."""

@@ -22,6 +22,7 @@ from gpuio.errors import GpuioError, Where
 from gpuio.options.record import RecordOptions
 from gpuio.pipeline.error_policy import Accepted
 from gpuio.pipeline.parse import BatchParser, FramedRecords, ParsedBatch
+from gpuio.pipeline.stats import Stats
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
@@ -71,6 +72,7 @@ class RecordReader:
     raw_ids : int64[N], optional    payloads are bare images with these ids, not image records
     checksums : list of Checksums, optional
                                     one a path of the table, that records are checked against
+    stats : Stats, optional         receives what reading the files took
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class RecordReader:
         labels: Labels,
         raw_ids: npt.NDArray[np.int64] | None = None,
         checksums: list[Checksums] | None = None,
+        stats: Stats | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
         self._raw_ids, self._checksums = raw_ids, checksums
@@ -95,7 +98,9 @@ class RecordReader:
             max_scans=options.max_scans,
             raw_ids=raw_ids,
             checksums=checksums,
+            note=None if stats is None else self._note,
         )
+        self._stats, self._storages = stats, [_storage(path) for path in table.paths]
 
     def framed(self, positions: npt.NDArray[np.int64]) -> FramedRecords:
         """Read the records at `positions` as they lie in the files.
@@ -105,6 +110,15 @@ class RecordReader:
         StorageError        a file could not be read
         """
         return self._parser.framed(positions)
+
+    def _note(self, seconds: float, framed: FramedRecords) -> None:
+        """Count what was read from each kind of storage."""
+        found: dict[str, int] = {}
+        for which, buffer in zip(framed.files, framed.buffers, strict=True):
+            storage = self._storages[which]
+            found[storage] = found.get(storage, 0) + len(buffer)
+        if self._stats is not None:
+            self._stats.add_file(seconds, found)
 
     def lengths(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the bytes of records, framing included; -1 where there is no record."""
@@ -211,3 +225,9 @@ class RecordReader:
         """Return heights and widths (0 where there is no image) and label rows of some records."""
         records = self.read(positions)
         return records.heights, records.widths, records.labels
+
+
+def _storage(path: str) -> str:
+    """Return what kind of storage a path is on: "local", or its scheme, such as "s3"."""
+    scheme, mark, _ = path.partition("://")
+    return scheme if mark else "local"

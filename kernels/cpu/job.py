@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from gpuio.kernels.cpu import share
 from gpuio.kernels.cpu.augment import Normalisation, Scratch, augment
+from gpuio.kernels.cpu.clock import clock_address
 from gpuio.kernels.cpu.share import (
     BYTES,
     CENTRED,
@@ -41,6 +42,11 @@ class Memory:
     Parameters
     ----------
     handle : int        address of its decoder, 0 without one
+
+    Attributes
+    ----------
+    spent : int64[2]    nanoseconds of decoding, and of all else, in the last call that was timed:
+                        of some rows, so that their share is that of all
     """
 
     def __init__(self, handle: int = 0) -> None:
@@ -48,6 +54,7 @@ class Memory:
         self.pixels = np.empty(0, np.uint8)
         self.terms = np.zeros((3, 4), np.float32)
         self.order, self.number = np.zeros(3, np.int32), np.zeros(3, np.float32)
+        self.spent = np.zeros(2, np.int64)
 
     def fit(self, rows: Any, height: int, width: int, channels: int) -> None:
         """Grow to what rows of JPEGs need; `channels` 0: pixels lie elsewhere. Others are left."""
@@ -85,7 +92,7 @@ class Job:
         self.decodes = turbo is not None
         self._normalisation = normalisation
         self._shape = channels, height, width
-        self._coloured = False
+        self._coloured, self._clock = False, clock_address()
         mean, std, scale = normalisation.given
         kind, wide = _kind(normalisation), normalisation.mean_image is not None
         whole = kind == CENTRED and normalisation.dtype == "int8"
@@ -130,6 +137,8 @@ class Job:
         scales: Any,
         out: Any,
         memory: Memory,
+        *,
+        timed: bool = False,
     ) -> npt.NDArray[np.uint8]:
         """Make rows of a batch.
 
@@ -142,6 +151,7 @@ class Job:
         out : storage(dtype)[n, C, H, W] or [n, H, W, C]
                                     C order; rows that are not MADE hold anything afterwards
         memory : Memory             this thread's
+        timed : bool                fill in `memory.spent`
 
         Returns
         -------
@@ -159,11 +169,13 @@ class Job:
         window = memory.scratch.take_window(4 * height * width)
         job["handle"], job["pixels"] = memory.handle, memory.pixels.ctypes.data
         job["out"], job["out_step"] = values.ctypes.data, values.strides[0]
+        job["clock"] = self._clock if timed else 0
         done = np.empty(len(rows), np.uint8)
         share.make_share(
             job, rows, blobs, lengths, headers, scales, memory.pixels,
             window, window.view(np.uint32), *memory.scratch.work,
-            self._given, self._whole, self._centre, memory.terms, memory.order, memory.number, done,
+            self._given, self._whole, self._centre, memory.terms, memory.order, memory.number,
+            memory.spent, done,
         )  # fmt: skip
         if self._narrow:
             for number in np.flatnonzero(done == MADE):  # others hold anything, NaN as well

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numba import types
 
+from gpuio.kernels.cpu.clock import now_ns
 from gpuio.kernels.cpu.window import COLOUR, DONE
 from gpuio.kernels.image_header import HEADER
 from gpuio.kernels.jit import inner, kernel
@@ -68,9 +69,13 @@ JOB = np.dtype(
         ("own", np.int64),  # a row's gain and shift take part
         ("low", np.int64),  # BYTES are clamped to these
         ("high", np.int64),
+        ("clock", np.int64),  # address of the C library's clock; 0: nothing is timed
     ],
     align=True,
 )
+
+_LONG = 4096  # bytes of an encoded image that is timed always; of shorter ones
+_TIMED = 8  # one row in so many is, and stands for all: reading a clock may be slow
 
 _int = types.int64
 _bytes, _floats = types.uint8[::1], types.float32[::1]
@@ -258,6 +263,16 @@ def _write(job, row, window, out, given, whole, centre, terms):
         )
 
 
+@inner
+def _weight(job, i, length):
+    """Return for how many rows the time of row `i` stands; 0: it is not timed."""
+    if job.clock == 0:
+        return np.int64(0)
+    if length >= _LONG:
+        return np.int64(1)
+    return np.int64(_TIMED if i % _TIMED == 0 else 0)
+
+
 @kernel(
     types.int64(
         numba.from_dtype(JOB)[::1],
@@ -278,14 +293,16 @@ def _write(job, row, window, out, given, whole, centre, terms):
         _table,
         types.int32[::1],
         _floats,
+        types.int64[::1],
         _bytes,
     ),
     "../pointers",
+    "clock",
     "window",
 )
 def make_share(
     jobs, rows, blobs, lengths, headers, scales, pixels, window_bytes, window, taps, lanes, tail,
-    given, whole, centre, terms, order, number, done,
+    given, whole, centre, terms, order, number, spent, done,
 ):  # fmt: skip
     """Make rows of a batch; rows of other plans, and those that a decoder refuses, are left.
 
@@ -309,6 +326,9 @@ def make_share(
     terms : float32[3, C]       scratch
     order, number : int32[3], float32[3]
                                 scratch
+    spent : int64[2]            receives nanoseconds of decoding, and of all else, where JOB.clock
+                                is given: of rows with long images, and of one of eight others,
+                                eight times
     done : uint8[n]             receives MADE, LEFT, NO_IMAGE, or WARNED: left, because the decoder
                                 warns of the image's data
 
@@ -317,7 +337,8 @@ def make_share(
     int     how many rows are not MADE
     """
     job = jobs[0]
-    left = 0
+    left, begun, decoded = 0, np.int64(0), np.int64(0)
+    spent[:] = 0
     for i in range(rows.size):
         row = rows[i]
         left += 1
@@ -327,11 +348,18 @@ def make_share(
         done[i] = LEFT
         if not _is_window(row, job.height, job.width):
             continue
+        weight = _weight(job, i, lengths[i])
+        if weight != 0:
+            begun = now_ns(job.clock)
         if job.decode != 0:
             size = np.int64(row.src_h) * row.src_w * job.channels
             if size > pixels.size:
                 continue
             code = _decoded(job, row, blobs[i], lengths[i], headers[i], scales[i])
+            if weight != 0:
+                decoded = now_ns(job.clock)
+                spent[0] += weight * (decoded - begun)
+                begun = decoded
             if code != 0:
                 if code == WARNED:
                     done[i] = WARNED
@@ -353,6 +381,8 @@ def make_share(
             continue
         out = job.out + i * job.out_step
         _write(job, row, window, out, given, whole, centre, terms)
+        if weight != 0:
+            spent[1] += weight * (now_ns(job.clock) - begun)
         done[i] = MADE
         left -= 1
     return left

@@ -13,6 +13,7 @@ before (see `lease`).
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -143,7 +144,9 @@ class GpuBackend(GpuArrays):
             faults: list[Fault] = []
             for start in range(0, len(plan), MAX_ROWS):
                 part = slice(start, start + MAX_ROWS)
-                found = self._make_part(records[part], plan[part], output, out[part])
+                piece = _part(records, part)
+                found = self._make_part(piece, plan[part], output, out[part])
+                records.work.add(piece.work)
                 faults += [Fault(start + fault.row, fault.error) for fault in found]
             return faults
 
@@ -184,16 +187,19 @@ class GpuBackend(GpuArrays):
     ) -> list[Fault]:
         """Try once more with half of the rows at a time, each half done before the next."""
         self._make_room()
+        records.work.routes.clear()  # all are decoded anew
         faults: list[Fault] = []
         half = -(-len(plan) // 2)
         for start in range(0, len(plan), half):
             part = slice(start, start + half)
+            piece = _part(records, part)
             try:
-                found = self._make(records[part], plan[part], output, out[part], again=True)
+                found = self._make(piece, plan[part], output, out[part], again=True)
             except OutOfDeviceMemoryError as error:
                 raise self._full(
                     f"decoding {len(plan)} images, or {half} of them", error
                 ) from first
+            records.work.add(piece.work)
             faults += [Fault(start + fault.row, fault.error) for fault in found]
             self._ring.shrink()  # waits for this half
         return faults
@@ -209,8 +215,10 @@ class GpuBackend(GpuArrays):
     ) -> list[Fault]:
         """Decode into a slot and queue the kernels that read it."""
         with self._turn(out) as slot:
+            begun = time.perf_counter()
             sources = Sources(self._device, slot, records, plan, output.channels)
             sources.decode(self._decoders, again=again)
+            decoded = time.perf_counter()
             work = LaunchPlan(
                 sources.rows,
                 sources.addresses,
@@ -234,7 +242,16 @@ class GpuBackend(GpuArrays):
             self._device.upload(tables.address, staged, slot.stream)
             for name, grid, block, args in launches:
                 self._device.launch(name, grid, block, args, slot.stream)
+            records.work.decode_s += decoded - begun
+            records.work.kernels_s += time.perf_counter() - decoded
             return sources.faults
+
+
+def _part(records: Encoded, rows: slice) -> Encoded:
+    """Return some rows, whose work is measured as that of all."""
+    part = records[rows]
+    part.work.timed = records.work.timed
+    return part
 
 
 def _open_device(device_id: int, decoder: str, *, verbose: bool) -> tuple[Device, str]:

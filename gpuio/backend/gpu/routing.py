@@ -184,6 +184,7 @@ class Sources:
             engines.refuse(len(rows), error)
             return rows  # the batch as a whole: every image gets its own chance
         self._slot.keep = made.keep
+        self._records.work.decoded("engine", len(rows) - len(made.errors))
         engines.weigh(len(made.errors), len(rows), again=again)
         for refusal in made.errors.values():
             engines.refuse(1, refusal)

@@ -255,3 +255,19 @@ def test_a_warning_of_libjpeg_is_noted_of_its_row():
     memory, starts = np.zeros(4 * 60 * 80 * 3, np.uint8), np.arange(4) * 60 * 80 * 3
     assert HostDecoder().decode(records, np.arange(4), sizes, 3, memory, starts) == {}
     assert records.warned.tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("parts", [64, 2])
+def test_who_decoded_is_counted_and_seconds_are_noted(make, way, monkeypatch, parts):
+    monkeypatch.setattr("gpuio.backend.gpu.backend.MAX_ROWS", parts)
+    large = [jpeg(picture(300, 300, seed=k)) for k in range(3)]
+    blobs = [*large, *blobs_of(2), cv2.imencode(".png", picture(20, 20))[1].tobytes(), None]
+    backend = make(Engine(refuses=[large[1]]))
+    records, rows = encoded(blobs), rows_of(blobs)
+    records.work.timed = True
+    output = Output(3, SIDE, SIDE, "float32", "NCHW", MEAN, STD, 1.0)
+    assert backend.make(records, rows, output, backend.allocate(output.shape(7), "float32")) == []
+    other = {"turbojpeg": 3, "opencv": 1} if way[0] == "turbojpeg" else {"opencv": 4}
+    assert records.work.routes == {"engine": 2, **other}
+    assert 0 < records.work.decode_s < 60
+    assert 0 < records.work.kernels_s < 60

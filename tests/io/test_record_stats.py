@@ -1,0 +1,183 @@
+"""stats() and report() of real iterators: the sentence is right in made situations."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+import gpuio as mx
+from gpuio.backend import cpu
+from gpuio.decode import turbojpeg
+from gpuio.pipeline import pipeline as pipeline_module
+from gpuio.storage.local import LocalFile
+from support.making import jpeg, photo, reader, write_rec
+
+SMALL = [jpeg(photo(32, 32, seed)) for seed in range(4)]
+KEYS = {  # of a version without stages
+    *("batches", "images", "encoded_bytes", "cut_short", "faults", "bad_boxes"),
+    *("decoded_with_warnings", "read_s", "make_s", "wait_s", "failed_records"),
+    *("bad_box_records", "warned_records", "skipped_ranges"),
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return write_rec(tmp_path_factory.mktemp("small"), SMALL * 16)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """So many that a batch is not made together with others."""
+    return write_rec(tmp_path_factory.mktemp("many"), SMALL * 512)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    images = [jpeg(photo(600, 800, seed), 98) for seed in range(2)]
+    return write_rec(tmp_path_factory.mktemp("large"), images * 16)
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """A machine of so many cores."""
+
+    def of(count):
+        for module in (cpu, pipeline_module):
+            monkeypatch.setattr(module, "usable_cores", lambda: count)
+
+    return of
+
+
+def drain(it, epochs=1, each=lambda number: None):
+    for _ in range(epochs):
+        for number, _ in enumerate(it):
+            each(number)
+        it.reset()
+    return it.stats()
+
+
+def test_slow_storage(many, monkeypatch):
+    real = LocalFile.read_packed
+
+    def slow(self, *args):
+        time.sleep(0.02)
+        return real(self, *args)
+
+    monkeypatch.setattr(LocalFile, "read_packed", slow)
+    with reader(many, preprocess_threads=2, batch_size=128) as it:
+        stats = drain(it)
+    assert stats["limit"]["stage"] == "storage", stats["limit"]
+    assert "MB/s from local files" in stats["limit"]["sentence"]
+    assert stats["waits"] > 0.5
+    assert stats["stages"]["read"]["seconds"] > 16 * 0.02
+
+
+def test_files_in_memory_are_not_called_slow_storage(small, monkeypatch, cores):
+    cores(2)
+    monkeypatch.setattr(cpu.CpuBackend, "make", lambda *args: [])
+    with reader(small, preprocess_threads=2, batch_size=2) as it:
+        stats = drain(it, 4)
+    assert stats["reads_from_memory"]
+    assert stats["limit"]["stage"] != "storage"
+
+
+def test_a_slow_consumer(many):
+    with reader(many, preprocess_threads=2, batch_size=128) as it:
+        stats = drain(it, each=lambda number: time.sleep(0.02))
+    assert stats["limit"]["stage"] == "consumer", stats["limit"]
+    assert stats["limit"]["options"] == {"preprocess_threads": 1}
+    assert stats["consumes"] > 0.5
+
+
+def test_decoding_is_the_bound(large, cores):
+    cores(2)
+    with reader(large, preprocess_threads=2) as it:
+        stats = drain(it, 2)
+    assert stats["limit"]["stage"] == "decoding", stats["limit"]
+    assert "decoding limits: 2 threads busy" in stats["limit"]["sentence"]
+    decode, kernels = (stats["stages"][name]["seconds"] for name in ("decode", "kernels"))
+    assert decode > 4 * kernels > 0
+    assert decode + kernels == pytest.approx(stats["make_s"], rel=0.2)
+
+
+def test_one_thread_of_many_cores(large, cores):
+    cores(8)
+    with reader(large, preprocess_threads=1) as it:
+        stats = drain(it, 2)
+    assert stats["limit"]["stage"] == "decoding", stats["limit"]
+    assert stats["limit"]["options"] == {"preprocess_threads": 8}
+    assert "1 thread busy" in stats["limit"]["sentence"]
+
+
+def test_kernels_are_the_bound(small, cores):
+    cores(2)
+    shape = {"data_shape": (3, 300, 300), "resize": 300}
+    with reader(small, preprocess_threads=2, **shape, inter_method=2) as it:
+        stats = drain(it, 2)
+    assert stats["limit"]["stage"] == "kernels", stats["limit"]
+    assert stats["stages"]["kernels"]["seconds"] > stats["stages"]["decode"]["seconds"]
+
+
+def test_a_look_ahead_that_is_too_short_for_bursts(large, cores):
+    cores(2)
+    options = {"preprocess_threads": 2, "prefetch_buffer": 1, "batch_size": 8}
+    with reader(large, **options) as it:
+        stats = drain(it, 6, lambda number: time.sleep(0.1 if number == 1 else 0))
+    assert stats["limit"]["stage"] == "look-ahead", (stats["limit"], stats)
+    assert stats["limit"]["options"] == {"prefetch_buffer": 4}
+    assert stats["look_ahead"]["made"] < 1
+
+
+@pytest.mark.skipif(not turbojpeg.status().usable, reason="TurboJPEG is not here")
+def test_every_key_and_the_decoders_of_a_file(small):
+    with reader(small, preprocess_threads=2) as it:
+        stats = drain(it)
+        told = it.report()
+    json.dumps(stats)
+    assert set(stats) >= KEYS
+    assert stats["decoders"]["turbojpeg"] >= 64
+    assert set(stats["decoders"]) == {"turbojpeg"}
+    assert stats["read_bytes"]["local"] >= stats["encoded_bytes"] >= 16 * sum(map(len, SMALL))
+    assert told.startswith("ImageRecordIter over data.rec\n64 images in 16 batches")
+    limit = next(line for line in told.splitlines() if " limits" in line or " too short" in line)
+    assert limit == told.splitlines()[-1]
+
+
+def test_opencv_is_told_where_it_decodes(small, monkeypatch):
+    monkeypatch.setattr(cpu.turbojpeg, "compiled", lambda: None)
+    with reader(small) as it:
+        stats = drain(it)
+    assert set(stats["decoders"]) == {"opencv"}
+    assert stats["stages"]["decode"]["seconds"] > 0
+    assert stats["stages"]["kernels"]["seconds"] > 0
+
+
+def test_switched_off_there_are_the_old_keys_alone_and_the_same_images(small):
+    images = []
+    for on in (True, False):
+        with reader(small, stats=on, rand_mirror=True) as it:
+            images.append(np.stack([batch.data[0].asnumpy() for batch in it]))
+            stats = it.stats()
+            told = it.report()
+    assert images[0].tobytes() == images[1].tobytes()
+    assert set(stats) == KEYS
+    assert stats["batches"] == 16
+    assert stats["make_s"] > 0
+    assert told.endswith("stages were not measured: stats=False")
+
+
+def test_mixing_is_a_stage_where_it_is_asked_for(small):
+    options = {"num_classes": 64, "mixup_alpha": 0.2}
+    with reader(small, **options) as it:
+        assert drain(it)["stages"]["mixing"]["seconds"] > 0
+    with reader(small) as it:
+        assert "mixing" not in drain(it)["stages"]
+
+
+def test_a_closed_iterator_says_so(small):
+    it = reader(small)
+    it.close()
+    for ask in (it.stats, it.report):
+        with pytest.raises(mx.ClosedError):
+            ask()
