@@ -66,6 +66,7 @@ HOMES = {
     "jax": {"gpuio/adapters/jax"},
     "numba": {"kernels/"},
     "nvtx": {"gpuio/pipeline/ranges"},
+    "prometheus_client": {"gpuio/adapters/prometheus"},
     "pyarrow": {"gpuio/tools/parquetsets"},
 }
 
