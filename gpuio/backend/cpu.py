@@ -62,7 +62,8 @@ class CpuBackend:
         self._kernels, self._turbo = job, turbojpeg.compiled()
         self._limits = max_pixels, max_scans
         self._rows_a_share = max(_ROWS_A_SHARE, _BYTES_A_SHARE // max(record_bytes, 1))
-        self.default_threads = min(usable_cores(), _MOST_THREADS)
+        self.most_threads = usable_cores()
+        self.default_threads = min(self.most_threads, _MOST_THREADS)
         self._pool = HostPool(keep)
         self._mine = threading.local()
         self._jobs: tuple[Output, Any, Any] | None = None

@@ -241,6 +241,7 @@ class Backend(Protocol):
     name: str
     device_id: int
     default_threads: int  # that make batches, where the user does not say
+    most_threads: int  # and up to how many are of use, where they may change
 
     def share(self, batch_size: int, threads: int) -> int:
         """Return how many rows one `make` should take, 1 <= share <= batch_size."""

@@ -137,7 +137,7 @@ def open_pipeline(task: Task) -> Opened:
             _output_of(task, mean),
             policy,
             stats,
-            threads=options.preprocess_threads or backend.default_threads,
+            **_threads(options, backend),
             prefetch=options.prefetch_buffer,
             mixer=draws.mixer,
             decode_scale=options.decode_scale == "auto",
@@ -169,6 +169,15 @@ def open_pipeline(task: Task) -> Opened:
         # the parts of one sequence must agree where it begins, whichever of them makes the image
         first_pass=int(made and not even),
     )
+
+
+def _threads(options: RecordOptions, backend: Backend) -> dict[str, int]:
+    """Return how many threads make batches, and up to how many may."""
+    asked = options.preprocess_threads
+    if asked == "auto":
+        start = backend.default_threads
+        return {"threads": start, "most_threads": max(start, backend.most_threads)}
+    return {"threads": int(asked or backend.default_threads)}
 
 
 def _check_places(options: RecordOptions, contents: Contents) -> None:

@@ -37,6 +37,7 @@ from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.pipeline.ranges import open_ranges
 from gpuio.pipeline.reader import RecordReader, Records
 from gpuio.pipeline.stats import Stats
+from gpuio.pipeline.thread_count import ThreadCount
 from gpuio.plan.decode_scale import fitted, scalable
 from gpuio.plan.mix import Mixer
 from gpuio.plan.request import PlanMaker, PlanRequest
@@ -44,6 +45,7 @@ from gpuio.plan.request import PlanMaker, PlanRequest
 __all__ = ["BatchPosition", "BatchStream", "FinishedBatch", "Pipeline"]
 
 _READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
+_PAUSE_S = 0.2  # between two epochs: beyond, nobody needed threads
 
 
 @attrs.define(eq=False)
@@ -87,7 +89,9 @@ class Pipeline:
     output : Output             what an image is turned into
     policy : ErrorPolicy             what becomes of bad records
     stats : Stats
-    threads : int               that decode and augment
+    threads : int               that decode and augment, at first
+    most_threads : int          more than `threads`: their number is chosen anew as they work, up to
+                                this; 0: it stays
     prefetch : int              batches made ahead
     mixer : Mixer, optional     makes soft labels and mixes images
     decode_scale : bool         JPEGs may be decoded smaller; batches keep the plan as drawn
@@ -107,6 +111,7 @@ class Pipeline:
         *,
         threads: int,
         prefetch: int,
+        most_threads: int = 0,
         mixer: Mixer | None = None,
         decode_scale: bool = False,
         blocks: BlockPasses | None = None,
@@ -115,6 +120,8 @@ class Pipeline:
         self.backend, self.output = backend, output
         self.policy, self.stats = policy, stats
         self.threads, self.prefetch, self.mixer = threads, prefetch, mixer
+        self.most_threads = max(threads, most_threads)
+        self._count = ThreadCount(threads, most_threads) if most_threads else None
         self._scales = decode_scale
         self.ranges = open_ranges(wanted=stats.timed)
         self.together = 1 if blocks is not None else backend.together(order.batch_size, output)
@@ -122,6 +129,7 @@ class Pipeline:
         if blocks is not None:
             self._feed = BlockFeed(blocks, order, reader, self.positions)
         self._stream: BatchStream | None = None
+        self._handed = 0.0  # when a batch was last taken
         self._opening, self._closed = lock(), False  # no stream is opened after close()
 
     def next(self, position: BatchPosition) -> FinishedBatch:
@@ -135,6 +143,8 @@ class Pipeline:
         stream = self._stream_at(position)
         try:
             made = stream.next()
+            if self._count is not None:
+                self._choose_threads(self._count, stream, first=position.number == 0)
             for record in made.order.position[np.flatnonzero(made.warned)].tolist():
                 self.policy.note_warning(record, self.reader.where(record))
             self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))
@@ -161,6 +171,17 @@ class Pipeline:
             if self._closed:  # by a signal's handler, on this thread
                 self.stop()
         return stream
+
+    def _choose_threads(self, count: ThreadCount, stream: BatchStream, *, first: bool) -> None:
+        """Let as many threads work as the last second or so speaks for."""
+        seconds = self.stats.as_numbers()
+        now = time.perf_counter()
+        if first and now - self._handed > _PAUSE_S:
+            count.pause()
+        self._handed = now
+        wanted = count.look(now, seconds["wait_s"], seconds["make_s"], int(seconds["batches"]))
+        if wanted != self.threads:
+            self.threads = stream.resize(wanted)
 
     def told(self) -> dict[str, Any]:
         """Return what was done so far, and what it took: see `stats` and `measures`."""
@@ -371,7 +392,7 @@ class Pipeline:
             for loaded in loads:
                 rows = len(loaded.records.encoded)
                 out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
-                size = rows if loaded.batches else self.backend.share(rows, self.threads)
+                size = rows if loaded.batches else self.backend.share(rows, self.most_threads)
                 for first in range(0, rows, size):
                     yield _Share(loaded, out, first, min(first + size, rows), starved_s)
                     starved_s = 0.0
@@ -412,7 +433,7 @@ class BatchStream:
         self._positions = pipeline.positions(position)
         self.expected = next(self._positions)
         size, self._together = pipeline.order.batch_size, pipeline.together
-        self._shares_a_batch = -(-size // pipeline.backend.share(size, pipeline.threads))
+        self._shares_a_batch = -(-size // pipeline.backend.share(size, pipeline.most_threads))
         self._ready: deque[FinishedBatch] = deque()  # of the group that was handed out last
         with contextlib.ExitStack() as started:  # all stages or none
             self._loads = started.enter_context(
@@ -467,6 +488,10 @@ class BatchStream:
         waited = time.perf_counter() - begun
         self._stats.add_taken(len(made) - made.pad, waited, made.cut_short, ready)
         return made
+
+    def resize(self, threads: int) -> int:
+        """Make batches with another number of threads; return how many there are."""
+        return self._shares.resize(threads)
 
     @property
     def ready(self) -> tuple[int, int]:

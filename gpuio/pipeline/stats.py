@@ -195,6 +195,11 @@ class Stats:
         with self._lock:
             self._turns = _Turns()
 
+    def as_numbers(self) -> dict[str, float]:
+        """Return the seconds, summed over threads, and the number of batches."""
+        with self._lock:
+            return {**self._seconds, "batches": self._counts["batches"]}
+
     def add_fault(self, error: GpuioError) -> None:
         """Count a failed record and keep its name; past 1,000 only the count grows."""
         with self._lock:

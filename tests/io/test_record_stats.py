@@ -181,3 +181,42 @@ def test_a_closed_iterator_says_so(small):
     for ask in (it.stats, it.report):
         with pytest.raises(mx.ClosedError):
             ask()
+
+
+def test_auto_threads_change_no_bit(small, monkeypatch, cores):
+    cores(3)
+    wanted = iter([1, 3, 2, 1, 2, 3] * 20)
+    machine = pipeline_module.ThreadCount
+    monkeypatch.setattr(machine, "look", lambda self, *args: next(wanted))
+    images, seen = [], set()
+    for threads in (1, "auto"):
+        with reader(small, preprocess_threads=threads, rand_mirror=True, shuffle=True) as it:
+            for _ in range(2):
+                for batch in it:
+                    images.append(batch.data[0].asnumpy())
+                    seen.add(it.stats()["threads"])
+                it.reset()
+    half = len(images) // 2
+    assert np.stack(images[:half]).tobytes() == np.stack(images[half:]).tobytes()
+    assert seen == {1, 2, 3}
+
+
+def test_auto_threads_grow_where_one_is_busy(large, cores, monkeypatch):
+    cores(3)
+    monkeypatch.setattr(cpu, "_MOST_THREADS", 1)
+    monkeypatch.setattr("gpuio.pipeline.thread_count._LOOK_S", 0.01)
+    with reader(large, preprocess_threads="auto", batch_size=2) as it:
+        first = it.stats()["threads"]
+        seen = set()
+        for _ in range(2):
+            for _ in it:
+                seen.add(it.stats()["threads"])
+            it.reset()
+    assert first == 1
+    assert max(seen) > 1
+
+
+@pytest.mark.parametrize("wrong", ["many", 0, -1, 2.5])
+def test_another_number_of_threads_is_refused(small, wrong):
+    with pytest.raises(mx.OptionError, match=r"preprocess_threads: expected .*; or 'auto'"):
+        reader(small, preprocess_threads=wrong)

@@ -64,7 +64,7 @@ class GpuBackend(GpuArrays):
     """
 
     name = "gpu"
-    default_threads = 4  # batches in work at once
+    default_threads = most_threads = 4  # batches in work at once
 
     def __init__(
         self,
