@@ -1,13 +1,17 @@
 """How a pixel function is compiled: with Numba, without the GIL, kept on disk between processes.
 
 Compiled code is kept in `__pycache__` beside the source, or in the user's cache folder if that
-cannot be written; where neither can, functions are compiled anew in every process.
+cannot be written; where neither can, functions are compiled anew in every process. The first
+compilation of a process is said, in one line of the log (logger "gpuio", WARNING): it takes some
+seconds, and nothing else would tell why.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,7 +19,28 @@ from typing import Any
 
 import numba
 
-__all__ = ["inner", "kernel"]
+__all__ = ["Counts", "counts", "inner", "kernel"]
+
+_log = logging.getLogger("gpuio")
+
+
+class Counts:
+    """What this process has done for its kernels so far.
+
+    Attributes
+    ----------
+    loaded, compiled : int      functions that were kept from an earlier process, and others
+    seconds : float             that compiling took
+    folder : str                where compiled code is kept, of the last one; "" for nowhere
+    """
+
+    loaded = compiled = 0
+    seconds = 0.0
+    folder = ""
+    said = False
+
+
+counts = Counts()
 
 
 def _spare_scipy() -> None:
@@ -66,14 +91,44 @@ def kernel(signature: Any, *sources: str) -> Callable[[Callable[..., Any]], Any]
     def compile_now(function: Callable[..., Any]) -> Any:
         if sources:
             function.__qualname__ += f"_{_checksum(function, sources):08x}"
+        begun = time.perf_counter()
         try:
-            return numba.njit(signature, cache=True, **_OPTIONS)(function)
+            made = numba.njit(signature, cache=True, **_OPTIONS)(function)
         except RuntimeError as error:
             if "no locator available" not in str(error):
                 raise
-            return numba.njit(signature, **_OPTIONS)(function)
+            _say("", function)
+            made = numba.njit(signature, **_OPTIONS)(function)
+        _count(made, function, time.perf_counter() - begun)
+        return made
 
     return compile_now
+
+
+def _count(made: Any, function: Callable[..., Any], seconds: float) -> None:
+    """Count a function; say the first one that had to be compiled."""
+    counts.folder = made.stats.cache_path or ""
+    if sum(made.stats.cache_hits.values()):
+        counts.loaded += 1
+        return
+    counts.compiled += 1
+    counts.seconds += seconds
+    _say(counts.folder, function)
+
+
+def _say(folder: str, function: Callable[..., Any]) -> None:
+    """Say, once in a process, that kernels are compiled, and where they are kept."""
+    if counts.said:
+        return
+    counts.said = True
+    if folder:
+        _log.warning("compiling kernels, once, some 10 s; they are kept in %s", folder)
+    else:
+        _log.warning(
+            "compiling kernels, some 10 s, in every process: they can be kept neither in %s nor in "
+            "the user's cache folder; set NUMBA_CACHE_DIR to a folder that can be written",
+            Path(function.__code__.co_filename).parent / "__pycache__",
+        )
 
 
 def _checksum(function: Callable[..., Any], sources: Iterable[str]) -> int:

@@ -46,6 +46,7 @@ COMMANDS = {
     "split": ("gpuio.tools.split", "divide a record file among several"),
     "show": ("gpuio.tools.show", "draw a contact sheet of a record file"),
     "stats": ("gpuio.tools.stats", "measure how well shuffles mix the labels of record files"),
+    "warmup": ("gpuio.tools.warmup", "compile the CPU kernels now, and keep them"),
     "verify": ("gpuio.tools.verify", "look for damage in record files"),
 }
 

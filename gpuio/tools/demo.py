@@ -109,7 +109,7 @@ def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
     images = 0
     with ImageRecordIter(**options) as it:
         first = next(it)
-        print(f"   first batch after {time.perf_counter() - begun:.2f} s (kernels loaded)")
+        print(f"   first batch after {time.perf_counter() - begun:.2f} s ({_kernels()})")
         it.reset()
         begun, cpu = time.perf_counter(), time.process_time()
         for _ in range(args.epochs):
@@ -125,6 +125,16 @@ def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
     _draw(first, options, sheet)
     print(f"3. one batch, drawn: {sheet}")
     return 0
+
+
+def _kernels() -> str:
+    """Say what was done for kernels."""
+    from gpuio.kernels.jit import counts
+
+    if not counts.compiled:
+        return f"{counts.loaded} kernels loaded"
+    again = "once: they are kept" if counts.folder else "in every process: they cannot be kept"
+    return f"{counts.compiled} kernels compiled in {counts.seconds:.1f} s, {again}"
 
 
 def _draw(batch: Any, options: dict[str, Any], path: Path) -> None:

@@ -1,6 +1,7 @@
 """Kernels compile wherever they are installed, and are loaded, not compiled, the second time."""
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -33,6 +34,11 @@ def install(folder):
 
 
 def run(folder, home, script=SCRIPT, timeout=120):
+    return said_by(folder, home, script, timeout)[0].split()
+
+
+def said_by(folder, home, script=SCRIPT, timeout=120):
+    """Return what a process says, on standard output and on standard error."""
     environment = {"PYTHONPATH": str(folder), "HOME": str(home), "PATH": os.environ["PATH"]}
     done = subprocess.run(
         [sys.executable, "-P", "-B", "-c", script],
@@ -43,13 +49,15 @@ def run(folder, home, script=SCRIPT, timeout=120):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return done.stdout, done.stderr
 
 
-def test_the_second_process_loads_what_the_first_compiled(tmp_path):
-    install(tmp_path / "site")
-    assert run(tmp_path / "site", tmp_path) == ["0", "1"]
-    assert run(tmp_path / "site", tmp_path) == ["1", "0"]
+def test_the_second_process_loads_what_the_first_compiled_and_says(tmp_path):
+    kernels = install(tmp_path / "site")
+    kept = kernels / "__pycache__"
+    line = f"compiling kernels, once, some 10 s; they are kept in {kept}\n"
+    assert said_by(tmp_path / "site", tmp_path) == ("0 1\n", line)
+    assert said_by(tmp_path / "site", tmp_path) == ("1 0\n", "")
 
 
 def test_an_install_that_cannot_be_written_keeps_its_cache_in_the_users_folder(tmp_path):
@@ -69,7 +77,11 @@ def test_kernels_work_where_nothing_can_be_written(tmp_path):
     home = tmp_path / "home"
     home.write_text("no folder either")
     for _ in range(2):
-        assert run(tmp_path / "site", home) == ["0", "1"]
+        out, err = said_by(tmp_path / "site", home)
+        assert out == "0 1\n"
+        assert err.count("\n") == 1
+        assert "in every process" in err
+        assert "set NUMBA_CACHE_DIR to a folder that can be written" in err
 
 
 @pytest.mark.slow
@@ -212,3 +224,18 @@ assert "scipy.linalg" in sys.modules
 def test_kernels_leave_scipys_algebra_to_those_who_multiply_matrices(tmp_path):
     pytest.importorskip("scipy")
     run(tmp_path, tmp_path, PRODUCT)
+
+
+def test_kernels_are_warmed_up_by_a_command(capsys, monkeypatch):
+    from gpuio.tools import cli
+
+    monkeypatch.setattr(jit.counts, "said", False)
+    assert cli.main(["warmup", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["compiled"] + told["loaded"] >= 30
+    assert Path(told["folder"]).is_dir()
+    monkeypatch.setattr(jit.counts, "folder", "")
+    assert cli.main(["warmup"]) == 1
+    said = capsys.readouterr()
+    assert "kernels: " in said.out
+    assert "gpuio warmup: they cannot be kept: set NUMBA_CACHE_DIR" in said.err
