@@ -29,10 +29,12 @@ demo: $(VENV)/.ready
 	$(BIN)/python -m gpuio.tools.demo $(if $(IMAGES),--images "$(IMAGES)",) --out demo-out
 
 quick: $(VENV)/.ready
+	$(BIN)/gpuio warmup --quiet
 	$(PYTEST) -q -m "not slow" $(QUICK) \
 		--ignore tests/plan/test_decode_scale.py --ignore tests/storage/test_paths.py
 
 test: $(VENV)/.ready
+	$(BIN)/gpuio warmup --quiet
 	$(PYTEST)
 
 lint: $(VENV)/.ready
