@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gpuio.errors import OptionError
 from gpuio.storage.atomic import writing
 
-__all__ = ["check_sheet", "contact_sheet", "write_sheet"]
+__all__ = ["check_sheet", "contact_sheet", "stacked", "write_sheet"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _MARGIN = 4  # pixels between images
@@ -59,11 +59,36 @@ def contact_sheet(
         y = _MARGIN + number // columns * (cell_h + head + _MARGIN)
         x = _MARGIN + number % columns * (cell_w + _MARGIN)
         if titles:
-            text = titles[number].encode("ascii", "replace").decode()
+            text = _fitting(titles[number].encode("ascii", "replace").decode(), cell_w)
             origin = (x + 1, y + _TITLE - 4)
             cv2.putText(sheet, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, 16)
         sheet[y + head : y + head + image.shape[0], x : x + image.shape[1]] = image
     return sheet  # type: ignore[no-any-return]
+
+
+def _fitting(text: str, width: int) -> str:
+    """Return as much of a text as a cell is wide; what is cut ends in two dots."""
+    import cv2
+
+    def wide(some: str) -> int:
+        return int(cv2.getTextSize(some, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)[0][0])
+
+    if wide(text) <= width:
+        return text
+    while text and wide(f"{text}..") > width:
+        text = text[:-1]
+    return f"{text}.."
+
+
+def stacked(sheets: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Return pictures, uint8[h, w, 3], below each other, on paper as wide as the widest."""
+    width = max(sheet.shape[1] for sheet in sheets)
+    return np.concatenate(
+        [
+            np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=_PAPER)
+            for sheet in sheets
+        ]
+    )
 
 
 def check_sheet(path: str | os.PathLike[str]) -> None:

@@ -1,0 +1,65 @@
+"""Labels, sizes, qualities and images that are stored twice are counted in one pass."""
+
+import numpy as np
+
+from gpuio.tools import census as module
+from gpuio.tools.census import census, census_text
+from gpuio.tools.entries import open_file
+from support import boxes
+from support.faceset import write_faces
+from support.making import flat, jpeg, photo, write_rec
+
+
+def test_everything_is_counted(tmp_path):
+    blobs = [jpeg(photo(20, 30, 1)), flat(2), flat(2), b"no image", jpeg(photo(40, 50, 1)), flat(2)]
+    rec, _ = write_rec(tmp_path, blobs, [0.0, 1.0, 1.0, 5.0, 0.5, 1.0])
+    seen = []
+    records = open_file(rec, None, "auto")
+    found = census(records, digests=True, advance=lambda done, total: seen.append((done, total)))
+    assert (found.records, found.images, found.others, found.unusable_count) == (6, 5, 0, 1)
+    assert found.labels == {1.0: 3, 0.0: 1, 0.5: 1}
+    assert (found.height, found.width) == ([20, 8, 8, 40, 8], [30, 8, 8, 50, 8])
+    assert found.bytes == [len(blob) for blob in blobs if blob != b"no image"]
+    assert found.counts["format"] == {"jpeg": 2, "png": 3}
+    assert found.counts["quality"] == {"95": 2}
+    assert (found.copies, found.equal) == (2, [["key 1", "key 2", "key 5"]])
+    assert found.unusable[0][0] == "key 3"
+    assert seen[-1] == (6, 6)
+    told = found.as_dict()
+    assert told["height"] == {
+        "smallest": 8, "quarter": 8, "median": 8, "three_quarters": 20, "largest": 40,
+    }  # fmt: skip
+    assert told["labels"] == {"1": 3, "0": 1, "0.5": 1}
+    text = census_text(found, {0: "cat"})
+    assert "labels: 3 different, 5 in all" in text
+    assert "  0 cat                        1 #######" in text
+    assert "images that an earlier record holds, byte for byte: 2\n  key 1 = key 2 = key 5" in text
+    assert "unusable: key 3 at byte" in text
+    assert census(records, np.array([0, 1, 2])).copies == 0  # digests were not asked for
+
+
+def test_of_detection_sets_the_classes_of_boxes_are_counted(tmp_path, monkeypatch):
+    one = (1, 0.1, 0.1, 0.5, 0.5)
+    labels = [boxes.label([one, one]), boxes.label([]), boxes.label([(2, *one[1:])])]
+    rec, _ = write_rec(tmp_path, [flat(i) for i in range(3)], labels)
+    found = census(open_file(rec, None, "auto"))
+    assert (found.boxes, found.without_box) == (True, 1)
+    assert found.labels == {1.0: 2, 2.0: 1}
+    assert "images without a box: 1" in census_text(found, {})
+
+
+def test_long_lists_are_cut_and_say_so(tmp_path):
+    rec, _ = write_rec(tmp_path, [flat(i) for i in range(30)])
+    text = census_text(census(open_file(rec, None, "auto")), {})
+    assert "  ... 10 more" in text
+    assert text.count(" #") == 20
+    rec, _ = write_rec(tmp_path, [b"x"] * 15)
+    found = census(open_file(rec, None, "plain"))
+    assert "and 5 more unusable records" in census_text(found, {})
+    assert module.spread([]) is None
+
+
+def test_records_without_images_by_their_layout_are_no_fault(tmp_path):
+    rec, _ = write_faces(tmp_path)
+    found = census(open_file(rec, None))
+    assert (found.images, found.others, found.unusable_count) == (12, 4, 0)
