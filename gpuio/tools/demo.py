@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -44,15 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ctx", default="auto", choices=["auto", "cpu", "gpu"], help="device")
     parser.add_argument("--count", type=at_least(1), default=200, help="photos to make up")
+    parser.add_argument("--json", action="store_true", help="print what was measured as JSON only")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; return 0 if all of it worked, else the exit code of what failed."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    folder = Path(args.images) if args.images else _made_up(out, args.count)
+    folder = Path(args.images) if args.images else _made_up(out, args)
     prefix = str(out / "photos")
-    print(f"1. packing {folder} into {prefix}.rec")
+    _say(args, f"1. packing {folder} into {prefix}.rec")
     common = [prefix, str(folder), "--progress", "none"]
     code = _quietly([*common, "--list", "--recursive", "--exts", ".jpeg", ".jpg", ".png"])
     code = code or im2rec.main([*common, "--pass-through", "--num-thread", str(args.threads)])
@@ -70,13 +72,19 @@ def _quietly(argv: list[str]) -> int:
         return im2rec.main(argv)
 
 
-def _made_up(out: Path, count: int) -> Path:
+def _say(args: argparse.Namespace, line: str) -> None:
+    """Print a line, unless JSON is wanted alone."""
+    if not args.json:
+        print(line)
+
+
+def _made_up(out: Path, args: argparse.Namespace) -> Path:
     """Make photo-like images."""
     from gpuio.tools.photos import make_photos
 
-    folder = out / "images"
+    folder, count = out / "images", args.count
     if len(list(folder.glob("*/*.jp*g"))) != count:
-        print(f"0. making {count} photo-like images in {folder}")
+        _say(args, f"0. making {count} photo-like images in {folder}")
         make_photos(folder, count)
     return folder
 
@@ -102,14 +110,16 @@ def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
         "std_g": 57.12,
         "std_b": 57.38,
     }
-    print(
-        "2. reading it with", "ImageRecordIter(resize=256, data_shape=(3, 224, 224), shuffle=True)"
+    _say(
+        args,
+        "2. reading it with ImageRecordIter(resize=256, data_shape=(3, 224, 224), shuffle=True)",
     )
     begun = time.perf_counter()
     images = 0
     with ImageRecordIter(**options) as it:
         first = next(it)
-        print(f"   first batch after {time.perf_counter() - begun:.2f} s ({_kernels()})")
+        opened = time.perf_counter() - begun
+        _say(args, f"   first batch after {opened:.2f} s ({_kernels()})")
         it.reset()
         begun, cpu = time.perf_counter(), time.process_time()
         for _ in range(args.epochs):
@@ -117,13 +127,25 @@ def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
                 images += len(batch.index)
             it.reset()
         wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    print(
+    _say(
+        args,
         f"   {images} images in {wall:.2f} s: {images / wall:.0f} images/s on {args.threads} "
-        f"threads, {1e3 * cpu / images:.2f} ms of CPU per image"
+        f"threads, {1e3 * cpu / images:.2f} ms of CPU per image",
     )
     sheet = out / "batch.png"
     _draw(first, options, sheet)
-    print(f"3. one batch, drawn: {sheet}")
+    _say(args, f"3. one batch, drawn: {sheet}")
+    if args.json:
+        told = {
+            "record": f"{prefix}.rec",
+            "sheet": str(sheet),
+            "first_batch_s": round(opened, 3),
+            "images": images,
+            "images_per_s": round(images / wall, 1),
+            "cpu_ms_per_image": round(1e3 * cpu / images, 3),
+            "threads": args.threads,
+        }
+        print(json.dumps(told, indent=1))
     return 0
 
 

@@ -65,6 +65,12 @@ def test_every_help_has_defaults_an_example_and_exit_codes(capsys, monkeypatch, 
     assert usage <= 80
 
 
+def test_every_command_speaks_json():
+    for name in set(cli.COMMANDS) - {"completion"}:  # whose output is a script
+        parser, _ = cli.command_parser(name)
+        assert any("--json" in action.option_strings for action in parser._actions), name
+
+
 def test_examples_parse(monkeypatch):
     for name in cli.COMMANDS:
         parser, module = cli.command_parser(name)

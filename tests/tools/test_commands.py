@@ -149,6 +149,8 @@ def test_the_demo_packs_reads_and_draws(tmp_path, capsys):
     assert "16 images in" in said.out
     assert " kernels loaded)" in said.out or " kernels compiled in " in said.out
     assert cv2.imread(str(tmp_path / "out/batch.png")) is not None
+    assert demo.main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 16
     (root / "class_1" / "bad.jpg").write_text("no image")
     assert demo.main(arguments) == 1
     assert "not a readable image" in capsys.readouterr().err
