@@ -17,7 +17,7 @@ from gpuio.decode.limits import check_image
 from gpuio.errors import DecodeError, GpuioWarning, OptionError
 from gpuio.nd import NDArray, host_array
 from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 
 __all__ = ["imdecode", "imread"]
 

@@ -30,7 +30,7 @@ from gpuio.recordio.fingerprint import sampled_file, some
 from gpuio.recordio.header import unpack
 from gpuio.recordio.key_list import key_digest
 from gpuio.recordio.lists import read_list
-from gpuio.storage.local import LocalFile, read_whole
+from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.paths import absolute
 
 __all__ = ["MissingImageError", "MissingLabelError", "Sample", "SampleSource"]
@@ -291,7 +291,7 @@ class SampleSource:
                 keys = self.imgrec.keys
                 made.append(key_digest(keys))
                 offsets = [self.imgrec.idx[keys[place]] for place in some(len(keys))]
-            with LocalFile(str(self.path_imgrec)) as file:
+            with open_stored(str(self.path_imgrec)) as file:
                 made.append(sampled_file(file, offsets))
         if self.imglist is not None:
             rows = list(self.imglist.items())

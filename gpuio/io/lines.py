@@ -15,7 +15,8 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.fingerprint import sampled_file, some
 from gpuio.recordio.uri import expand
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["LinePair", "Lines", "runs"]
 
@@ -51,7 +52,7 @@ class Lines:
                 f"part_index={part_index}, num_parts={num_parts}: expected 0 <= part_index < "
                 "num_parts"
             )
-        self._files = [LocalFile(path) for path in expand(uri)]
+        self._files = [open_stored(path) for path in expand(uri)]
         sizes = np.cumsum([0] + [file.size for file in self._files])
         step = -(-int(sizes[-1]) // num_parts)
         low, high = (min(step * k, int(sizes[-1])) for k in (part_index, part_index + 1))
@@ -118,7 +119,7 @@ class Lines:
             file.close()
 
 
-def _scan(file: LocalFile, *, comments: bool) -> npt.NDArray[np.int64]:
+def _scan(file: StoredFile, *, comments: bool) -> npt.NDArray[np.int64]:
     """Return the offsets at which a file's rows begin."""
     from gpuio.kernels.text import find_rows
 

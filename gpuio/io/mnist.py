@@ -27,7 +27,7 @@ from gpuio.options.declare import convert_option
 from gpuio.order.even import ShardPlan, separate_plan
 from gpuio.order.rng import Mersenne, draw_below, shuffle
 from gpuio.recordio.fingerprint import sampled_array
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 from gpuio.storage.paths import absolute
 
 __all__ = ["MNISTIter"]

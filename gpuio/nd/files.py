@@ -19,7 +19,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, OptionError, Where
 from gpuio.nd.arrays import NDArray, asnumpy, host_array
 from gpuio.storage.atomic import writing
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 
 __all__ = ["load", "save"]
 

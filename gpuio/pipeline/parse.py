@@ -21,7 +21,7 @@ from gpuio.decode.formats import HEADER
 from gpuio.errors import GpuioError
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.index import RecordTable
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 from gpuio.tasks.task import Labels
 
 __all__ = [
@@ -81,7 +81,7 @@ class FramedRecords:
 
 def read_framed(
     table: RecordTable,
-    files: Sequence[LocalFile],
+    files: Sequence[StoredFile],
     positions: _Int64,
     allocate: Callable[[int], npt.NDArray[np.uint8]],
 ) -> FramedRecords:
@@ -89,7 +89,7 @@ def read_framed(
 
     Parameters
     ----------
-    allocate : callable     as of `LocalFile.read_packed`
+    allocate : callable     as of `StoredFile.read_packed`
 
     Raises
     ------
@@ -173,7 +173,7 @@ class BatchParser:
     def __init__(
         self,
         table: RecordTable,
-        files: Sequence[LocalFile],
+        files: Sequence[StoredFile],
         labels: Labels,
         *,
         max_pixels: int,

@@ -22,7 +22,7 @@ from gpuio.recordio.foreign import is_checksums
 from gpuio.recordio.framing import scan
 from gpuio.recordio.index import RecordTable
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.local import LocalFile, read_whole
+from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.paths import divide
 
 __all__ = [
@@ -121,7 +121,7 @@ def write_checksums(
     """
     target = checksum_path(rec_path) if path is None else os.fspath(path)
     check_target(target, [rec_path], own=is_checksums)
-    with LocalFile(rec_path) as file:
+    with open_stored(rec_path) as file:
         offsets, lengths = scan(file)
         crc = np.empty(len(offsets), np.uint32)
         first = 0

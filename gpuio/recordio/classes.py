@@ -11,7 +11,8 @@ from gpuio.errors import FormatError
 from gpuio.recordio.framing import HEADER_BYTES, MAGIC, unframe
 from gpuio.recordio.header import FORMAT, parse_image_record
 from gpuio.recordio.index import RecordTable
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["count_classes", "labels_of"]
 
@@ -41,7 +42,7 @@ def labels_of(table: RecordTable, column: int = 0) -> _Float32:
     made = np.full(len(table), np.nan, np.float32)
     for number, path in enumerate(table.paths):
         rows = np.flatnonzero(table.file == number)
-        with LocalFile(path) as file:
+        with open_stored(path) as file:
             for at in range(0, len(rows), _AT_ONCE):
                 some = rows[at : at + _AT_ONCE]
                 made[some] = _some(file, table.offset[some], table.length[some], column)
@@ -49,7 +50,7 @@ def labels_of(table: RecordTable, column: int = 0) -> _Float32:
 
 
 def _some(
-    file: LocalFile, offset: npt.NDArray[np.int64], length: npt.NDArray[np.int64], column: int
+    file: StoredFile, offset: npt.NDArray[np.int64], length: npt.NDArray[np.int64], column: int
 ) -> _Float32:
     """Return the labels of some records of a file."""
     want = _START + 4 * (column + 1)
@@ -72,7 +73,7 @@ def _some(
     return made
 
 
-def _joined(file: LocalFile, offset: int, length: int, column: int) -> float:
+def _joined(file: StoredFile, offset: int, length: int, column: int) -> float:
     """Return the label of a record of several parts."""
     try:
         _, label, _, _, _ = parse_image_record(unframe(file.read(offset, length)))

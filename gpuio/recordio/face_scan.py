@@ -22,7 +22,7 @@ from gpuio.errors import FormatError
 from gpuio.recordio.face_rows import BARE, EXACT, JUNK, MOST, FaceRows, rounding, sample
 from gpuio.recordio.framing import HEADER_BYTES, MAGIC, unframe
 from gpuio.recordio.header import FORMAT
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["scan_faces"]
 
@@ -50,7 +50,7 @@ _NO_KEYS = (
 
 
 def scan_faces(
-    file: LocalFile,
+    file: StoredFile,
     offset: _Int64,
     length: _Int64,
     key: _Int64,
@@ -62,7 +62,7 @@ def scan_faces(
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
     offset, length, key : int64[N]      of its records, in the order of the offsets
     placed : bool                       keys number the records by their places
     complete : bool                     no record is known to be missing between others
@@ -104,7 +104,7 @@ def scan_faces(
 class _Records:
     """A file, the rows of its records that have no image and state a range, and what these say."""
 
-    file: LocalFile
+    file: StoredFile
     offset: _Int64
     length: _Int64
     rows: _Int64
@@ -126,7 +126,7 @@ class _Records:
         return attrs.evolve(self, rows=left[0], heads=left[1])
 
 
-def _heads(file: LocalFile, offset: _Int64, length: _Int64, rows: _Int64) -> _Heads:
+def _heads(file: StoredFile, offset: _Int64, length: _Int64, rows: _Int64) -> _Heads:
     """Return what some records begin with: flag, two labels, id, and how many bytes follow them."""
     found: list[tuple[bool, int, int, int, tuple[float, float]]] = []
     read, start, pair = file.read, _START.unpack_from, _PAIR.unpack_from
@@ -147,7 +147,7 @@ def _heads(file: LocalFile, offset: _Int64, length: _Int64, rows: _Int64) -> _He
     return np.array(found, _HEAD)
 
 
-def _joined(file: LocalFile, offset: int, length: int) -> bytes:
+def _joined(file: StoredFile, offset: int, length: int) -> bytes:
     """Return a record of several parts as if it were of one; nothing of a damaged one."""
     try:
         return bytes(HEADER_BYTES) + bytes(unframe(file.read(offset, length)))

@@ -32,7 +32,7 @@ from gpuio.recordio.index_text import check_key, read_index
 from gpuio.recordio.key_list import KeyList
 from gpuio.recordio.offset_dict import OffsetDict
 from gpuio.storage.atomic import check_target
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
 from gpuio.storage.part import PartFile
 from gpuio.storage.paths import absolute, open_regular, unusable
 
@@ -89,7 +89,7 @@ class MXRecordIO:
     def open(self) -> None:
         """Open the file; `'w'` begins an empty one."""
         if self.flag == "r":
-            self.handle, self.writable = LocalFile(self._path), False
+            self.handle, self.writable = open_stored(self._path), False
         elif self.flag == "w":
             self._part = PartFile(self._path, _CHUNK)
             self.handle, self.writable = self._part.file, True

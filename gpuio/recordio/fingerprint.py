@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.recordio.sniff import spread
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["SAMPLES", "sampled_array", "sampled_file", "some"]
 
@@ -27,12 +27,12 @@ def some(count: int) -> list[int]:
     return spread(0, count, SAMPLES).tolist() if count else []
 
 
-def sampled_file(file: LocalFile, offsets: Sequence[int] | None = None, made: int = 0) -> int:
+def sampled_file(file: StoredFile, offsets: Sequence[int] | None = None, made: int = 0) -> int:
     """Return a CRC-32 of a file's size and of some bytes at each offset.
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
     offsets : list of int, optional     evenly spread if None
     made : int                          the CRC-32 to go on from
 

@@ -12,8 +12,8 @@ import struct
 
 from gpuio.errors import FormatError
 from gpuio.storage.atomic import RECORD_START
-from gpuio.storage.local import LocalFile
 from gpuio.storage.paths import open_regular
+from gpuio.storage.stored import StoredFile
 
 __all__ = [
     "foreign_index",
@@ -157,7 +157,7 @@ def is_checksums(head: bytes) -> bool:
     return head.startswith(b'{"gpuio_checksums"')
 
 
-def refuse_foreign(file: LocalFile) -> None:
+def refuse_foreign(file: StoredFile) -> None:
     """Raise FormatError if a file is of another known kind."""
     said = foreign_kind(file.read(0, min(file.size, _LOOKED_AT)))
     if said:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioWarning
 from gpuio.recordio.foreign import refuse_foreign
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 
 __all__ = [
     "HEADER_BYTES",
@@ -215,12 +215,12 @@ def split(buffer: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], npt.NDA
     return starts[:count].copy(), lengths[:count].copy()
 
 
-def scan(file: LocalFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def scan(file: StoredFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Find every record of a file by its headers.
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
 
     Returns
     -------
@@ -259,7 +259,7 @@ def scan(file: LocalFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
     return offsets, lengths
 
 
-def is_junk(file: LocalFile, at: int) -> bool:
+def is_junk(file: StoredFile, at: int) -> bool:
     """Say whether the bytes from a record's end to the end of the file are junk.
 
     Only a few bytes can be junk: a lost record must not be taken for it. A header that was cut is
@@ -278,13 +278,13 @@ def is_junk(file: LocalFile, at: int) -> bool:
 
 
 def walk(
-    file: LocalFile, at: int = 0, until: int | None = None
+    file: StoredFile, at: int = 0, until: int | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FormatError | None]:
     """Find the records from byte `at` on, up to the end of the file or the first fault.
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
     at : int                            a record starts there
     until : int, optional               stop at the first record that starts there or later
 
@@ -307,7 +307,7 @@ def walk(
 
 
 def _scan_windows(
-    file: LocalFile, at: int, pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+    file: StoredFile, at: int, pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 ) -> int:
     """Walk records in growing windows while they are small; return where hopping should go on."""
     size, seen = _FIRST_WINDOW, _watching.get()
@@ -332,7 +332,7 @@ def _scan_windows(
 
 
 def _scan_hops(
-    file: LocalFile,
+    file: StoredFile,
     at: int,
     until: int,
     pieces: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
@@ -359,7 +359,7 @@ def _scan_hops(
         pieces.append((np.array(offsets, np.int64), np.array(lengths, np.int64)))
 
 
-def end_of_record(file: LocalFile, start: int) -> int:
+def end_of_record(file: StoredFile, start: int) -> int:
     """Return where the record at byte `start` ends, all its parts included.
 
     Raises

@@ -32,7 +32,8 @@ from gpuio.recordio.index_text import read_index, write_index
 from gpuio.recordio.keys import fits, read_listed
 from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
 from gpuio.storage.atomic import check_target
-from gpuio.storage.local import LocalFile, read_whole
+from gpuio.storage.files import open_stored, read_whole
+from gpuio.storage.stored import StoredFile
 
 __all__ = [
     "RecordTable", "build_index", "file_table", "join_tables", "open_table", "read_index",
@@ -104,7 +105,7 @@ def _of_file(
 ) -> tuple[Int64, tuple[SkippedRange, ...]]:
     """Return the offsets of a file's records, and what was skipped."""
     check_target(idx_path, [rec_path])
-    with LocalFile(rec_path) as file:
+    with open_stored(rec_path) as file:
         offsets, _, skipped = _found(file, past_damage=past_damage)
     return offsets, skipped
 
@@ -223,7 +224,7 @@ class RecordTable:
             made = zlib.crc32(np.ascontiguousarray(array).data, made)
         return made
 
-    def check_file(self, number: int, file: LocalFile) -> None:
+    def check_file(self, number: int, file: StoredFile) -> None:
         """Raise StorageError if a file is not as long as it was when its records were found."""
         size = int(self.sizes[number])
         if file.size != size:
@@ -286,7 +287,7 @@ def open_table(
 def file_table(path: str, idx_path: str | None, *, past_damage: bool) -> RecordTable:
     """Find every record of one file, which may hold none; errors as `open_table`."""
     key: range | Int64
-    with LocalFile(path) as file:
+    with open_stored(path) as file:
         if idx_path is not None:
             offset, length, key, skipped = _indexed(file, idx_path, past_damage=past_damage)
         else:
@@ -328,7 +329,7 @@ def join_tables(tables: Sequence[RecordTable]) -> RecordTable:
     )
 
 
-def _found(file: LocalFile, *, past_damage: bool) -> tuple[Int64, Int64, tuple[SkippedRange, ...]]:
+def _found(file: StoredFile, *, past_damage: bool) -> tuple[Int64, Int64, tuple[SkippedRange, ...]]:
     """Return offsets and lengths of the records of a file, and what was skipped."""
     if not past_damage:
         return *scan(file), ()
@@ -344,7 +345,7 @@ def _found(file: LocalFile, *, past_damage: bool) -> tuple[Int64, Int64, tuple[S
 
 
 def _indexed(
-    file: LocalFile, idx_path: str, *, past_damage: bool
+    file: StoredFile, idx_path: str, *, past_damage: bool
 ) -> tuple[Int64, Int64, range | Int64, tuple[SkippedRange, ...]]:
     """Return offsets, lengths and keys of a file with an index, checked by samples."""
     key, offset = _read_int_index(idx_path)
@@ -449,7 +450,7 @@ def _read_odd_index(idx_path: str) -> tuple[Int64, Int64]:
     return np.array(numbered, np.int64), np.array(offsets, np.int64)
 
 
-def _looks_wrong(file: LocalFile, offset: Int64, length: Int64) -> bool:
+def _looks_wrong(file: StoredFile, offset: Int64, length: Int64) -> bool:
     """Look at some records; True if one has no head or ends before the next begins."""
     last = len(offset) - 1
     rng = np.random.default_rng(len(offset))
@@ -467,7 +468,7 @@ def _looks_wrong(file: LocalFile, offset: Int64, length: Int64) -> bool:
 
 
 def _against_the_file(
-    file: LocalFile, idx_path: str, key: Int64, offset: Int64, length: Int64
+    file: StoredFile, idx_path: str, key: Int64, offset: Int64, length: Int64
 ) -> Int64:
     """Scan the file and return the lengths of the records that the index lists.
 

@@ -9,7 +9,7 @@ from typing import Any
 from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.foreign import foreign_index
 from gpuio.storage.atomic import writing
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 
 __all__ = ["check_key", "is_key", "read_index", "write_index"]
 

@@ -26,7 +26,7 @@ from gpuio.recordio.face_scan import scan_faces
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.sniff import Sniffed, sniff
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["FaceRows", "find_faces", "identity_ranges"]
 
@@ -35,7 +35,7 @@ _NEAR = 8  # damaged images in front of the header that do not hide it
 
 
 def find_faces(
-    file: LocalFile,
+    file: StoredFile,
     offset: _Int64,
     length: _Int64,
     key: _Int64,
@@ -47,7 +47,7 @@ def find_faces(
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
     offset, length, key : int64[N]      of its records, in the order of the offsets; without an
                                         index the keys are 0 .. N-1
     asked : bool                        the user says that it has this layout: then only the header
@@ -116,7 +116,7 @@ def _is_in_order(rows: FaceRows, look: Callable[[int], Sniffed]) -> bool:
 
 
 def _scanned(
-    file: LocalFile,
+    file: StoredFile,
     offset: _Int64,
     length: _Int64,
     key: _Int64,
@@ -313,7 +313,7 @@ def _has_images(rows: FaceRows, look: Callable[[int], Sniffed]) -> bool:
     return 2 * sum(look(row).kind in ("image", "unknown") for row in kept) > len(kept)
 
 
-def _warn(file: LocalFile, offset: _Int64, row: int, head: Sniffed, trouble: str) -> None:
+def _warn(file: StoredFile, offset: _Int64, row: int, head: Sniffed, trouble: str) -> None:
     which = "the first record" if row == 0 else f"the record at byte {offset[row]:,}"
     warnings.warn(
         GpuioWarning(
@@ -325,7 +325,7 @@ def _warn(file: LocalFile, offset: _Int64, row: int, head: Sniffed, trouble: str
     )
 
 
-def _warn_of_unknown(file: LocalFile, why: str) -> None:
+def _warn_of_unknown(file: StoredFile, why: str) -> None:
     warnings.warn(
         GpuioWarning(
             f"{file.path}: {why}: the file is read as plain, those records too; give its own index "
@@ -336,7 +336,7 @@ def _warn_of_unknown(file: LocalFile, why: str) -> None:
     )
 
 
-def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int]]:
+def identity_ranges(file: StoredFile, rows: FaceRows) -> dict[int, tuple[int, int]]:
     """Return the keys of each identity's images: number to (first, stop), first <= key < stop.
 
     Raises
@@ -373,7 +373,7 @@ def identity_ranges(file: LocalFile, rows: FaceRows) -> dict[int, tuple[int, int
     return {number: (first, stop) for number, (first, stop) in pairs}
 
 
-def _identity_error(file: LocalFile, rows: FaceRows, row: int, what: str) -> FormatError:
+def _identity_error(file: StoredFile, rows: FaceRows, row: int, what: str) -> FormatError:
     return FormatError(
         f"identities: {what}",
         path=file.path,
@@ -382,7 +382,7 @@ def _identity_error(file: LocalFile, rows: FaceRows, row: int, what: str) -> For
     )
 
 
-def _exact(file: LocalFile, rows: FaceRows, ranges: _Int64) -> _Int64:
+def _exact(file: StoredFile, rows: FaceRows, ranges: _Int64) -> _Int64:
     """Correct the rounded ends of ranges, in place, by the labels of the images around them."""
     known: dict[tuple[int, int], int] = {}
     images = rows.images_by_key() if (ranges >= EXACT).any() else np.empty(0, np.int64)
@@ -396,7 +396,7 @@ def _exact(file: LocalFile, rows: FaceRows, ranges: _Int64) -> _Int64:
 
 
 def _first_key(
-    file: LocalFile, rows: FaceRows, images: _Int64, keys: _Int64, rounded: int, owner: int
+    file: StoredFile, rows: FaceRows, images: _Int64, keys: _Int64, rounded: int, owner: int
 ) -> int:
     """Return the first key of identity `owner`, near a rounded one; after the images if none.
 

@@ -21,8 +21,8 @@ from gpuio.errors import FormatError, GpuioError
 from gpuio.recordio.framing import HEADER_BYTES, head_at
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_text import read_index
-from gpuio.storage.local import LocalFile
 from gpuio.storage.paths import absolute
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["Listed", "fits", "index_beside", "misfit", "read_listed"]
 
@@ -144,7 +144,7 @@ def read_listed(idx_path: str) -> Listed:
     return Listed(idx_path, offset, key)
 
 
-def misfit(file: LocalFile, idx_path: str) -> str:
+def misfit(file: StoredFile, idx_path: str) -> str:
     """Say why an index does not belong to a file, by a look at three records; "" if it does.
 
     They are the first, the middle and the last one that it lists; more than half must be there, so
@@ -163,7 +163,7 @@ def misfit(file: LocalFile, idx_path: str) -> str:
     return f"no record starts at byte {wrong[-1]:,}, where it has one: it is another file's"
 
 
-def _starts(file: LocalFile, at: int) -> bool:
+def _starts(file: StoredFile, at: int) -> bool:
     """Whether a record starts at an offset, by its header."""
     if not 0 <= at <= file.size - HEADER_BYTES:
         return False

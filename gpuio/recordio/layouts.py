@@ -21,7 +21,8 @@ from gpuio.recordio.classes import count_classes, labels_of
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.insightface import FaceRows, find_faces, identity_ranges
 from gpuio.recordio.sniff import Sniffed, sniff, spread
-from gpuio.storage.local import LocalFile, read_whole
+from gpuio.storage.files import open_stored, read_whole
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["Contents", "recognise"]
 
@@ -115,7 +116,7 @@ class Contents:
         if not found or not found[0][1].identities:
             return None
         path, faces = found[0]
-        with LocalFile(path) as file:
+        with open_stored(path) as file:
             ranges = identity_ranges(file, faces)
         if not (faces.renumbered and self.table.indexed):
             return ranges
@@ -230,7 +231,7 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
         low, high = int(bounds[number]), int(bounds[number + 1])
         faces, kind = None, payload if payload != "auto" else "image_record"
         if low < high and not (record_layout == "plain" and payload != "auto"):
-            with LocalFile(path) as file:
+            with open_stored(path) as file:
                 kind = payload if payload != "auto" else _payload(file, table, low, high)
                 if kind == "raw" and record_layout == "insightface":
                     raise FormatError(
@@ -290,7 +291,7 @@ def _images(
     return made.with_keys(keys)
 
 
-def _payload(file: LocalFile, table: RecordTable, low: int, high: int) -> str:
+def _payload(file: StoredFile, table: RecordTable, low: int, high: int) -> str:
     """Return what the payloads of one file are, judged by records spread over it."""
     rows = np.unique(spread(low, high, _SAMPLED))
     seen: dict[str, list[int]] = {}

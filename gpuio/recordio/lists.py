@@ -20,7 +20,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError
 from gpuio.recordio.foreign import foreign_list
 from gpuio.storage.atomic import writing
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 from gpuio.storage.paths import absolute, unusable
 
 __all__ = ["ListItem", "read_label_list", "read_list", "write_list"]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioWarning
 from gpuio.recordio.framing import HEADER_BYTES, MAGIC, end_of_record, head_at, is_junk, walk
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["SkippedRange", "resync", "warn_of_skipped"]
 
@@ -44,13 +44,13 @@ class SkippedRange:
 
 
 def resync(
-    file: LocalFile, *, thorough: bool = False
+    file: StoredFile, *, thorough: bool = False
 ) -> tuple[Int64, Int64, tuple[SkippedRange, ...]]:
     """Find every record of a file, continuing after damage.
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
     thorough : bool         read every byte, and drop a record that contains other records, because
                             its length is damaged; otherwise such records are searched for only next
                             to damage
@@ -110,7 +110,7 @@ def resync(
     return np.concatenate([none, *offsets]), np.concatenate([none, *lengths]), tuple(skipped)
 
 
-def _before_a_swallower(file: LocalFile, found: Int64, sizes: Int64) -> int:
+def _before_a_swallower(file: StoredFile, found: Int64, sizes: Int64) -> int:
     """Return how many records come before the first that contains another one."""
     for number, (start, size) in enumerate(zip(found.tolist(), sizes.tolist(), strict=True)):
         inside = _foreign_magics(file, start, start + size)
@@ -120,12 +120,12 @@ def _before_a_swallower(file: LocalFile, found: Int64, sizes: Int64) -> int:
     return len(found)
 
 
-def _behind(file: LocalFile, bad: int, last: int) -> tuple[list[tuple[int, int]], int]:
+def _behind(file: StoredFile, bad: int, last: int) -> tuple[list[tuple[int, int]], int]:
     """Search from a fault on.
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
     bad : int       byte of the fault
     last : int      start of the record that ends there; `bad` if there is none
 
@@ -157,13 +157,13 @@ def _behind(file: LocalFile, bad: int, last: int) -> tuple[list[tuple[int, int]]
 
 
 def _shifted(
-    file: LocalFile, begin: int, bad: int, alone: list[tuple[int, int]], following: int
+    file: StoredFile, begin: int, bad: int, alone: list[tuple[int, int]], following: int
 ) -> int:
     """Return where records continue if bytes were lost or added; the file's size if nowhere.
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
     begin : int         headers are searched for at this byte and every four bytes after it
     bad : int           a record that ends before this may be part of the last one's payload
     alone, following    what is trusted if no bytes were lost or added, from `_behind`
@@ -184,7 +184,7 @@ def _shifted(
     return file.size
 
 
-def _magics(file: LocalFile, begin: int, end: int) -> Iterator[int]:
+def _magics(file: StoredFile, begin: int, end: int) -> Iterator[int]:
     """Yield the offsets of the magic in [begin, end), at every fourth byte from `begin`."""
     at, size = begin, _FIRST_WINDOW
     while at < end:
@@ -196,7 +196,7 @@ def _magics(file: LocalFile, begin: int, end: int) -> Iterator[int]:
         size = min(8 * size, _WINDOW)
 
 
-def _record_at(file: LocalFile, start: int) -> int | None:
+def _record_at(file: StoredFile, start: int) -> int | None:
     """Return the end of the record at `start`; None if there is none or it has a foreign magic."""
     try:
         end = end_of_record(file, start)
@@ -205,12 +205,12 @@ def _record_at(file: LocalFile, start: int) -> int | None:
     return None if _holds_foreign_magic(file, start, end) else end
 
 
-def _holds_foreign_magic(file: LocalFile, start: int, end: int) -> bool:
+def _holds_foreign_magic(file: StoredFile, start: int, end: int) -> bool:
     """Say whether the record [start, end) contains a magic that is not one of its own headers."""
     return next(_foreign_magics(file, start, end), None) is not None
 
 
-def _foreign_magics(file: LocalFile, start: int, end: int) -> Iterator[int]:
+def _foreign_magics(file: StoredFile, start: int, end: int) -> Iterator[int]:
     """Yield the offsets of magics in the record [start, end) that are not its own headers."""
     head = start
     for found in _magics(file, start, end):
@@ -221,7 +221,7 @@ def _foreign_magics(file: LocalFile, start: int, end: int) -> Iterator[int]:
             yield found
 
 
-def _starts_or_ends(file: LocalFile, at: int) -> bool:
+def _starts_or_ends(file: StoredFile, at: int) -> bool:
     """Say whether a record's header is at an offset, or the file ends there."""
     if at + HEADER_BYTES > file.size:
         return at == file.size
@@ -231,7 +231,7 @@ def _starts_or_ends(file: LocalFile, at: int) -> bool:
         return False
 
 
-def _fault_at(file: LocalFile, at: int) -> str:
+def _fault_at(file: StoredFile, at: int) -> str:
     """Describe what is wrong with the record at an offset."""
     try:
         end_of_record(file, at)

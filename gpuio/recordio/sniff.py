@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError
 from gpuio.recordio.framing import HEADER_BYTES, head_at, unframe
 from gpuio.recordio.header import FORMAT
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["Sniffed", "sniff", "spread"]
 
@@ -55,12 +55,12 @@ class Sniffed(NamedTuple):
     identity: int = 0
 
 
-def sniff(file: LocalFile, offset: int, length: int) -> Sniffed:
+def sniff(file: StoredFile, offset: int, length: int) -> Sniffed:
     """Look at the record at an offset.
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
     offset, length : int        of the framed record, bytes
 
     Raises
@@ -81,7 +81,7 @@ def sniff(file: LocalFile, offset: int, length: int) -> Sniffed:
 class _Payload(NamedTuple):
     """A payload whose first bytes are in memory."""
 
-    file: LocalFile
+    file: StoredFile
     start: int
     size: int
     known: bytes

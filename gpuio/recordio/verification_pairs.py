@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, Where
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 
 __all__ = ["read_pairs"]
 

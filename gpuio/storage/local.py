@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,19 +22,15 @@ import numpy.typing as npt
 from gpuio.errors import ClosedError, StorageError
 from gpuio.forking import lock
 from gpuio.storage.paths import absolute, open_regular, unusable
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["LocalFile", "read_whole"]
 
-# ranges closer together than this are read at once: 64 KiB cost about as much as a second call that
-# waits for a disk, or that Python makes
-_MERGE_GAP = 64 << 10
-# and where neither is the case, as much as copying this
+# where a read neither waits for a disk nor is made by Python, it costs as much as copying this
 _NEAR = 4 << 10
 # seconds per read, and bytes per second beside them, beyond which a file lies on a disk, not in
 # memory
 _READ_S, _BYTES_PER_S = 30e-6, 1e9
-# and no merged read is larger, so that a batch's memory is freed piece by piece
-_MERGE_CAP = 1 << 20
 # seconds before each retry of a read that failed; a worker thread sleeps them
 _WAITS_S = (0.05, 0.2, 0.8)
 _PASSING = {errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.ENOMEM}
@@ -64,7 +60,7 @@ def read_whole(path: str | os.PathLike[str], what: str = "cannot read", advice: 
         raise StorageError(f"{what}: {error}{advice}", path=os.fspath(path)) from error
 
 
-class LocalFile:
+class LocalFile(StoredFile):
     """A file of fixed contents, open for reading.
 
     Parameters
@@ -163,58 +159,6 @@ class LocalFile:
         finally:
             os.close(new)
 
-    def read_ranges(self, offsets: npt.ArrayLike, lengths: npt.ArrayLike) -> list[memoryview]:
-        """Return the bytes of several ranges, in the order asked for; near ranges share a read.
-
-        Parameters
-        ----------
-        offsets, lengths : int64[n]     bytes
-
-        Raises
-        ------
-        StorageError                    as `read`
-        """
-        buffers, number, start = self.read_merged(offsets, lengths)
-        stop = start + np.asarray(lengths, np.int64)
-        views = [memoryview(buffer) for buffer in buffers]
-        return [
-            views[which][begin:end]
-            for which, begin, end in zip(
-                number.tolist(), start.tolist(), stop.tolist(), strict=True
-            )
-        ]
-
-    def read_merged(
-        self, offsets: npt.ArrayLike, lengths: npt.ArrayLike
-    ) -> tuple[list[bytes], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Read several ranges as `read_ranges` does, and say where each of them lies.
-
-        No object is made per range.
-
-        Parameters
-        ----------
-        offsets, lengths : int64[n]     bytes
-
-        Returns
-        -------
-        buffers : list of bytes         what was read, in ascending order of the file
-        number : int64[n]               the buffer of each range, in the order asked for
-        start : int64[n]                byte of that buffer at which the range starts
-
-        Raises
-        ------
-        StorageError                    as `read`
-        """
-        starts = np.asarray(offsets, np.int64)
-        stops = starts + np.asarray(lengths, np.int64)
-        order = np.argsort(starts, kind="stable")
-        lows, highs, firsts = _merge(starts[order].tolist(), stops[order].tolist())
-        buffers = [self.read(low, high - low) for low, high in zip(lows, highs, strict=True)]
-        edges = np.array([*firsts, len(starts)], np.int64)
-        number = np.empty(len(starts), np.int64)
-        number[order] = np.repeat(np.arange(len(buffers)), edges[1:] - edges[:-1])
-        return buffers, number, starts - np.array(lows, np.int64)[number]
-
     def read_packed(
         self,
         offsets: npt.ArrayLike,
@@ -247,7 +191,7 @@ class LocalFile:
             return self._packed(starts, stops, allocate)
         order = np.argsort(starts, kind="stable")
         low, high, place = np.empty((3, len(starts)), np.int64)
-        gap = _MERGE_GAP if self._far else _NEAR
+        gap = self.merge_gap if self._far else _NEAR
         reads = compiled.lay_out(starts[order], stops[order], gap, low, high, place)
         low, high = low[:reads], high[:reads]
         ends = np.cumsum(high - low)
@@ -291,20 +235,6 @@ class LocalFile:
             os.close(own)
         return failed
 
-    def _packed(
-        self,
-        starts: npt.NDArray[np.int64],
-        stops: npt.NDArray[np.int64],
-        allocate: Callable[[int], npt.NDArray[np.uint8]],
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Do what `read_packed` does in Python alone."""
-        buffers, number, start = self.read_merged(starts, stops - starts)
-        ends = np.cumsum([0, *map(len, buffers)])
-        memory = allocate(int(ends[-1]))
-        for buffer, end in zip(buffers, ends[1:].tolist(), strict=True):
-            memory[end - len(buffer) : end] = np.frombuffer(buffer, np.uint8)
-        return memory, start + ends[number]
-
     def check_unchanged(self) -> None:
         """Raise StorageError if the file at the path is no longer the one that was opened."""
         try:
@@ -342,12 +272,6 @@ class LocalFile:
         if hasattr(self, "_closing"):  # else its path was wrong
             self.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
     def __reduce__(self) -> tuple[Any, ...]:
         return (LocalFile, (self.path,))
 
@@ -360,27 +284,3 @@ def _compiled() -> Any:
     except ImportError:
         return None
     return ranges
-
-
-def _merge(begin: list[int], end: list[int]) -> tuple[list[int], list[int], list[int]]:
-    """Join ranges, ascending by `begin`, that are near; return what to read.
-
-    Returns
-    -------
-    lows, highs : list of int       bytes; one a read
-    firsts : list of int            the first range of each read
-    """
-    lows: list[int] = []
-    highs: list[int] = []
-    firsts: list[int] = []
-    low = high = 0
-    for index, (start, stop) in enumerate(zip(begin, end, strict=True)):
-        if firsts and start - high <= _MERGE_GAP and stop - low <= _MERGE_CAP:
-            if stop > high:
-                high = highs[-1] = stop
-            continue
-        low, high = start, stop
-        lows.append(low)
-        highs.append(high)
-        firsts.append(index)
-    return lows, highs, firsts

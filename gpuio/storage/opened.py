@@ -15,7 +15,8 @@ import numpy as np
 
 from gpuio.errors import ClosedError, StorageError
 from gpuio.forking import lock
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["OpenFiles", "open_at_once"]
 
@@ -28,7 +29,7 @@ def open_at_once() -> int:
     return _MOST if soft == resource.RLIM_INFINITY else max(min(_MOST, soft // 2), 1)
 
 
-class OpenFiles(Sequence[LocalFile]):
+class OpenFiles(Sequence[StoredFile]):
     """The files at some paths, opened when they are asked for; those used last stay open.
 
     Parameters
@@ -48,12 +49,12 @@ class OpenFiles(Sequence[LocalFile]):
     def __init__(
         self,
         paths: Sequence[str],
-        check: Callable[[int, LocalFile], None] | None = None,
+        check: Callable[[int, StoredFile], None] | None = None,
         most: int | None = None,
     ) -> None:
         self._paths, self._check = paths, check
         self._most = open_at_once() if most is None else most
-        self._open: dict[int, LocalFile] = {}  # the one used last is the last
+        self._open: dict[int, StoredFile] = {}  # the one used last is the last
         self._seen = np.full((2, len(paths)), -1, np.int64)  # size, mtime_ns at the first opening
         self._turn = lock()
         self._closed = False
@@ -62,10 +63,10 @@ class OpenFiles(Sequence[LocalFile]):
         return len(self._paths)
 
     @overload
-    def __getitem__(self, number: int) -> LocalFile: ...
+    def __getitem__(self, number: int) -> StoredFile: ...
     @overload
-    def __getitem__(self, number: slice) -> list[LocalFile]: ...
-    def __getitem__(self, number: int | slice) -> LocalFile | list[LocalFile]:
+    def __getitem__(self, number: slice) -> list[StoredFile]: ...
+    def __getitem__(self, number: int | slice) -> StoredFile | list[StoredFile]:
         """Return an open file; hold it no longer than it is read from."""
         if isinstance(number, slice):
             return [self[one] for one in range(*number.indices(len(self)))]
@@ -86,9 +87,9 @@ class OpenFiles(Sequence[LocalFile]):
                 raise ClosedError("file was closed", path=self._paths[number])
             return self._open.setdefault(number, file)
 
-    def _opened(self, number: int) -> LocalFile:
+    def _opened(self, number: int) -> StoredFile:
         """Open a file, which must be the one that it was."""
-        file = LocalFile(self._paths[number])
+        file = open_stored(self._paths[number])
         size, mtime_ns = self._seen[:, number].tolist()
         if size < 0:
             if self._check is not None:
@@ -102,7 +103,7 @@ class OpenFiles(Sequence[LocalFile]):
             )
         return file
 
-    def __iter__(self) -> Iterator[LocalFile]:
+    def __iter__(self) -> Iterator[StoredFile]:
         return (self[number] for number in range(len(self)))
 
     def open_each(self) -> None:

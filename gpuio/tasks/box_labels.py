@@ -32,7 +32,7 @@ from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 from gpuio.tasks.box_check import WrongBoxes, check_form, wrong_boxes
 from gpuio.tasks.labels import LabelList, listed_label, take_each
 from gpuio.tasks.task import LabelDesc
@@ -161,7 +161,7 @@ class BoxLabels:
 
 def measure_labels(
     table: RecordTable,
-    files: Sequence[LocalFile],
+    files: Sequence[StoredFile],
     rows: npt.NDArray[np.int64],
     options: ImageDetRecordOptions,
 ) -> tuple[LabelSizes, LabelList | None]:
@@ -170,7 +170,7 @@ def measure_labels(
     Parameters
     ----------
     table : RecordTable
-    files : sequence of LocalFile   one per path of the table
+    files : sequence of StoredFile   one per path of the table
     rows : int64[n]             the part's rows of the table
     options : ImageDetRecordOptions
 
@@ -221,7 +221,7 @@ def _largest(measured: npt.NDArray[np.float64]) -> LabelSizes:
 
 
 def _measure(
-    table: RecordTable, files: Sequence[LocalFile], rows: npt.NDArray[np.int64]
+    table: RecordTable, files: Sequence[StoredFile], rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """Return the numbers of each label and of its objects, float64[n, 2]; 0 for damage."""
     found = np.zeros((len(rows), 2))

@@ -15,7 +15,7 @@ from gpuio.plan.mix import Mixer
 from gpuio.plan.planner import Planner
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents, recognise
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 from gpuio.tasks.labelling import open_labels
 from gpuio.tasks.labels import RecordLabels
 from gpuio.tasks.task import Draws
@@ -47,7 +47,7 @@ class Classify:
     def open_labels(
         self,
         contents: Contents,
-        files: Sequence[LocalFile],  # noqa: ARG002 -- opened where they must be looked at
+        files: Sequence[StoredFile],  # noqa: ARG002 -- opened where they must be looked at
         order: Order,  # noqa: ARG002 -- all of the set is asked, not a part
     ) -> RecordLabels:
         """Decide how labels are made: see `labelling.open_labels`."""

@@ -14,7 +14,7 @@ from gpuio.order.epochs import Order
 from gpuio.plan.planner_det import DetPlanner
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents, recognise
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 from gpuio.tasks.box_labels import BoxLabels, measure_labels
 from gpuio.tasks.task import Draws
 
@@ -44,7 +44,7 @@ class Detect:
         return recognise(table, "plain", "image_record")
 
     def open_labels(
-        self, contents: Contents, files: Sequence[LocalFile], order: Order
+        self, contents: Contents, files: Sequence[StoredFile], order: Order
     ) -> BoxLabels:
         """Measure the part's labels, or those of path_imglist: see `measure_labels`."""
         sizes, listed = measure_labels(contents.table, files, order.rows(), self.options)

@@ -16,7 +16,7 @@ from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list
 from gpuio.recordio.sniff import Sniffed, sniff, spread
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
 from gpuio.tasks.labels import LabelList, RecordLabels, number_of_labels
 
 __all__ = ["open_labels"]
@@ -137,7 +137,7 @@ def _glances(table: RecordTable, rows: npt.NDArray[np.int64]) -> Iterator[tuple[
     """Look at some rows, in ascending order."""
     for number in np.unique(table.file[rows]).tolist():
         mine = rows[table.file[rows] == number]
-        with LocalFile(table.paths[number]) as file:
+        with open_stored(table.paths[number]) as file:
             for row in mine.tolist():
                 yield row, sniff(file, int(table.offset[row]), int(table.length[row]))
 

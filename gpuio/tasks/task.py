@@ -18,7 +18,7 @@ from gpuio.plan.mix import Mixer
 from gpuio.plan.request import Look, PlanMaker
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["Draws", "LabelDesc", "Labels", "Task", "WrongLabel"]
 
@@ -152,7 +152,7 @@ class Task(Protocol):
         """Return what the records of some files are."""
         ...
 
-    def open_labels(self, contents: Contents, files: Sequence[LocalFile], order: Order) -> Labels:
+    def open_labels(self, contents: Contents, files: Sequence[StoredFile], order: Order) -> Labels:
         """Decide how labels are made, by the options and, where these leave it open, the files.
 
         Raises

@@ -27,7 +27,7 @@ from gpuio.recordio.index import RecordTable, read_index
 from gpuio.recordio.keys import fits
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.resync import SkippedRange, resync
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 from gpuio.tools.boxes import box_problem, holds_boxes
 
 __all__ = ["Depth", "Layout", "Problem", "audit_index", "audit_records", "lay_out"]
@@ -118,7 +118,7 @@ class Layout:
         ]
 
 
-def lay_out(file: LocalFile, *, thorough: bool) -> Layout:
+def lay_out(file: StoredFile, *, thorough: bool) -> Layout:
     """Find the records of a file; `thorough` reads every byte."""
     return Layout(*resync(file, thorough=thorough))
 
@@ -186,7 +186,7 @@ def audit_index(idx_path: str, layout: Layout, size: int) -> tuple[list[str | No
 
 
 def audit_records(
-    file: LocalFile,
+    file: StoredFile,
     layout: Layout,
     depth: Depth,
     keys: Sequence[int | str | None],
@@ -198,7 +198,7 @@ def audit_records(
 
     Parameters
     ----------
-    file : LocalFile
+    file : StoredFile
     layout : Layout
     depth : Depth                           how closely
     keys : sequence of N keys or None       that problems name
@@ -253,7 +253,7 @@ def _groups(length: Int64) -> Iterator[slice]:
         first += count
 
 
-def _holds_bare_images(file: LocalFile, layout: Layout) -> bool:
+def _holds_bare_images(file: StoredFile, layout: Layout) -> bool:
     """Say whether a file's records are images without a header, by an iterator's rule."""
     count = len(layout.offset)
     if count == 0:

@@ -13,7 +13,7 @@ from gpuio.errors import FormatError, RecordError
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.sniff import spread
-from gpuio.storage.local import LocalFile
+from gpuio.storage.stored import StoredFile
 from gpuio.tasks.box_check import check_form, look_like_boxes, wrong_boxes
 
 __all__ = ["box_problem", "boxes_text", "count_boxes", "holds_boxes"]
@@ -34,7 +34,7 @@ def box_problem(label: _Label) -> str:
 
 
 def holds_boxes(
-    file: LocalFile, offset: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
+    file: StoredFile, offset: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
 ) -> bool:
     """Say whether the records at some bytes of a file are those of a detection set.
 

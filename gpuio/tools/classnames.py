@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gpuio.errors import FormatError
 from gpuio.storage.atomic import writing
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 
 __all__ = ["class_names", "copy_names", "names_file", "shared_names", "write_names"]
 

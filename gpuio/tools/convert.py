@@ -23,7 +23,7 @@ from gpuio.errors import GpuioError, OptionError, StorageError
 from gpuio.recordio.framing import encode
 from gpuio.recordio.header import IRHeader, pack
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 from gpuio.storage.part import lock
 from gpuio.storage.paths import unusable
 from gpuio.tools.arguments import at_least

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpuio.errors import OptionError
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 from gpuio.tools.sample import Foreign, Sample
 
 __all__ = ["read_dataset"]

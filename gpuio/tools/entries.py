@@ -25,7 +25,7 @@ from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.keys import index_beside, misfit, read_listed
 from gpuio.recordio.layouts import Contents, recognise
 from gpuio.recordio.uri import expand
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
 from gpuio.tools.progress import scanning
 
 __all__ = [
@@ -231,7 +231,7 @@ def _table(record: str, idx: str | None) -> tuple[RecordTable, npt.NDArray[np.in
     idx = index_beside(record)
     if idx is None:
         return open_table([record]), none
-    with LocalFile(record) as file:
+    with open_stored(record) as file:
         reason = misfit(file, idx)
     if not reason:
         with warnings.catch_warnings(record=True) as said:
@@ -276,7 +276,7 @@ def entries(records: Records, rows: npt.NDArray[np.int64] | None = None) -> Iter
     """
     table = records.table
     ids = records.contents.ids()
-    with LocalFile(table.paths[0]) as file:
+    with open_stored(table.paths[0]) as file:
         for row in (np.arange(len(table)) if rows is None else rows).tolist():
             offset, length = int(table.offset[row]), int(table.length[row])
             place = int(records.number[row]), records.key(row), offset, length

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.classes import labels_of
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 from gpuio.tools.arguments import at_least
 from gpuio.tools.classnames import class_names, copy_names
 from gpuio.tools.entries import Records, entries, open_file

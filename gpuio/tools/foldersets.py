@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gpuio.errors import StorageError
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 from gpuio.tools.extract import write_image
 from gpuio.tools.sample import Foreign, Sample
 

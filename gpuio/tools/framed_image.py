@@ -24,7 +24,7 @@ from gpuio.recordio.foreign import name_kind
 from gpuio.recordio.framing import MAX_PAYLOAD, encode
 from gpuio.recordio.header import IRHeader, pack, pack_img
 from gpuio.recordio.lists import ListItem
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole
 
 __all__ = ["PackOptions", "frame_image"]
 

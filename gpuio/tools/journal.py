@@ -13,8 +13,9 @@ from typing import IO
 from gpuio.errors import FormatError, GpuioError, StorageError
 from gpuio.recordio.framing import end_of_record
 from gpuio.recordio.index import write_index
-from gpuio.storage.local import LocalFile, read_whole
+from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.paths import check_regular
+from gpuio.storage.stored import StoredFile
 
 __all__ = ["Journal"]
 
@@ -54,7 +55,7 @@ class Journal:
         self.finished = lines[-1] == b"end"
         published = self.finished and not self._rec_part.exists()
         try:
-            data = LocalFile(str(self._rec if published else self._rec_part))
+            data = open_stored(str(self._rec if published else self._rec_part))
         except StorageError:
             self.finished = False
             return 0
@@ -168,7 +169,7 @@ class Journal:
         return len(self._keys)
 
 
-def _end(data: LocalFile, offset: int) -> int | None:
+def _end(data: StoredFile, offset: int) -> int | None:
     """Return where the record at `offset` ends; None if it is cut short."""
     try:
         return end_of_record(data, offset) if offset < data.size else None

@@ -21,7 +21,8 @@ from gpuio.recordio.index import write_index
 from gpuio.recordio.index_text import is_key
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
+from gpuio.storage.stored import StoredFile
 from gpuio.tools.audit import Problem
 from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.verify import add_depth, examine
@@ -118,7 +119,7 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
     target, idx_target, report_target = _targets(args)
     idx = args.idx or index_beside(args.source)
     how = args.progress
-    with LocalFile(args.source) as file:
+    with open_stored(args.source) as file:
         with progress("repair: reading", how) as advance:
             layout, listed, problems = examine(file, idx, args, advance, thorough=True)
         there = set(layout.offset.tolist())
@@ -168,7 +169,7 @@ def _keys(rows: list[int], listed: list[str | None]) -> list[str]:
 
 
 def _copy(
-    file: LocalFile,
+    file: StoredFile,
     offset: Int64,
     length: Int64,
     out: BinaryIO,

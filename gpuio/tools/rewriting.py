@@ -26,9 +26,10 @@ from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.index import RecordTable, write_index
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.local import LocalFile, read_whole
+from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.part import lock
 from gpuio.storage.paths import absolute, check_regular, unusable
+from gpuio.storage.stored import StoredFile
 from gpuio.tools.entries import Records
 from gpuio.tools.progress import progress
 
@@ -192,7 +193,7 @@ def rewrite(
     path = Path(absolute(target))
     part, note = path.with_name(path.name + ".part"), path.with_suffix(".idx.part")
     with contextlib.ExitStack() as stack:
-        sources = [stack.enter_context(LocalFile(one)) for one in choice.paths]
+        sources = [stack.enter_context(open_stored(one)) for one in choice.paths]
         print_of = _fingerprint(choice, sources, asked)
         ends = np.cumsum(choice.length)
         if resume and _published(path, note, print_of, int(ends[-1])):
@@ -215,7 +216,7 @@ def rewrite(
     return done
 
 
-def _fingerprint(choice: Choice, sources: Sequence[LocalFile], asked: Sequence[Any]) -> bytes:
+def _fingerprint(choice: Choice, sources: Sequence[StoredFile], asked: Sequence[Any]) -> bytes:
     """Return what a run must have in common with the one that it goes on with."""
     told = hashlib.sha256()
     for column in (choice.file, choice.offset, choice.length):
@@ -237,7 +238,7 @@ def _published(path: Path, note: Path, print_of: bytes, size: int) -> bool:
 
 def _write(
     choice: Choice,
-    sources: Sequence[LocalFile],
+    sources: Sequence[StoredFile],
     parts: tuple[Path, Path],
     print_of: bytes,
     ends: Int64,
@@ -277,7 +278,7 @@ def _write(
     return done
 
 
-def _sound(choice: Choice, sources: Sequence[LocalFile], fd: int, ends: Int64) -> int:
+def _sound(choice: Choice, sources: Sequence[StoredFile], fd: int, ends: Int64) -> int:
     """Return how many records of the unfinished file are whole; none if its end is another's."""
     done = int(np.searchsorted(ends, os.fstat(fd).st_size, side="right"))
     first = int(np.searchsorted(ends, ends[done - 1] - _SYNC_EVERY)) if done else 0
@@ -290,7 +291,7 @@ def _sound(choice: Choice, sources: Sequence[LocalFile], fd: int, ends: Int64) -
 
 
 def _batches(
-    choice: Choice, sources: Sequence[LocalFile], first: int
+    choice: Choice, sources: Sequence[StoredFile], first: int
 ) -> Iterator[tuple[slice, list[bytes | memoryview]]]:
     """Yield records from number `first` on, some MiB at once; each was looked at."""
     while first < len(choice):
@@ -327,7 +328,7 @@ def _near(offset: Int64, length: Int64) -> Iterator[Int64]:
         begin = stop
 
 
-def _check(framed: memoryview, source: LocalFile, offset: int) -> None:
+def _check(framed: memoryview, source: StoredFile, offset: int) -> None:
     """Raise FormatError if bytes are not those of a record."""
     try:
         unframe(framed)

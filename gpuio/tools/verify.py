@@ -16,7 +16,8 @@ from gpuio.options.machine import MAX_PIXELS
 from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
 from gpuio.recordio.foreign import foreign_kind
 from gpuio.recordio.keys import index_beside
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
+from gpuio.storage.stored import StoredFile
 from gpuio.tools.arguments import at_least
 from gpuio.tools.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
 from gpuio.tools.entries import add_files_arguments, named_files
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine(
-    file: LocalFile,
+    file: StoredFile,
     idx: str | None,
     args: argparse.Namespace,
     advance: Callable[[int, int], None],
@@ -162,7 +163,7 @@ def _facts(
     path: str, idx: str | None, args: argparse.Namespace, advance: Callable[[int, int], None]
 ) -> dict[str, Any]:
     """Return what was found in one file, as JSON types."""
-    with LocalFile(path) as file:
+    with open_stored(path) as file:
         layout, _, problems = examine(file, idx, args, advance)
         if len(layout.offset) == 0 and not problems:
             problems.append(Problem("framing", "the file is empty"))
