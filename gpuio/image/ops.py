@@ -81,7 +81,7 @@ def resize_short(src: Any, size: int, interp: int = 2, *, rng: Rng = None) -> ND
     interp : {0, 1, 2, 3, 4, 9, 10}, default 2 (cubic)
     rng : optional              see `gpuio.image.draws`; used by interp 10 only
     """
-    plan = geometry.plan_resize_short(src.shape, size, interp, as_draws(rng))
+    plan = geometry.plan_resize_short(_image(src).shape, size, interp, as_draws(rng))
     return imresize(src, *plan)
 
 
@@ -131,7 +131,7 @@ def random_crop(
     -------
     image, (x, y, w, h)         and the window it was cut from
     """
-    plan = geometry.plan_random_crop(src.shape, size, interp, as_draws(rng))
+    plan = geometry.plan_random_crop(_image(src).shape, size, interp, as_draws(rng))
     return host_array(crop(_image(src), plan)), plan.rect
 
 
@@ -139,7 +139,7 @@ def center_crop(
     src: Any, size: Sequence[int], interp: int = 2, *, rng: Rng = None
 ) -> tuple[NDArray, _Rect]:
     """Crop around the centre; arguments and result are those of `random_crop`."""
-    plan = geometry.plan_center_crop(src.shape, size, interp, as_draws(rng))
+    plan = geometry.plan_center_crop(_image(src).shape, size, interp, as_draws(rng))
     return host_array(crop(_image(src), plan)), plan.rect
 
 
@@ -174,7 +174,9 @@ def random_size_crop(
     AssertionError                  another keyword argument than `min_area`
     """
     area = geometry.take_min_area(area, kwargs, "random_size_crop")
-    plan = geometry.plan_random_size_crop(src.shape, size, area, ratio, interp, as_draws(rng))
+    plan = geometry.plan_random_size_crop(
+        _image(src).shape, size, area, ratio, interp, as_draws(rng)
+    )
     return host_array(crop(_image(src), plan)), plan.rect
 
 
@@ -286,6 +288,11 @@ def require_floats(src: Any, where: str) -> None:
 
 def _image(src: Any) -> npt.NDArray[Any]:
     """Return a plain view of a 3-D image."""
+    if not hasattr(src, "ndim"):
+        raise OptionError(
+            f"expected an array (height, width, channels), got {type(src).__name__}: "
+            "numpy.asarray(image) makes one of a PIL image or a list"
+        )
     if src.ndim != 3:
         raise OptionError(
             f"expected an image of (height, width, channels), got shape {list(src.shape)}"

@@ -225,7 +225,9 @@ def shape(value: Any) -> tuple[int, int, int]:
     if len(made) != 3:
         raise ValueError(f"expected three numbers (channels, height, width), got {value!r}")
     if made[0] not in (1, 3, 4):
-        raise ValueError(f"expected 1, 3 or 4 channels, got {made[0]} in {value!r}")
+        meant = (made[2], *made[:2])
+        hint = f": (channels, height, width) is {meant}" if meant[0] in (1, 3, 4) else ""
+        raise ValueError(f"expected 1, 3 or 4 channels, got {made[0]} in {value!r}{hint}")
     return made
 
 

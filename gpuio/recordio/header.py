@@ -165,6 +165,11 @@ def pack_img(
         flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
     elif suffix == ".png":
         flags = [cv2.IMWRITE_PNG_COMPRESSION, min(quality, 9)]
+    if hasattr(img, "getbands"):  # PIL's, R G B: as an array it would be taken for B G R
+        raise RecordError(
+            "expected an array in B, G, R order, got a PIL image: "
+            "numpy.asarray(image.convert('RGB'))[:, :, ::-1]"
+        )
     image = storable(np.asarray(img), suffix)
     try:
         done, encoded = cv2.imencode(img_fmt, image, flags)

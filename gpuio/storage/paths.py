@@ -6,6 +6,7 @@ in this process or in the one that unpickles a copy, changes no file.
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections.abc import Iterable
@@ -16,6 +17,8 @@ from gpuio.errors import MissingFileError, StorageError
 __all__ = ["absolute", "absolute_uri", "check_regular", "divide", "open_regular", "unusable"]
 
 _Path = str | os.PathLike[str]
+
+_NAMES = 10_000  # of a folder, that a missing file's is compared with
 
 
 def divide(uri: str | Iterable[str]) -> list[str]:
@@ -121,7 +124,7 @@ def unusable(what: str, error: OSError, path: _Path, advice: str = "") -> Storag
     reason = error.strerror or str(error)
     if not isinstance(error, FileNotFoundError):
         return StorageError(f"{what}: {reason}{advice}", path=os.fspath(path))
-    reason = _leads(path) or reason + _unfinished(path)
+    reason = _leads(path) or reason + (_unfinished(path) or _near(path))
     return MissingFileError(f"{what}: {reason}{advice}", path=os.fspath(path))
 
 
@@ -134,6 +137,26 @@ def _unfinished(path: _Path) -> str:
         f"; {part} is there: its writer is still at work, or was not closed, so that the file may "
         "be cut. A writer's close() gives it its name; `gpuio im2rec --resume` ends a killed run"
     )
+
+
+def _near(path: _Path) -> str:
+    """Say what is there instead of a missing file: a name like it, or not even its folder."""
+    import difflib
+
+    missing = Path(os.fsdecode(path))
+    there = next((one for one in missing.parents if one.is_dir()), None)
+    try:
+        if there is None or missing.exists():  # by now
+            return ""
+        if there != missing.parent:
+            name = missing.relative_to(there).parts[0]
+            return f"; {there} has no folder {name}; the working directory is {Path.cwd()}"
+        with os.scandir(there) as found:
+            names = [one.name for one in itertools.islice(found, _NAMES)]
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(missing.name, names, 1, 0.8)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _leads(path: _Path) -> str:

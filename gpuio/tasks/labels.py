@@ -20,6 +20,7 @@ __all__ = ["LabelList", "RecordLabels", "listed_label", "number_of_labels", "tak
 LabelList = dict[int, npt.NDArray[np.float32]]
 _Label = float | npt.NDArray[np.float32]
 
+_OTHER = ": label_width='auto' takes the number that the files have, 'ragged' any"
 _PAD = -1.0  # behind the labels of a ragged row
 
 
@@ -179,7 +180,7 @@ class RecordLabels:
             return label
         raise RecordError(
             f"record has {number_of_labels(width)}, label_width asks for {self.width}"
-            + (f", as {self._guess}: label_width='ragged' takes all" if self._guess else "")
+            + (f", as {self._guess}: label_width='ragged' takes all" if self._guess else _OTHER)
         )
 
     def _check(self, values: npt.NDArray[np.float32]) -> None:

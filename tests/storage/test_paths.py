@@ -123,10 +123,10 @@ COMMANDS = {
 def test_a_reader_refuses_what_is_not_a_file(folder, reader, kind):
     there = str(folder / "there")
     NOT_FILES[kind](there)
-    if kind == "folder" and reader in ("path_imgrec", "CSVIter", "LibSVMIter"):
-        with open(f"{there}/pipe", "x"):
+    if kind == "folder" and reader in ("path_imgrec", "path_imgidx", "CSVIter", "LibSVMIter"):
+        with open(f"{there}/data.idx", "x"):
             pass  # a folder means its files
-    with pytest.raises(GpuioError, match=f"it is a (named )?{kind}|files? (is|are) empty"):
+    with pytest.raises(GpuioError, match=f"it is a (named )?{kind}|files? (is|are) empty|no rec"):
         READERS[reader](folder, there)
 
 
