@@ -84,9 +84,12 @@ RECORDS = np.dtype(
         ("label", np.float32),  # the header's own
         *((name, IMAGE_HEADER[name]) for name in IMAGE_HEADER.names or ()),  # as they lie there
         ("status", np.int32),  # OK or a mark
+        ("wrong", np.int32),  # 1 where DETECTION took a label in which boxes are wrong; else 0
     ],
     align=True,
 )
+
+_REFUSED, _TAKEN, _WRONG = range(3)  # labels
 
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
@@ -96,68 +99,76 @@ _box_fault = inner(box_fault)
 
 
 @inner
-def _boxes(labels, count, width, out):
-    """Write a detection's label row; say whether it is a header and right objects, and fits."""
+def _boxes(labels, count, width, accepts, out):
+    """Write a detection's label row; return _REFUSED, _TAKEN or _WRONG.
+
+    It is refused if it is not a header and objects, or does not fit, or objects are wrong and
+    `accepts` is 0.
+    """
     if count < LEAST_HEADER or (width > 0 and count != width) or count > out.size - ROW_HEAD:
-        return False
+        return _REFUSED
     head, object_width = read_f32(labels, 0), read_f32(labels, 4)
     if not (LEAST_HEADER <= head <= count and LEAST_OBJECT <= object_width <= LARGEST_OBJECT):
-        return False
+        return _REFUSED
     first, step = np.int64(head), np.int64(object_width)
     if first != head or step != object_width or (count - first) % step != 0:
-        return False
+        return _REFUSED
+    taken = _TAKEN
     for at in range(4 * first, 4 * count, 4 * step):
         place = read_f32(labels, at + 4), read_f32(labels, at + 8)
         end = read_f32(labels, at + 12), read_f32(labels, at + 16)
         if _box_fault(read_f32(labels, at), place[0], place[1], end[0], end[1]) != 0:
-            return False
+            if not accepts:
+                return _REFUSED
+            taken = _WRONG
+            break
     out[ROW_SIZE] = count
     for k in range(count):
         out[ROW_HEAD + k] = read_f32(labels, 4 * k)
-    return True
+    return taken
 
 
 @inner
 def _take_label(row, raw, rule, out):
-    """Write a record's label row; say whether the rule takes its labels."""
+    """Write a record's label row; return whether the rule takes its labels: as `_boxes`."""
     mode, width, column, classes = rule[0], rule[1], rule[2], rule[3]
     if mode == BY_CALLER:
-        return True
+        return _TAKEN
     labels, count = row.labels, np.int64(row.flag)
     if mode == DETECTION:
-        return not raw and _boxes(labels, count, width, out)
+        return _REFUSED if raw else _boxes(labels, count, width, classes, out)
     first = 1 if mode == RAGGED else 0
     if raw:  # no label at all is a 0
         if first and out.size < 2:
-            return False
+            return _REFUSED
         for k in range(2 if first else out.size):
             out[k] = first if k == 0 else 0
-        return True
+        return _TAKEN
     if count == 0:
         single = row.label
         if single != single:  # Python's float has its own idea of a NaN's bits
-            return False
+            return _REFUSED
         labels, count = row.payload - _HEADER_BYTES + 4, 1  # the header's own
     if mode == COLUMN:
         if column < 0 or column >= count or out.size != 1:
-            return False
+            return _REFUSED
         labels, count = labels + 4 * column, 1
     elif mode == FIXED:
         if count != out.size:
-            return False
+            return _REFUSED
     elif count + 1 > out.size:
-        return False
+        return _REFUSED
     if classes:
         for k in range(count):
             value = read_f32(labels, 4 * k)
             # from 2^23 on every float32 is a whole number
             if not (0 <= value < np.inf and (value >= 1 << 23 or value == np.int64(value))):
-                return False
+                return _REFUSED
     if first:
         out[0] = count
     for k in range(count):
         out[first + k] = read_f32(labels, 4 * k)
-    return True
+    return _TAKEN
 
 
 @inner
@@ -210,7 +221,8 @@ def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out,
     ids : uint64[B]             of bare images; not looked at otherwise
     rule : int64[4]             FIXED, RAGGED, COLUMN, DETECTION or BY_CALLER; how many numbers
                                 DETECTION asks for, 0 for any; the COLUMN; 1 to refuse labels that
-                                are not classes
+                                are not classes, or for DETECTION to take labels whose boxes are
+                                wrong
     max_pixels : int            0 to 2^58, as `check_size` and `check_scans` take it
     max_scans : int             as `check_scans` takes it
     out : RECORDS[B]            zeros; gets a row per record
@@ -225,8 +237,10 @@ def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out,
         if status == OK:
             if raw:
                 row.id = ids[i]
-            if not _take_label(row, raw, rule, labels[i]):
+            taken = _take_label(row, raw, rule, labels[i])
+            if taken == _REFUSED:
                 status = LABEL
             else:
+                row.wrong = 1 if taken == _WRONG else 0
                 status = read_jpeg(row.payload, row.size, row, max_pixels, max_scans)
         row.status = status

@@ -124,6 +124,7 @@ class ParsedBatch:
     rows : RECORDS[B]           see `kernels.records`; addresses hold as long as `framed` does
     labels : float32[B, columns]
     index : uint64[B]           ids
+    wrong : int64[j]            ascending: rows whose labels were taken, though boxes are wrong
     rest : int64[k]             ascending: rows whose record must be read in Python. But for their
                                 status they are as rows without a record: zeros, and `no_label`
     framed : FramedRecords      the records' bytes
@@ -132,6 +133,7 @@ class ParsedBatch:
     rows: npt.NDArray[np.void]
     labels: _Labels
     index: npt.NDArray[np.uint64]
+    wrong: _Int64
     rest: _Int64
     framed: FramedRecords
 
@@ -245,7 +247,8 @@ class BatchParser:
             rows[rest] = 0
             rows["status"][rest] = marks
             labels[rest] = no_label
-        return ParsedBatch(rows, labels, rows["id"].copy(), rest, framed)
+        wrong = np.flatnonzero(rows["wrong"])  # those of `rest` are zeros by now
+        return ParsedBatch(rows, labels, rows["id"].copy(), wrong, rest, framed)
 
     def _check(self, framed: FramedRecords, rows: npt.NDArray[np.void], positions: _Int64) -> None:
         """Mark the records that are not what their checksums were made of."""

@@ -142,8 +142,13 @@ class RecordReader:
         again = () if framed is None else (framed,)
         batch = self._parser.parse(positions, *again)
         made = self._taken(batch)
-        for row in batch.rest.tolist():
+        wrong = frozenset(batch.wrong.tolist())
+        for row in sorted([*wrong, *batch.rest.tolist()]) if wrong else batch.rest.tolist():
             position = int(positions[row])
+            if row in wrong:
+                found = self._labels.wrong_in(made.labels[row])
+                made.accepted.append(Accepted(position, self.where(position), found))
+                continue
             which, buffer = int(self._table.file[position]), batch.framed.record(row)
             try:
                 if self._checksums is not None:

@@ -7,6 +7,7 @@ and the packing of lists all ask here, so that they agree.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import attrs
 import numpy as np
@@ -24,7 +25,7 @@ from gpuio.kernels.plan.box_label import (
     objects_of,
 )
 
-__all__ = ["WrongBoxes", "check_form", "look_like_boxes", "wrong_boxes"]
+__all__ = ["LateWrongBoxes", "WrongBoxes", "check_form", "look_like_boxes", "wrong_boxes"]
 
 _Label = npt.NDArray[np.float32]
 
@@ -66,6 +67,32 @@ class WrongBoxes:
             f"{self.count} of {len(self.faults)} boxes are wrong; the first is number "
             f"{number + 1} (id, left, top, right, bottom: {box}): {BOX_FAULTS[fault]}"
         )
+
+
+class LateWrongBoxes:
+    """The wrong boxes of a label of the right form, found out when they are asked for.
+
+    Parameters
+    ----------
+    label : float32[n]      some of its boxes are wrong
+    """
+
+    def __init__(self, label: _Label) -> None:
+        self._label = label
+
+    @property
+    def count(self) -> int:
+        """Boxes that are wrong."""
+        return self._found.count
+
+    @cached_property
+    def _found(self) -> WrongBoxes:
+        found = wrong_boxes(self._label)
+        assert found is not None
+        return found
+
+    def __str__(self) -> str:
+        return str(self._found)
 
 
 def check_form(label: _Label) -> None:

@@ -33,7 +33,7 @@ from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list
 from gpuio.storage.stored import StoredFile
-from gpuio.tasks.box_check import WrongBoxes, check_form, wrong_boxes
+from gpuio.tasks.box_check import LateWrongBoxes, WrongBoxes, check_form, wrong_boxes
 from gpuio.tasks.labels import LabelList, listed_label, take_each
 from gpuio.tasks.task import LabelDesc
 
@@ -125,11 +125,16 @@ class BoxLabels:
         from gpuio.kernels.records import BY_CALLER, DETECTION
 
         mode = DETECTION if self._list is None else BY_CALLER
-        return np.array([mode, self._label_width, 0, 0], np.int64)
+        accepts = self._options.bad_boxes == "accept"
+        return np.array([mode, self._label_width, 0, accepts], np.int64)
 
     def take_listed(self, out: npt.NDArray[np.float32], ids: list[int]) -> list[int]:
         """Write the rows of ids from the list: see `Labels`."""
         return take_each(self.take, out, ids)
+
+    def wrong_in(self, row: npt.NDArray[np.float32]) -> LateWrongBoxes:
+        """Return what is wrong in a row, float32[columns], that was made with wrong boxes."""
+        return LateWrongBoxes(label_of(row).copy())
 
     def described(self) -> list[LabelDesc]:
         """Return the rows as they are, or with label_format='boxes' objects and their numbers."""

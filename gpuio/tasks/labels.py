@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gpuio.errors import RecordError
 from gpuio.recordio.layouts import Contents
-from gpuio.tasks.task import LabelDesc
+from gpuio.tasks.task import LabelDesc, WrongLabel
 
 __all__ = ["LabelList", "RecordLabels", "listed_label", "number_of_labels", "take_each"]
 
@@ -159,6 +159,10 @@ class RecordLabels:
                 out[:] = np.concatenate(found).reshape(len(ids), self.width)
                 return []
         return take_each(self.take, out, ids)
+
+    def wrong_in(self, row: npt.NDArray[np.float32]) -> WrongLabel:
+        """Never asked for: `rule` takes no label that is wrong."""
+        raise NotImplementedError
 
     def _from_list(self, identity: int) -> npt.NDArray[np.float32]:
         """Return the list's labels for an id."""

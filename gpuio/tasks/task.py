@@ -100,6 +100,13 @@ class Labels(Protocol):
         """
         ...
 
+    def wrong_in(self, row: npt.NDArray[np.float32]) -> WrongLabel:
+        """Return what is wrong in a row, float32[columns], that was made with wrong boxes.
+
+        It is found out when it is asked for; the row is copied.
+        """
+        ...
+
     def described(self) -> list[LabelDesc]:
         """Return the arrays of labels that a batch has."""
         ...

@@ -22,6 +22,7 @@ from gpuio.kernels import records
 from gpuio.options.image_det_record import ImageDetRecordOptions
 from gpuio.recordio.framing import encode, unframe
 from gpuio.recordio.header import IRHeader, pack, parse_image_record
+from gpuio.tasks.box_check import wrong_boxes
 from gpuio.tasks.box_labels import BoxLabels, LabelSizes
 from gpuio.tasks.labels import RecordLabels
 from support import kinds
@@ -34,9 +35,10 @@ ONE = RecordLabels(1)
 FACE = jpeg(photo(112, 112))
 
 
-def boxes(room, label_width=-1):
+def boxes(room, label_width=-1, **how):
     """Return the label rows of detection, of `room` numbers."""
-    options = ImageDetRecordOptions(data_shape=(3, 8, 8), batch_size=1, label_width=label_width)
+    how |= {"data_shape": (3, 8, 8), "batch_size": 1, "label_width": label_width}
+    options = ImageDetRecordOptions(**how)
     return BoxLabels(options, LabelSizes(room, 5))
 
 
@@ -69,8 +71,9 @@ def by_python(framed, labels=ONE, *, raw=False, identity=0, limits=(MAX_PIXELS, 
         if not raw:
             flag, label, identity, id2, blob = parse_image_record(payload)
         with np.errstate(invalid="ignore"):  # NumPy warns of a signalling NaN
-            if labels.take(out, flag, label, identity) is not None:
-                return None  # used, but what is wrong with it is said in Python
+            wrong = labels.take(out, flag, label, identity)
+        if wrong is not None and not labels.rule()[3]:
+            return None  # used without its wrong boxes, which only Python leaves out
         info = probe(blob)
         check_format(info, blob)
         check_size(info, limits[0])
@@ -86,6 +89,7 @@ def by_python(framed, labels=ONE, *, raw=False, identity=0, limits=(MAX_PIXELS, 
         "labels": 32 if flag else 0,
         "payload": 8 if raw else 32 + 4 * flag,
         "size": len(blob),
+        "wrong": wrong is not None,
         **info._asdict(),
     }
     return facts, out
@@ -234,6 +238,8 @@ RULES = [
     boxes(12),
     boxes(12, 7),
     boxes(42, 0),
+    boxes(12, bad_boxes="raise"),
+    boxes(12, bad_boxes="drop"),
 ]
 
 
@@ -253,6 +259,16 @@ def test_labels_are_python_s(number, raw):
         assert (mark == records.OK) == (takes and not np.isnan(label if np.ndim(label) == 0 else 0))
     assert records.OK in marks
     assert records.LABEL in marks
+
+
+def test_wrong_boxes_are_taken_and_marked_where_the_options_accept_them():
+    right, wrong = [2, 5, *OBJECT], [2, 5, *OBJECT, 0, np.nan, 0, 1, 1]
+    framed = [record(FACE, np.array(label, np.float32)) for label in (right, wrong)]
+    rows, out = by_kernel(framed, boxes(12))
+    assert rows["wrong"].tolist() == [0, 1]
+    assert rows["status"].tolist() == [records.OK] * 2
+    said = boxes(12).wrong_in(out[1])
+    assert (said.count, str(said)) == (1, str(wrong_boxes(np.array(wrong, np.float32))))
 
 
 def test_a_nan_in_the_header_is_left_to_python():
