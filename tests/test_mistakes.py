@@ -88,9 +88,7 @@ def test_an_iterator_is_not_a_data_set_for_a_dataloader(files, use):
         if use is len:
             assert len(it) == 2  # batches: a DataLoader's sampler then asks for it[0]
         else:
-            with pytest.raises(
-                TypeError, match=r"torch.loader\(it\) takes the DataLoader"
-            ):
+            with pytest.raises(TypeError, match=r"torch.loader\(it\) takes the DataLoader"):
                 use(it)
 
 

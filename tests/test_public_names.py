@@ -76,6 +76,7 @@ NOT_NAMES = {
     "gpuio.optimizer": "the same",
     "gpuio.io.MXDataIter": "docs/mxnet_scripts.md says that it is not here",
     "gpuio.kernels": "python -m gpuio.kernels",
+    "gpuio.fish": "a file of a shell's completions",
     "gpuio.tools": "the folder of the commands",
 }
 
