@@ -333,8 +333,13 @@ __device__ void finish(const Job* job) {
   }
 }
 
-// At so many blocks on a multiprocessor 48 registers a thread are left, for 4 channels 64.
+// At so many blocks on a multiprocessor 48 registers a thread are left, for 4 channels 64. Some
+// architectures hold 16 blocks at most; a wish for more the compiler ignores altogether.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 750 || __CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 870)
+#define RESIDENT(C) 16
+#else
 #define RESIDENT(C) (C < 4 ? 20 : 16)
+#endif
 #define FINISH_KERNEL(T, LAYOUT, C, NHWC)                                                       \
   extern "C" __global__ void __launch_bounds__(TILE_THREADS, RESIDENT(C))                       \
   finish_##T##_##LAYOUT##_##C(const Job* job) { finish<T, C, NHWC>(job); }
