@@ -78,6 +78,10 @@ hooks.provide(
     check_image="gpuio.decode.limits:check_image",  # for unpack_img
     imdecode="gpuio.image.codec:imdecode",  # for VerificationPairIter, and
     resize_short="gpuio.image.ops:resize_short",
+    batch_html="gpuio.tools.notebook:batch_html",  # what notebooks show
+    iterator_html="gpuio.tools.notebook:iterator_html",
+    plan_html="gpuio.tools.notebook:plan_html",
+    record_html="gpuio.tools.notebook:record_html",
 )
 
 

@@ -154,6 +154,9 @@ class Loader:
         self._first = self._state()
         self._offset = _epoch_of(self._first) or 0  # the iterator's number of epoch 0
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.iterator!r})"
+
     def __len__(self) -> int:
         """Return the exact number of batches of the current epoch; TypeError if it is unknown."""
         count: int = len(self.iterator)  # type: ignore[arg-type]

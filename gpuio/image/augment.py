@@ -44,6 +44,16 @@ def plain_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def shown(augmenter: Any) -> str:
+    """Return an augmenter as it would be written: "ResizeAug(size=256, interp=2)"."""
+    held = (getattr(augmenter, name, None) for name in ("ts", "aug_list", "augmenter"))
+    parts = [f"{one!r}" for one in held if one is not None]
+    if not parts:
+        given = getattr(augmenter, "_kwargs", {})
+        parts = [f"{name}={value!r}" for name, value in given.items()]
+    return f"{type(augmenter).__name__}({', '.join(parts)})"
+
+
 class Augmenter:
     """Base of every image augmenter: a callable from image to image.
 
@@ -62,6 +72,9 @@ class Augmenter:
 
     def __init__(self, **kwargs: Any) -> None:
         self._kwargs = plain_kwargs(kwargs)
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     def dumps(self) -> Any:
         """Return name and arguments as JSON text; sequences return a list of such texts."""

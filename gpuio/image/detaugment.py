@@ -22,6 +22,7 @@ from gpuio.image.augment import (
     in_two_steps,
     own_draws,
     plain_kwargs,
+    shown,
 )
 from gpuio.image.draws import GLOBAL, Draws, Rng
 
@@ -47,6 +48,9 @@ class DetAugmenter:
 
     def __init__(self, **kwargs: Any) -> None:
         self._kwargs = plain_kwargs(kwargs)
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     def dumps(self) -> Any:
         """Return name and arguments as JSON text; those that hold others return a list."""

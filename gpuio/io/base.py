@@ -24,6 +24,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 import numpy.typing as npt
 
+from gpuio import hooks
 from gpuio.errors import GpuioError
 from gpuio.options.unknown import parameters, refuse_unknown
 
@@ -134,10 +135,29 @@ class DataBatch:
         self.provide_data = provide_data
         self.provide_label = provide_label
 
+    def __repr__(self) -> str:
+        parts = [
+            f"{name}=[{', '.join(map(_shown, arrays or ()))}]"
+            for name, arrays in (("data", self.data), ("label", self.label))
+        ]
+        return f"{type(self).__name__}({', '.join(parts)}, pad={self.pad})"
+
+    def _repr_html_(self) -> str:
+        text: str = hooks.call("batch_html", self)
+        return text
+
     def __str__(self) -> str:
         data_shapes = [d.shape for d in self.data]
         label_shapes = [label.shape for label in self.label] if self.label else None
         return f"{type(self).__name__}: data shapes: {data_shapes} label shapes: {label_shapes}"
+
+
+def _shown(array: Any) -> str:
+    """Return what an array is, without its values: "(32, 3, 224, 224) float32"."""
+    shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
+    if shape is None or dtype is None:
+        return type(array).__name__
+    return f"{tuple(shape)} {getattr(dtype, 'name', None) or getattr(dtype, '__name__', dtype)}"
 
 
 class _OwnSignature:
@@ -188,6 +208,23 @@ class DataIter:
     def __init__(self, batch_size: int = 0) -> None:
         self.batch_size = batch_size
         self._made_in = os.getpid()
+
+    def __repr__(self) -> str:
+        parts = [f"batch_size={getattr(self, 'batch_size', None)}"]
+        for name in ("provide_data", "provide_label"):
+            try:
+                told = [
+                    f"{one[0]} {tuple(one[1])} {np.dtype(getattr(one, 'dtype', np.float32)).name}"
+                    for one in getattr(self, name) or ()
+                ]
+            except Exception:  # noqa: BLE001, S112 -- a subclass's may be half made or closed
+                continue
+            parts.append(f"{name.removeprefix('provide_')}=[{', '.join(told)}]")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        text: str = hooks.call("iterator_html", self)
+        return text
 
     def __iter__(self) -> DataIter:
         check_worker(self)

@@ -24,6 +24,7 @@ from gpuio.pipeline.doubts import say_doubts
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
 from gpuio.pipeline.report import report
+from gpuio.plan.rows import PlanRows
 from gpuio.tasks.classify import Classify
 
 __all__ = ["ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "document"]
@@ -235,7 +236,7 @@ class ImageRecordIter(DataIter):
             index=host_array(made.index),
             provide_data=None,
         )
-        batch.plan, batch.mix = made.plan, made.mix
+        batch.plan, batch.mix = made.plan.view(PlanRows), made.mix
         batch.label_count = None if count is None else host_array(count)
         return batch
 

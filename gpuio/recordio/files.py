@@ -16,6 +16,7 @@ from typing import Any, Self, TextIO
 
 import numpy as np
 
+from gpuio import hooks
 from gpuio.errors import (
     ClosedError,
     FormatError,
@@ -80,6 +81,14 @@ class MXRecordIO:
         self._chunk_at = 0
         self._ahead = _CHUNK
         self.open()
+
+    def __repr__(self) -> str:
+        closed = "" if self.is_open else ", closed"
+        return f"{type(self).__name__}({self._path!r}, {self.flag!r}{closed})"
+
+    def _repr_html_(self) -> str:
+        text: str = hooks.call("record_html", self)
+        return text
 
     @property
     def _path(self) -> str:

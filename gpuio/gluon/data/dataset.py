@@ -96,6 +96,9 @@ class RecordFileDataset(Dataset):
         self.idx_file = str(Path(self.filename).with_suffix(".idx"))
         self._record = MXIndexedRecordIO(self.idx_file, self.filename, "r")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.filename!r}, {len(self)} records)"
+
     def __len__(self) -> int:
         return len(self._record.keys)
 
