@@ -5,8 +5,11 @@ One pass over the records; what is kept of each is a few numbers.
 
 from __future__ import annotations
 
+import argparse
 import collections
 import hashlib
+import json
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,14 +17,19 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.recordio.sniff import spread as spread_rows
 from gpuio.tasks.box_check import look_like_boxes
-from gpuio.tools.entries import Records, entries
+from gpuio.tools.classnames import class_names
+from gpuio.tools.entries import Records, entries, named, named_files, open_file
+from gpuio.tools.progress import progress
 from gpuio.tools.quality import jpeg_quality
 
-__all__ = ["Census", "census", "census_text", "objects_of"]
+__all__ = ["Census", "census", "census_text", "count_files", "objects_of"]
 
 _SHOWN = 10  # lines of a list
 _BARS = 20  # widest bar of a histogram, characters
+_DIGEST = 16  # bytes
+_MEMBERS = 100  # of a group of equal images that are named
 _KEPT = 1000  # unusable records, and groups of equal images, that are named
 
 
@@ -37,13 +45,14 @@ class Census:
     labels : Counter            of first labels; of a detection set, of the classes of its boxes
     boxes : bool                whether it is a detection set
     without_box : int           images of a detection set that have no box
-    height, width, bytes : list of int      of each image; bytes of the encoded image
+    height, width, bytes : array of int      of each image; bytes of the encoded image
     counts : dict of Counter    "format", "channels", "subsampling", "process", "quality",
                                 "orientation", "label width"
     unusable : list of (name, offset, reason)   of the first 1,000
     unusable_count : int
     equal : list of list of str     names of records with the same encoded image, the first 1,000
-                                groups; empty where digests were not asked for
+                                groups, 100 names each; empty where digests
+                                    were not asked for
     copies : int                images that an earlier record had, of all
     """
 
@@ -53,9 +62,9 @@ class Census:
     labels: collections.Counter[float] = attrs.Factory(collections.Counter)
     boxes: bool = False
     without_box: int = 0
-    height: list[int] = attrs.Factory(list)
-    width: list[int] = attrs.Factory(list)
-    bytes: list[int] = attrs.Factory(list)
+    height: array[int] = attrs.Factory(lambda: array("q"))
+    width: array[int] = attrs.Factory(lambda: array("q"))
+    bytes: array[int] = attrs.Factory(lambda: array("q"))
     counts: dict[str, collections.Counter[str]] = attrs.Factory(
         lambda: collections.defaultdict(collections.Counter)
     )
@@ -109,8 +118,7 @@ def census(
     """
     found = Census()
     total = len(records.table) if rows is None else len(rows)
-    first: dict[bytes, str] = {}
-    groups: dict[bytes, list[str]] = {}
+    told, places = bytearray(), array("q")  # digests, and the rows that they are of
     labels: list[npt.NDArray[np.float32]] = []
     for done, entry in enumerate(entries(records, rows), 1):
         found.records += 1
@@ -143,16 +151,36 @@ def census(
         for name, value in named.items():
             found.counts[name][value] += 1
         if digests:
-            digest = hashlib.blake2b(entry.blob, digest_size=16).digest()
-            if digest in first:
-                found.copies += 1
-                if digest in groups or len(groups) < _KEPT:
-                    groups.setdefault(digest, [first[digest]]).append(entry.name)
-            else:
-                first[digest] = entry.name
+            told += hashlib.blake2b(entry.blob, digest_size=_DIGEST).digest()
+            places.append(done - 1)
     _count_labels(found, labels)
-    found.equal = list(groups.values())
+    if digests:
+        found.copies, groups = _equal(np.frombuffer(told, np.uint64).reshape(-1, 2))
+        found.equal = [[_name(records, rows, places[at]) for at in group] for group in groups]
     return found
+
+
+def _equal(digests: npt.NDArray[np.uint64]) -> tuple[int, list[list[int]]]:
+    """Return how many digests, uint64[n, 2], repeat another, and which are equal, in groups.
+
+    Of many groups the first 1,000 are returned, of a large one the first 100 members.
+    """
+    order = np.lexsort((np.arange(len(digests)), digests[:, 1], digests[:, 0]))
+    same = (digests[order][1:] == digests[order][:-1]).all(1)
+    begins = np.flatnonzero(same & ~np.concatenate([[False], same[:-1]]))
+    ends = np.flatnonzero(same & ~np.concatenate([same[1:], [False]])) + 2
+    first = np.argsort(order[begins], kind="stable")[:_KEPT]
+    groups = [
+        order[begin : min(end, begin + _MEMBERS)].tolist()
+        for begin, end in zip(begins[first].tolist(), ends[first].tolist(), strict=True)
+    ]
+    return int(np.count_nonzero(same)), groups
+
+
+def _name(records: Records, rows: npt.NDArray[np.int64] | None, at: int) -> str:
+    """Return what the record of a row is called."""
+    row = at if rows is None else int(rows[at])
+    return named(records.key(row), int(records.number[row]))
 
 
 def _count_labels(found: Census, labels: Sequence[npt.NDArray[np.float32]]) -> None:
@@ -237,3 +265,28 @@ def named_label(label: float, names: Mapping[int, str]) -> str:
     """Return a label, and the name of its class where it has one."""
     name = names.get(int(label)) if np.isfinite(label) and label == np.floor(label) else None
     return f"{label:g}" if name is None else f"{label:g} {name}"
+
+
+def count_files(args: argparse.Namespace) -> int:
+    """Print what the records of each file hold; return 1 if some are not images, else 0.
+
+    `args` has records, idx, sample, json and progress.
+    """
+    found: list[dict[str, Any]] = []
+    for path, idx in named_files(args):
+        records = open_file(path, idx, progress=args.progress)
+        total = len(records.table)
+        rows = None
+        if args.sample is not None and args.sample < total:
+            rows = np.unique(spread_rows(0, total, args.sample))
+        with progress(f"counting {path}", args.progress) as advance:
+            counted = census(records, rows, digests=True, advance=advance)
+        if not args.json:
+            print(
+                "\n" * bool(found) + f"{path}: {records.table.sizes[0]:,} bytes, {total:,} records"
+            )
+            print(census_text(counted, class_names(path)))
+        found.append({"path": path, **counted.as_dict()})
+    if args.json:
+        print(json.dumps(found[0] if len(found) == 1 else {"files": found}, indent=1))
+    return 1 if any(one["unusable_count"] for one in found) else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,6 +32,7 @@ _ZIGZAG = sorted(
 )
 
 
+@functools.cache
 def _tables() -> npt.NDArray[np.int64]:
     """Return the table of every quality, 1 to 100, as libjpeg scales it: int64[100, 64], zigzag."""
     quality = np.arange(1, 101)
@@ -55,7 +58,13 @@ def jpeg_quality(blob: bytes | memoryview) -> tuple[int, bool] | None:
     table = _luminance(blob)
     if table is None:
         return None
-    distance = np.abs(_tables() - table).sum(1)
+    return _nearest(table.tobytes())
+
+
+@functools.lru_cache(maxsize=256)
+def _nearest(table: bytes) -> tuple[int, bool]:
+    """Return the quality whose table is nearest, and whether it is that one."""
+    distance = np.abs(_tables() - np.frombuffer(table, np.int64)).sum(1)
     best = 100 - int(np.argmin(distance[::-1]))  # the highest of equals
     return best, bool(distance[best - 1] == 0)
 

@@ -1,4 +1,4 @@
-"""stats: measure what cannot be read off a file's headers, such as how well a shuffle mixes it.
+"""stats: count what a file's records hold, or measure how well a shuffle mixes them.
 
 A shuffle is as good as the batches it makes are different: what counts is how many different labels
 a batch has, beside a batch of a full shuffle. How far records are moved says nothing: blocks that
@@ -25,6 +25,7 @@ from gpuio.recordio.keys import index_beside, misfit
 from gpuio.recordio.layouts import recognise
 from gpuio.storage.local import LocalFile
 from gpuio.tools.arguments import at_least
+from gpuio.tools.census import count_files
 from gpuio.tools.entries import add_files_arguments, named_files
 from gpuio.tools.progress import add_progress, scanning
 from gpuio.tools.terminal import say
@@ -32,9 +33,12 @@ from gpuio.tools.terminal import say
 __all__ = ["add_arguments", "run", "shuffle_stats"]
 
 EXAMPLES = (
+    "gpuio stats train.rec",
     "gpuio stats train.rec --shuffle",
     "gpuio stats train.rec --shuffle --batch-size 512 --pool-size 1024",
 )
+
+EXITS = {1: "some records are not images, or a file is damaged"}
 
 _SHUFFLES: dict[str, bool | str] = {
     "False": False,
@@ -50,8 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shuffle",
         action="store_true",
-        required=True,
-        help="measure, for each shuffle, how many different labels a batch has",
+        help="measure, for each shuffle, how many different labels a batch has; else count labels, "
+        "sizes, JPEG qualities, and images that are stored twice",
+    )
+    parser.add_argument(
+        "--sample", type=at_least(1), help="records to count, spread over a file; default: all"
     )
     parser.add_argument("--batch-size", type=at_least(1), default=256, help="rows of a batch")
     parser.add_argument(
@@ -70,7 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print how many different labels the batches of each shuffle have; return 0."""
+    """Print what the records hold, or how many different labels each shuffle's batches have.
+
+    Returns
+    -------
+    int         0 done, 1 some records looked at are not images, or a file is damaged, 3 a file
+                could not be read
+    """
+    if not args.shuffle:
+        return count_files(args)
     files = named_files(args)
     paths = [path for path, _ in files]
     with scanning(f"reading {', '.join(paths)}", args.progress):

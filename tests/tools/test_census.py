@@ -18,8 +18,9 @@ def test_everything_is_counted(tmp_path):
     found = census(records, digests=True, advance=lambda done, total: seen.append((done, total)))
     assert (found.records, found.images, found.others, found.unusable_count) == (6, 5, 0, 1)
     assert found.labels == {1.0: 3, 0.0: 1, 0.5: 1}
-    assert (found.height, found.width) == ([20, 8, 8, 40, 8], [30, 8, 8, 50, 8])
-    assert found.bytes == [len(blob) for blob in blobs if blob != b"no image"]
+    assert list(found.height) == [20, 8, 8, 40, 8]
+    assert list(found.width) == [30, 8, 8, 50, 8]
+    assert list(found.bytes) == [len(blob) for blob in blobs if blob != b"no image"]
     assert found.counts["format"] == {"jpeg": 2, "png": 3}
     assert found.counts["quality"] == {"95": 2}
     assert (found.copies, found.equal) == (2, [["key 1", "key 2", "key 5"]])
@@ -63,3 +64,13 @@ def test_records_without_images_by_their_layout_are_no_fault(tmp_path):
     rec, _ = write_faces(tmp_path)
     found = census(open_file(rec, None))
     assert (found.images, found.others, found.unusable_count) == (12, 4, 0)
+
+
+def test_of_many_equal_images_some_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MEMBERS", 3)
+    monkeypatch.setattr(module, "_KEPT", 2)
+    kinds = [0, 1, 2, 3, 2, 1, 0, 0, 0, 2]
+    rec, _ = write_rec(tmp_path, [flat(kind) for kind in kinds])
+    found = census(open_file(rec, None, "auto"), digests=True)
+    assert found.copies == 6
+    assert found.equal == [["key 0", "key 6", "key 7"], ["key 1", "key 5"]]

@@ -1,4 +1,4 @@
-"""gpuio stats --shuffle counts the different labels of batches, whatever moves the records."""
+"""gpuio stats counts what records hold; with --shuffle the different labels of batches."""
 
 import json
 
@@ -80,6 +80,23 @@ def test_what_has_no_labels_and_sizes_that_make_no_pool_are_errors(tmp_path, ord
     assert "bare images" in capsys.readouterr().err
     assert cli.main(["stats", ordered[0], "--shuffle", "--pool-size", "1"]) == 2
     assert "shuffle_pool_size: a pool of 1 MiB holds no block" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        cli.main(["stats", ordered[0]])
-    assert "required: --shuffle" in capsys.readouterr().err
+
+
+def test_without_shuffle_the_records_are_counted(tmp_path, capsys):
+    blobs = [making.flat(1), making.jpeg(making.photo(20, 30, 1)), making.flat(1), b"no image"]
+    rec, _ = making.write_rec(tmp_path, blobs, [0.0, 1.0, 0.0, 2.0])
+    (tmp_path / "data.classes.json").write_text('{"cat": 0}')
+    assert cli.main(["stats", rec, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["labels"], found["copies"]) == ({"0": 2, "1": 1}, 1)
+    assert found["equal"] == [["key 0", "key 2"]]
+    assert found["unusable"][0]["name"] == "key 3"
+    assert cli.main(["stats", rec]) == 1
+    said = capsys.readouterr().out
+    assert "  0 cat                        2 ####################" in said
+    assert "key 0 = key 2" in said
+    assert cli.main(["stats", rec, "--sample", "2"]) == 1
+    assert "2 records looked at: 1 images" in capsys.readouterr().out
+    other, _ = making.write_rec(tmp_path, blobs[:2], name="other")
+    assert cli.main(["stats", other, other, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["files"]) == 2
