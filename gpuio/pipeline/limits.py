@@ -42,7 +42,8 @@ def find_limit(found: dict[str, Any]) -> Limit:
 
     Parameters
     ----------
-    found : dict        of `gpuio.pipeline.measures`
+    found : dict        of `gpuio.pipeline.measures`, with "can_cache", "wanted_threads" and
+                        "together", which it is given
     """
     elapsed, batches = found["elapsed_s"], found["measured_batches"]
     if batches < _FEWEST or elapsed <= 0:
@@ -139,6 +140,13 @@ def _making(found: dict[str, Any]) -> Limit:
     decodes = stages["decode"]["seconds"] >= stages["kernels"]["seconds"]
     what, stage = ("decoding limits", "decoding") if decodes else ("kernels limit", "kernels")
     said = f"{what}: {_threads(threads)} busy {_percent(stages['making']['busy'])}"
+    if threads < min(found["wanted_threads"], cores):
+        ahead = found["together"] * found["wanted_threads"]
+        said += (
+            f": batches are so small that {found['together']} are made as one; raise "
+            f"prefetch_buffer to {ahead}, or batch_size"
+        )
+        return Limit(stage, said, {"prefetch_buffer": ahead})
     if threads < cores:
         said += f", and there are {cores} cores; raise preprocess_threads to {cores}"
         return Limit(stage, said + _cache(found, decodes), {"preprocess_threads": cores})

@@ -26,8 +26,9 @@ def measures(
     since: Since,
     *,
     threads: int,
+    wanted_threads: int,
     prefetch_buffer: int,
-    room: int,
+    together: int,
     cores: int,
     mixes: bool,
     can_cache: bool = False,
@@ -38,8 +39,9 @@ def measures(
     ----------
     since : Since
     threads : int               that make batches
+    wanted_threads : int        that were asked for
     prefetch_buffer : int
-    room : int                  batches made ahead at most: small ones are made several at a time
+    together : int              batches that are made as one: 1, but of small ones
     cores : int                 that the process may use
     mixes : bool                a thread of its own mixes
     can_cache : bool            decoded images could be kept, and are not
@@ -97,7 +99,7 @@ def measures(
         "stages": stages,
         "look_ahead": {
             **{kind: since.since[f"ready_{kind}"] / max(batches, 1) for kind in ("read", "made")},
-            "room": room,
+            "room": together * max(prefetch_buffer // together, 1),
         },
         "threads": threads,
         "prefetch_buffer": prefetch_buffer,
@@ -108,10 +110,9 @@ def measures(
         "reads_from_memory": now["read"]
         <= batches * _BATCH_S + images * _READ_S + since.since["read_bytes"] / _BYTES_PER_S,
         "turbojpeg": turbojpeg.status().usable,
-        "can_cache": can_cache,
     }
-    found["limit"] = attrs.asdict(find_limit(found))
-    del found["can_cache"]
+    hints = {"can_cache": can_cache, "wanted_threads": wanted_threads, "together": together}
+    found["limit"] = attrs.asdict(find_limit({**found, **hints}))
     return found
 
 

@@ -185,13 +185,14 @@ class Pipeline:
 
     def told(self) -> dict[str, Any]:
         """Return what was done so far, and what it took: see `stats` and `measures`."""
-        told = self.stats.as_dict()
+        told, stream = self.stats.as_dict(), self._stream
         if self.stats.timed:
             told |= measures(
                 self.stats.since_first(),
-                threads=self.threads,
+                threads=self.threads if stream is None else stream.workers,
+                wanted_threads=self.threads,
                 prefetch_buffer=self.prefetch,
-                room=self.together * max(self.prefetch // self.together, 1),
+                together=self.together,
                 cores=usable_cores(),
                 mixes=self.mixer is not None,
             )
@@ -236,6 +237,13 @@ class Pipeline:
         if stream is not None:
             with contextlib.nullcontext() if self._feed is None else self._feed.halted():
                 stream.close()
+
+    def work_with(self, threads: int, prefetch: int) -> None:
+        """Stop, and make the next batches with other numbers; measure from the next one on."""
+        self.stop()
+        self.threads, self.most_threads, self._count = threads, threads, None
+        self.prefetch = prefetch
+        self.stats.begin_again()
 
     def close(self) -> None:
         """Stop for good: a `next` that waits raises ClosedError. From any thread, twice, too."""
@@ -492,6 +500,11 @@ class BatchStream:
     def resize(self, threads: int) -> int:
         """Make batches with another number of threads; return how many there are."""
         return self._shares.resize(threads)
+
+    @property
+    def workers(self) -> int:
+        """Threads that make batches."""
+        return self._shares.workers
 
     @property
     def ready(self) -> tuple[int, int]:

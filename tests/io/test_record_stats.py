@@ -183,14 +183,15 @@ def test_a_closed_iterator_says_so(small):
             ask()
 
 
-def test_auto_threads_change_no_bit(small, monkeypatch, cores):
+def test_auto_threads_change_no_bit(many, monkeypatch, cores):
     cores(3)
     wanted = iter([1, 3, 2, 1, 2, 3] * 20)
     machine = pipeline_module.ThreadCount
     monkeypatch.setattr(machine, "look", lambda self, *args: next(wanted))
     images, seen = [], set()
     for threads in (1, "auto"):
-        with reader(small, preprocess_threads=threads, rand_mirror=True, shuffle=True) as it:
+        options = {"batch_size": 128, "rand_mirror": True, "shuffle": True}
+        with reader(many, preprocess_threads=threads, **options) as it:
             for _ in range(2):
                 for batch in it:
                     images.append(batch.data[0].asnumpy())
@@ -205,10 +206,10 @@ def test_auto_threads_grow_where_one_is_busy(large, cores, monkeypatch):
     cores(3)
     monkeypatch.setattr(cpu, "_MOST_THREADS", 1)
     monkeypatch.setattr("gpuio.pipeline.thread_count._LOOK_S", 0.01)
-    with reader(large, preprocess_threads="auto", batch_size=2) as it:
+    with reader(large, preprocess_threads="auto", batch_size=8) as it:
         first = it.stats()["threads"]
         seen = set()
-        for _ in range(2):
+        for _ in range(12):
             for _ in it:
                 seen.add(it.stats()["threads"])
             it.reset()

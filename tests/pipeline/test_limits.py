@@ -31,6 +31,8 @@ def situation(*, waits=0.5, reading=0.1, making=0.1, mixing=None, **other):
         "reads_from_memory": False,
         "turbojpeg": True,
         "can_cache": True,
+        "wanted_threads": other.get("threads", 2),
+        "together": 1,
         **other,
     }
 
@@ -72,6 +74,15 @@ def situation(*, waits=0.5, reading=0.1, making=0.1, mixing=None, **other):
                 "cache"
             ),
             {},
+        ),
+        (
+            {"making": 0.98, "threads": 1, "wanted_threads": 2, "together": 20},
+            "decoding",
+            (
+                "decoding limits: 1 thread busy 98 %: batches are so small that 20 are made as "
+                "one; raise prefetch_buffer to 40, or batch_size"
+            ),
+            {"prefetch_buffer": 40},
         ),
         (
             {"making": 1.0, "parts": {"kernels": 3.0}},

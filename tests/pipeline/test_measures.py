@@ -29,7 +29,14 @@ def turns(stats, epochs, *, wait=0.02, own=0.03, pause=5.0, start=100.0):
 
 
 def told(stats, **changed):
-    given = {"threads": 2, "prefetch_buffer": 4, "room": 4, "cores": 2, "mixes": False}
+    given = {
+        "threads": 2,
+        "wanted_threads": 2,
+        "prefetch_buffer": 4,
+        "together": 1,
+        "cores": 2,
+        "mixes": False,
+    }
     return measures(stats.since_first(), **{**given, **changed})
 
 
