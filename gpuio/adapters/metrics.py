@@ -20,9 +20,12 @@ COUNTERS = {
     "wait_seconds": ("seconds in which the consumer waited for a batch", ""),
     "stage_seconds": ("seconds of a stage, summed over its threads", "stage"),
     "read_bytes": ("bytes read from a storage", "storage"),
+    "cache_hits": ("records whose pixels a cache had", ""),
+    "cache_misses": ("records whose pixels a cache did not have", ""),
     "decoded_images": ("images decoded by a decoder", "decoder"),
 }
 GAUGES = {
+    "cache_bytes": ("bytes that a cache holds", ""),
     "threads": ("threads that make batches", ""),
     "ready_batches": ("batches ready when one is asked for, mean", "kind"),
     "busy_ratio": ("share of the time in which a stage's threads are busy", "stage"),
@@ -64,6 +67,8 @@ def metrics(iterator: Any) -> dict[str, float]:
         "bad_boxes": stats["bad_boxes"],
         "wait_seconds": stats["wait_s"],
     }
+    if cache := stats.get("cache"):
+        found |= {f"cache_{name}": cache[name] for name in ("hits", "misses", "bytes")}
     if "stages" not in stats:
         return found
     for name, one in stats["stages"].items():

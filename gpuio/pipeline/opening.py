@@ -139,6 +139,7 @@ def open_pipeline(task: Task) -> Opened:
             stats,
             **_threads(options, backend),
             prefetch=options.prefetch_buffer,
+            can_cache=getattr(options, "cache", "") == "off",
             mixer=draws.mixer,
             decode_scale=options.decode_scale == "auto",
             blocks=order.blocks,

@@ -93,6 +93,7 @@ class Pipeline:
     most_threads : int          more than `threads`: their number is chosen anew as they work, up to
                                 this; 0: it stays
     prefetch : int              batches made ahead
+    can_cache : bool            decoded images could be kept, and are not
     mixer : Mixer, optional     makes soft labels and mixes images
     decode_scale : bool         JPEGs may be decoded smaller; batches keep the plan as drawn
     blocks : BlockPasses, optional
@@ -112,6 +113,7 @@ class Pipeline:
         threads: int,
         prefetch: int,
         most_threads: int = 0,
+        can_cache: bool = False,
         mixer: Mixer | None = None,
         decode_scale: bool = False,
         blocks: BlockPasses | None = None,
@@ -123,6 +125,7 @@ class Pipeline:
         self.most_threads = max(threads, most_threads)
         self._count = ThreadCount(threads, most_threads) if most_threads else None
         self._scales = decode_scale
+        self._can_cache = can_cache
         self.ranges = open_ranges(wanted=stats.timed)
         self.together = 1 if blocks is not None else backend.together(order.batch_size, output)
         self._feed: BlockFeed | None = None
@@ -195,6 +198,7 @@ class Pipeline:
                 together=self.together,
                 cores=usable_cores(),
                 mixes=self.mixer is not None,
+                can_cache=self._can_cache,
             )
         return told
 
@@ -237,13 +241,6 @@ class Pipeline:
         if stream is not None:
             with contextlib.nullcontext() if self._feed is None else self._feed.halted():
                 stream.close()
-
-    def work_with(self, threads: int, prefetch: int) -> None:
-        """Stop, and make the next batches with other numbers; measure from the next one on."""
-        self.stop()
-        self.threads, self.most_threads, self._count = threads, threads, None
-        self.prefetch = prefetch
-        self.stats.begin_again()
 
     def close(self) -> None:
         """Stop for good: a `next` that waits raises ClosedError. From any thread, twice, too."""

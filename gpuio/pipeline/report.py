@@ -69,6 +69,12 @@ def _facts(stats: dict[str, Any]) -> list[str]:
     lines.append(f"read: {read or 'nothing'}, {stats['read_bytes_per_s'] / 1e6:,.0f} MB/s")
     decoded = ", ".join(f"{_DECODERS[name]} {n:,}" for name, n in stats["decoders"].items())
     lines.append(f"decoded by: {decoded or 'nobody'}")
+    cache = stats.get("cache")
+    if cache:
+        lines.append(
+            f"cache: {cache['kind']}, {cache['hits']:,} hits, {cache['misses']:,} misses, "
+            f"{cache['bytes'] / 1e6:,.1f} MB"
+        )
     wrong = {
         "bad records": stats["faults"],
         "decoded with a warning": stats["decoded_with_warnings"],

@@ -35,7 +35,18 @@ def test_the_plain_dict_has_every_number_by_name(files):
         assert found["read_bytes.local"] > 0
         assert found["decoded_images.opencv"] >= 12
     assert all(isinstance(value, (int, float)) for value in found.values())
-    assert {name.partition(".")[0] for name in found} == set(COUNTERS) | set(GAUGES)
+    names = {name.partition(".")[0] for name in found}
+    assert names == (set(COUNTERS) | set(GAUGES)) - {"cache_hits", "cache_misses", "cache_bytes"}
+
+
+def test_a_caches_counts_are_among_them(files):
+    class Cached:
+        def stats(self):
+            with reader(files) as it:
+                return it.stats() | {"cache": {"kind": "host", "hits": 5, "misses": 2, "bytes": 9}}
+
+    found = metrics(Cached())
+    assert [found[f"cache_{name}"] for name in ("hits", "misses", "bytes")] == [5, 2, 9]
 
 
 def test_what_is_not_measured_is_left_out(files):

@@ -118,7 +118,9 @@ def test_cores_are_counted_from_the_cpu_time_of_the_process(monkeypatch):
 def test_the_report_is_one_table_and_one_sentence():
     stats = turns(Stats(), [11])
     stats.add_fault(DecodeError("not a readable image", path="a.rec", key=3))
-    lines = report({**stats.as_dict(), **told(stats)}, "ImageRecordIter over a.rec").splitlines()
+    cache = {"kind": "host", "hits": 1200, "misses": 30, "images": 9, "bytes": 5e6}
+    given = {**stats.as_dict(), **told(stats), "cache": cache}
+    lines = report(given, "ImageRecordIter over a.rec").splitlines()
     assert lines[0] == "ImageRecordIter over a.rec"
     assert lines[1] == "110 images in 11 batches; 196 images/s over 0.51 s since the first one"
     rows = {line[:18].strip(): line[18:].split() for line in lines[4:12]}
@@ -126,6 +128,7 @@ def test_the_report_is_one_table_and_one_sentence():
     assert rows["files"] == ["1", "0.066", "12", "%", "1,667"]
     assert "decoded by: TurboJPEG 99, OpenCV 11" in lines
     assert "damage: bad records 1" in lines
+    assert "cache: host, 1,200 hits, 30 misses, 5.0 MB" in lines
     assert "read: 0.0 MB local, 0 MB/s" in lines
     assert lines[-1].startswith("the look-ahead is too short: you waited 39 % of the time")
 
