@@ -242,6 +242,13 @@ class Pipeline:
             with contextlib.nullcontext() if self._feed is None else self._feed.halted():
                 stream.close()
 
+    def work_with(self, threads: int, prefetch: int) -> None:
+        """Stop, and make the next batches with other numbers; measure from the next one on."""
+        self.stop()
+        self.threads, self.most_threads, self._count = threads, threads, None
+        self.prefetch = prefetch
+        self.stats.begin_again()
+
     def close(self) -> None:
         """Stop for good: a `next` that waits raises ClosedError. From any thread, twice, too."""
         with self._opening:

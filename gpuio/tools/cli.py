@@ -27,6 +27,7 @@ __all__ = ["COMMANDS", "call", "command_parser", "main"]
 
 # name: (module, what it does)
 COMMANDS = {
+    "bench": ("gpuio.tools.bench", "say what a record file gives on this machine, and what limits"),
     "cat": ("gpuio.tools.cat", "write the image of one record, as it is stored"),
     "checksum": ("gpuio.tools.checksum", "write checksums of a record file's records"),
     "completion": ("gpuio.tools.completion", "print a script that makes a shell complete"),

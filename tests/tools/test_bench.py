@@ -1,0 +1,260 @@
+"""gpuio bench measures every kind of file and advises by its numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpuio.tools import bench, bench_plot, cli, measuring
+from gpuio.tools.advice import advise, chosen
+from gpuio.tools.measuring import Run, Subject, quartiles
+from support import boxes
+from support.faceset import write_faces
+from support.making import jpeg, photo, png, write_rec
+
+QUICK = ("--seconds", "1", "--threads", "1", "--progress", "none")
+
+
+def run(capsys, *arguments):
+    code = cli.main(["bench", *map(str, arguments), *QUICK])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    """Runs of a hundredth of a second: what they measure is not looked at."""
+    real = bench.measure
+
+    def measure(subject, threads, seconds, *args):
+        return real(subject, threads, seconds / 20, *args)
+
+    monkeypatch.setattr(bench, "measure", measure)
+    monkeypatch.setattr(bench, "_LEAST_S", 0.005)
+
+
+def faces(folder):
+    return write_faces(folder)[0]
+
+
+def photos(folder):
+    return write_rec(folder, [jpeg(photo(120, 160 + k, k)) for k in range(6)])[0]
+
+
+def detection(folder):
+    return boxes.write(folder, 6)[0]
+
+
+def one(folder):
+    return write_rec(folder, [png(photo(32, 32))])[0]
+
+
+def damaged(folder):
+    blobs = [jpeg(photo(100, 120, k)) for k in range(8)]
+    rec = Path(write_rec(folder, [*blobs[:3], b"no image", *blobs[3:]])[0])
+    data = bytearray(rec.read_bytes())
+    data[2 : 2 + 4] = b"lost"  # of the first record's framing
+    rec.write_bytes(data)
+    return str(rec)
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "shape"),
+    [
+        (photos, "images", [3, 224, 224]),
+        (detection, "detection", [3, 300, 300]),
+        (one, "images", [3, 32, 32]),
+        (damaged, "images", [3, 100, 120]),
+        (faces, "InsightFace", None),
+    ],
+)
+def test_every_kind_of_file_is_measured_and_advised(tmp_path, capsys, made, kind, shape):
+    code, out, err = run(capsys, made(tmp_path), "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["facts"]["kind"] == kind
+    assert shape is None or found["options"]["data_shape"] == shape
+    assert found["storage"]["again_mb_per_s"] > 0
+    assert found["bare_decode"]["1"]["median"] > 0
+    assert found["threads"]["1"]["images_per_s"]["median"] > 0
+    assert set(found["prefetch"]) == {"1", "2", "4", "8"}
+    assert found["advice"]["preprocess_threads"] == 1
+    assert found["advice"]["prefetch_buffer"] in (1, 2, 4, 8)
+    assert (found["met"]["faults"] > 0) == (made is damaged)
+    assert any("has damage" in line for line in found["why"]) == (made is damaged)
+
+
+def test_the_text_names_the_numbers_and_the_options_to_set(tmp_path, capsys):
+    rec = photos(tmp_path)
+    code, out, _ = run(
+        capsys, rec, "--set", "data_shape=3,64,64", "--set", "resize=70", "--batch-size", 4
+    )
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("6 records (images), ")
+    assert "measured as 3x64x64, batches of 4" in lines[1]
+    assert lines[-1].startswith("set: preprocess_threads=1, prefetch_buffer=")
+    assert any("decode_scale='auto'" in line for line in lines)
+
+
+def test_the_chart_has_the_bound_drawn_in(tmp_path, capsys, monkeypatch):
+    drawn = []
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    real = figure.savefig
+    monkeypatch.setattr(
+        figure, "savefig", lambda self, *args, **kw: (drawn.append(self), real(self, *args, **kw))
+    )
+    path = tmp_path / "chart.png"
+    assert run(capsys, photos(tmp_path), "--plot", path)[0] == 0
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    assert "bare decoding" in [line.get_label() for line in drawn[0].axes[0].get_lines()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "resize"], "expected NAME=VALUE"),
+        (["--set", "resiez=4"], "resiez"),
+        (["--plot", "chart.txt"], "expected a name that ends in .png"),
+    ],
+)
+def test_wrong_arguments_are_told(tmp_path, capsys, arguments, said):
+    code, _, err = run(capsys, photos(tmp_path), *arguments)
+    assert code == 2
+    assert said in err
+
+
+def test_a_file_without_an_image_is_told(tmp_path, capsys):
+    rec = write_rec(tmp_path, [b"no image"] * 3)[0]
+    code, _, err = run(capsys, rec)
+    assert code == 1
+    assert "none of the 3 records looked at is an image" in err
+    assert run(capsys, tmp_path / "none.rec")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (64, [1, 2, 4, 8, 16, 32, 64])]
+)
+def test_threads_are_measured_up_to_the_cores(cores, threads):
+    assert bench._threads(None, cores) == threads
+
+
+def test_numbers_of_threads_are_checked():
+    assert bench._threads("4,1,4", 2) == [1, 4]
+    for wrong in ("0", "a", "", "2,-1"):
+        with pytest.raises(bench.OptionError, match="--threads"):
+            bench._threads(wrong, 2)
+
+
+def rates(*medians):
+    return {number: quartiles([median] * 3) for number, median in enumerate(medians, 1)}
+
+
+@pytest.mark.parametrize(
+    ("medians", "best"),
+    [
+        ((100,), 1),
+        ((100, 200), 2),
+        ((100, 198, 199, 200), 2),
+        ((100, 90, 80), 1),
+        ((50, 100, 60), 2),
+    ],
+)
+def test_the_smallest_that_is_as_good_as_the_best_is_chosen(medians, best):
+    assert chosen(rates(*medians)) == best
+
+
+FACTS = {
+    "mean_pixels": 60_000,
+    "unusable_of_these": 0,
+    "ranges_skipped": 0,
+    "decoded_bytes": 4e9,
+    "free_memory_bytes": 10e9,
+}
+
+
+def situation(**changed):
+    run = {str(number): {"images_per_s": one} for number, one in rates(1000, 1900).items()}
+    return {
+        "facts": FACTS,
+        "options": {"data_shape": [3, 224, 224]},
+        "storage": {"first_records_per_s": 50_000.0},
+        "bare_decode": {"2": quartiles([5000.0])},
+        "threads": run,
+        "prefetch": {"4": run["2"]},
+        "cache": None,
+        "met": {"faults": 0},
+        **changed,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, None),
+        ({"storage": {"first_records_per_s": 2000.0}}, "storage gave 2,000 records/s"),
+        ({"bare_decode": {"2": quartiles([2000.0])}}, "decoding limits: the iterator gives 95%"),
+        (
+            {"facts": FACTS | {"mean_pixels": 6e5}},
+            "decode_scale='auto'",
+        ),
+        ({"met": {"faults": 3}}, "the file has damage"),
+    ],
+)
+def test_each_rule_speaks_where_its_numbers_do(changed, said):
+    options, lines = advise(situation(**changed))
+    assert options == {"preprocess_threads": 2, "prefetch_buffer": 4}
+    assert lines[0] == "preprocess_threads=2: 1,900 images/s"
+    assert len(lines) == (2 if said is None else 3)
+    assert said is None or said in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("second", "free", "options", "said"),
+    [
+        (5000.0, 10e9, {"cache": "host"}, "cache='host': from the second epoch on 5.0 times"),
+        (5000.0, 5e9, {}, "more than 50% of the free memory (5.0 GB): cache='disk'"),
+        (1100.0, 10e9, {}, None),
+    ],
+)
+def test_a_cache_is_advised_where_it_gains_and_fits(second, free, options, said):
+    cache = {"off": quartiles([1000.0]), "second_epoch": quartiles([second])}
+    found, lines = advise(situation(cache=cache, facts=FACTS | {"free_memory_bytes": free}))
+    assert found == {"preprocess_threads": 2, "prefetch_buffer": 4, **options}
+    assert any(said in line for line in lines) if said else len(lines) == 2
+
+
+def test_the_second_epoch_with_a_cache_is_measured_on_a_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "_KEPT", {"prefetch_buffer": 2})
+    subject = Subject(photos(tmp_path), None, {"data_shape": (3, 40, 40)}, 2)
+    try:
+        found = subject.cached(Run(1, 4), 0.1)
+    finally:
+        subject.close()
+    assert set(found) == {"off", "second_epoch"}
+    assert all(one["q1"] > 0 for one in found.values())
+
+
+def test_ways_to_run_take_turns_and_give_the_same_images(tmp_path):
+    subject = Subject(photos(tmp_path), None, {"data_shape": (3, 40, 40)}, 3)
+    try:
+        wanted = [Run(1, 1), Run(2, 4)]
+        calls = []
+        found = subject.runs(wanted, 2, 0.01, lambda: calls.append(1))
+        assert list(found) == ["1 threads, prefetch_buffer=1", "2 threads, prefetch_buffer=4"]
+        assert len(calls) == 4
+        assert [one["stats"]["threads"] for one in found.values()] == [1, 2]
+        images = []
+        for threads in (1, 3):
+            subject.pipeline.work_with(threads, 2)
+            subject.it.load_state_dict({**subject.it.state_dict(), "epoch": 0, "samples": 0})
+            images.append(next(subject.it).data[0].asnumpy())
+        assert np.array_equal(*images)
+    finally:
+        subject.close()
+
+
+def test_another_kind_of_picture_is_refused_before_anything_is_measured():
+    with pytest.raises(bench.OptionError, match=r"chart\.gif"):
+        bench_plot.check_plot("chart.gif")
