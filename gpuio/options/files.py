@@ -30,10 +30,10 @@ class FileOptions:
         "",
         convert.each_path,
         "The .rec file, or several: a list, 'a.rec;b.rec', a directory, or a regular expression as "
-        "the last part of the path.",
+        "the last part of the path; or a manifest of parts, NAME.json.",
         differs="Several files may also come as a list; a directory is read in sorted order, its "
         "other files only where it has no .rec; where no name matches the regular expression, * "
-        "and ? stand for any characters.",
+        "and ? stand for any characters. `gpuio manifest` makes a manifest.",
     )
     path_imgidx: str | tuple[str, ...] = option(
         "",

@@ -30,6 +30,8 @@ from gpuio.pipeline.stats import Stats
 from gpuio.recordio.checksum import open_checksums
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents
+from gpuio.recordio.manifest import manifest_named, read_manifest
+from gpuio.recordio.parts import MOST_AT_ONCE, ManifestTable, open_manifest
 from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.sniff import spread
 from gpuio.recordio.uri import expand, expand_indexes
@@ -65,6 +67,8 @@ class Opened:
 
     def source(self, state: Any) -> dict[str, Any]:
         """Return what a saved state must agree on, with the checksum that it was saved with."""
+        if isinstance(self.table, ManifestTable):
+            return self.fingerprint
         theirs = state.get("source") if isinstance(state, dict) else None
         digest = theirs.get("digest") if isinstance(theirs, dict) else None
         if not isinstance(digest, str) or digest.startswith(_PLACES):
@@ -88,12 +92,8 @@ def open_pipeline(task: Task) -> Opened:
     BackendError                    the asked-for GPU cannot be used
     """
     options = task.options
-    paths = expand(options.path_imgrec, ".rec")
-    idx_paths = expand_indexes(options.path_imgidx, paths)
     draws = task.draws()
-    _check_error_log(options, [*paths, *idx_paths])
-    find = reindexed if options.reindex else open_table
-    contents = task.contents(find(paths, idx_paths, past_damage=options.resync))
+    contents = task.contents(_find_records(options))
     table = contents.table
     _check_places(options, contents)
     checksums = open_checksums(options.checksum, table, past_damage=options.resync)
@@ -108,7 +108,8 @@ def open_pipeline(task: Task) -> Opened:
     with contextlib.ExitStack() as opened:
         files = OpenFiles(table.paths, table.check_file)
         opened.callback(files.close)
-        files.open_each()
+        if not isinstance(table, ManifestTable):
+            files.open_each()
         labels = task.open_labels(contents, files, order)
         mean, made = mean_image(options, _plain_images(task))
         backend = open_backend(
@@ -118,7 +119,7 @@ def open_pipeline(task: Task) -> Opened:
             keep=options.prefetch_buffer + 2,
             max_pixels=options.max_pixels,
             max_scans=options.max_scans,
-            record_bytes=int(table.length.mean()),
+            record_bytes=table.mean_length,
             **{name: getattr(options, name) for name in GPU_ONLY},
         )
         opened.callback(backend.close)
@@ -152,7 +153,7 @@ def open_pipeline(task: Task) -> Opened:
         _log.info(
             "%d records in %s, part %d of %d: %d; backend %s",
             len(table.offset),
-            ", ".join(table.paths),
+            table.named,
             options.part_index,
             options.num_parts,
             order.division.rows(order.n_records, order.epoch(0, 0).batches),
@@ -179,6 +180,40 @@ def _threads(options: RecordOptions, backend: Backend) -> dict[str, int]:
         start = backend.default_threads
         return {"threads": start, "most_threads": max(start, backend.most_threads)}
     return {"threads": int(asked or backend.default_threads)}
+
+
+def _find_records(options: RecordOptions) -> RecordTable:
+    """Return where the records of the options' files lie, without knowing what they hold."""
+    manifest_path = manifest_named(options.path_imgrec)
+    if manifest_path is not None:
+        return _of_manifest(options, manifest_path)
+    paths = expand(options.path_imgrec, ".rec")
+    idx_paths = expand_indexes(options.path_imgidx, paths)
+    _check_error_log(options, [*paths, *idx_paths])
+    find = reindexed if options.reindex else open_table
+    return find(paths, idx_paths, past_damage=options.resync)
+
+
+def _of_manifest(options: RecordOptions, path: str) -> ManifestTable:
+    """Return the table of a manifest's records, if the options' order can be made of it."""
+    for name in ("path_imgidx", "reindex", "resync"):
+        if getattr(options, name):
+            raise OptionError(
+                f"{name}: has no use with a manifest, whose parts have their indexes beside them"
+            )
+    _check_error_log(options, [path])
+    manifest = read_manifest(path)
+    if options.shuffle in (False, "block"):
+        return open_manifest(manifest)
+    ranks = 1 if options.shard == "even" else options.num_parts
+    share = -(-int(manifest.first[-1]) // ranks)
+    if share > MOST_AT_ONCE:
+        raise OptionError(
+            f"shuffle={options.shuffle!r}: visits {share:,} records in an order that is held in "
+            f"memory, and jumps from part to part: at most {MOST_AT_ONCE:,} with a manifest; "
+            "choose shuffle='block', or more num_parts with shard='mxnet'"
+        )
+    return open_manifest(manifest, kept_bytes=None)  # each batch needs any of them
 
 
 def _check_places(options: RecordOptions, contents: Contents) -> None:
@@ -306,6 +341,8 @@ def _fingerprint_of_all(
 
 def _digest(table: RecordTable, files: OpenFiles) -> str:
     """Return a checksum of where all records lie and of the first bytes of some of them."""
+    if isinstance(table, ManifestTable):
+        return _PLACES + table.manifest.digest
     return _PLACES + _sampled(table, files, table.checksum())
 
 

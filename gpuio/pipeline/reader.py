@@ -9,6 +9,8 @@ Invariant: a damaged record costs its own row and nothing else. Whatever is wron
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +72,7 @@ class RecordReader:
     options : RecordOptions
     labels : Labels
     raw_ids : int64[N], optional    payloads are bare images with these ids, not image records
-    checksums : list of Checksums, optional
+    checksums : sequence of Checksums, optional
                                     one a path of the table, that records are checked against
     stats : Stats, optional         receives what reading the files took
     """
@@ -82,7 +84,7 @@ class RecordReader:
         options: RecordOptions,
         labels: Labels,
         raw_ids: npt.NDArray[np.int64] | None = None,
-        checksums: list[Checksums] | None = None,
+        checksums: Sequence[Checksums] | None = None,
         stats: Stats | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels

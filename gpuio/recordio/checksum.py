@@ -8,10 +8,12 @@ CRC-32 of the framed bytes uint32[N], and at the end a CRC-32 of everything befo
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import overload
 
 import attrs
 import numpy as np
@@ -21,6 +23,7 @@ from gpuio.errors import FormatError, OptionError, RecordError
 from gpuio.recordio.foreign import is_checksums
 from gpuio.recordio.framing import scan
 from gpuio.recordio.index import RecordTable
+from gpuio.recordio.parts import ManifestTable
 from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.paths import divide
@@ -36,6 +39,7 @@ __all__ = [
 _VERSION = 1
 _ALGORITHM = "crc32"
 _ROW_BYTES = 8 + 4 + 4
+_PARTS_KEPT = 16  # of a manifest, whose checksums are in memory
 _AT_ONCE = 4 << 20  # bytes read at once
 
 
@@ -197,9 +201,47 @@ def read_checksums(path: str | os.PathLike[str]) -> Checksums:
     )
 
 
+def _check_source(sums: Checksums, path: str, size: int) -> None:
+    """Refuse checksums of a file of another size."""
+    if sums.source_bytes != size:
+        raise FormatError(
+            f"checksums of a file of {sums.source_bytes:,} bytes, but {path} has {size:,}: "
+            "`gpuio checksum` makes new ones; if that file was damaged, resync=True checks the "
+            "records that are left",
+            path=sums.path,
+        )
+
+
+class _OfParts(Sequence[Checksums]):
+    """The checksums of a manifest's parts, read when they are asked for; some stay in memory."""
+
+    def __init__(self, table: ManifestTable) -> None:
+        self._table = table
+        self._read = functools.lru_cache(_PARTS_KEPT)(self._of)
+
+    def __len__(self) -> int:
+        return len(self._table.paths)
+
+    @overload
+    def __getitem__(self, number: int) -> Checksums: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Checksums]: ...
+    def __getitem__(self, number: int | slice) -> Checksums | list[Checksums]:
+        """Return the checksums of a part, or of several."""
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        return self._read(int(number))
+
+    def _of(self, number: int) -> Checksums:
+        path = self._table.paths[number]
+        sums = read_checksums(checksum_path(path))
+        _check_source(sums, path, int(self._table.sizes[number]))
+        return sums
+
+
 def open_checksums(
     given: bool | str | tuple[str, ...], table: RecordTable, *, past_damage: bool = False
-) -> list[Checksums] | None:
+) -> Sequence[Checksums] | None:
     """Read the checksums of a set of record files.
 
     Parameters
@@ -212,7 +254,7 @@ def open_checksums(
 
     Returns
     -------
-    list of Checksums or None           one per record file
+    sequence of Checksums or None       one per record file; a manifest's are read when asked for
 
     Raises
     ------
@@ -221,6 +263,12 @@ def open_checksums(
     """
     if not given:
         return None
+    if isinstance(table, ManifestTable):
+        if given is not True:
+            raise OptionError(
+                "checksum: with a manifest only True, the files beside the parts, can be asked for"
+            )
+        return _OfParts(table)
     paths = (
         [checksum_path(path) for path in table.paths] if isinstance(given, bool) else divide(given)
     )
@@ -231,13 +279,8 @@ def open_checksums(
         )
     found = [read_checksums(path) for path in paths]
     for sums, path, size in zip(found, table.paths, table.sizes.tolist(), strict=True):
-        if sums.source_bytes != size and not past_damage:
-            raise FormatError(
-                f"checksums of a file of {sums.source_bytes:,} bytes, but {path} has {size:,}: "
-                "`gpuio checksum` makes new ones; if that file was damaged, resync=True checks "
-                "the records that are left",
-                path=sums.path,
-            )
+        if not past_damage:
+            _check_source(sums, path, size)
     return [
         attrs.evolve(sums, anywhere=sums.source_bytes != size)
         for sums, size in zip(found, table.sizes.tolist(), strict=True)

@@ -60,6 +60,11 @@ _SIGNATURES = (
     (b"\0\0\x08\x03", "MNIST's images", "mx.io.MNISTIter reads them"),
     (b"\0\0\x08\x01", "MNIST's labels", "mx.io.MNISTIter reads them"),
     (b"gpuioIDX", "the binary of an index (.idx.bin)", "name the record file"),
+    (
+        b'{"gpuio_manifest"',
+        "a manifest of the parts of a set",
+        "ImageRecordIter takes it as path_imgrec, by a name that ends in .json",
+    ),
     (b'{"gpuio_checksums"', "a file of checksums (.crc32)", "name the record file"),
 )
 _INDEX = re.compile(rb"\d+[\t ]+\d+\s*\r?\n|\d+[\t ]+\d+\s*\Z")

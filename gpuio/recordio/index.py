@@ -203,6 +203,21 @@ class RecordTable:
     def __len__(self) -> int:
         return len(self.offset)
 
+    @property
+    def named(self) -> str:
+        """The files, as messages name them."""
+        return ", ".join(self.paths)
+
+    @property
+    def few(self) -> bool:
+        """Whether there is memory and time to look at every record."""
+        return True
+
+    @property
+    def mean_length(self) -> int:
+        """Bytes of a record on average, framing included."""
+        return int(self.length.mean())
+
     def checksum(self) -> int:
         """Return a CRC-32 of which records lie where, and of their keys.
 

@@ -11,6 +11,7 @@ than the common lines gives None, and `read_index` says what is in it.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from functools import cached_property
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from gpuio.storage.paths import open_regular
 
-__all__ = ["Entries", "read_text"]
+__all__ = ["Entries", "parse_text", "read_text"]
 
 Int64 = npt.NDArray[np.int64]
 _Words = npt.NDArray[np.uint64]
@@ -144,17 +145,27 @@ def read_text(path: str | os.PathLike[str]) -> Entries | None:
     """
     try:
         with open(path, "rb", buffering=0, opener=open_regular) as file:
-            gathered = _Gathered(os.fstat(file.fileno()).st_size)
-            text = file.read(_BLOCK).removeprefix(b"\xef\xbb\xbf")
-            while more := file.read(_BLOCK):
-                stop = text.rfind(b"\n") + 1
-                if stop == 0 and len(text) > 4 * _BLOCK:
-                    return None
-                if stop and not gathered.add(text[:stop]):
-                    return None
-                text = text[stop:] + more
+            return _gathered_from(file, os.fstat(file.fileno()).st_size)
     except OSError:
         return None
+
+
+def parse_text(text: bytes) -> Entries | None:
+    """Read an index of the common form that is in memory; see `read_text`."""
+    return _gathered_from(io.BytesIO(text), len(text))
+
+
+def _gathered_from(file: io.RawIOBase | io.BytesIO, size: int) -> Entries | None:
+    """Read an index of some bytes, block by block."""
+    gathered = _Gathered(size)
+    text = (file.read(_BLOCK) or b"").removeprefix(b"\xef\xbb\xbf")
+    while more := file.read(_BLOCK):
+        stop = text.rfind(b"\n") + 1
+        if stop == 0 and len(text) > 4 * _BLOCK:
+            return None
+        if stop and not gathered.add(text[:stop]):
+            return None
+        text = text[stop:] + more
     text = text.rstrip(b" \t\r\n\0")
     if text and not gathered.add(text + b"\n"):
         return None

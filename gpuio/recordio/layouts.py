@@ -20,6 +20,7 @@ from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.classes import count_classes, labels_of
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.insightface import FaceRows, find_faces, identity_ranges
+from gpuio.recordio.parts import ManifestTable
 from gpuio.recordio.sniff import Sniffed, sniff, spread
 from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.stored import StoredFile
@@ -82,7 +83,7 @@ class Contents:
         ]
         if self.payload == "raw":
             lines.append(
-                f"{', '.join(self.table.paths)}: bare images without a header, labels from "
+                f"{self.table.named}: bare images without a header, labels from "
                 "path_imglist or 0 (payload='image_record' refuses them)"
             )
         return lines
@@ -158,7 +159,8 @@ class Contents:
     ) -> int | None:
         """Return how many classes the set has: what it states, never below the largest label + 1.
 
-        None where the set states nothing. Else each label is read once, when this is first called.
+        None where the set states nothing. Else each label is read once, when this is first called,
+        unless a manifest lists more records than can be looked at.
         Where the labels and the stated number differ, the log (logger "gpuio", WARNING) says so,
         once.
 
@@ -173,8 +175,8 @@ class Contents:
         StorageError            a file cannot be read
         """
         stated = self.stated_classes()
-        if stated is None:
-            return None
+        if stated is None or not self.table.few:
+            return stated
         if column not in self._counted:
             by = "property" if _property(self._beside()) is not None else "identities"
             if labels is None and self.payload == "image_record":
@@ -183,7 +185,7 @@ class Contents:
                 labels = np.empty(0, np.float32)
             made, said = count_classes(stated, labels, by=by)
             if said:
-                _log.warning("%s: %s", ", ".join(self.table.paths), said)
+                _log.warning("%s: %s", self.table.named, said)
             self._counted[column] = made
         return self._counted[column]
 
@@ -223,7 +225,13 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
     FormatError         the records are not images that this package reads; or `record_layout` is
                         "insightface" and a file does not begin with its header record
     StorageError        a file cannot be read
+
+    Notes
+    -----
+    The parts of a manifest are plain, and their payload was found out when it was made.
     """
+    if isinstance(table, ManifestTable):
+        return _of_manifest(table, record_layout, payload)
     bounds = np.searchsorted(table.file, np.arange(len(table.paths) + 1, dtype=np.int32))
     found: list[FaceRows | None] = []
     kinds: dict[int, str] = {}  # of the files that hold records
@@ -260,6 +268,18 @@ def recognise(table: RecordTable, record_layout: str = "auto", payload: str = "a
             path=table.paths[odd],
         )
     return Contents(_images(table, found, bounds), next(iter(kinds.values())), tuple(found))
+
+
+def _of_manifest(table: ManifestTable, record_layout: str, payload: str) -> Contents:
+    """Say what the parts of a manifest hold; none is opened."""
+    if record_layout == "insightface":
+        raise FormatError(
+            "record_layout='insightface': the parts of a manifest are plain records; name the "
+            "record files themselves",
+            path=table.manifest.path,
+        )
+    kind = table.manifest.payload if payload == "auto" else payload
+    return Contents(table, kind, (None,) * len(table.paths))
 
 
 def _images(

@@ -14,6 +14,7 @@ from gpuio.order.epochs import Order
 from gpuio.plan.planner_det import DetPlanner
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents, recognise
+from gpuio.recordio.parts import check_few
 from gpuio.storage.stored import StoredFile
 from gpuio.tasks.box_labels import BoxLabels, measure_labels
 from gpuio.tasks.task import Draws
@@ -47,6 +48,8 @@ class Detect:
         self, contents: Contents, files: Sequence[StoredFile], order: Order
     ) -> BoxLabels:
         """Measure the part's labels, or those of path_imglist: see `measure_labels`."""
+        if not self.options.path_imglist:
+            check_few(contents.table, "ImageDetRecordIter")
         sizes, listed = measure_labels(contents.table, files, order.rows(), self.options)
         return BoxLabels(self.options, sizes, listed)
 

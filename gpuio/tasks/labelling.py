@@ -15,6 +15,7 @@ from gpuio.options.image_record import ImageRecordOptions
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.lists import read_label_list
+from gpuio.recordio.parts import check_few
 from gpuio.recordio.sniff import Sniffed, sniff, spread
 from gpuio.storage.files import open_stored
 from gpuio.tasks.labels import LabelList, RecordLabels, number_of_labels
@@ -52,6 +53,7 @@ def open_labels(options: ImageRecordOptions, contents: Contents) -> RecordLabels
     if isinstance(asked, int):
         width = asked
     elif asked == "ragged":
+        check_few(contents.table, "label_width='ragged'")
         width = max(labels for labels, _ in _numbers(contents, listed, every=True))
     else:
         width, guess = _agreed(contents, listed)
@@ -149,8 +151,10 @@ def _check_ids(listed: LabelList, contents: Contents) -> None:
     learn its id. An id that is missed here is an error at its record.
     """
     table = contents.table
+    if not table.few:
+        return  # a record that the list lacks is an error when it is read
     known = np.array([identity for identity in listed if identity < 1 << 63], np.int64)
-    ids = contents.ids()
+    ids = np.asarray(contents.ids())
     odd = np.flatnonzero(~np.isin(ids, known))
     if len(odd) == 0:
         return

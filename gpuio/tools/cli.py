@@ -39,6 +39,7 @@ COMMANDS = {
     "im2rec": ("gpuio.tools.im2rec", "make image lists and pack record files"),
     "info": ("gpuio.tools.info", "say what a record file holds"),
     "ls": ("gpuio.tools.ls", "list the records of a file"),
+    "manifest": ("gpuio.tools.manifest", "describe the parts of a data set in one file"),
     "merge": ("gpuio.tools.merge", "write several record files into one"),
     "options": ("gpuio.tools.options", "print the options of the record iterators"),
     "rec2idx": ("gpuio.tools.rec2idx", "make a record file's index"),

@@ -1,0 +1,113 @@
+"""manifest: describe the parts of a data set in one file, which iterators take as path_imgrec."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from os.path import expanduser
+from pathlib import Path
+
+from gpuio.errors import FormatError, MissingFileError, OptionError, StorageError
+from gpuio.pipeline.prefetch import Prefetcher
+from gpuio.recordio.described import describe_part
+from gpuio.recordio.manifest import Part, is_manifest, write_manifest
+from gpuio.storage.atomic import check_target
+from gpuio.storage.paths import absolute, check_regular
+from gpuio.tools.arguments import at_least
+from gpuio.tools.progress import add_progress, progress
+from gpuio.tools.terminal import say
+
+__all__ = ["add_arguments", "run"]
+
+EXAMPLES = ("gpuio manifest folder", "gpuio manifest folder --out train.json")
+EXITS = {1: "a part is not what a manifest can hold"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("folder", type=expanduser, help="holds the .rec files and their indexes")
+    parser.add_argument(
+        "--out", type=expanduser, help="the manifest, .json; default: FOLDER/manifest.json"
+    )
+    parser.add_argument(
+        "--threads",
+        type=at_least(1),
+        default=len(os.sched_getaffinity(0)),
+        help="parts that are looked at at once",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_progress(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the manifest of a folder's parts, sorted by name; parts without a record are left out.
+
+    Returns
+    -------
+    int         0 done, 1 a part is not what a manifest can hold, 2 the arguments do not fit, 3 a
+                file could not be read or written
+    """
+    folder = absolute(args.folder)
+    out = absolute(args.out) if args.out else os.path.join(folder, "manifest.json")  # noqa: PTH118
+    if not out.lower().endswith(".json"):
+        raise OptionError(f"--out {args.out}: the name of a manifest ends in .json")
+    names = _part_names(folder)
+    filled = [name for name in names if Path(folder, name).stat().st_size]
+    check_target(out, own=is_manifest)
+    parts: list[Part] = []
+    payloads: dict[str, str] = {}
+    with (
+        progress(f"manifest {folder}", args.progress) as advance,
+        Prefetcher(
+            lambda name: describe_part(f"{folder}/{name}", name),
+            filled,
+            depth=2 * args.threads,
+            workers=args.threads,
+            name="gpuio-manifest",
+        ) as ahead,
+    ):
+        for part, payload in ahead:
+            parts.append(part)
+            payloads.setdefault(payload, part.name)
+            advance(len(parts), len(filled))
+    if len(payloads) > 1:
+        raise FormatError(
+            f"{payloads['raw']} holds bare images and {payloads['image_record']} image records: "
+            "expected one kind in a set",
+            path=folder,
+        )
+    root = "" if Path(out).parent == Path(folder) else folder
+    made = write_manifest(out, parts, next(iter(payloads), "image_record"), root)
+    if len(filled) < len(names):
+        say("manifest", f"{len(names) - len(filled)} empty files are left out")
+    facts = {
+        "path": out,
+        "parts": len(made),
+        "records": int(made.first[-1]),
+        "bytes": int(made.sizes.sum()),
+        "digest": made.digest,
+    }
+    if args.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        print(
+            "{path}: {parts:,} parts, {records:,} records, {bytes:,} bytes, digest {digest}".format(
+                **facts
+            )
+        )
+    return 0
+
+
+def _part_names(folder: str) -> list[str]:
+    """Return the names of a folder's record files, sorted."""
+    if not Path(folder).exists():
+        raise MissingFileError("no such folder", path=folder)
+    if not Path(folder).is_dir():
+        check_regular(folder, "cannot make a manifest")
+        raise StorageError("expected the folder that holds the parts, found a file", path=folder)
+    names = sorted(one.name for one in Path(folder).iterdir() if one.suffix.lower() == ".rec")
+    names = [name for name in names if Path(folder, name).is_file()]
+    if not names:
+        raise StorageError("the folder holds no .rec file", path=folder)
+    return names
