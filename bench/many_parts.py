@@ -27,6 +27,12 @@ NAME = "many_parts"
 KINDS: dict[str, dict[str, Any]] = {
     "in order": {},
     "in order, part 777 of 1,000": {"num_parts": 1000, "part_index": 777},
+    "shuffle='block', part 777 of 1,000": {
+        "num_parts": 1000,
+        "part_index": 777,
+        "shuffle": "block",
+        "shuffle_pool_size": 64000,
+    },
     "shuffle=True, part 777 of 1,000": {"num_parts": 1000, "part_index": 777, "shuffle": True},
 }
 
