@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gpuio.pipeline.boxes import box_problem
 from gpuio.recordio.lists import ListItem, read_list
-from gpuio.tools.boxes import box_problem
 
 __all__ = ["wrong_lines"]
 

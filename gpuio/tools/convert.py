@@ -20,6 +20,7 @@ import numpy as np
 
 from gpuio.decode.formats import probe
 from gpuio.errors import GpuioError, OptionError, StorageError
+from gpuio.pipeline.journal import Journal
 from gpuio.recordio.framing import encode
 from gpuio.recordio.header import IRHeader, pack
 from gpuio.storage.atomic import check_target, writing
@@ -29,7 +30,6 @@ from gpuio.storage.paths import unusable
 from gpuio.tools.arguments import at_least
 from gpuio.tools.classnames import class_names, write_names
 from gpuio.tools.entries import Entry, Records, entries, open_file
-from gpuio.tools.journal import Journal
 from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.rewriting import add_target_arguments, check_free
 from gpuio.tools.sample import SUFFIXES, Foreign, Sample, whole_label

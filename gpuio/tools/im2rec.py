@@ -15,14 +15,14 @@ from pathlib import Path
 
 from gpuio.errors import GpuioError, OptionError, StorageError
 from gpuio.options.machine import MAX_PIXELS
+from gpuio.pipeline.framed_image import PackOptions
+from gpuio.pipeline.packing import pack_list
 from gpuio.storage.atomic import writing
 from gpuio.storage.paths import absolute
 from gpuio.tools import cli
 from gpuio.tools.arguments import at_least
 from gpuio.tools.boxlist import wrong_lines
-from gpuio.tools.framed_image import PackOptions
 from gpuio.tools.imagelist import ROUNDING, find_images, make_lists, unlistable, usable_exts
-from gpuio.tools.packing import pack_list
 from gpuio.tools.printable import printable
 from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.terminal import say

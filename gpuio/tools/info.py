@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.pipeline.boxes import boxes_text, count_boxes
 from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.sniff import spread
 from gpuio.tools.arguments import at_least
-from gpuio.tools.boxes import boxes_text, count_boxes
 from gpuio.tools.entries import (
     Entry,
     Records,

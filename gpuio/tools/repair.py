@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import GpuioError, MissingFileError, OptionError, StorageError
+from gpuio.pipeline.audit import Problem
 from gpuio.recordio.index import write_index
 from gpuio.recordio.index_text import is_key
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.files import open_stored
 from gpuio.storage.stored import StoredFile
-from gpuio.tools.audit import Problem
 from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.verify import add_depth, examine
 

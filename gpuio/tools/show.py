@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
+from gpuio.pipeline.boxes import holds_boxes
 from gpuio.recordio.sniff import spread
 from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.local import LocalFile
 from gpuio.tools.arguments import at_least
 from gpuio.tools.augmented import Step, first_batch
-from gpuio.tools.boxes import holds_boxes
 from gpuio.tools.census import census
 from gpuio.tools.classnames import class_names
 from gpuio.tools.contact import check_sheet, contact_sheet, stacked, write_sheet

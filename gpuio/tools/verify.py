@@ -13,13 +13,13 @@ from gpuio.backend.cores import usable_cores
 from gpuio.decode.turbojpeg import status
 from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.options.machine import MAX_PIXELS
+from gpuio.pipeline.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
 from gpuio.recordio.checksum import Checksums, checksum_path, read_checksums
 from gpuio.recordio.foreign import foreign_kind
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.files import open_stored
 from gpuio.storage.stored import StoredFile
 from gpuio.tools.arguments import at_least
-from gpuio.tools.audit import Depth, Layout, Problem, audit_index, audit_records, lay_out
 from gpuio.tools.entries import add_files_arguments, named_files
 from gpuio.tools.progress import add_progress, progress, scanning
 from gpuio.tools.terminal import say

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import attrs
 
+from gpuio.pipeline.framed_image import PackOptions, frame_image
+from gpuio.pipeline.journal import Journal
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.recordio.lists import read_list
 from gpuio.storage.atomic import check_target
 from gpuio.storage.files import read_whole
 from gpuio.storage.part import lock
 from gpuio.storage.paths import open_regular, unusable
-from gpuio.tools.framed_image import PackOptions, frame_image
-from gpuio.tools.journal import Journal
 
 __all__ = ["Packed", "pack_list"]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpuio.pipeline.framed_image import PackOptions, frame_image
 from gpuio.recordio import unpack, unpack_img
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.lists import ListItem
-from gpuio.tools.framed_image import PackOptions, frame_image
 from support import coding
 from support.making import jpeg, photo, png
 from support.turned import turned_png, turned_webp

@@ -19,6 +19,7 @@ from gpuio.decode.opencv import decode
 from gpuio.decode.sound import decodes
 from gpuio.errors import FormatError, GpuioError
 from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
+from gpuio.pipeline.boxes import box_problem, holds_boxes
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
@@ -28,7 +29,6 @@ from gpuio.recordio.keys import fits
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.resync import SkippedRange, resync
 from gpuio.storage.stored import StoredFile
-from gpuio.tools.boxes import box_problem, holds_boxes
 
 __all__ = ["Depth", "Layout", "Problem", "audit_index", "audit_records", "lay_out"]
 
