@@ -23,7 +23,7 @@ from gpuio.storage.files import read_whole
 from gpuio.storage.part import lock
 from gpuio.storage.paths import open_regular, unusable
 
-__all__ = ["Packed", "pack_list"]
+__all__ = ["Packed", "alone", "pack_list"]
 
 
 @attrs.define
@@ -72,12 +72,12 @@ def pack_list(
     Where no item can be packed nothing is written, and older files stay.
     """
     check_target(list_path.with_suffix(".idx"))
-    with _alone(list_path):
+    with alone(list_path):
         return _pack(list_path, root, options, threads, resume=resume, progress=progress)
 
 
 @contextlib.contextmanager
-def _alone(list_path: Path) -> Iterator[None]:
+def alone(list_path: Path) -> Iterator[None]:
     """Lock a list: two runs would write the same unfinished files."""
     try:
         file = open(list_path, "rb", opener=open_regular)  # noqa: SIM115

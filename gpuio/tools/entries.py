@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from os.path import expanduser
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.keys import index_beside, misfit, read_listed
 from gpuio.recordio.layouts import Contents, recognise
+from gpuio.recordio.manifest import manifest_named, read_manifest
 from gpuio.recordio.uri import expand
 from gpuio.storage.files import open_stored
 from gpuio.tools.progress import scanning
@@ -135,7 +136,7 @@ def add_files_arguments(parser: argparse.ArgumentParser) -> None:
         type=expanduser,
         nargs="+",
         metavar="FILE",
-        help="the .rec files; of a folder, those in it",
+        help="the .rec files; of a folder, those in it; of a manifest, its parts",
     )
     parser.add_argument(
         "--idx",
@@ -162,12 +163,18 @@ def named_files(args: argparse.Namespace) -> list[tuple[str, str | None]]:
 
 
 def record_files(paths: list[str]) -> list[str]:
-    """Return record files; of a folder, the .rec files in it, sorted, or else all its files."""
-    return [
-        inside
-        for path in paths
-        for inside in (expand([path], ".rec") if Path(path).is_dir() else [path])
-    ]
+    """Return record files: of a folder the .rec files in it, sorted, or else all its files.
+
+    A manifest, NAME.json, stands for its parts.
+    """
+    return [inside for path in paths for inside in _inside(path)]
+
+
+def _inside(path: str) -> Sequence[str]:
+    """Return the record files that one path means."""
+    if Path(path).is_dir():
+        return expand([path], ".rec")
+    return read_manifest(path).paths if manifest_named([path]) else [path]
 
 
 def open_records(args: argparse.Namespace, record_layout: str = "plain") -> Records:

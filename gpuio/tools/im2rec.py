@@ -12,10 +12,12 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from gpuio.errors import GpuioError, OptionError, StorageError
 from gpuio.options.machine import MAX_PIXELS
 from gpuio.pipeline.framed_image import PackOptions
+from gpuio.pipeline.pack_parts import manifest_path, pack_in_parts
 from gpuio.pipeline.packing import pack_list
 from gpuio.storage.atomic import writing
 from gpuio.storage.paths import absolute
@@ -32,6 +34,7 @@ __all__ = ["add_arguments", "main", "run"]
 EXAMPLES = (
     "gpuio im2rec train photos --list --recursive --classes",
     "gpuio im2rec train photos --resize 256 --num-thread 8",
+    "gpuio im2rec train photos --parts 64",
 )
 EXITS = {1: "some items were left out, each is named"}
 
@@ -93,6 +96,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the lists hold boxes: check each line's label first, and pack nothing if one is "
         "wrong; turns on --pack-label",
+    )
+    ours.add_argument(
+        "--parts",
+        type=at_least(1),
+        help="pack each list NAME into this many files NAME-00000-of-00004.rec and their indexes, "
+        "by numbers of items, and NAME.manifest.json, which iterators take as path_imgrec",
     )
     ours.add_argument("--resume", action="store_true", help="go on where a killed run stopped")
     ours.add_argument("--json", action="store_true", help="say as JSON what was written")
@@ -232,16 +241,18 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
     left_out, empty, told = 0, False, []
     for path in lists:
         with progress(f"packing {printable(path.name)}", args.progress) as advance:
-            packed = pack_list(
-                path,
-                root,
-                options,
-                threads=args.num_thread,
-                resume=args.resume,
-                progress=advance,
-            )
+            how: dict[str, Any] = {
+                "threads": args.num_thread,
+                "resume": args.resume,
+                "progress": advance,
+            }
+            if args.parts is None:
+                packed, made = pack_list(path, root, options, **how), path.with_suffix(".rec")
+            else:
+                packed = pack_in_parts(path, root, options, args.parts, **how)
+                made = manifest_path(path)
         if packed.records:
-            _say(f"{path.with_suffix('.rec')}: {packed.records} records")
+            _say(f"{made}: {packed.records} records")
         else:
             empty = True
             say(
@@ -257,7 +268,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
             )
         _say_left_out(packed.problems)
         left_out += len(packed.problems)
-        record = str(path.with_suffix(".rec")) if packed.records else None
+        record = str(made) if packed.records else None
         facts = {"list": str(path), "path": record, "records": packed.records}
         told.append({**facts, "left_out": packed.problems})
     if args.json:

@@ -89,3 +89,12 @@ def test_parts_of_two_kinds_are_refused(folder, capsys):
     rec.with_suffix(".idx").write_text("0\t0\n")
     assert run(folder) == 1
     assert "00002.rec holds bare images and 00000.rec image records" in capsys.readouterr().err
+
+
+def test_a_manifest_stands_for_its_parts(folder, capsys):
+    assert run(folder) == 0
+    capsys.readouterr()
+    assert main(["verify", str(folder / "manifest.json"), "--json", "--headers"]) == 0
+    found = json.loads(capsys.readouterr().out)["files"]
+    assert [one["path"] for one in found] == [f"{folder}/0000{n}.rec" for n in range(3)]
+    assert [one["records"] for one in found] == [3, 1, 4]
