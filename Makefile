@@ -35,7 +35,7 @@ quick: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	$(BIN)/gpuio warmup --quiet
-	$(PYTEST)
+	$(PYTEST) -m "not ray"
 
 lint: $(VENV)/.ready
 	BIN=$(BIN) scripts/check
@@ -51,13 +51,13 @@ check: lint test
 parity: $(VENV)/.ready .venv-mxnet/.ready
 	GPUIO_MXNET_PYTHON=.venv-mxnet/bin/python $(BIN)/python -m pytest tests/parity
 
-# PyTorch, torchvision and JAX, in an environment of their own: the adapters' and examples' tests
+# PyTorch, torchvision, JAX and Ray, in an environment of their own: the adapters' and examples' tests
 # skip nothing, and benchmarks have a peer built on torchvision.
 # TORCH="torch==... torchvision==..." chooses versions or builds.
 .venv-frameworks/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-frameworks
 	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check \
-		$(TORCH) -e ".[test,torch,jax,examples]"
+		$(TORCH) -e ".[test,torch,jax,ray,examples]"
 	touch $@
 
 frameworks: .venv-frameworks/.ready

@@ -24,6 +24,7 @@ from gpuio.storage.paths import absolute
 from gpuio.tools import cli
 from gpuio.tools.arguments import at_least
 from gpuio.tools.boxlist import wrong_lines
+from gpuio.tools.engine import add_engine, runner
 from gpuio.tools.imagelist import ROUNDING, find_images, make_lists, unlistable, usable_exts
 from gpuio.tools.printable import printable
 from gpuio.tools.progress import add_progress, progress
@@ -34,7 +35,7 @@ __all__ = ["add_arguments", "main", "run"]
 EXAMPLES = (
     "gpuio im2rec train photos --list --recursive --classes",
     "gpuio im2rec train photos --resize 256 --num-thread 8",
-    "gpuio im2rec train photos --parts 64",
+    "gpuio im2rec train photos --parts 64 --engine ray",
 )
 EXITS = {1: "some items were left out, each is named"}
 
@@ -103,6 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pack each list NAME into this many files NAME-00000-of-00004.rec and their indexes, "
         "by numbers of items, and NAME.manifest.json, which iterators take as path_imgrec",
     )
+    add_engine(ours, "with --parts, which are the same files")
     ours.add_argument("--resume", action="store_true", help="go on where a killed run stopped")
     ours.add_argument("--json", action="store_true", help="say as JSON what was written")
     add_progress(parser)
@@ -150,6 +152,8 @@ def _misused(args: argparse.Namespace, root: str) -> str:
         return "--detection is for packing: --list makes lists of classes, without boxes"
     if args.detection and args.center_crop:
         return "--center-crop does not move boxes with the image: --detection cannot go with it"
+    if args.engine != "local" and args.parts is None and not args.list:
+        return "--engine ray packs parts: say into how many with --parts"
     if args.resize < 0:
         return "--resize must not be negative"
     lowest = 1 if args.encoding == ".jpg" else 0
@@ -249,6 +253,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
             if args.parts is None:
                 packed, made = pack_list(path, root, options, **how), path.with_suffix(".rec")
             else:
+                how["run"] = runner(args, num_cpus=args.num_thread)
                 packed = pack_in_parts(path, root, options, args.parts, **how)
                 made = manifest_path(path)
         if packed.records:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from os.path import expanduser
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpuio.backend.cores import usable_cores
 from gpuio.decode.turbojpeg import status
@@ -20,6 +20,7 @@ from gpuio.recordio.keys import index_beside
 from gpuio.storage.files import open_stored
 from gpuio.storage.stored import StoredFile
 from gpuio.tools.arguments import at_least
+from gpuio.tools.engine import add_engine, runner
 from gpuio.tools.entries import add_files_arguments, named_files
 from gpuio.tools.progress import add_progress, progress, scanning
 from gpuio.tools.terminal import say
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_files_arguments(parser)
     add_depth(parser)
+    add_engine(parser, "one task per file")
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_progress(parser)
 
@@ -61,8 +63,7 @@ def add_depth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=at_least(1),
-        default=usable_cores(),
-        help="threads that check records",
+        help="threads that check records; default: as many as cores, one in a task of Ray",
     )
     parser.add_argument(
         "--max-pixels", type=at_least(1), default=MAX_PIXELS, help="larger is a problem"
@@ -81,14 +82,10 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(args.checksum, str) and len(files) > 1:
         raise OptionError("--checksum SUMS belongs to one file")
     found, code = [], 0
-    for path, named in files:
-        idx = named or index_beside(path)
-        try:
-            with progress(f"verify {path}", args.progress) as advance:
-                facts = _facts(path, idx, args, advance)
-        except StorageError as error:
-            facts, code = {"path": path, "error": str(error)}, 3
-            say("verify", str(error))
+    for facts in _in_order(files, args):
+        if "error" in facts:
+            code = 3
+            say("verify", facts["error"])
         else:
             code = max(code, int(bool(facts["problems"])))
             if not args.json:
@@ -97,6 +94,42 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"files": found, "sound": code == 0}, indent=1))
     return code
+
+
+def _in_order(
+    files: Sequence[tuple[str, str | None]], args: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Yield what was found in each file, wherever it is looked at."""
+    if args.engine != "local":
+        more = {"threads": args.threads or 1, "progress": "none"}
+        args = argparse.Namespace(**{**vars(args), **more})
+    jobs = [_Job(number, *one, args) for number, one in enumerate(files)]
+    waiting: dict[int, dict[str, Any]] = {}
+    following = 0
+    for number, facts in runner(args, num_cpus=args.threads or 1)(_verified, jobs):
+        waiting[number] = facts
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+
+
+class _Job(NamedTuple):
+    """A file to look at: its place among them, its path, its index, and how closely."""
+
+    number: int
+    path: str
+    idx: str | None
+    args: argparse.Namespace
+
+
+def _verified(job: _Job) -> tuple[int, dict[str, Any]]:
+    """Return a file's number and what was found in it; "error": why it cannot be read."""
+    try:
+        with progress(f"verify {job.path}", job.args.progress) as advance:
+            idx = job.idx or index_beside(job.path)
+            return job.number, _facts(job.path, idx, job.args, advance)
+    except StorageError as error:
+        return job.number, {"path": job.path, "error": str(error)}
 
 
 def examine(
@@ -154,7 +187,7 @@ def examine(
         ]
     if depth.reads:
         problems += audit_records(
-            file, layout, depth, keys, threads=max(args.threads, 1), progress=advance
+            file, layout, depth, keys, threads=args.threads or usable_cores(), progress=advance
         )
     return layout, keys, problems
 

@@ -163,4 +163,6 @@ def test_the_command_packs_parts(listed, capsys):
     assert files(listed) == before
     with pytest.raises(SystemExit):
         main([*arguments, "--parts", "0"])
+    assert main([*arguments, "--engine", "ray"]) == 2
+    assert "--engine ray packs parts: say into how many" in capsys.readouterr().err
     assert os.listdir(listed.parent / "images")
