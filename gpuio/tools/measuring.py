@@ -25,10 +25,10 @@ from gpuio.errors import RecordError
 from gpuio.io.detection import ImageDetRecordIter
 from gpuio.io.record import ImageRecordIter
 from gpuio.options.files import DamageOptions, FileOptions
+from gpuio.pipeline.boxes import holds_boxes
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.recordio.keys import index_beside
 from gpuio.recordio.sniff import spread
-from gpuio.tools.boxes import holds_boxes
 
 __all__ = ["Run", "Subject", "quartiles"]
 
