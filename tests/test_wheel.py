@@ -23,8 +23,9 @@ print(gpuio.kernels.plan.layout.__file__)
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A copy of what is needed to build, so that building leaves nothing in the tree."""
-    copy = tmp_path_factory.mktemp("source")
-    for name in ("gpuio", "kernels", "pyproject.toml", "README.md", "LICENSE"):
+    copy = tmp_path_factory.mktemp("source") / "gpuio"  # as git names a clone
+    copy.mkdir()
+    for name in ("gpuio", "kernels", "scripts", "pyproject.toml", "README.md", "LICENSE"):
         subprocess.run(["cp", "-R", str(ROOT / name), str(copy)], check=True)
     return copy
 
@@ -66,6 +67,7 @@ def test_the_wheel_is_pure_python(wheel):
 
 @pytest.mark.parametrize("how", ["wheel", "editable"])
 def test_an_install_reads_a_file_from_another_directory(how, wheel, source, tmp_path):
+    """In the parent of the clone, too, where a folder named gpuio is no package."""
     place = tmp_path / "venv"
     venv.create(place, with_pip=False, symlinks=True)
     python = place / "bin" / "python"
@@ -86,8 +88,9 @@ def test_an_install_reads_a_file_from_another_directory(how, wheel, source, tmp_
     assert done.returncode == 0, done.stderr
     work = tmp_path / "elsewhere"
     work.mkdir()
-    done = subprocess.run(
-        [str(python), "-c", READ_A_FILE], cwd=work, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).is_relative_to(site if how == "wheel" else source)
+    for place in (work, source.parent):
+        done = subprocess.run(
+            [str(python), "-c", READ_A_FILE], cwd=place, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert Path(done.stdout.strip()).is_relative_to(site if how == "wheel" else source)
