@@ -17,7 +17,7 @@ QUICK := tests/order tests/plan tests/options tests/storage tests/pipeline tests
 	tests/backend/test_pool.py tests/parity/test_golden.py tests/test_api.py tests/test_layers.py \
 	tests/test_pages.py
 
-.PHONY: demo quick test lint check docs parity frameworks decoders rehearsal sanitize kernel-table nvrtc \
+.PHONY: demo quick test lint check docs release-check parity frameworks decoders rehearsal sanitize kernel-table nvrtc \
 	gpu-dry-run bench fuzz soak clean
 
 $(VENV)/.ready: pyproject.toml
@@ -128,6 +128,11 @@ decoders: .venv-decoders/.ready
 # The site of the docs, in docs/_build: every warning is an error.
 docs: $(VENV)/.ready
 	$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/trees -b html docs docs/_build/html
+
+# Both archives built, compared with the tree, and used outside of it. PYTHONS: to try them with.
+PYTHONS ?= $(PYTHON)
+release-check: $(VENV)/.ready
+	$(BIN)/python scripts/release_check.py --python $(PYTHONS)
 
 bench: $(VENV)/.ready
 	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
