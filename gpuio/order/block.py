@@ -23,6 +23,7 @@ __all__ = ["BlockPasses", "Pool", "block_records"]
 _Int64 = npt.NDArray[np.int64]
 
 _MIB = 1 << 20
+_LISTED = 1 << 20  # blocks: few places of an order that is a hundred times as long are asked for
 _PASSES_KEPT, _POOLS_KEPT = 2, 4  # where a batch may begin and end, and where one reads ahead
 
 
@@ -157,7 +158,9 @@ class BlockPasses:
         with self._lock:
             found = self._passes.get(pass_index)
             if found is None:
-                blocks = permutation(self._blocks, self._seed, BLOCKS, pass_index)
+                blocks = permutation(
+                    self._blocks, self._seed, BLOCKS, pass_index, most_listed=_LISTED
+                )
                 at = blocks.place_of(self._blocks - 1)
                 found = _Pass(blocks, at, ((at + 1) * self._pools - 1) // self._blocks)
                 _keep(self._passes, pass_index, found, _PASSES_KEPT)

@@ -57,7 +57,15 @@ class Permutation(Protocol):
         ...
 
 
-def permutation(count: int, seed: int, tag: int, pass_index: int, group: int = 0) -> Permutation:
+def permutation(
+    count: int,
+    seed: int,
+    tag: int,
+    pass_index: int,
+    group: int = 0,
+    *,
+    most_listed: int = LARGEST_LISTED,
+) -> Permutation:
     """Return a permutation of `count` numbers.
 
     Parameters
@@ -66,9 +74,10 @@ def permutation(count: int, seed: int, tag: int, pass_index: int, group: int = 0
     seed : int              any sign; taken modulo 2^64
     tag : int               what is permuted, so that one seed permutes several things
     pass_index, group : int taken modulo 2^64
+    most_listed : int       numbers of which an array is made at most, up to 2^24
     """
     key = [value & _WORD for value in (seed, tag, pass_index, group)]
-    return _Listed(count, key) if count <= LARGEST_LISTED else _Feistel(count, key)
+    return _Listed(count, key) if count <= most_listed else _Feistel(count, key)
 
 
 class _Listed:
@@ -108,9 +117,7 @@ class _Feistel:
 
     def __init__(self, count: int, key: list[int]) -> None:
         bits = max(2, (count - 1).bit_length())
-        self._count = np.uint64(count)
-        self._half = np.uint64((bits + 1) // 2)
-        self._mask = np.uint64((1 << int(self._half)) - 1)
+        self._count, self._half = count, (bits + 1) // 2
         digest = hashlib.blake2b(struct.pack("<4Q", *key), digest_size=4 * _ROUNDS).digest()
         self._keys = np.frombuffer(digest, "<u4").astype(np.uint64)
 
@@ -123,35 +130,11 @@ class _Feistel:
         return int(self._walk(np.array([number], np.int64), forward=False)[0])
 
     def _walk(self, values: _Int64, *, forward: bool) -> _Int64:
-        """Go through the network until every value is inside of the range."""
-        made = values.astype(np.uint64)
-        rest = np.arange(len(made))
-        while len(rest):
-            through = self._through(made[rest], forward=forward)
-            made[rest] = through
-            rest = rest[through >= self._count]
-        return made.astype(np.int64)
+        from gpuio.kernels.plan.feistel import walk
 
-    def _through(self, values: _UInt64, *, forward: bool) -> _UInt64:
-        """Send values through the network once."""
-        left, right = values >> self._half, values & self._mask
-        if not forward:
-            left, right = right, left
-        for key in self._keys if forward else self._keys[::-1]:
-            left, right = right, left ^ (_mixed(right, key) & self._mask)
-        if not forward:
-            left, right = right, left
-        return (left << self._half) | right
-
-
-def _mixed(values: _UInt64, key: np.uint64) -> _UInt64:
-    """Mix 32 bits with a key, by xor, multiplication and shifts."""
-    word, values = np.uint64(0xFFFFFFFF), values ^ key
-    values = (values * np.uint64(0x9E3779B1)) & word
-    values ^= values >> np.uint64(15)
-    values = (values * np.uint64(0x85EBCA77)) & word
-    values ^= values >> np.uint64(13)
-    return values
+        made = np.empty(len(values), np.int64)
+        walk(np.ascontiguousarray(values), self._keys, self._half, self._count, forward, made)
+        return made
 
 
 class FullPasses:
