@@ -131,7 +131,7 @@ def _cuts(offset: Int64, size: int, step: int) -> list[int]:
         return [0]
     pieces = max(-(-size // step), 1)
     at = np.searchsorted(offset, np.arange(pieces) * size // pieces)
-    return [*np.unique(at).tolist(), len(offset)]
+    return [*np.unique(at[at < len(offset)]).tolist(), len(offset)]
 
 
 def _of_manifest(path: str, wanted: int | None) -> Iterator[RecordRange]:

@@ -40,7 +40,7 @@ def test_ranges_cover_every_record_once(recs, how, pieces):
         expected = whole.key[row:stop] if how != "manifest" else np.arange(row, stop) + 7
         np.testing.assert_array_equal(key, expected)
         assert one.path == str(recs[whole.file[row]])
-        assert one.size == length.sum()
+        assert one.size == length.sum() > 0
         row = stop
     assert row == 66
 
