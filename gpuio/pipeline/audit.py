@@ -7,7 +7,8 @@ has a kind, a reason, and a byte offset if there is one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, overload
 
 import attrs
 import numpy as np
@@ -25,12 +26,21 @@ from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable, read_index
+from gpuio.recordio.index_entries import read_text
 from gpuio.recordio.keys import fits
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.resync import SkippedRange, resync
 from gpuio.storage.stored import StoredFile
 
-__all__ = ["Depth", "Layout", "Problem", "audit_index", "audit_records", "lay_out"]
+__all__ = [
+    "Depth",
+    "Layout",
+    "PlainKeys",
+    "Problem",
+    "audit_index",
+    "audit_records",
+    "lay_out",
+]
 
 Int64 = npt.NDArray[np.int64]
 
@@ -123,7 +133,57 @@ def lay_out(file: StoredFile, *, thorough: bool) -> Layout:
     return Layout(*resync(file, thorough=thorough))
 
 
-def audit_index(idx_path: str, layout: Layout, size: int) -> tuple[list[str | None], list[Problem]]:
+class PlainKeys(Sequence[str | None]):
+    """Keys that are whole numbers, int64[N], as the texts that an index holds; 8 bytes each."""
+
+    def __init__(self, keys: Int64) -> None:
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, at: int) -> str | None: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[str | None]: ...
+
+    def __getitem__(self, at: int | slice) -> str | list[str | None] | None:
+        found = self._keys[at]
+        return list(map(str, found.tolist())) if isinstance(at, slice) else str(int(found))
+
+
+def _plain_keys(idx_path: str, layout: Layout) -> PlainKeys | None:
+    """Return the keys of an index in which nothing is wrong, and that is written as gpuio does.
+
+    None of any other: `audit_index` looks at its lines one by one.
+    """
+    try:
+        entries = read_text(idx_path)
+    except GpuioError:
+        return None
+    if entries is None or len(entries.offsets) != len(layout.offset):
+        return None
+    keys, offsets = entries.key_array(), np.asarray(entries.offsets)
+    if len(keys) == 0 or keys.min() < 0:
+        return None
+    tens = 10 ** np.arange(1, 19)
+    digits = sum(
+        int(np.searchsorted(tens, column, side="right").sum()) + len(column)
+        for column in (keys, offsets)
+    )
+    if Path(idx_path).stat().st_size != digits + 2 * len(keys):  # leading zeros, blanks
+        return None
+    order = np.argsort(offsets, kind="stable")
+    inner = np.sort(keys)
+    if (offsets[order] != layout.offset).any() or (inner[1:] == inner[:-1]).any():
+        return None
+    return PlainKeys(keys[order])
+
+
+def audit_index(
+    idx_path: str, layout: Layout, size: int
+) -> tuple[Sequence[str | None], list[Problem]]:
     """Compare an index with the records found; another file's is one problem, and names none.
 
     Parameters
@@ -134,13 +194,16 @@ def audit_index(idx_path: str, layout: Layout, size: int) -> tuple[list[str | No
 
     Returns
     -------
-    keys : list of str or None      of each record; None for one that is not listed
+    keys : sequence of str or None  of each record; None for one that is not listed
     problems : list of Problem
 
     Raises
     ------
     StorageError            the index cannot be read
     """
+    plain = _plain_keys(idx_path, layout)
+    if plain is not None:
+        return plain, []
     keys: list[str | None] = [None] * len(layout.offset)
     try:
         listed, offsets = read_index(idx_path, str)

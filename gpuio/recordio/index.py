@@ -10,7 +10,7 @@ import os
 import re
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ Int64 = npt.NDArray[np.int64]
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")  # a key that is a number
 _ASKED = 8  # times that an array of consecutive keys is made before it is kept
+_AT_ONCE = 1 << 16  # numbers of a column that are Python's at once
 _SAMPLED = 64  # records of an index that are looked at when it is opened
 
 
@@ -96,7 +97,8 @@ def remake_index(
     if len(offsets) == 0:
         raise EmptyDatasetError("no record found: no index is written", path=os.fspath(rec_path))
     keys, said = _keys_kept(keys_of, offsets, Path(rec_path).stat().st_size, skipped)
-    write_index(idx_path, keys, offsets.tolist(), [rec_path])
+    each = _each(keys) if isinstance(keys, np.ndarray) else keys
+    write_index(idx_path, each, _each(offsets), [rec_path])
     return len(offsets), said
 
 
@@ -112,7 +114,7 @@ def _of_file(
 
 def _keys_kept(
     keys_of: str | None, offsets: Int64, size: int, skipped: tuple[SkippedRange, ...]
-) -> tuple[Sequence[Any], str]:
+) -> tuple[Sequence[Any] | Int64, str]:
     """Return the keys of an older index for records at these offsets, and what changed."""
     numbered = f"keys are the records' numbers, 0 to {len(offsets) - 1}"
     if skipped:
@@ -431,6 +433,12 @@ def _warn_of_keys(idx_path: str, key: Int64) -> None:
             ),
             stacklevel=5,
         )
+
+
+def _each(column: Int64) -> Iterator[int]:
+    """Yield the numbers of a column as Python's, without a list of all of them."""
+    for at in range(0, len(column), _AT_ONCE):
+        yield from column[at : at + _AT_ONCE].tolist()
 
 
 def _array(key: range | Int64) -> Int64:

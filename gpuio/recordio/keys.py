@@ -71,12 +71,18 @@ class Listed:
         row = np.minimum(np.searchsorted(self.offset, offset), len(self) - 1)
         return row, self.offset[row] == offset
 
-    def keys_of(self, offset: Int64) -> tuple[list[Any], int]:
-        """Return a key for each record, and how many of them are new.
+    def keys_of(self, offset: Int64) -> tuple[list[Any] | Int64, int]:
+        """Return a key for each record, an array of whole ones, and how many of them are new.
 
         A record that no line points at gets a new key, a number above all others.
         """
         row, there = self.find(offset)
+        if self.whole and len(self):  # without a list of millions
+            fresh = int(self.key.max()) + 1
+            found: Int64 = self.key[row].copy()
+            new = int(np.count_nonzero(~there))
+            found[~there] = np.arange(fresh, fresh + new)
+            return found, new
         whole = [key for key in map(_number, self.key.tolist()) if key is not None]
         fresh = max(whole, default=-1) + 1
         keys = self.key[row].tolist() if len(self) else [None] * len(offset)
@@ -95,7 +101,8 @@ def fits(listed: Int64, found: Int64, size: int, damaged: Sequence[tuple[int, in
 
     Parameters
     ----------
-    listed, found : int64[N], int64[M]      offsets in the index, and of the records; bytes
+    listed, found : int64[N], int64[M]      offsets in the index, and of the records, ascending;
+                                            bytes
     size : int                              of the file, bytes
     damaged : sequence of (begin, end)      ranges that belong to no record, bytes
     """
@@ -103,7 +110,11 @@ def fits(listed: Int64, found: Int64, size: int, damaged: Sequence[tuple[int, in
     for begin, end in damaged:
         counted &= (listed < begin) | (listed >= end)
     lines = int(np.count_nonzero(counted))
-    known = int(np.count_nonzero(np.isin(listed[counted], found)))
+    known = 0
+    if len(found):  # ascending: looked up, not sorted together, which would take more memory
+        lines_at = listed[counted]
+        row = np.minimum(np.searchsorted(found, lines_at), len(found) - 1)
+        known = int(np.count_nonzero(found[row] == lines_at))
     if known == lines >= 2:
         return True
     return 2 * known > lines and 2 * known >= len(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os.path import expanduser
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import GpuioError, MissingFileError, OptionError, StorageError
-from gpuio.pipeline.audit import Problem
+from gpuio.pipeline.audit import PlainKeys, Problem
 from gpuio.recordio.index import write_index
 from gpuio.recordio.index_text import is_key
 from gpuio.recordio.keys import index_beside
@@ -35,6 +35,7 @@ EXITS = {1: "something was left out", 3: "a file could not be read or written, o
 Int64 = npt.NDArray[np.int64]
 
 _AT_ONCE = 8 << 20  # bytes copied at once
+_ROWS = 1 << 16
 _SHOWN = 100  # of what is left out
 _UNUSABLE = ("record", "image", "checksum")
 
@@ -122,13 +123,14 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
     with open_stored(args.source) as file:
         with progress("repair: reading", how) as advance:
             layout, listed, problems = examine(file, idx, args, advance, thorough=True)
-        there = set(layout.offset.tolist())
-        bad = {one.offset for one in problems if one.kind in _UNUSABLE} & there
-        rows = [row for row, at in enumerate(layout.offset.tolist()) if at not in bad]
+        named = [one.offset for one in problems if one.kind in _UNUSABLE]
+        wrong = np.isin(layout.offset, [at for at in named if at is not None])
+        bad = set(layout.offset[wrong].tolist())
+        rows = np.flatnonzero(~wrong)
         lost = [one.kind == "framing" or one.offset in bad for one in problems]
-        if not rows:
+        if not len(rows):
             raise StorageError("no record is sound: there is nothing to copy", path=args.source)
-        keys = _keys(rows, [listed[row] for row in rows])
+        keys = _keys(rows, listed)
         length = layout.length[rows]
         report = {
             "source": args.source,
@@ -149,20 +151,29 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
             idx_target.unlink(missing_ok=True)  # an old target's index must not outlive it
     with writing(report_target) as out:
         out.write(json.dumps(report, indent=1).encode())
-    write_index(idx_target, keys, np.cumsum([0, *length[:-1]]).tolist())
+    write_index(idx_target, keys, _each(np.cumsum(length) - length))
     return report
 
 
-def _keys(rows: list[int], listed: list[str | None]) -> list[str]:
+def _each(column: Int64) -> Iterator[int]:
+    """Yield the numbers of a column as Python's, without a list of all of them."""
+    for at in range(0, len(column), _ROWS):
+        yield from column[at : at + _ROWS].tolist()
+
+
+def _keys(rows: Int64, listed: Sequence[str | None]) -> Iterable[str]:
     """Return a key for each record: the index's, or a number after the largest one.
 
     Without an index the key is the record's number in the source, `rows`, so that what is left out
     moves no other record to another key. A key of a damaged index that no index can give back is
     none.
     """
+    if isinstance(listed, PlainKeys):  # every record has one, and it is a number
+        return (listed[row] or "" for row in _each(rows))
+    listed = [listed[row] for row in _each(rows)]
     listed = [key if key is not None and is_key(key) else None for key in listed]
     if all(key is None for key in listed):
-        return [str(row) for row in rows]
+        return map(str, _each(rows))
     numbers = [int(key) for key in listed if key is not None and key.isdecimal()]
     free = itertools.count(max(numbers, default=-1) + 1)
     return [str(next(free)) if key is None else key for key in listed]

@@ -139,13 +139,13 @@ def examine(
     advance: Callable[[int, int], None],
     *,
     thorough: bool = False,
-) -> tuple[Layout, list[str | None], list[Problem]]:
+) -> tuple[Layout, Sequence[str | None], list[Problem]]:
     """Check a file as closely as the arguments of `add_depth` say; `thorough` reads all of it.
 
     Returns
     -------
     layout : Layout
-    keys : list of str or None      of each record, from the index
+    keys : sequence of str or None  of each record, from the index
     problems : list of Problem
 
     Raises
@@ -172,10 +172,10 @@ def examine(
         layout = lay_out(file, thorough=thorough or depth.reads)
     said = "" if len(layout.offset) else foreign_kind(file.read(0, min(file.size, 1024)))
     problems += [Problem("framing", said, offset=0)] if said else layout.problems
-    keys: list[str | None] = [None] * len(layout.offset)
+    keys: Sequence[str | None] = [None] * len(layout.offset)
     if idx is not None:
         keys, wrong = audit_index(idx, layout, file.size)
-        if keys and wrong and all(key is None for key in keys):
+        if len(keys) and wrong and all(key is None for key in keys):
             print(wrong[0].reason, file=sys.stderr)  # records are named by their numbers
         problems += wrong
     if sums is not None:

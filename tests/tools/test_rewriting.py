@@ -275,3 +275,20 @@ def test_a_damaged_source_is_named_and_leaves_no_target(twelve, tmp_path, capsys
     code, _, err = run(capsys, "shuffle", twelve, tmp_path / "t.rec")
     assert (code, f"offset={offsets[7]}" in err, "gpuio repair" in err) == (1, True, True)
     assert not (tmp_path / "t.rec").exists()
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch, capsys):
+    import tracemalloc
+
+    rec, _ = write_rec(tmp_path, [flat(1).ljust(20_000, b"x")] * 600)  # 12 MB
+    peaks = []
+    for at_once in (1 << 18, 1 << 30):
+        monkeypatch.setattr(rewriting, "_AT_ONCE", at_once)
+        tracemalloc.start()
+        try:
+            assert run(capsys, "shuffle", rec, tmp_path / "s.rec", "--force")[0] == 0
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[0] < 3 << 20
+    assert peaks[1] > 12 << 20  # what is measured is measured

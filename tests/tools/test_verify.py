@@ -250,3 +250,28 @@ def test_images_that_are_decoded_with_a_warning_are_counted_and_no_problem(tmp_p
 
 def test_what_nobody_looked_for_is_not_a_number(six, capsys):
     assert verify(capsys, six[0], "--headers")[1][0]["decoded_with_warnings"] is None
+
+
+def test_an_index_in_which_nothing_is_wrong_costs_eight_bytes_a_key(six):
+    from gpuio.pipeline.audit import PlainKeys, audit_index, lay_out
+    from gpuio.storage.local import LocalFile
+
+    with LocalFile(six[0]) as file:
+        layout = lay_out(file, thorough=False)
+        keys, wrong = audit_index(six[1], layout, file.size)
+        assert isinstance(keys, PlainKeys)
+        assert (list(keys), keys[1], keys[2:4], wrong) == ([*"012345"], "1", ["2", "3"], [])
+        at = offsets(six[1])
+        for lines in (  # keys that are other texts, or lines that lead nowhere
+            [f"0{key}\t{at[key]}" for key in range(6)],
+            [f"{key}\t{at[key]} " for key in range(6)],
+            [f"1\t{one}" for one in at],
+            [f"{key}\t{at[key] + 4 * (key == 2)}" for key in range(6)],
+            [f"{key}\t{at[key]}" for key in range(5)],
+        ):
+            Path(six[1]).write_text("\n".join(lines) + "\n")
+            keys, wrong = audit_index(six[1], layout, file.size)
+            assert isinstance(keys, list)
+        assert len(wrong) == 1
+        Path(six[1]).write_text("".join(f"0{key}\t{at[key]}\n" for key in range(6)))
+        assert audit_index(six[1], layout, file.size)[0][3] == "03"
