@@ -19,9 +19,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jobs import JOBS, Job
-from peers import Peer
-from rounds import interleave, quartiles, ratio
+from peers import Measured, Peer
+from rounds import quartiles, ratio
 from workload import parser
 
 MXNET = "mxnet"
@@ -31,6 +32,22 @@ WAYS: dict[str, dict[str, Any]] = {
     "block": {"shard": "even", "shuffle": "block", "shuffle_block_size": 1},
 }
 WAYS["block"]["shuffle_pool_size"] = 8
+
+
+def in_turns(peers: list[Peer], pairs: int) -> dict[str, list[Measured]]:
+    """Run one warm-up round and `pairs` measured ones, each with a seed of its own.
+
+    With one seed the images before the clock and behind it are the same ones in every round, other
+    ones for each order, and may be smaller or larger than most.
+    """
+    rng = np.random.default_rng(0)
+    measured: dict[str, list[Measured]] = {peer.label: [] for peer in peers}
+    for number in range(pairs + 1):
+        for place in rng.permutation(len(peers)):
+            took = peers[place].round(seed=number)
+            if number:
+                measured[peers[place].label].append(took)
+    return measured
 
 
 def measure(job: Job, args: argparse.Namespace) -> dict[str, Any]:
@@ -45,7 +62,7 @@ def measure(job: Job, args: argparse.Namespace) -> dict[str, Any]:
         try:
             for peer in peers:
                 assert not peer.absent, f"gpuio cannot be imported: {peer.absent}"
-            measured = interleave(peers, args.pairs)
+            measured = in_turns(peers, args.pairs)
         finally:
             for peer in peers:
                 peer.close()

@@ -337,7 +337,9 @@ class Loader:
             return made
         weight = np.zeros(rows, np.float32)
         weight[: max(own, 0)] = 1
-        return (*made, self._convert(host_array(weight)))
+        beside = getattr((label or data or [None])[0], "context", None)  # where the loss is
+        handed = host_array(weight)
+        return (*made, self._convert(handed if beside is None else handed.as_in_context(beside)))
 
 
 def _check_plan(plan: ShardPlan, *, cut_pad: bool, weights: bool) -> None:

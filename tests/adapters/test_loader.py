@@ -498,3 +498,24 @@ def test_parts_of_different_lengths_are_told_before_ranks_wait_for_ever(
         assert said in caplog.text
         Loader(mx.io.PrefetchingIter(it), np.asarray)
         assert len(caplog.records) == 2 * bool(said)
+
+
+def test_weights_go_where_the_labels_are(tmp_path, monkeypatch):
+    (it,) = ranks(tmp_path, 3, 1)
+    asked, inner = [], it._to_batch
+
+    class Elsewhere(np.ndarray):
+        context = "where the labels are"
+
+    def handed_out(made):
+        batch = inner(made)
+        batch.label = [np.asarray(batch.label[0]).view(Elsewhere)]
+        return batch
+
+    it._to_batch = handed_out
+    monkeypatch.setattr(
+        mx.nd.NDArray, "as_in_context", lambda self, where: asked.append(where) or self
+    )
+    assert len(next(iter(Loader(it, np.asarray, weights=True)))) == 3
+    assert asked == ["where the labels are"]
+    it.close()

@@ -480,3 +480,21 @@ def test_labels_of_every_part_are_one_shape(tmp_path):
     assert [it.label_pad_width for it in its] == [27, 27]
     assert np.shape(its[0].next().label[0]) == np.shape(its[1].next().label[0])
     close(its)
+
+
+def test_mxnets_stream_of_boxes_depends_on_no_part(paths):
+    """What a record draws there depends on those before it in the file, whoever reads them."""
+    asked = {"boxed": True, "index": False, "aug_stream": "mxnet", "shuffle": True}
+    asked |= {"rand_mirror_prob": 0.5, "rand_crop_prob": 0.5, "min_crop_scales": 0.5}
+    found = []
+    for parts, size in ((1, 4), (3, 5)):
+        its = opened(paths, parts, size, **asked)
+        found.append({})
+        for it in its:
+            for batch in it:
+                own = len(batch.data[0]) - batch.pad
+                for row in batch.label[0].asnumpy()[:own]:
+                    found[-1][row[6]] = row.tobytes()
+        close(its)
+    assert len(found[0]) == COUNT
+    assert found[0] == found[1]
