@@ -28,7 +28,7 @@ from gpuio.errors import (
 )
 
 if TYPE_CHECKING:
-    from gpuio import base, context, gluon, image, io, nd, random, recordio, test_utils
+    from gpuio import base, context, gluon, image, io, nd, random, recordio, storage, test_utils
     from gpuio.nd import Context, asnumpy, cpu, cpu_pinned, current_context, gpu, num_gpus
 
     img, ndarray = image, nd
@@ -63,6 +63,7 @@ __all__ = [
     "num_gpus",
     "random",
     "recordio",
+    "storage",
     "test_utils",
 ]
 
@@ -72,6 +73,7 @@ _FROM_ND = ("Context", "asnumpy", "cpu", "cpu_pinned", "current_context", "gpu",
 
 
 hooks.provide(
+    ahead="gpuio.pipeline.prefetch:Prefetcher",  # for the requests of one remote read
     array_backend="gpuio.backend:array_backend",  # for arrays put on a GPU
     count_gpus="gpuio.backend.gpu.probe:count_gpus",
     host_results="gpuio.nd.arrays:wrapped",

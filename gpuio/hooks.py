@@ -19,7 +19,7 @@ def provide(**places: str) -> None:
     _PLACES.update(places)
 
 
-def call(name: str, *args: Any, **keywords: Any) -> Any:
+def call(name: str, /, *args: Any, **keywords: Any) -> Any:
     """Call a function of a higher layer; its module is imported now, if it is not yet."""
     module, _, function = _PLACES[name].partition(":")
     return getattr(importlib.import_module(module), function)(*args, **keywords)

@@ -9,6 +9,7 @@ import pytest
 import gpuio
 
 HEAVY = ("cupy", "nvidia.dali", "torch", "numba", "cv2", "scipy", "matplotlib", "jax")
+REMOTE = ("obstore", "fsspec", "pyarrow", "gpuio.storage.remote")
 
 
 def run(code):
@@ -60,6 +61,16 @@ def test_mxnet_names_are_found_under_mxnet_modules():
 def test_importing_loads_nothing_heavy():
     loaded = run(f"import sys, gpuio\nprint([name for name in {HEAVY!r} if name in sys.modules])")
     assert loaded == "[]"
+
+
+def test_local_files_load_nothing_of_remote_ones():
+    code = (
+        "import sys, gpuio as mx\nfrom gpuio.storage.files import open_stored, read_whole\n"
+        "mx.recordio.MXRecordIO, mx.io.ImageRecordIter\n"
+        "with open_stored(sys.executable) as file:\n    file.read(0, 1)\n"
+        f"print([name for name in {REMOTE!r} if name in sys.modules])"
+    )
+    assert run(code) == "[]"
 
 
 def test_importing_takes_under_150_ms():

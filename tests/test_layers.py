@@ -68,7 +68,9 @@ HOMES = {
     "numba": {"kernels/"},
     "nvtx": {"gpuio/pipeline/ranges"},
     "prometheus_client": {"gpuio/adapters/prometheus"},
-    "pyarrow": {"gpuio/adapters/ray", "gpuio/tools/parquetsets"},
+    "obstore": {"gpuio/storage/stores"},
+    "fsspec": {"gpuio/storage/stores"},
+    "pyarrow": {"gpuio/adapters/ray", "gpuio/storage/stores", "gpuio/tools/parquetsets"},
 }
 
 # the only places that import a module whose name is not written out: why
@@ -332,6 +334,8 @@ BROKEN = [
     (strays, {"gpuio/io/x.py": "def f():\n    import cupy"}),
     (strays, {"gpuio/decode/dali.py": "from nvidia import dali"}),
     (strays, {"gpuio/order/x.py": "from numba import njit"}),
+    (strays, {"gpuio/recordio/x.py": "def f():\n    import obstore"}),
+    (strays, {"gpuio/storage/stores.py": "from obstore.store import from_url"}),
     (threads, {"gpuio/io/x.py": "import threading\nthreading.Thread()"}),
     (threads, {"gpuio/io/x.py": "from threading import Thread"}),
     (threads, {"gpuio/io/x.py": "from concurrent.futures import ThreadPoolExecutor"}),

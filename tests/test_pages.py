@@ -15,6 +15,7 @@ from gpuio.nd.methods import ArrayMethods
 from gpuio.options.machine import DecoderOptions, MachineOptions
 from gpuio.tools.cli import COMMANDS
 from support.pictures import jpeg, picture
+from support.remote import as_before
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -173,7 +174,7 @@ def scale_blocks(*sections):
     return [one for text in texts for one in re.findall(blocks, text, re.MULTILINE | re.DOTALL)]
 
 
-def test_the_scripts_about_ranks_resuming_and_shuffles_run(tmp_path, monkeypatch, capsys):
+def test_the_scripts_about_ranks_resuming_shuffles_and_urls_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blob = jpeg(picture(32, 32, seed=3))
     with recordio.MXIndexedRecordIO("train.idx", "train.rec", "w") as writer:
@@ -181,8 +182,9 @@ def test_the_scripts_about_ranks_resuming_and_shuffles_run(tmp_path, monkeypatch
             header = recordio.IRHeader(0, float(key), key, 0)
             writer.write_idx(key, recordio.pack(header, blob))
     here = {}
-    blocks = scale_blocks("Ranks", "Resume", "Shuffles")
-    assert len(blocks) >= 3
-    for block in blocks:
-        exec(compile(block, "docs/scale.md", "exec"), here)
+    blocks = scale_blocks("Ranks", "Resume", "Shuffles", "Remote")
+    assert len(blocks) >= 4
+    with as_before():
+        for block in blocks:
+            exec(compile(block, "docs/scale.md", "exec"), here)
     assert capsys.readouterr().out.splitlines()[0] == "[33, 33, 34]"

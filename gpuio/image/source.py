@@ -30,8 +30,9 @@ from gpuio.recordio.fingerprint import sampled_file, some
 from gpuio.recordio.header import unpack
 from gpuio.recordio.key_list import key_digest
 from gpuio.recordio.lists import read_list
-from gpuio.storage.files import open_stored, read_whole
+from gpuio.storage.files import open_stored, read_whole, status
 from gpuio.storage.paths import absolute
+from gpuio.storage.urls import is_url
 
 __all__ = ["MissingImageError", "MissingLabelError", "Sample", "SampleSource"]
 
@@ -123,7 +124,7 @@ class SampleSource:
         widths: tuple[int, ...] | None = None,
     ) -> None:
         self.limits = MAX_PIXELS, MAX_SCANS
-        self.path_root = None if path_root is None else Path(absolute(path_root))
+        self.path_root = None if path_root is None else absolute(path_root)
         self._folder = absolute(".")  # where listed paths start if there is no path_root
         self.path_imgrec = None if not path_imgrec else absolute(path_imgrec)
         self.path_imgidx = None if not path_imgidx else absolute(path_imgidx)
@@ -131,7 +132,7 @@ class SampleSource:
         self._lock = lock()  # an MXRecordIO seeks and reads in two steps
         self.imglist: dict[Key, tuple[Any, str]] | None = None
         if path_imglist:
-            self.imglist = _read_list(Path(path_imglist), widths)
+            self.imglist = _read_list(absolute(path_imglist), widths)
         elif imglist is not None:
             self.imglist = dict(_listed(row, number) for number, row in enumerate(imglist, 1))
         self.imgrec = self._open()
@@ -260,7 +261,7 @@ class SampleSource:
         if self.imgrec is None:
             assert self.imglist is not None
             label, name = self.imglist[key]
-            sample.place = Where(str(self.path(name)))
+            sample.place = Where(self.path(name))
             sample.label, sample.blob = label, (read or self.read_image)(name)
             return sample
         assert isinstance(self.imgrec, MXIndexedRecordIO)
@@ -300,9 +301,14 @@ class SampleSource:
             made.append(zlib.crc32(repr((len(rows), listed)).encode()))
         return made
 
-    def path(self, name: str) -> Path:
+    def path(self, name: str) -> str:
         """Return where a listed file is."""
-        return Path(self._folder, name) if self.path_root is None else self.path_root / name
+        folder = self._folder if self.path_root is None else self.path_root
+        if is_url(name):
+            return name
+        if is_url(folder):
+            return f"{folder.rstrip('/')}/{name}"
+        return str(Path(folder, name))
 
     def read_image(self, name: str) -> bytes:
         """Return a listed file's bytes.
@@ -316,7 +322,7 @@ class SampleSource:
             return read_whole(path, "cannot read the image file")
         except FileNotFoundError as error:
             raise MissingImageError(
-                "image file does not exist: check the list and path_root", path=str(path)
+                "image file does not exist: check the list and path_root", path=path
             ) from error
 
     def _check_labels(self) -> None:
@@ -333,13 +339,13 @@ class SampleSource:
             )
 
 
-def _status(path: str) -> tuple[int, int]:
-    """Return a file's size and time of change; (-1, 0) if there is none, which opening it says."""
+def _status(path: str) -> tuple[Any, ...]:
+    """Return what a file is told by, its size first; (-1,) if there is none: opening it says so."""
     try:
-        status = Path(path).stat()
-    except OSError:
-        return -1, 0
-    return status.st_size, status.st_mtime_ns
+        found = status(path)
+        return found if is_url(path) else found[:2]
+    except StorageError:
+        return (-1,)
 
 
 def _unpack_into(sample: Sample, record: bytes) -> None:
@@ -354,7 +360,7 @@ def _unpack_into(sample: Sample, record: bytes) -> None:
         sample.error = failure
 
 
-def _read_list(path: Path, widths: tuple[int, ...] | None) -> dict[Key, tuple[Any, str]]:
+def _read_list(path: str, widths: tuple[int, ...] | None) -> dict[Key, tuple[Any, str]]:
     """Read a .lst file."""
     try:
         return {

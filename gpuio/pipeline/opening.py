@@ -144,6 +144,7 @@ def open_pipeline(task: Task) -> Opened:
             mixer=draws.mixer,
             decode_scale=options.decode_scale == "auto",
             blocks=order.blocks,
+            remote=reader.is_remote,
         )
         fingerprint = _fingerprint(options, table, files)  # reads, so may fail: before pop_all
         opened.pop_all()

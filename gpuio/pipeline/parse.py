@@ -72,6 +72,13 @@ class FramedRecords:
         address[self.length < 0] = 0
         return address
 
+    def rows(self, first: int, stop: int) -> FramedRecords:
+        """Return rows first .. stop-1."""
+        part = slice(first, stop)
+        return FramedRecords(
+            self.buffers, self.number[part], self.start[part], self.length[part], self.files
+        )
+
     def record(self, row: int) -> memoryview:
         """Return the bytes of a row's record, framing included."""
         start = int(self.start[row])

@@ -30,6 +30,7 @@ from gpuio.order.block import BlockPasses
 from gpuio.order.epochs import BatchOrder, Order, joined
 from gpuio.pipeline.block_feed import BlockFeed
 from gpuio.pipeline.error_policy import ErrorPolicy
+from gpuio.pipeline.fetching import RemoteFeed
 from gpuio.pipeline.finished_batch import BatchPosition, FinishedBatch
 from gpuio.pipeline.measures import measures
 from gpuio.pipeline.parse import FramedRecords
@@ -98,6 +99,7 @@ class Pipeline:
     decode_scale : bool         JPEGs may be decoded smaller; batches keep the plan as drawn
     blocks : BlockPasses, optional
                                 of `order`: records are read in blocks, and wait in a pool
+    remote : bool               files lie behind a network: batches are fetched ahead
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Pipeline:
         mixer: Mixer | None = None,
         decode_scale: bool = False,
         blocks: BlockPasses | None = None,
+        remote: bool = False,
     ) -> None:
         self.order, self.planner, self.reader = order, planner, reader
         self.backend, self.output = backend, output
@@ -127,10 +130,12 @@ class Pipeline:
         self._scales = decode_scale
         self._can_cache = can_cache
         self.ranges = open_ranges(wanted=stats.timed)
-        self.together = 1 if blocks is not None else backend.together(order.batch_size, output)
-        self._feed: BlockFeed | None = None
+        self._feed: BlockFeed | RemoteFeed | None = None
         if blocks is not None:
             self._feed = BlockFeed(blocks, order, reader, self.positions)
+        elif remote:
+            self._feed = RemoteFeed(order, reader, self.positions)
+        self.together = 1 if self._feed else backend.together(order.batch_size, output)
         self._stream: BatchStream | None = None
         self._handed = 0.0  # when a batch was last taken
         self._opening, self._closed = lock(), False  # no stream is opened after close()

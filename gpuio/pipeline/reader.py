@@ -30,6 +30,7 @@ from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
 from gpuio.storage.opened import OpenFiles
+from gpuio.storage.urls import is_url
 from gpuio.tasks.task import Labels
 
 __all__ = ["RecordReader", "Records"]
@@ -112,6 +113,11 @@ class RecordReader:
         StorageError        a file could not be read
         """
         return self._parser.framed(positions)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether some of the files lie behind a network."""
+        return any(map(is_url, self._table.paths))
 
     def _note(self, seconds: float, framed: FramedRecords) -> None:
         """Count what was read from each kind of storage."""

@@ -33,9 +33,9 @@ from gpuio.recordio.index_text import check_key, read_index
 from gpuio.recordio.key_list import KeyList
 from gpuio.recordio.offset_dict import OffsetDict
 from gpuio.storage.atomic import check_target
-from gpuio.storage.files import open_stored
+from gpuio.storage.files import open_binary, open_stored, status
 from gpuio.storage.part import PartFile
-from gpuio.storage.paths import absolute, open_regular, unusable
+from gpuio.storage.paths import absolute, unusable
 
 __all__ = ["MXIndexedRecordIO", "MXRecordIO"]
 
@@ -315,7 +315,7 @@ class MXIndexedRecordIO(MXRecordIO):
     """
 
     _idx_part: PartFile | None = None
-    _read: tuple[tuple[int, ...], Entries] | None = None  # the index file's status, what it holds
+    _read: tuple[tuple[Any, ...], Entries] | None = None  # the index file's status, what it holds
 
     def __init__(
         self,
@@ -339,8 +339,8 @@ class MXIndexedRecordIO(MXRecordIO):
             return
         super().open()
         try:
-            self.fidx = open(self.idx_path, encoding="utf-8-sig", opener=open_regular)  # noqa: SIM115
-            self._read_index(os.fstat(self.fidx.fileno()))
+            self.fidx = io.TextIOWrapper(open_binary(self.idx_path), encoding="utf-8-sig")
+            self._read_index(status(self.idx_path))
         except OSError as error:
             self.close()
             advice = "; `gpuio rec2idx` makes one"
@@ -368,9 +368,8 @@ class MXIndexedRecordIO(MXRecordIO):
         self._idx_part = part
         self.fidx = io.TextIOWrapper(part.file, encoding="utf-8", newline="\n")
 
-    def _read_index(self, status: os.stat_result) -> None:
+    def _read_index(self, name: tuple[Any, ...]) -> None:
         """Make `keys` and `idx`; a file of the same status is not read again."""
-        name = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if self._read is None or self._read[0] != name:
             entries = open_entries(self.idx_path) if self.key_type is int else None
             self._read = None if entries is None else (name, entries)

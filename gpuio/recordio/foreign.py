@@ -12,7 +12,7 @@ import struct
 
 from gpuio.errors import FormatError
 from gpuio.storage.atomic import RECORD_START
-from gpuio.storage.paths import open_regular
+from gpuio.storage.files import open_binary
 from gpuio.storage.stored import StoredFile
 
 __all__ = [
@@ -129,7 +129,7 @@ def foreign_list(path: str | os.PathLike[str]) -> str:
 
 def _other_kind(path: str | os.PathLike[str], expected: str) -> str:
     """Begin the sentence about a file of another kind than expected; "" for what is not known."""
-    with open(path, "rb", opener=open_regular) as file:
+    with open_binary(path) as file:
         kind = name_kind(file.read(_LOOKED_AT))
     return f"this is {kind}" if kind not in ("", expected) else ""
 

@@ -11,7 +11,6 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -32,7 +31,7 @@ from gpuio.recordio.index_text import read_index, write_index
 from gpuio.recordio.keys import fits, read_listed
 from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
 from gpuio.storage.atomic import check_target
-from gpuio.storage.files import open_stored, read_whole
+from gpuio.storage.files import open_stored, read_whole, status
 from gpuio.storage.stored import StoredFile
 
 __all__ = [
@@ -96,7 +95,7 @@ def remake_index(
     offsets, skipped = _of_file(rec_path, idx_path, past_damage=past_damage)
     if len(offsets) == 0:
         raise EmptyDatasetError("no record found: no index is written", path=os.fspath(rec_path))
-    keys, said = _keys_kept(keys_of, offsets, Path(rec_path).stat().st_size, skipped)
+    keys, said = _keys_kept(keys_of, offsets, status(rec_path)[0], skipped)
     each = _each(keys) if isinstance(keys, np.ndarray) else keys
     write_index(idx_path, each, _each(offsets), [rec_path])
     return len(offsets), said

@@ -23,6 +23,7 @@ from gpuio.errors import FormatError, StorageError
 from gpuio.recordio.index_entries import Entries, read_text
 from gpuio.storage.atomic import writing
 from gpuio.storage.paths import absolute, open_regular, unusable
+from gpuio.storage.urls import is_url
 
 __all__ = ["binary_path", "open_entries", "share_index"]
 
@@ -63,10 +64,16 @@ def share_index(idx_path: str | os.PathLike[str]) -> str:
 
     Raises
     ------
-    StorageError        the index cannot be read, or its binary not written
+    StorageError        the index cannot be read, or its binary not written; or it is a URL
     FormatError         a line is not a whole number, a TAB and a byte offset
     """
     idx_path = absolute(idx_path)
+    if is_url(idx_path):
+        raise StorageError(
+            "the binary of an index is for memory that processes share, and lies on a disk: a URL "
+            "has none, and its text is read",
+            path=idx_path,
+        )
     try:
         with open(idx_path, "rb", opener=open_regular) as file:
             text = _look(file)
@@ -112,6 +119,8 @@ def open_entries(idx_path: str | os.PathLike[str]) -> Entries | None:
     Entries or None         None where the text is not of the common form: `read_index` reads it
     """
     idx_path = absolute(idx_path)
+    if is_url(idx_path):
+        return read_text(idx_path)
     path = binary_path(idx_path)
     try:
         return _mapped(path, idx_path)

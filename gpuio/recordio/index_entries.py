@@ -15,12 +15,12 @@ import io
 import os
 import sys
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.storage.paths import open_regular
+from gpuio.storage.files import open_binary
 
 __all__ = ["Entries", "parse_text", "read_text"]
 
@@ -144,8 +144,10 @@ def read_text(path: str | os.PathLike[str]) -> Entries | None:
     Entries or None         None where a line is anything else, or the file cannot be read
     """
     try:
-        with open(path, "rb", buffering=0, opener=open_regular) as file:
-            return _gathered_from(file, os.fstat(file.fileno()).st_size)
+        with open_binary(path, buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            return _gathered_from(file, size)
     except OSError:
         return None
 
@@ -155,7 +157,7 @@ def parse_text(text: bytes) -> Entries | None:
     return _gathered_from(io.BytesIO(text), len(text))
 
 
-def _gathered_from(file: io.RawIOBase | io.BytesIO, size: int) -> Entries | None:
+def _gathered_from(file: BinaryIO, size: int) -> Entries | None:
     """Read an index of some bytes, block by block."""
     gathered = _Gathered(size)
     text = (file.read(_BLOCK) or b"").removeprefix(b"\xef\xbb\xbf")

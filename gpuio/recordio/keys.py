@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -21,8 +20,9 @@ from gpuio.errors import FormatError, GpuioError
 from gpuio.recordio.framing import HEADER_BYTES, head_at
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_text import read_index
-from gpuio.storage.paths import absolute
+from gpuio.storage.files import is_there
 from gpuio.storage.stored import StoredFile
+from gpuio.storage.urls import beside
 
 __all__ = ["Listed", "fits", "index_beside", "misfit", "read_listed"]
 
@@ -129,8 +129,8 @@ def _number(key: int | str) -> int | None:
 
 def index_beside(path: str | os.PathLike[str]) -> str | None:
     """Return the path of the index beside a record file, FILE.idx, if something is there."""
-    idx = Path(path).with_suffix(".idx")
-    return str(idx) if os.path.lexists(absolute(idx)) and idx != Path(path) else None
+    idx = beside(path, suffix=".idx")
+    return idx if idx != os.fspath(path) and is_there(idx) else None
 
 
 def read_listed(idx_path: str) -> Listed:

@@ -10,7 +10,6 @@ Invariant: a file is read as plain unless everything that was looked at says oth
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import attrs
 import numpy as np
@@ -24,6 +23,7 @@ from gpuio.recordio.parts import ManifestTable
 from gpuio.recordio.sniff import Sniffed, sniff, spread
 from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.stored import StoredFile
+from gpuio.storage.urls import beside
 
 __all__ = ["Contents", "recognise"]
 
@@ -189,9 +189,9 @@ class Contents:
             self._counted[column] = made
         return self._counted[column]
 
-    def _beside(self) -> Path:
+    def _beside(self) -> str:
         """Return where a `property` file would be."""
-        return Path(self.table.paths[0]).with_name("property")
+        return beside(self.table.paths[0], name="property")
 
     def _by_key(self, labels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Order labels of one file's images by their keys."""
@@ -200,7 +200,7 @@ class Contents:
         return labels if in_order else labels[np.argsort(key, kind="stable")]
 
 
-def _property(path: Path) -> int | None:
+def _property(path: str) -> int | None:
     """Return the number of classes of a `property` file ("classes,height,width")."""
     try:
         fields = read_whole(path).decode("ascii").strip().split(",")

@@ -1,7 +1,8 @@
-"""The forms of path_imgrec: one path or several, a folder, a pattern, file://."""
+"""The forms of path_imgrec: one path or several, a folder, a pattern, here or behind a URL."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fnmatch
 import glob
@@ -10,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gpuio.errors import EmptyDatasetError, MissingFileError, OptionError, StorageError
+from gpuio.storage.files import status
 from gpuio.storage.paths import absolute, divide, unusable
+from gpuio.storage.urls import is_url, name_of
 
 __all__ = ["expand", "expand_indexes"]
 
@@ -23,26 +26,27 @@ def expand(uri: str | Iterable[str], suffix: str = "") -> list[str]:
     uri : str or iterable of str
         a path; several separated by ";" or in a list; a folder, meaning its files that are not
         empty, sorted; a path whose last component is a regular expression that complete names must
-        match; or, if none does, a pattern with *, ? and [] as shells have it
+        match; or, if none does, a pattern with *, ? and [] as shells have it. The same behind a
+        URL; HTTP servers do not list their folders
     suffix : str
         of a folder, take the files that end in it, if there are any
 
     Raises
     ------
-    StorageError            nothing is there, or this version does not read the scheme
+    StorageError            nothing is there, or the scheme is unknown
     EmptyDatasetError       every file is empty
     OptionError             a ``#cachefile`` suffix, which has no use for local files
     """
-    found = [path for piece in divide(uri) for path in _one(piece, suffix)]
+    found = [one for piece in divide(uri) for one in _one(absolute(piece), suffix)]
     if not found:
         raise StorageError("no file is named", path=str(uri))
-    filled = [path for path in found if not path.is_file() or path.stat().st_size]
+    filled = [path for path, size in found if size]
     if not filled:
         raise EmptyDatasetError(
             "the file is empty" if len(found) == 1 else f"all {len(found)} files are empty",
-            path=str(found[0]),
+            path=found[0][0],
         )
-    return [str(path) for path in filled]
+    return filled
 
 
 def expand_indexes(uri: str | Iterable[str], records: Sequence[str]) -> list[str]:
@@ -74,6 +78,11 @@ def expand_indexes(uri: str | Iterable[str], records: Sequence[str]) -> list[str
         )
     if len(pieces) != 1:
         return pieces
+    if is_url(pieces[0]):
+        folder, _, last = pieces[0].rpartition("/")
+        if last and not glob.has_magic(last):
+            return pieces
+        return [f"{folder}/{Path(name_of(record)).stem}.idx" for record in records]
     path = Path(absolute(pieces[0]))
     pattern = not path.exists() and glob.has_magic(path.name)
     if not folders and not pattern:
@@ -91,20 +100,64 @@ def expand_indexes(uri: str | Iterable[str], records: Sequence[str]) -> list[str
     return [str(path.parent / name) for name in (names if taken else [path.name])]
 
 
-def _one(piece: str, suffix: str) -> list[Path]:
-    """Return the files of one piece."""
+def _one(piece: str, suffix: str) -> list[tuple[str, int]]:
+    """Return the files of one piece, with their sizes."""
+    if is_url(piece):
+        return _behind_url(piece, suffix)
+    return [(str(one), one.stat().st_size if one.is_file() else 1) for one in _here(piece, suffix)]
+
+
+def _behind_url(url: str, suffix: str) -> list[tuple[str, int]]:
+    """Return the files that a URL names."""
+    if "#" in url:
+        raise OptionError(
+            f"path_imgrec: {url!r} asks for a cache file behind '#': "
+            "gpuio.storage.configure(block_cache=...) keeps what is read, leave it out"
+        )
+    missing = None
+    if not url.endswith("/"):
+        try:
+            return [(url, status(url)[0])]
+        except MissingFileError as error:
+            missing = error
+    inside = _files_in(url, missing)
+    if inside:
+        return [one for one in inside if suffix and one[0].lower().endswith(suffix)] or inside
+    folder, _, last = url.rpartition("/")
+    matching: list[tuple[str, int]] = []
+    if missing is not None:
+        beside = _files_in(folder, missing)
+        with contextlib.suppress(re.error):
+            name = re.compile(last)
+            matching = [one for one in beside if name.fullmatch(one[0].rpartition("/")[2])]
+        matching = matching or [
+            one for one in beside if fnmatch.fnmatchcase(one[0].rpartition("/")[2], last)
+        ]
+    if not matching:
+        raise missing or StorageError("the folder holds no file", path=url)
+    return matching
+
+
+def _files_in(folder: str, missing: MissingFileError | None) -> list[tuple[str, int]]:
+    """Return the files of a folder behind a URL; a server that lists nothing has what it has."""
+    from gpuio.storage.remote import listed
+
+    try:
+        return [(one.url, one.size) for one in listed(folder) if not one.folder]
+    except StorageError:
+        if missing is not None:
+            raise missing from None
+        raise
+
+
+def _here(piece: str, suffix: str) -> list[Path]:
+    """Return the files of one piece that is a path."""
     if "#" in piece and not Path(piece).exists():
         raise OptionError(
             f"path_imgrec: {piece!r} asks for a cache file behind '#'; local files need none, "
             "leave it out"
         )
-    scheme = re.match(r"(\w+)://", piece)
-    if scheme and scheme.group(1) != "file":
-        raise StorageError(
-            f"{scheme.group(1)}:// is not read by this version: copy the file to a disk",
-            path=piece,
-        )
-    path = Path(absolute(piece.removeprefix("file://")))
+    path = Path(piece)
     if path.is_dir():
         inside = sorted(one for one in path.iterdir() if one.is_file())
         if not inside:

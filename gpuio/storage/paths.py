@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gpuio.errors import MissingFileError, StorageError
+from gpuio.storage.urls import checked, is_url
 
 __all__ = ["absolute", "absolute_uri", "check_regular", "divide", "open_regular", "unusable"]
 
@@ -40,10 +41,17 @@ def _pieces(one: str) -> list[str]:
 def absolute(path: _Path) -> str:
     """Return an absolute path: ~ is the home folder, and a relative path starts where we are.
 
-    Links and ".." stay as they are. "" stays "".
+    Links and ".." stay as they are. "" stays "". A URL stays, and of file:// the path is returned.
+
+    Raises
+    ------
+    StorageError        a URL that cannot be read, as `gpuio.storage.urls.checked`
     """
     text = os.path.expanduser(os.fspath(path))  # noqa: PTH111 -- pathlib's raises without a home
     if not text or text.startswith("/"):
+        return text
+    text = checked(text)
+    if is_url(text):
         return text
     try:
         return str(Path(os.getcwd(), text))  # noqa: PTH109
@@ -53,15 +61,7 @@ def absolute(path: _Path) -> str:
 
 def absolute_uri(uri: str) -> str:
     """Return a URI, which may name several paths, with each of them made absolute."""
-    return ";".join(_absolute_piece(piece) for piece in divide(uri))
-
-
-def _absolute_piece(piece: str) -> str:
-    """Make one path absolute; what names another scheme stays as it is."""
-    scheme, found, path = piece.partition("://")
-    if not (found and scheme.isalnum()):
-        return absolute(piece)
-    return f"file://{absolute(path)}" if scheme == "file" else piece
+    return ";".join(absolute(piece) for piece in divide(uri))
 
 
 def check_regular(path: _Path, what: str = "cannot open") -> None:

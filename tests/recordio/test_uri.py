@@ -60,9 +60,7 @@ def test_only_empty_files_are_an_empty_data_set(folder):
         expand(str(folder / "empty.rec"))
 
 
-def test_what_this_version_does_not_read_is_said(folder):
-    with pytest.raises(StorageError, match="s3:// is not read"):
-        expand("s3://bucket/a.rec")
+def test_a_cache_file_is_refused(folder):
     with pytest.raises(OptionError, match="cache file"):
         expand(str(folder / "a.rec") + "#cache")
 

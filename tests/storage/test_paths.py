@@ -350,4 +350,4 @@ def test_paths_are_made_absolute_as_they_are(tmp_path, monkeypatch):
     assert absolute("") == ""
     assert absolute("/x/../y") == "/x/../y"
     assert absolute("./a/../b") == f"{tmp_path}/a/../b"
-    assert absolute_uri("a;/b;s3://c;file://d") == f"{tmp_path}/a;/b;s3://c;file://{tmp_path}/d"
+    assert absolute_uri("a;/b;s3://c;file://d") == f"{tmp_path}/a;/b;s3://c;{tmp_path}/d"

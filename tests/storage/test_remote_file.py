@@ -1,0 +1,228 @@
+"""Remote files by position: the bytes of the local file, by few requests."""
+
+import numpy as np
+import pytest
+
+import gpuio as mx
+from gpuio.errors import ClosedError, EmptyDatasetError, MissingFileError, OptionError, StorageError
+from gpuio.recordio.uri import expand
+from gpuio.storage.files import open_stored, read_whole
+from gpuio.storage.remote_file import RemoteFile
+from support.making import jpeg, photo, write_rec
+from support.remote import served, url
+
+SCHEMES = ("s3", "http")
+COUNT = 60
+OPTIONS = {"data_shape": (3, 24, 24), "batch_size": 7, "verbose": False, "ctx": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rec")
+    made = write_rec(folder, [jpeg(photo(32, 32, i)) for i in range(COUNT)])[:2]
+    listed = folder / "data.lst"
+    listed.write_text("".join(f"{i}\t{COUNT - i}\tx\n" for i in range(COUNT)))
+    return (*made, str(listed))
+
+
+@pytest.fixture(scope="module")
+def server(paths):
+    with served(paths) as made:
+        yield made
+
+
+@pytest.fixture
+def large():
+    """Return a server of 40 MiB, and the bytes."""
+    data = np.random.default_rng(0).bytes(40 << 20)
+    with served() as made:
+        made.objects["bkt/large"] = data
+        yield made, data
+
+
+def read(it):
+    """Return two epochs of an iterator as arrays."""
+    made = []
+    with it:
+        for _ in range(2):
+            for batch in it:
+                made += [batch.data[0].asnumpy(), batch.label[0].asnumpy(), batch.index]
+            it.reset()
+    return made
+
+
+CASES = {
+    "one after the other": {},
+    "by an index": {"path_imgidx": 1},
+    "shuffled": {"path_imgidx": 1, "shuffle": True, "seed": 3},
+    "labels of a list": {"path_imgidx": 1, "path_imglist": 2, "label_width": 1},
+    "a part": {"path_imgidx": 1, "num_parts": 3, "part_index": 1},
+    "borrowed rows": {"last_batch": "borrow", "shuffle": True},
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("case", CASES)
+def test_an_iterator_makes_the_batches_of_the_local_file(server, paths, case, scheme):
+    def made(places):
+        options = {
+            name: places[value] if name.startswith("path") else value
+            for name, value in CASES[case].items()
+        }
+        return read(mx.io.ImageRecordIter(path_imgrec=places[0], **OPTIONS, **options))
+
+    remote = made([url(server, path, scheme) for path in paths])
+    local = made(paths)
+    assert len(remote) == len(local)
+    for one, other in zip(remote, local, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_records_by_key_and_in_order(server, paths, scheme):
+    rec, idx, _ = [url(server, path, scheme) for path in paths]
+    with mx.recordio.MXIndexedRecordIO(idx, rec, "r") as remote:
+        local = mx.recordio.MXIndexedRecordIO(paths[1], paths[0], "r")
+        assert remote.keys == local.keys
+        for key in (5, 0, COUNT - 1):
+            assert remote.read_idx(key) == local.read_idx(key)
+        local.close()
+    with mx.recordio.MXRecordIO(rec, "r") as remote, mx.recordio.MXRecordIO(paths[0], "r") as local:
+        for _ in range(COUNT + 1):
+            assert remote.read() == local.read()
+
+
+def test_image_iter_reads_urls(server, paths):
+    rec, idx, lst = [url(server, path) for path in paths]
+    options = {"path_imgrec": rec, "path_imgidx": idx, "path_imglist": lst}
+    local = dict(zip(options, paths, strict=True))
+    made, expected = (mx.image.ImageIter(4, (3, 24, 24), **given) for given in (options, local))
+    for one, other in zip(made, expected, strict=True):
+        np.testing.assert_array_equal(one.data[0].asnumpy(), other.data[0].asnumpy())
+        np.testing.assert_array_equal(one.label[0].asnumpy(), other.label[0].asnumpy())
+
+
+def test_a_state_goes_on_behind_a_url_and_here(server, paths):
+    def opened(place):
+        return mx.io.ImageRecordIter(path_imgrec=place, shuffle=True, **OPTIONS)
+
+    with opened(paths[0]) as local, opened(url(server, paths[0])) as remote:
+        next(local)
+        remote.load_state_dict(local.state_dict())
+        np.testing.assert_array_equal(next(remote).data[0].asnumpy(), next(local).data[0].asnumpy())
+
+
+def test_folders_and_patterns(server):
+    assert expand("s3://bkt/", ".rec") == ["s3://bkt/data.rec"]
+    assert expand("s3://bkt", ".rec") == ["s3://bkt/data.rec"]
+    for last in ("data.r*", r"d.*\.rec", "data.rec"):
+        assert expand(f"s3://bkt/{last}") == ["s3://bkt/data.rec"]
+    assert expand("s3://bkt/data.rec;s3://bkt/data.lst") == [
+        "s3://bkt/data.rec",
+        "s3://bkt/data.lst",
+    ]
+
+
+@pytest.mark.parametrize("name", ["no.rec", "no*.rec", "[", "x/no.rec"])
+def test_nothing_there_is_said(server, name):
+    with pytest.raises(MissingFileError, match="no such file") as raised:
+        expand(f"s3://bkt/{name}")
+    assert raised.value.path == f"s3://bkt/{name}"
+
+
+def test_an_empty_object_and_a_cache_suffix(server):
+    server.objects["bkt/empty.rec"] = b""
+    with pytest.raises(EmptyDatasetError):
+        expand("s3://bkt/empty.rec")
+    assert read_whole("s3://bkt/empty.rec") == b""
+    del server.objects["bkt/empty.rec"]
+    with pytest.raises(OptionError, match="block_cache"):
+        expand("s3://bkt/data.rec#cache")
+
+
+def test_names_with_blanks_and_percent_signs(server):
+    server.objects["bkt/a b%20ü.bin"] = b"found"
+    assert read_whole("s3://bkt/a b%20ü.bin") == b"found"
+    assert read_whole(f"{server.url}/bkt/a%20b%2520%C3%BC.bin") == b"found"
+    del server.objects["bkt/a b%20ü.bin"]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("a+b://x/a.rec", r"a\+b:// is not a scheme that is known"),
+        ("s3:/bkt/a.rec", "two slashes"),
+        ("hdfs://nowhere:1/a.rec", "cannot open"),
+    ],
+)
+def test_what_cannot_be_read_is_said(place, said):
+    with pytest.raises(StorageError, match=said):
+        mx.io.ImageRecordIter(path_imgrec=place, **OPTIONS)
+    with pytest.raises(StorageError, match=said):
+        mx.recordio.MXRecordIO(place, "r")
+
+
+def test_near_ranges_are_one_request_and_requests_have_a_cap(large):
+    server, data = large
+    starts = np.array([9 << 20, 0, 100 << 10, 30 << 20, (9 << 20) + 50])
+    lengths = np.array([100, 50, 50, 10 << 20, 10])
+    for get in ("read_ranges", "read_packed"):
+        with open_stored("s3://bkt/large") as file:
+            server.requests.clear()
+            if get == "read_ranges":
+                found = file.read_ranges(starts, lengths)
+            else:
+                memory, at = file.read_packed(starts, lengths, lambda n: np.empty(n, np.uint8))
+                found = [memory[a : a + n] for a, n in zip(at, lengths, strict=True)]
+        expected = [data[a : a + n] for a, n in zip(starts, lengths, strict=True)]
+        assert [bytes(one) for one in found] == expected
+        asked = sorted(one[2] for one in server.requests if one[0] == "GET")
+        assert asked == [
+            "bytes=0-102449", "bytes=31457280-41943039", f"bytes={9 << 20}-{(9 << 20) + 99}",
+        ]  # fmt: skip
+
+
+def test_a_long_read_is_several_requests(large):
+    server, data = large
+    with open_stored("s3://bkt/large") as file:
+        server.requests.clear()
+        assert file.read(5, 20 << 20) == data[5 : 5 + (20 << 20)]
+        assert len(server.requests) == 3
+
+
+def test_reading_on_asks_for_more_each_time(large):
+    server, data = large
+    with open_stored("s3://bkt/large") as file:
+        server.requests.clear()
+        for at in range(0, 8 << 20, 4096):
+            assert file.read(at, 8) == data[at : at + 8]
+        assert len(server.requests) < 8
+        server.requests.clear()
+        assert file.read(30 << 20, 8) == data[30 << 20 : (30 << 20) + 8]
+        assert server.requests[-1][2] == f"bytes={30 << 20}-{(30 << 20) + (64 << 10) - 1}"
+
+
+def test_the_end_of_the_file_is_an_error_and_none_of_a_server(large):
+    server, data = large
+    with open_stored("s3://bkt/large") as file:
+        server.requests.clear()
+        assert file.read(len(data), 0) == b""
+        for at, length in ((len(data) - 1, 2), (len(data), 1), (-1, 1)):
+            with pytest.raises(StorageError, match="file ends at byte 41,943,040"):
+                file.read(at, length)
+            with pytest.raises(StorageError, match="file ends"):
+                file.read_ranges([at], [length])
+        assert server.requests == []
+    with pytest.raises(ClosedError):
+        file.read(0, 1)
+    assert isinstance(file, RemoteFile)
+
+
+def test_a_batch_of_a_group_keeps_its_rows(server, paths):
+    """Rows of padding, of two files, in one group."""
+    both = f"{url(server, paths[0])};{url(server, paths[0], 'http')}"
+    options = {"last_batch": "pad", "shuffle": True, "seed": 1, **OPTIONS}
+    remote = read(mx.io.ImageRecordIter(path_imgrec=both, **options))
+    local = read(mx.io.ImageRecordIter(path_imgrec=f"{paths[0]};{paths[0]}", **options))
+    for one, other in zip(remote, local, strict=True):
+        np.testing.assert_array_equal(one, other)
