@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,12 +21,15 @@ from gpuio.pipeline.framed_image import PackOptions, frame_image
 from gpuio.pipeline.journal import Journal
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.recordio.lists import read_list
-from gpuio.storage.atomic import check_target
-from gpuio.storage.files import read_whole
+from gpuio.storage.atomic import check_target, writing
+from gpuio.storage.files import read_whole, remove
 from gpuio.storage.part import lock
 from gpuio.storage.paths import open_regular, unusable
+from gpuio.storage.urls import beside, name_of
 
-__all__ = ["Packed", "alone", "pack_list"]
+__all__ = ["Packed", "alone", "pack_behind_url", "pack_list"]
+
+_AT_ONCE = 8 << 20  # bytes that are copied to a server at once
 
 
 @attrs.define
@@ -43,7 +49,7 @@ class Packed:
 
 
 def pack_list(
-    list_path: Path,
+    path: str | os.PathLike[str],
     root: str,
     options: PackOptions,
     *,
@@ -55,7 +61,7 @@ def pack_list(
 
     Parameters
     ----------
-    list_path : Path
+    path : path                     of the list
     root : str                      folder that the list's paths are relative to
     options : PackOptions
     threads : int                   that read and encode; the files are the same for any number
@@ -71,9 +77,41 @@ def pack_list(
     -----
     Where no item can be packed nothing is written, and older files stay.
     """
+    list_path = Path(path)
     check_target(list_path.with_suffix(".idx"))
     with alone(list_path):
         return _pack(list_path, root, options, threads, resume=resume, progress=progress)
+
+
+def pack_behind_url(
+    url: str,
+    root: str,
+    options: PackOptions,
+    *,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Packed:
+    """Write LIST.rec and LIST.idx beside a list that lies behind a URL.
+
+    They are made in a temporary folder, which needs room for them, and then written there, the
+    index last; an older index goes before the new records come. Parameters and errors as
+    `pack_list`.
+    """
+    rec, idx = beside(url, suffix=".rec"), beside(url, suffix=".idx")
+    check_target(idx)
+    with tempfile.TemporaryDirectory(prefix="gpuio-im2rec-") as folder:
+        local = Path(folder, name_of(url))
+        local.write_bytes(read_whole(url, "cannot read the list"))
+        made = pack_list(local, root, options, threads=threads, progress=progress)
+        if made.records:
+            remove(idx)
+            for place, suffix in ((rec, ".rec"), (idx, ".idx")):
+                with (
+                    local.with_suffix(suffix).open("rb") as file,
+                    writing(place, record=suffix == ".rec") as out,
+                ):
+                    shutil.copyfileobj(file, out, _AT_ONCE)
+    return made
 
 
 @contextlib.contextmanager

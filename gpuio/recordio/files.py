@@ -11,8 +11,7 @@ import io
 import os
 from collections.abc import Callable
 from ctypes import c_char_p
-from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import numpy as np
 
@@ -33,9 +32,11 @@ from gpuio.recordio.index_text import check_key, read_index
 from gpuio.recordio.key_list import KeyList
 from gpuio.recordio.offset_dict import OffsetDict
 from gpuio.storage.atomic import check_target
-from gpuio.storage.files import open_binary, open_stored, status
-from gpuio.storage.part import PartFile
+from gpuio.storage.files import open_binary, open_part, open_stored, remove, status
 from gpuio.storage.paths import absolute, unusable
+
+if TYPE_CHECKING:
+    from gpuio.storage.files import Part
 
 __all__ = ["MXIndexedRecordIO", "MXRecordIO"]
 
@@ -75,7 +76,7 @@ class MXRecordIO:
         self.is_open = False
         self.writable = False
         self.handle: Any = None
-        self._part: PartFile | None = None
+        self._part: Part | None = None
         self._at = 0
         self._chunk = b""
         self._chunk_at = 0
@@ -100,7 +101,7 @@ class MXRecordIO:
         if self.flag == "r":
             self.handle, self.writable = open_stored(self._path), False
         elif self.flag == "w":
-            self._part = PartFile(self._path, _CHUNK)
+            self._part = open_part(self._path, _CHUNK)
             self.handle, self.writable = self._part.file, True
         else:
             raise OptionError(f"Invalid flag {self.flag}: expected 'r' or 'w'", path=self._path)
@@ -127,7 +128,7 @@ class MXRecordIO:
         else:
             part.abandon()
 
-    def _publish(self, part: PartFile) -> None:
+    def _publish(self, part: Part) -> None:
         """Give a writer's file its name."""
         try:
             part.publish()
@@ -314,7 +315,7 @@ class MXIndexedRecordIO(MXRecordIO):
     mapped into memory instead of reading the text.
     """
 
-    _idx_part: PartFile | None = None
+    _idx_part: Part | None = None
     _read: tuple[tuple[Any, ...], Entries] | None = None  # the index file's status, what it holds
 
     def __init__(
@@ -352,18 +353,17 @@ class MXIndexedRecordIO(MXRecordIO):
     def _open_for_writing(self) -> None:
         """Begin both files, or neither where one of them cannot be written."""
         check_target(self.idx_path)
-        rec, idx = Path(self._path), Path(self.idx_path)
-        if rec.resolve() == idx.resolve():
+        rec, idx = self._path, self.idx_path
+        if os.path.realpath(rec) == os.path.realpath(idx):
             raise StorageError(
-                "the index and the record file are the same path: name two files", path=str(idx)
+                "the index and the record file are the same path: name two files", path=idx
             )
         check_target(idx, [rec])
-        part = PartFile(idx, what="cannot open the index")
+        part = open_part(idx, what="cannot open the index")
         try:
             super().open()
         except BaseException:
-            part.abandon()
-            Path(part.part).unlink(missing_ok=True)
+            part.discard()
             raise
         self._idx_part = part
         self.fidx = io.TextIOWrapper(part.file, encoding="utf-8", newline="\n")
@@ -404,7 +404,7 @@ class MXIndexedRecordIO(MXRecordIO):
                 part.flush()
                 assert self._part is not None
                 self._part.flush()
-                Path(part.path).unlink(missing_ok=True)  # it must not lie beside other records
+                remove(part.path)  # it must not lie beside other records
             super()._close(keep=keep)
             if keep:
                 part.publish()

@@ -1,7 +1,8 @@
 """Write a file completely or not at all.
 
 Invariant: bytes go to a temporary file in the same folder and reach the disk; then the file is
-renamed. A crash leaves the old file, or none, and perhaps a temporary one. An index, a
+renamed. A crash leaves the old file, or none, and perhaps a temporary one. Behind a URL the object
+appears at the end, or never. An index, a
 list or a report never takes the place of a record file, nor of a file that it was made from.
 """
 
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gpuio.errors import StorageError
+from gpuio.storage.files import exists, open_stored, same_file
 from gpuio.storage.paths import absolute, check_regular, unusable
+from gpuio.storage.urls import is_url
 
 __all__ = ["RECORD_START", "check_target", "writing"]
 
@@ -49,40 +52,33 @@ def check_target(
                             or not an output of this kind; or a folder, a named pipe or a device,
                             which it would replace
     """
-    target = Path(absolute(path))
-    if any(_are_one(target, source) for source in sources):
+    target = absolute(path)
+    if any(same_file(target, source) for source in sources):
         raise StorageError(
             "cannot write: this is a file that is read; name another one to write",
-            path=str(target),
+            path=target,
         )
-    check_regular(target, "cannot write")
-    if record or not target.exists():
-        return
+    if not is_url(target):
+        check_regular(target, "cannot write")
     try:
-        with target.open("rb") as file:
-            begins = file.read(_LOOKED_AT)
+        if record or not exists(target):
+            return
+        with open_stored(target) as file:
+            begins = file.read(0, min(file.size, _LOOKED_AT))
     except OSError:
         return  # writing says what is wrong
     if begins.startswith(RECORD_START):
         raise StorageError(
             "cannot write: this is a record file, and what is to be written is not; name another "
             "file to write, or delete this one first",
-            path=str(target),
+            path=target,
         )
     if own is not None and begins and not own(begins):
         raise StorageError(
             "cannot write: there is a file of another kind; name another file to write, or delete "
             "this one first",
-            path=str(target),
+            path=target,
         )
-
-
-def _are_one(target: Path, source: _Path) -> bool:
-    """Whether two paths lead to the same file."""
-    try:
-        return target.samefile(absolute(source))
-    except OSError:
-        return False
 
 
 @contextlib.contextmanager
@@ -104,8 +100,12 @@ def writing(
     StorageError        it cannot be made, written or renamed: disk full, no permission, no folder;
                         or as `check_target`
     """
+    check_target(path, sources, record=record)
+    if is_url(path):
+        with _behind_url(absolute(path)) as made:
+            yield made
+        return
     target = Path(absolute(path))
-    check_target(target, sources, record=record)
     try:
         fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
@@ -123,6 +123,20 @@ def writing(
         if isinstance(error, StorageError) or not isinstance(error, OSError):
             raise
         raise unusable("cannot write", error, target) from error
+
+
+@contextlib.contextmanager
+def _behind_url(url: str) -> Iterator[BinaryIO]:
+    """Open an object for writing; it appears at the end, and not after an exception."""
+    from gpuio.storage.remote_part import RemotePart
+
+    part = RemotePart(url)
+    try:
+        yield part.file
+    except BaseException:
+        part.abandon()
+        raise
+    part.publish()
 
 
 def _umask() -> int:

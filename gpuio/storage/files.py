@@ -13,14 +13,30 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gpuio.errors import StorageError
 from gpuio.storage import local
+from gpuio.storage.part import PartFile
 from gpuio.storage.paths import absolute, open_regular, unusable
 from gpuio.storage.stored import StoredFile
 from gpuio.storage.urls import is_url
 
 if TYPE_CHECKING:
     from gpuio.storage.remote import RemoteObject
+    from gpuio.storage.remote_part import RemotePart
 
-__all__ = ["exists", "is_there", "open_binary", "open_stored", "read_whole", "remove", "status"]
+    Part = PartFile | RemotePart
+
+__all__ = [
+    "exists",
+    "files_in",
+    "is_there",
+    "open_binary",
+    "open_part",
+    "open_stored",
+    "read_whole",
+    "remove",
+    "same_file",
+    "status",
+    "write_new",
+]
 
 _Path = str | os.PathLike[str]
 
@@ -148,6 +164,33 @@ def is_there(path: _Path) -> bool:
     return exists(path) if is_url(path) else os.path.lexists(path)
 
 
+def files_in(folder: _Path) -> list[str]:
+    """Return the paths of the files in a folder, sorted; none where there is no folder.
+
+    Raises
+    ------
+    StorageError            a server does not list it
+    """
+    folder = absolute(folder)
+    if not is_url(folder):
+        inside = Path(folder).iterdir() if Path(folder).is_dir() else ()
+        return sorted(str(one) for one in inside if one.is_file())
+    from gpuio.storage.remote import listed
+
+    return [one.url for one in listed(folder) if not one.folder]
+
+
+def same_file(path: _Path, other: _Path) -> bool:
+    """Whether two places are one file that is there; of URLs, whether they are written alike."""
+    path, other = absolute(path), absolute(other)
+    if is_url(path) or is_url(other):
+        return path == other
+    try:
+        return Path(path).samefile(other)
+    except OSError:
+        return False
+
+
 def remove(path: _Path) -> None:
     """Remove a file; nothing need be there.
 
@@ -160,6 +203,38 @@ def remove(path: _Path) -> None:
         _object(path).delete()
     else:
         Path(path).unlink(missing_ok=True)
+
+
+def open_part(path: _Path, buffer: int = 1 << 16, what: str = "cannot write") -> Part:
+    """Begin a file that takes its name when it is complete; see `PartFile` and `RemotePart`.
+
+    Raises
+    ------
+    StorageError            it cannot be written
+    """
+    if not is_url(path):
+        return PartFile(path, buffer, what)
+    from gpuio.storage.remote_part import RemotePart
+
+    return RemotePart(absolute(path), max(buffer, 1 << 20))
+
+
+def write_new(url: str, data: bytes | memoryview) -> None:
+    """Write an object behind a URL at which nothing is yet.
+
+    Raises
+    ------
+    StorageError            it cannot be written, or is there already
+    """
+    from gpuio.storage.remote_part import RemotePart
+
+    part = RemotePart(absolute(url), new=True)
+    try:
+        part.file.write(data)
+    except BaseException:
+        part.abandon()
+        raise
+    part.publish()
 
 
 def _object(url: str) -> RemoteObject:

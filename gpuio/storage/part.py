@@ -120,6 +120,11 @@ class PartFile:
         """Close the file under its unfinished name, if it is open; the older file stays."""
         self._end()
 
+    def discard(self) -> None:
+        """Close the file and remove it; the older file stays."""
+        self._end()
+        os.unlink(self.part)  # noqa: PTH108
+
     @property
     def ours(self) -> bool:
         """Whether this is the process that opened the file, not a fork of it."""

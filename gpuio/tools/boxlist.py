@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import numpy as np
 
 from gpuio.pipeline.boxes import box_problem
 from gpuio.recordio.lists import ListItem, read_list
+from gpuio.storage.files import read_whole
 
 __all__ = ["wrong_lines"]
 
 
-def wrong_lines(path: Path) -> list[str]:
+def wrong_lines(path: str | os.PathLike[str]) -> list[str]:
     """Return a sentence for each line of a list whose label is not a detection label.
 
     Parameters
     ----------
-    path : Path             of a .lst file: id, header and boxes, path
+    path : path             of a .lst file: id, header and boxes, path
 
     Returns
     -------
@@ -39,11 +40,11 @@ def wrong_lines(path: Path) -> list[str]:
     return [f"{path}, {_place(item, numbers)}: {problem}" for item, problem in found]
 
 
-def _line_numbers(path: Path) -> dict[str, list[tuple[int, str]]]:
+def _line_numbers(path: str | os.PathLike[str]) -> dict[str, list[tuple[int, str]]]:
     """Return the number and the text of the lines of each id, as it is written."""
     numbers: dict[str, list[tuple[int, str]]] = {}
-    text = path.read_text("utf-8-sig", "surrogateescape")
-    for number, line in enumerate(text.split("\n"), 1):
+    text = read_whole(path).decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
+    for number, line in enumerate(text.replace("\r", "\n").split("\n"), 1):
         words = line.split(None, 1)
         if words:
             numbers.setdefault(words[0], []).append((number, line.rstrip()))

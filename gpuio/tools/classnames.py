@@ -13,7 +13,8 @@ from pathlib import Path
 
 from gpuio.errors import FormatError
 from gpuio.storage.atomic import writing
-from gpuio.storage.files import read_whole
+from gpuio.storage.files import exists, read_whole
+from gpuio.storage.urls import beside, name_of
 
 __all__ = ["class_names", "copy_names", "names_file", "shared_names", "write_names"]
 
@@ -21,14 +22,13 @@ __all__ = ["class_names", "copy_names", "names_file", "shared_names", "write_nam
 _PART = re.compile(r"_(train|val|test|\d+)$")  # what im2rec and split put behind a prefix
 
 
-def names_file(record: str) -> Path | None:
+def names_file(record: str) -> str | None:
     """Return the file of class names that belongs to a record file; None if there is none."""
-    path = Path(record)
-    stems = [path.stem]
+    stems = [Path(name_of(record)).stem]
     while stems[-1] != (shorter := _PART.sub("", stems[-1])):
         stems.append(shorter)
-    found = (path.with_name(f"{stem}.classes.json") for stem in stems if stem)
-    return next((one for one in found if one.is_file()), None)
+    found = (beside(record, name=f"{stem}.classes.json") for stem in stems if stem)
+    return next((one for one in found if exists(one)), None)
 
 
 def class_names(record: str) -> dict[int, str]:
@@ -47,7 +47,7 @@ def class_names(record: str) -> dict[int, str]:
         return {int(number): str(name) for name, number in read.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise FormatError(
-            "expected a JSON object of class names and their numbers", path=str(path)
+            "expected a JSON object of class names and their numbers", path=path
         ) from error
 
 
@@ -60,7 +60,7 @@ def shared_names(records: Sequence[str]) -> tuple[dict[int, str], bool]:
 def write_names(record: str, names: Mapping[int, str]) -> None:
     """Write the class names of a record file beside it."""
     turned = {name: number for number, name in sorted(names.items())}
-    with writing(Path(record).with_suffix(".classes.json")) as file:
+    with writing(beside(record, suffix=".classes.json")) as file:
         file.write(json.dumps(turned, indent=1).encode())
 
 

@@ -28,7 +28,10 @@ EXITS = {
     1: "a GPU that is there, or was asked for, cannot be used",
 }
 
-_PACKAGES = ("numpy", "numba", "opencv-python-headless", "torch", "jax", "mxnet")
+_PACKAGES = (
+    *("numpy", "numba", "opencv-python-headless", "torch", "jax", "mxnet"),
+    *("obstore", "fsspec", "pyarrow"),  # for files behind URLs
+)
 _HARDWARE_LISTED = "/proc/driver/nvidia"  # there where the system has NVIDIA's driver
 _HARDWARE = 3  # NVJPEG_BACKEND_HARDWARE
 

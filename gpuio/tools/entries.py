@@ -27,6 +27,7 @@ from gpuio.recordio.layouts import Contents, recognise
 from gpuio.recordio.manifest import manifest_named, read_manifest
 from gpuio.recordio.uri import expand
 from gpuio.storage.files import open_stored
+from gpuio.storage.urls import is_url
 from gpuio.tools.progress import scanning
 
 __all__ = [
@@ -172,7 +173,7 @@ def record_files(paths: list[str]) -> list[str]:
 
 def _inside(path: str) -> Sequence[str]:
     """Return the record files that one path means."""
-    if Path(path).is_dir():
+    if (is_url(path) and not path.endswith(".json")) or Path(path).is_dir():
         return expand([path], ".rec")
     return read_manifest(path).paths if manifest_named([path]) else [path]
 

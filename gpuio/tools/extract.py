@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import os
 import sys
 from pathlib import Path
 
 from gpuio.errors import StorageError
 from gpuio.recordio.lists import ListItem, write_list
+from gpuio.storage.files import exists, read_whole, write_new
 from gpuio.storage.paths import absolute, unusable
+from gpuio.storage.urls import is_url, name_of
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
 from gpuio.tools.progress import add_progress, progress
 
@@ -58,14 +61,15 @@ def run(args: argparse.Namespace) -> int:
     int         0 all done, 1 some records are not images (each is named), or the file is damaged,
                 3 a file could not be read or written
     """
-    folder, items, problems, by_number = Path(absolute(args.folder)), [], [], 0
-    list_path = folder / f"{Path(args.record).stem}.lst"
+    folder, items, problems, by_number = absolute(args.folder).rstrip("/"), [], [], 0
+    name = name_of(args.record)
+    list_path = f"{folder}/{Path(name).stem}.lst"
     seen: collections.Counter[int] = collections.Counter()
     records = open_records(args, "auto")
-    if list_path.exists():
-        raise StorageError("the list is there already: choose another folder", path=str(list_path))
+    if exists(list_path):
+        raise StorageError("the list is there already: choose another folder", path=list_path)
     total = len(records.table)
-    with progress(f"extracting {Path(args.record).name}", args.progress) as advance:
+    with progress(f"extracting {name}", args.progress) as advance:
         for number, entry in enumerate(entries(records), 1):
             advance(number, total)
             if entry.info is None:
@@ -74,12 +78,13 @@ def run(args: argparse.Namespace) -> int:
                 continue
             key = entry.key if isinstance(entry.key, int) else entry.number
             by_number += not isinstance(entry.key, int)
-            name = _name(key, entry, seen[key], by_label=args.by_label)
+            image = _name(key, entry, seen[key], by_label=args.by_label)
             seen[key] += 1
-            write_image(folder / name, entry.blob, resume=args.resume)
+            write_image(f"{folder}/{image}", entry.blob, resume=args.resume)
             labels = tuple(entry.labels.tolist()) or (0.0,)
-            items.append(ListItem(key, str(name), labels))
-    folder.mkdir(parents=True, exist_ok=True)
+            items.append(ListItem(key, str(image), labels))
+    if not is_url(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
     listed, renumbered = _with_own_ids(items)
     write_list(list_path, listed)
     if renumbered:
@@ -88,8 +93,9 @@ def run(args: argparse.Namespace) -> int:
         told = {"folder": str(folder), "list": str(list_path), "images": len(items)}
         print(json.dumps(told | {"left_out": problems}, indent=1))
     how = f", {by_number} of them named by record number, having no numeric key"
+    said = f"{len(items)} images in {folder}, listed in {name_of(list_path)}"
     print(
-        f"{len(items)} images in {folder}, listed in {list_path.name}{how if by_number else ''}",
+        said + (how if by_number else ""),
         file=sys.stderr,
     )
     for problem in problems[:_MAX_SHOWN]:
@@ -124,18 +130,23 @@ def _name(key: int, entry: Entry, repeat: int, *, by_label: bool) -> Path:
     return Path(label) / name if by_label else Path(name)
 
 
-def write_image(path: Path, blob: bytes | memoryview, *, resume: bool) -> None:
+def write_image(path: str | os.PathLike[str], blob: bytes | memoryview, *, resume: bool) -> None:
     """Write an image into a new file; with `resume`, one that is there and the same will do.
 
     Raises
     ------
     StorageError        it cannot be written, or is there already
     """
+    if is_url(path):
+        if not (resume and exists(path) and read_whole(path) == blob):
+            write_new(os.fspath(path), blob)
+        return
     try:
-        if resume and path.is_file() and _same(path, blob):
+        here = Path(path)
+        if resume and here.is_file() and _same(here, blob):
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
+        here.parent.mkdir(parents=True, exist_ok=True)
+        with here.open("xb") as file:
             file.write(blob)
     except OSError as error:
         raise unusable("cannot write", error, path) from error

@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Iterator
 from os.path import expanduser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.classes import labels_of
 from gpuio.storage.files import read_whole
+from gpuio.storage.urls import name_of
 from gpuio.tools.arguments import at_least
 from gpuio.tools.classnames import class_names, copy_names
 from gpuio.tools.entries import Records, entries, open_file
@@ -202,7 +202,7 @@ def _reported(path: str, source: str) -> list[int]:
         raise FormatError(
             "expected what `gpuio verify --json` prints or `gpuio repair` writes", path=path
         ) from error
-    own = [problems for of, problems in found if Path(of).name == Path(source).name]
+    own = [problems for of, problems in found if name_of(of) == name_of(source)]
     if not own:
         raise FormatError(f"the report does not speak of {source}", path=path)
     return [

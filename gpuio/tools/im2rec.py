@@ -18,9 +18,11 @@ from gpuio.errors import GpuioError, OptionError, StorageError
 from gpuio.options.machine import MAX_PIXELS
 from gpuio.pipeline.framed_image import PackOptions
 from gpuio.pipeline.pack_parts import manifest_path, pack_in_parts
-from gpuio.pipeline.packing import pack_list
+from gpuio.pipeline.packing import pack_behind_url, pack_list
 from gpuio.storage.atomic import writing
+from gpuio.storage.files import files_in
 from gpuio.storage.paths import absolute
+from gpuio.storage.urls import beside, is_url, name_of
 from gpuio.tools import cli
 from gpuio.tools.arguments import at_least
 from gpuio.tools.boxlist import wrong_lines
@@ -118,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     int         0 all done, 1 some items were left out (each is named), 2 the arguments do not fit,
                 3 a file could not be read or written
     """
-    prefix, root = (os.path.abspath(absolute(one)) for one in (args.prefix, args.root))  # noqa: PTH100
+    prefix, root = map(_whole, (args.prefix, args.root))
     wrong = _misused(args, root)
     if wrong:
         raise OptionError(wrong)
@@ -130,6 +132,12 @@ def run(args: argparse.Namespace) -> int:
         raise StorageError(error.message, path=error.path, offset=error.offset) from error
 
 
+def _whole(path: str) -> str:
+    """Return a path without "." and ".."; a URL as it is."""
+    path = absolute(path)
+    return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100
+
+
 def _say(text: str) -> None:
     """Print a line on stderr, whatever names it holds."""
     print(printable(text), file=sys.stderr)
@@ -138,7 +146,13 @@ def _say(text: str) -> None:
 def _misused(args: argparse.Namespace, root: str) -> str:
     """Return what is wrong with the arguments; "" if nothing is."""
     if not Path(root).is_dir():
-        return f"ROOT {root} is not a folder"
+        return f"ROOT {root} is not a folder" + (" of this machine" if is_url(root) else "")
+    if args.parts is not None and is_url(args.prefix):
+        return "--parts writes to a disk: name a PREFIX that is a path, and copy the parts"
+    if args.resume and is_url(args.prefix):
+        return (
+            "--resume is for record files on a disk: behind a URL nothing is kept of a killed run"
+        )
     if args.chunks < 1 or args.num_thread < 1:
         return "--chunks and --num-thread must be at least 1"
     train = 1 - args.test_ratio if args.train_ratio is None else args.train_ratio
@@ -167,7 +181,7 @@ def _list(args: argparse.Namespace, prefix: str, root: str) -> int:
     exts = usable_exts(args.exts)
     found = find_images(root, exts, recursive=args.recursive)
     items = [item for item in found.items if not unlistable(item.path)]
-    written: list[tuple[Path, int]] = []
+    written: list[tuple[str, int]] = []
     if not args.json:
         for folder, number in found.classes.items():
             print(printable(folder), number)
@@ -244,18 +258,22 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
     )
     left_out, empty, told = 0, False, []
     for path in lists:
-        with progress(f"packing {printable(path.name)}", args.progress) as advance:
+        with progress(f"packing {printable(name_of(path))}", args.progress) as advance:
             how: dict[str, Any] = {
                 "threads": args.num_thread,
                 "resume": args.resume,
                 "progress": advance,
             }
-            if args.parts is None:
-                packed, made = pack_list(path, root, options, **how), path.with_suffix(".rec")
+            made = beside(path, suffix=".rec")
+            if is_url(path):
+                del how["resume"]
+                packed = pack_behind_url(path, root, options, **how)
+            elif args.parts is None:
+                packed = pack_list(path, root, options, **how)
             else:
                 how["run"] = runner(args, num_cpus=args.num_thread)
-                packed = pack_in_parts(path, root, options, args.parts, **how)
-                made = manifest_path(path)
+                packed = pack_in_parts(Path(path), root, options, args.parts, **how)
+                made = str(manifest_path(Path(path)))
         if packed.records:
             _say(f"{made}: {packed.records} records")
         else:
@@ -273,7 +291,7 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
             )
         _say_left_out(packed.problems)
         left_out += len(packed.problems)
-        record = str(made) if packed.records else None
+        record = made if packed.records else None
         facts = {"list": str(path), "path": record, "records": packed.records}
         told.append({**facts, "left_out": packed.problems})
     if args.json:
@@ -281,32 +299,27 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
     return 1 if left_out or empty else 0
 
 
-def _lists(prefix: str) -> list[Path]:
+def _lists(prefix: str) -> list[str]:
     """Return the lists whose paths start with a prefix.
 
     A prefix that is a folder means the lists in it, as in MXNet; if there are none, those beside
     it, which `--list` writes under the same prefix.
     """
-    inside = _lists_of(Path(prefix), prefix) if Path(prefix).is_dir() else []
-    beside = _lists_of(Path(prefix).parent, prefix)
-    if inside and beside:
+    inside = _lists_of(prefix, prefix) if is_url(prefix) or Path(prefix).is_dir() else []
+    outside = _lists_of(prefix.rpartition("/")[0], prefix)
+    if inside and outside:
         say(
             "im2rec",
-            f"PREFIX is a folder, whose lists are packed; {beside[0]} is not: give it as "
+            f"PREFIX is a folder, whose lists are packed; {outside[0]} is not: give it as "
             "the PREFIX to pack it",
         )
-    return inside or beside
+    return inside or outside
 
 
-def _lists_of(folder: Path, prefix: str) -> list[Path]:
+def _lists_of(folder: str, prefix: str) -> list[str]:
     """Return the lists of one folder whose paths start with a prefix, sorted."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if str(path).startswith(prefix) and path.suffix == ".lst" and path.is_file()
-    )
+    found = files_in(folder)
+    return [path for path in found if path.startswith(prefix) and path.endswith(".lst")]
 
 
 def _say_unused(args: argparse.Namespace) -> None:
@@ -323,7 +336,7 @@ def _say_unused(args: argparse.Namespace) -> None:
         say("im2rec", f"--quality {args.quality}: PNG compression ends at 9, which is taken")
 
 
-def _boxes_are_right(lists: list[Path]) -> bool:
+def _boxes_are_right(lists: list[str]) -> bool:
     """Say whether the lines of all lists hold right boxes; print those that do not."""
     wrong = [one for path in lists for one in wrong_lines(path)]
     if wrong:

@@ -12,7 +12,6 @@ import math
 import os
 import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import attrs
 
@@ -139,7 +138,7 @@ def make_lists(
     chunks: int = 1,
     train_ratio: float | None = None,
     test_ratio: float = 0.0,
-) -> list[tuple[Path, int]]:
+) -> list[tuple[str, int]]:
     """Write the list files of a set of images; every image is in one of them.
 
     Parameters
@@ -154,7 +153,7 @@ def make_lists(
 
     Returns
     -------
-    list of (Path, int)             the files written, and their numbers of images
+    list of (str, int)              the files written, and their numbers of images
 
     Raises
     ------
@@ -171,19 +170,18 @@ def make_lists(
     if shuffle:
         random.Random(_SHUFFLE_SEED).shuffle(items)
     train = 1.0 - test_ratio if train_ratio is None else train_ratio
-    lists: list[tuple[Path, list[ListItem]]] = []
+    lists: list[tuple[str, list[ListItem]]] = []
     for number, chunk in enumerate(_chunks(items, chunks)):
         start = prefix if chunks == 1 else f"{prefix}_{number}"
         lists += [
-            (Path(f"{start}{suffix}.lst"), part)
-            for suffix, part in _parts(chunk, train, test_ratio)
+            (f"{start}{suffix}.lst", part) for suffix, part in _parts(chunk, train, test_ratio)
         ]
     for path, part in lists:
         if not part:
             raise OptionError(
                 f"of {len(items)} images none is left for this list: nothing is written, older "
                 "lists stay",
-                path=str(path),
+                path=path,
             )
     for path, part in lists:
         write_list(path, part)

@@ -14,6 +14,7 @@ from gpuio.recordio.described import describe_part
 from gpuio.recordio.manifest import Part, is_manifest, write_manifest
 from gpuio.storage.atomic import check_target
 from gpuio.storage.paths import absolute, check_regular
+from gpuio.storage.urls import beside, is_url, name_of
 from gpuio.tools.arguments import at_least
 from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.terminal import say
@@ -49,11 +50,12 @@ def run(args: argparse.Namespace) -> int:
                 file could not be read or written
     """
     folder = absolute(args.folder)
+    folder = folder.rstrip("/") if is_url(folder) else folder
     out = absolute(args.out) if args.out else os.path.join(folder, "manifest.json")  # noqa: PTH118
     if not out.lower().endswith(".json"):
         raise OptionError(f"--out {args.out}: the name of a manifest ends in .json")
-    names = _part_names(folder)
-    filled = [name for name in names if Path(folder, name).stat().st_size]
+    sizes = _parts_in(folder)
+    filled = [name for name, size in sizes if size]
     check_target(out, own=is_manifest)
     parts: list[Part] = []
     payloads: dict[str, str] = {}
@@ -77,10 +79,10 @@ def run(args: argparse.Namespace) -> int:
             "expected one kind in a set",
             path=folder,
         )
-    root = "" if Path(out).parent == Path(folder) else folder
+    root = "" if beside(out, name="x") == beside(f"{folder}/y", name="x") else folder
     made = write_manifest(out, parts, next(iter(payloads), "image_record"), root)
-    if len(filled) < len(names):
-        say("manifest", f"{len(names) - len(filled)} empty files are left out")
+    if len(filled) < len(sizes):
+        say("manifest", f"{len(sizes) - len(filled)} empty files are left out")
     facts = {
         "path": out,
         "parts": len(made),
@@ -99,8 +101,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _part_names(folder: str) -> list[str]:
-    """Return the names of a folder's record files, sorted."""
+def _parts_in(folder: str) -> list[tuple[str, int]]:
+    """Return the names of a folder's record files, sorted, and their sizes in bytes."""
+    if is_url(folder):
+        from gpuio.storage.remote import listed
+
+        inside = [(name_of(one.url), one.size) for one in listed(folder) if not one.folder]
+        found = [(name, size) for name, size in inside if name.lower().endswith(".rec")]
+        if not found:
+            raise StorageError("the folder holds no .rec file", path=folder)
+        return found
     if not Path(folder).exists():
         raise MissingFileError("no such folder", path=folder)
     if not Path(folder).is_dir():
@@ -110,4 +120,4 @@ def _part_names(folder: str) -> list[str]:
     names = [name for name in names if Path(folder, name).is_file()]
     if not names:
         raise StorageError("the folder holds no .rec file", path=folder)
-    return names
+    return [(name, Path(folder, name).stat().st_size) for name in names]

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from os.path import expanduser
-from pathlib import Path
 from typing import Any
 
 from gpuio.errors import OptionError
@@ -15,6 +14,8 @@ from gpuio.recordio.index import remake_index
 from gpuio.recordio.index_binary import binary_path, share_index
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target
+from gpuio.storage.files import exists
+from gpuio.storage.urls import beside, is_url
 from gpuio.tools import cli
 from gpuio.tools.entries import record_files
 from gpuio.tools.progress import add_progress, scanning
@@ -62,12 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
     Returns
     -------
-    int         0 done, 1 the record file is damaged, 3 a file could not be read or written
+    int         0 done, 1 the record file is damaged, 2 --binary beside a URL, 3 a file could not
+                be read or written
     """
     files = record_files([args.record])
     if len(files) > 1 and args.index is not None:
         raise OptionError(f"{len(files)} record files have an index each: name no INDEX")
-    made = [_index(path, args.index or str(Path(path).with_suffix(".idx")), args) for path in files]
+    made = [_index(path, args.index or beside(path, suffix=".idx"), args) for path in files]
     if args.json:
         print(json.dumps(made[0] if len(made) == 1 else {"files": made}, indent=1))
     return 0
@@ -78,8 +80,14 @@ def _index(record: str, index: str, args: argparse.Namespace) -> dict[str, Any]:
     if not index.endswith(".idx"):  # one may be damaged, or another file's
         check_target(index, [record], own=is_index)
     if args.binary:
+        if is_url(index):
+            raise OptionError(
+                "--binary: a binary is for memory that processes share, and lies on a disk: name "
+                "an INDEX that is a path",
+                path=index,
+            )
         check_target(binary_path(index), [record])
-    older = index if Path(index).is_file() else index_beside(record)
+    older = index if exists(index) else index_beside(record)
     with scanning(f"reading {record}", args.progress):
         count, said = remake_index(
             record, index, past_damage=args.resync, keys_of=None if args.renumber else older

@@ -10,7 +10,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os.path import expanduser
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,8 +21,9 @@ from gpuio.recordio.index import write_index
 from gpuio.recordio.index_text import is_key
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.files import open_stored
+from gpuio.storage.files import exists, open_stored, remove, same_file
 from gpuio.storage.stored import StoredFile
+from gpuio.storage.urls import beside, name_of
 from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.verify import add_depth, examine
 
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if left_out else 0
 
 
-def _targets(args: argparse.Namespace) -> tuple[Path, Path, Path]:
+def _targets(args: argparse.Namespace) -> tuple[str, str, str]:
     """Return the paths of record file, index and report.
 
     Raises
@@ -95,21 +95,20 @@ def _targets(args: argparse.Namespace) -> tuple[Path, Path, Path]:
     StorageError        the source does not exist
     OptionError         they would be the source, its index, or existing files
     """
-    if not Path(args.source).exists():
+    if not exists(args.source):
         raise MissingFileError("no such file", path=args.source)
-    target = Path(args.target)
-    paths = (target, target.with_suffix(".idx"), target.with_suffix(".json"))
+    target = beside(args.target, name=name_of(args.target))
+    paths = (target, beside(target, suffix=".idx"), beside(target, suffix=".json"))
     if len(set(paths)) < len(paths):
         raise OptionError(f"target {target}: expected another name than an index or report has")
-    beside = target.with_suffix(".rec")
-    if beside != target and beside.exists():
-        raise OptionError(f"the index of target {target} would be that of {beside}: name another")
-    sources = [Path(args.source), Path(args.idx or Path(args.source).with_suffix(".idx"))]
+    other = beside(target, suffix=".rec")
+    if other != target and exists(other):
+        raise OptionError(f"the index of target {target} would be that of {other}: name another")
+    sources = [args.source, args.idx or beside(args.source, suffix=".idx")]
     for path in paths:
-        for source in sources:
-            if path.exists() and source.exists() and path.samefile(source):
-                raise OptionError(f"{path} is the source: name another target")
-        if path.exists() and not args.force:
+        if any(same_file(path, source) for source in sources):
+            raise OptionError(f"{path} is the source: name another target")
+        if exists(path) and not args.force:
             raise OptionError(f"{path} exists: name another target, or replace it with --force")
         check_target(path, record=path == target)
     return paths
@@ -148,7 +147,7 @@ def _repair(args: argparse.Namespace) -> dict[str, Any]:
             with progress("repair: writing", how) as advance:
                 _copy(file, layout.offset[rows], length, out, advance)
             file.check_unchanged()
-            idx_target.unlink(missing_ok=True)  # an old target's index must not outlive it
+            remove(idx_target)  # an old target's index must not outlive it
     with writing(report_target) as out:
         out.write(json.dumps(report, indent=1).encode())
     write_index(idx_target, keys, _each(np.cumsum(length) - length))

@@ -26,10 +26,11 @@ from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.index import RecordTable, write_index
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.files import open_stored, read_whole
+from gpuio.storage.files import exists, open_stored, read_whole, remove
 from gpuio.storage.part import lock
 from gpuio.storage.paths import absolute, check_regular, unusable
 from gpuio.storage.stored import StoredFile
+from gpuio.storage.urls import beside, is_url, name_of
 from gpuio.tools.entries import Records
 from gpuio.tools.progress import progress
 
@@ -146,14 +147,19 @@ def check_free(target: str, sources: Sequence[str], *, force: bool, resume: bool
                         neither `force` nor a run that goes on replaces it
     StorageError        as `check_target`
     """
-    path = Path(absolute(target))
-    if path.suffix != ".rec":
+    if not target.endswith(".rec"):
         raise OptionError(f"{target}: expected a name that ends in .rec")
-    indexes = [str(Path(source).with_suffix(".idx")) for source in sources]
-    for one, record in ((path, True), (path.with_suffix(".idx"), False)):
+    if resume and is_url(target):
+        raise OptionError(
+            f"{target}: --resume goes on with a file on a disk: behind a URL there "
+            "is none of a run that was stopped"
+        )
+    path = absolute(target)
+    indexes = [beside(source, suffix=".idx") for source in sources]
+    for one, record in ((path, True), (beside(path, suffix=".idx"), False)):
         check_target(one, [*sources, *indexes], record=record)
-    for one in (path, path.with_suffix(".idx"), path.with_suffix(".classes.json")):
-        if one.exists() and not (force or resume):
+    for one in (path, *(beside(path, suffix=end) for end in (".idx", ".classes.json"))):
+        if exists(one) and not (force or resume):
             raise OptionError(f"{one} exists: name another target, or replace it with --force")
 
 
@@ -190,6 +196,9 @@ def rewrite(
     check_free(target, choice.paths, force=force, resume=resume)
     if len(choice) == 0:
         raise StorageError("no record is left: nothing is written", path=target)
+    if is_url(target):
+        _write_behind_url(choice, target, how)
+        return 0
     path = Path(absolute(target))
     part, note = path.with_name(path.name + ".part"), path.with_suffix(".idx.part")
     with contextlib.ExitStack() as stack:
@@ -216,6 +225,22 @@ def rewrite(
     return done
 
 
+def _write_behind_url(choice: Choice, target: str, how: str) -> None:
+    """Write the records and their index, which goes first if there is an old one."""
+    idx, ends = beside(target, suffix=".idx"), np.cumsum(choice.length)
+    with contextlib.ExitStack() as stack:
+        sources = [stack.enter_context(open_stored(one)) for one in choice.paths]
+        out = stack.enter_context(writing(target, choice.paths, record=True))
+        with progress(f"writing {name_of(target)}", how) as advance:
+            for rows, records in _batches(choice, sources, 0):
+                out.writelines(records)
+                advance(rows.stop, len(choice))
+        for source in sources:
+            source.check_unchanged()
+        remove(idx)
+    write_index(idx, _each(choice.keys), _each(ends - choice.length), choice.paths)
+
+
 def _fingerprint(choice: Choice, sources: Sequence[StoredFile], asked: Sequence[Any]) -> bytes:
     """Return what a run must have in common with the one that it goes on with."""
     told = hashlib.sha256()
@@ -224,7 +249,7 @@ def _fingerprint(choice: Choice, sources: Sequence[StoredFile], asked: Sequence[
     for key in _each(choice.keys) if choice.keys.dtype == object else ():
         told.update(f"{key}\n".encode())
     told.update(choice.keys.tobytes() if choice.keys.dtype != object else b"")
-    files = [[source.path, source.size, os.stat(source.path).st_mtime_ns] for source in sources]  # noqa: PTH116
+    files = [[source.path, source.size, source.mtime_ns] for source in sources]
     return json.dumps([told.hexdigest(), files, list(asked)]).encode() + b"\n"
 
 

@@ -16,7 +16,7 @@ from gpuio.errors import OptionError
 from gpuio.pipeline.boxes import holds_boxes
 from gpuio.recordio.sniff import spread
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
 from gpuio.tools.arguments import at_least
 from gpuio.tools.augmented import Step, first_batch
 from gpuio.tools.census import census
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     records = open_records(args, "auto")
     names = class_names(args.record)
     table = records.table
-    with LocalFile(table.paths[0]) as file:
+    with open_stored(table.paths[0]) as file:
         boxes = records.contents.payload != "raw" and holds_boxes(file, table.offset, table.length)
     if args.augment is not None:
         return _augmented(args, records, names, boxes=boxes)

@@ -23,7 +23,7 @@ from gpuio.recordio.classes import labels_of
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.keys import index_beside, misfit
 from gpuio.recordio.layouts import recognise
-from gpuio.storage.local import LocalFile
+from gpuio.storage.files import open_stored
 from gpuio.tools.arguments import at_least
 from gpuio.tools.census import count_files
 from gpuio.tools.entries import add_files_arguments, named_files
@@ -104,7 +104,7 @@ def _beside(path: str) -> str | None:
     idx = index_beside(path)
     if idx is None:
         return None
-    with LocalFile(path) as file:
+    with open_stored(path) as file:
         reason = misfit(file, idx)
     if reason:
         say("stats", f"{idx} is not used: {reason}")
