@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from gpuio.errors import FormatError
 from gpuio.nd import asnumpy, load, save
 from gpuio.options.record import RecordOptions
+from gpuio.storage.files import exists
 
 __all__ = ["mean_image"]
 
@@ -42,7 +42,7 @@ def mean_image(
     """
     if not options.mean_img or options.dtype == "uint8":
         return None, False
-    made = not Path(options.mean_img).exists()
+    made = not exists(options.mean_img)
     if made:
         save(options.mean_img, {_NAME: _averaged(batches, options.data_shape)})
     found = load(options.mean_img)

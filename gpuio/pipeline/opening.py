@@ -37,6 +37,7 @@ from gpuio.recordio.sniff import spread
 from gpuio.recordio.uri import expand, expand_indexes
 from gpuio.storage.atomic import check_target
 from gpuio.storage.opened import OpenFiles
+from gpuio.storage.urls import is_url
 from gpuio.tasks.task import Labels, Task
 
 __all__ = ["Opened", "open_pipeline"]
@@ -44,6 +45,8 @@ __all__ = ["Opened", "open_pipeline"]
 _PLACES = "p"  # how a digest made by `RecordTable.checksum` begins
 
 _log = logging.getLogger("gpuio")
+
+_FEW_REQUESTS = 64 << 20  # bytes of files, of which records in any order lie near each other
 
 _DIGESTED, _DIGESTED_BYTES = 16, 256  # records, and bytes of each, that a state's source is told by
 
@@ -128,6 +131,7 @@ def open_pipeline(task: Task) -> Opened:
         policy.note_skipped(table.skipped)
         raw_ids = contents.ids() if contents.payload == "raw" else None
         reader = RecordReader(table, files, options, labels, raw_ids, checksums, stats)
+        _doubt_single_records(options, table, reader)
         if draws.follow is not None:
             draws.follow(order, reader.look)
         pipeline = Pipeline(
@@ -217,6 +221,19 @@ def _of_manifest(options: RecordOptions, path: str) -> ManifestTable:
     return open_manifest(manifest, kept_bytes=None)  # each batch needs any of them
 
 
+def _doubt_single_records(options: RecordOptions, table: RecordTable, reader: RecordReader) -> None:
+    """Say that a shuffle asks a server for every record by itself, where it does."""
+    single = options.shuffle == "full" or (options.shuffle is True and table.indexed)
+    if single and reader.is_remote and int(table.sizes.sum()) > _FEW_REQUESTS:
+        _log.warning(
+            "shuffle=%r reads %d records over a network in a random order, with about one request "
+            "for each: shuffle='block' reads blocks of some MiB, in a few requests per thousand "
+            "records",
+            options.shuffle,
+            len(table),
+        )
+
+
 def _check_places(options: RecordOptions, contents: Contents) -> None:
     """Refuse labels by place where damage has moved the places: they would be other images'."""
     table = contents.table
@@ -233,6 +250,11 @@ def _check_error_log(options: RecordOptions, read: list[str]) -> None:
     """Refuse an error_log that cannot be made, that is read, or that is a file of another kind."""
     if not options.error_log:
         return
+    if is_url(options.error_log):
+        raise OptionError(
+            "error_log: lines are appended to it, which a URL cannot take: name a path",
+            path=options.error_log,
+        )
     sums = options.checksum
     others = [options.path_imglist, options.mean_img, *((sums,) if isinstance(sums, str) else ())]
     others += sums if isinstance(sums, tuple) else ()

@@ -218,6 +218,48 @@ def test_the_end_of_the_file_is_an_error_and_none_of_a_server(large):
     assert isinstance(file, RemoteFile)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"shuffle": True, "path_imgidx": 1}, True),
+        ({"shuffle": "full"}, True),
+        ({"shuffle": True}, False),
+        ({"shuffle": "block"}, False),
+        ({}, False),
+    ],
+)
+def test_a_shuffle_of_single_records_is_doubted(server, paths, monkeypatch, caplog, options, said):
+    monkeypatch.setattr("gpuio.pipeline.opening._FEW_REQUESTS", 1000)
+    for place in (paths, [url(server, path) for path in paths]):
+        given = {n: place[v] if n.startswith("path") else v for n, v in options.items()}
+        with mx.io.ImageRecordIter(path_imgrec=place[0], **OPTIONS, **given):
+            pass
+        assert ("shuffle='block'" in caplog.text) is (said and place is not paths)
+    assert len([one for one in caplog.records if one.levelname == "WARNING"]) == said
+
+
+def test_what_is_made_beside_a_set_may_lie_there_too(server, paths):
+    """A mean image, and a set of gluon's; a log cannot."""
+    place = url(server, paths[0])
+    mean = "s3://bkt/mean.bin"
+    for _ in range(2):  # made, then read
+        with mx.io.ImageRecordIter(path_imgrec=place, mean_img=mean, **OPTIONS) as it:
+            made = next(it).data[0].asnumpy()
+    del server.objects["bkt/mean.bin"]
+    assert made.any()
+    assert len(mx.gluon.data.RecordFileDataset(place)) == COUNT
+    with pytest.raises(OptionError, match="error_log: lines are appended"):
+        mx.io.ImageRecordIter(path_imgrec=place, error_log="s3://bkt/log", **OPTIONS)
+
+
+def test_a_block_shuffle_is_read_in_blocks(server, paths):
+    options = {"shuffle": "block", "seed": 5, **OPTIONS}
+    remote = read(mx.io.ImageRecordIter(path_imgrec=url(server, paths[0]), **options))
+    local = read(mx.io.ImageRecordIter(path_imgrec=paths[0], **options))
+    for one, other in zip(remote, local, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_batch_of_a_group_keeps_its_rows(server, paths):
     """Rows of padding, of two files, in one group."""
     both = f"{url(server, paths[0])};{url(server, paths[0], 'http')}"

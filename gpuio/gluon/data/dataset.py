@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from gpuio.recordio import MXIndexedRecordIO
+from gpuio.storage.urls import beside
 
 __all__ = ["Dataset", "RecordFileDataset"]
 
@@ -93,7 +93,7 @@ class RecordFileDataset(Dataset):
 
     def __init__(self, filename: str | os.PathLike[str]) -> None:
         self.filename = os.fspath(filename)
-        self.idx_file = str(Path(self.filename).with_suffix(".idx"))
+        self.idx_file = beside(self.filename, suffix=".idx")
         self._record = MXIndexedRecordIO(self.idx_file, self.filename, "r")
 
     def __repr__(self) -> str:
