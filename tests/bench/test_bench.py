@@ -83,6 +83,17 @@ def test_benchmark_runs_and_says_what_it_measured_and_where(out, name, monkeypat
             assert set(part["peers"]).isdisjoint(part["absent"])
 
 
+@pytest.mark.slow
+def test_the_benchmark_of_remote_files_runs(tmp_path):
+    done = run("remote", "--toy", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("remote-*.json")
+    for part in json.loads(path.read_text())["results"].values():
+        assert part["ratios"]["remote / local"]["wall"]["median"] > 0
+        assert part["requests_per_1000_images"]["median"] >= 0
+        assert all(one["images"] > 0 for one in part["peers"]["remote"]["rounds"])
+
+
 def test_charts_are_drawn_from_the_json_files(out):
     made = sorted(out.glob("*.json"))
     if not made:
