@@ -18,6 +18,7 @@ __all__ = ["add_arguments", "run"]
 
 EXAMPLES = ("gpuio cat train.rec 22 --out 22.jpg", "gpuio cat train.rec 22 | file -")
 EXITS = {1: "no record has the key, or it holds no image, or the file is damaged"}
+STOPPED = "start it again: no file gets its name before it is complete"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

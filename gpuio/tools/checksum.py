@@ -16,6 +16,7 @@ __all__ = ["add_arguments", "run"]
 
 EXAMPLES = ("gpuio checksum train.rec", "gpuio verify train.rec --checksum")
 EXITS = {1: "the record file is damaged"}
+STOPPED = "start it again: no file gets its name before it is complete"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

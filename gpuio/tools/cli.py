@@ -59,7 +59,7 @@ def call(
     name: str,
     run: Callable[[argparse.Namespace], int],
     args: argparse.Namespace,
-    stopped: str = "start it again: no file got its name before it was complete",
+    stopped: str = "start it again",
 ) -> int:
     """Run a command; return its exit code, which an error of ours has as well.
 

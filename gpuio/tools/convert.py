@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from os.path import expanduser
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -255,13 +256,13 @@ def _export(args: argparse.Namespace, kind: str) -> tuple[int, list[str]]:
     if kind == "webdataset":
         from gpuio.tools.tarsets import write_tar
 
-        write: Callable[[list[Sample], BinaryIO], None] = write_tar
+        write: Callable[[Iterable[Sample], BinaryIO], None] = write_tar
     else:
         from gpuio.tools.parquetsets import write_parquet
 
         several = args.label_lists or not _are_classes(records)
 
-        def write(samples: list[Sample], file: BinaryIO) -> None:
+        def write(samples: Iterable[Sample], file: BinaryIO) -> None:
             write_parquet(samples, file, names, several=several)
 
     count = _into_shards(args, records, write, problems)
@@ -317,7 +318,7 @@ def _into_folders(
 def _into_shards(
     args: argparse.Namespace,
     records: Records,
-    write: Callable[[list[Sample], BinaryIO], None],
+    write: Callable[[Iterable[Sample], BinaryIO], None],
     problems: list[str],
 ) -> int:
     """Write NAME-000000.EXT and so on, each complete; a stopped run goes on behind the last."""
@@ -343,11 +344,13 @@ def _into_shards(
             if goes_on and path.exists():
                 count += len(rows)
                 continue
-            samples = list(_samples(records, rows, problems, advance))
-            if samples:
+            bad = len(problems)
+            samples = _samples(records, rows, problems, advance)
+            first = next(samples, None)
+            if first is not None:
                 with writing(path) as file:
-                    write(samples, file)
-            count += len(samples)
+                    write(itertools.chain([first], samples), file)
+            count += len(rows) - (len(problems) - bad)  # the others are named
     note.unlink()
     if count == 0:
         raise StorageError("no record holds an image: nothing is written", path=args.target)

@@ -5,8 +5,9 @@ Needs pyarrow: ``pip install 'gpuio[parquet]'``.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,13 +43,13 @@ def _arrow() -> Any:
 
 
 def write_parquet(
-    samples: Sequence[Sample], file: BinaryIO, names: Mapping[int, str], *, several: bool
+    samples: Iterable[Sample], file: BinaryIO, names: Mapping[int, str], *, several: bool
 ) -> None:
     """Write samples as one Parquet file.
 
     Parameters
     ----------
-    samples : sequence of Sample
+    samples : iterable of Sample
     file : binary file
     names : dict            of the classes
     several : bool          the column "label" holds lists of numbers, not classes
@@ -58,20 +59,8 @@ def write_parquet(
     FormatError             a label is not one class, and `several` is false
     """
     arrow = _arrow()
-    for sample in samples:
-        if not several and whole_label(sample.labels) is None:
-            raise FormatError(
-                f"{sample.name}: its labels {sample.labels.tolist()[:4]} are not one class, as "
-                "those of the records looked at first are: --label-lists writes lists"
-            )
     picture = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
     kind = arrow.list_(arrow.float32()) if several else arrow.int64()
-    labels: list[Any] = [
-        sample.labels.tolist() if several else whole_label(sample.labels) for sample in samples
-    ]
-    images = [
-        {"bytes": bytes(sample.blob), "path": f"{sample.name}{sample.suffix}"} for sample in samples
-    ]
     features: dict[str, Any] = {"image": {"_type": "Image"}}
     if several:
         number = {"dtype": "float32", "_type": "Value"}
@@ -85,8 +74,25 @@ def write_parquet(
         [("image", picture), ("label", kind)],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
-    table = arrow.table({"image": images, "label": labels}, schema=schema)
-    arrow.parquet.write_table(table, file, row_group_size=_GROUP)
+    waiting = iter(samples)
+    with arrow.parquet.ParquetWriter(file, schema) as writer:
+        while group := list(itertools.islice(waiting, _GROUP)):
+            images = [
+                {"bytes": bytes(one.blob), "path": f"{one.name}{one.suffix}"} for one in group
+            ]
+            labels = [one.labels.tolist() if several else _class(one) for one in group]
+            writer.write_table(arrow.table({"image": images, "label": labels}, schema=schema))
+
+
+def _class(sample: Sample) -> int:
+    """Return the class that a sample's label is."""
+    label = whole_label(sample.labels)
+    if label is None:
+        raise FormatError(
+            f"{sample.name}: its labels {sample.labels.tolist()[:4]} are not one class, as those "
+            "of the records looked at first are: --label-lists writes lists"
+        )
+    return label
 
 
 def read_parquet(source: str, image: str | None = None, label: str | None = None) -> Foreign:

@@ -24,6 +24,7 @@ __all__ = ["add_arguments", "main", "run"]
 
 EXAMPLES = ("gpuio rec2idx train.rec train.idx", "gpuio rec2idx folder")
 EXITS = {1: "the record file is damaged"}
+STOPPED = "start it again: no file gets its name before it is complete"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -31,6 +31,7 @@ __all__ = ["add_arguments", "run"]
 
 EXAMPLES = ("gpuio repair damaged.rec sound.rec --headers",)
 EXITS = {1: "something was left out", 3: "a file could not be read or written, or nothing is left"}
+STOPPED = "start it again: no file gets its name before it is complete"
 
 Int64 = npt.NDArray[np.int64]
 

@@ -38,6 +38,7 @@ EXAMPLES = (
     "gpuio show train.rec --out batch.png --augment resize=256 rand_mirror=1",
 )
 EXITS = {0: "all shown", 1: "some records are not images, and are marked"}
+STOPPED = "start it again: no file gets its name before it is complete"
 
 _EDGE, _EDGE_OF_BOXES = 128, 256
 _EACH = 6  # images of an identity

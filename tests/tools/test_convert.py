@@ -265,3 +265,35 @@ def test_a_stopped_conversion_goes_on_to_the_same_bytes(seven, tmp_path, monkeyp
         assert run(capsys, "convert", source, target, *words, "--resume")[0] == 0
     assert len(calls) == {"tar": 2, "rec": 5}[to]  # of 4 and 7
     assert files(tmp_path / "one", "*") == files(tmp_path / "two", "*")
+
+
+def test_labels_that_turn_out_to_be_no_classes_are_an_error_that_says_what_to_do(
+    tmp_path, monkeypatch, capsys
+):
+    rec, _ = write_rec(tmp_path, BLOBS[:2], [1.0, 0.5])
+    monkeypatch.setattr(convert, "_LOOKED_AT", 1)
+    code, _, err = run(capsys, "convert", rec, tmp_path / "p.parquet")
+    assert (code, "00000001: its labels [0.5]" in err, "--label-lists" in err) == (1, True, True)
+    assert not list(tmp_path.glob("p-*"))
+    code, _, err = run(capsys, "convert", rec, tmp_path / "p.parquet", "--label-lists", "--resume")
+    assert code == 0, err
+    assert back_again(capsys, tmp_path / "again.rec", tmp_path / "p-000000.parquet") == contents(
+        rec
+    )
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_a_shard_is_written_sample_by_sample(tmp_path, capsys, monkeypatch, kind):
+    import tracemalloc
+
+    import gpuio.tools.parquetsets as home
+
+    monkeypatch.setattr(home, "_GROUP", 10)
+    rec, _ = write_rec(tmp_path, [flat(1).ljust(20_000, b"x")] * 600)  # 12 MB
+    assert run(capsys, "convert", rec, tmp_path / f"a.{kind}")[0] == 0  # imports what it needs
+    tracemalloc.start()
+    try:
+        assert run(capsys, "convert", rec, tmp_path / f"t.{kind}")[0] == 0
+        assert tracemalloc.get_traced_memory()[1] < 3 << 20
+    finally:
+        tracemalloc.stop()
