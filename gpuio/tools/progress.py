@@ -121,7 +121,9 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
     with contextlib.ExitStack() as stack:
         if not _shown:
-            _shown.append(stack.enter_context(Progress(console=Console(stderr=True))))
+            # what is printed goes where it goes: rich would print it above the bar instead
+            bar = Progress(console=Console(stderr=True), redirect_stdout=False)
+            _shown.append(stack.enter_context(bar))
             stack.callback(_shown.clear)
         bar = _shown[0]
         task = bar.add_task(escape(title), total=None)

@@ -137,11 +137,20 @@ def test_ctrl_c_is_one_line_that_says_what_to_do(capsys):
     for args in (SimpleNamespace(), SimpleNamespace(resume=False)):
         assert cli.call("im2rec", stop, args) == 130
         said.append(capsys.readouterr().err)
-    assert (
-        said[0]
-        == "gpuio im2rec: stopped; start it again: no file got its name before it was complete\n"
-    )
+    assert said[0] == "gpuio im2rec: stopped; start it again\n"
     assert said[1] == "gpuio im2rec: stopped; the same command with --resume goes on from here\n"
+
+
+def test_ctrl_c_in_a_command_that_writes_says_that_no_file_is_half(monkeypatch, capsys):
+    from gpuio.tools import rec2idx
+
+    def stop(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rec2idx, "run", stop)
+    code, _, err = run(capsys, "rec2idx", "a.rec")
+    assert (code, err.count("\n")) == (130, 1)
+    assert "stopped; start it again: no file gets its name before it is complete" in err
 
 
 def test_the_version_loads_no_heavy_package():
@@ -209,6 +218,14 @@ def test_a_bar_comes_after_a_second_on_a_terminal_only(monkeypatch, capsys):
             for done in range(1, 8):
                 advance(done, 7)
         assert ("packing [x]" in capsys.readouterr().err) == shown
+    monkeypatch.setattr(progress.time, "monotonic", _Clock(0.5))
+    with progress.progress("listing") as advance:  # beside a bar, what is printed goes its own way
+        for done in range(1, 8):
+            advance(done, 7)
+            sys.stdout.write("a line\n")
+    said = capsys.readouterr()
+    assert said.out == "a line\n" * 7
+    assert "a line" not in said.err
     with progress.progress("outer") as outer, progress.progress("inner") as inner:
         for done in range(1, 8):  # the outer one is not shown yet when the inner one is
             inner(done, 7)
