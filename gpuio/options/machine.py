@@ -54,7 +54,8 @@ class MachineOptions:
     prefetch_buffer: int = option(
         4,
         convert.integer(1),
-        "Batches made ahead of the one asked for.",
+        "Batches made ahead of the one asked for; small ones more: those that are made as one on "
+        "the CPU, at most 1 MiB of pixels, count as one.",
         differs="MXNet makes up to 16 ahead whatever this says, and overwrites batches you hold; "
         "here a batch lives as long as you hold it.",
     )

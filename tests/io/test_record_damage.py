@@ -252,7 +252,8 @@ def test_a_file_that_changes_while_it_is_opened_is_noticed(ten, monkeypatch):
 
 
 def test_bytes_that_are_no_record_any_more_are_a_changed_file(ten):
-    with reader(ten, batch_size=1, on_error="skip", prefetch_buffer=1) as it:
+    large = {"data_shape": (3, 304, 304)}  # small batches are read together, before the change
+    with reader(ten, batch_size=1, on_error="skip", prefetch_buffer=1, **large) as it:
         assert next(it).label[0].asnumpy().tolist() == [0]
         at = offsets(ten[1])
         put(ten[0], at[9], bytes(8))
