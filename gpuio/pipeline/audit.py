@@ -7,7 +7,6 @@ has a kind, a reason, and a byte offset if there is one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, overload
 
 import attrs
@@ -30,6 +29,7 @@ from gpuio.recordio.index_entries import read_text
 from gpuio.recordio.keys import fits
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.resync import SkippedRange, resync
+from gpuio.storage.files import status
 from gpuio.storage.stored import StoredFile
 
 __all__ = [
@@ -172,7 +172,7 @@ def _plain_keys(idx_path: str, layout: Layout) -> PlainKeys | None:
         int(np.searchsorted(tens, column, side="right").sum()) + len(column)
         for column in (keys, offsets)
     )
-    if Path(idx_path).stat().st_size != digits + 2 * len(keys):  # leading zeros, blanks
+    if status(idx_path)[0] != digits + 2 * len(keys):  # leading zeros, blanks
         return None
     order = np.argsort(offsets, kind="stable")
     inner = np.sort(keys)
