@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,27 +38,32 @@ def group_rows(records: Records, count: int, each: int, seed: int | None) -> lis
     ------
     RecordError         the records have no labels
     """
-    table, total = records.table, len(records.table)
-    groups = max(1, count // each)
-    if total <= _ALL:
-        rows = np.arange(total)
+    total, groups = len(records.table), max(1, count // each)
+    random = None if seed is None else np.random.default_rng(seed)
+    if total > _ALL:
+        found = list(_near_some(records, groups, seed or 0))
     else:
-        anchors = np.unique(some_rows(2 * groups, total, 0, seed or 0))
-        near = anchors[:, None] + np.arange(-_AROUND // 2, _AROUND // 2)
-        rows = np.unique(np.clip(near, 0, total - 1))
-    labels = labels_of(table.take(rows))
-    known = np.flatnonzero(np.isfinite(labels))
-    if len(known) == 0:
+        labels = labels_of(records.table)
+        known = np.unique(labels[np.isfinite(labels)])
+        if random is not None:
+            known = np.sort(random.permutation(known)[:groups])
+        elif len(known) > groups:
+            known = known[np.linspace(0, len(known) - 1, groups).round().astype(int)]
+        found = [np.flatnonzero(labels == label) for label in known.tolist()]
+    if not found:
         raise RecordError("no record has a label to group by: show them without --each-label")
-    found = np.unique(labels[known])
-    if seed is not None:
-        found = np.sort(np.random.default_rng(seed).permutation(found)[:groups])
-    elif len(found) > groups:
-        found = found[np.linspace(0, len(found) - 1, groups).round().astype(int)]
-    made = []
-    for label in found.tolist():
-        same = rows[np.flatnonzero(labels == label)]
-        if seed is not None:
-            same = np.sort(np.random.default_rng(seed).permutation(same)[:each])
-        made.append(same[:each])
-    return made
+    if random is not None:
+        found = [np.sort(random.permutation(rows)[:each]) for rows in found]
+    return [rows[:each] for rows in found]
+
+
+def _near_some(records: Records, groups: int, seed: int) -> Iterator[Int64]:
+    """Yield rows of one label each, found about drawn records of a large file."""
+    total, shown = len(records.table), set[float]()
+    for anchor in some_rows(groups, total, 0, seed).tolist():
+        rows = np.arange(max(0, anchor - _AROUND // 2), min(total, anchor + _AROUND // 2))
+        labels = labels_of(records.table.take(rows))
+        label = float(labels[anchor - rows[0]])
+        if np.isfinite(label) and label not in shown:
+            shown.add(label)
+            yield rows[labels == label]

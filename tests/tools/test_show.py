@@ -155,9 +155,12 @@ def test_labels_are_grouped(tmp_path, capsys, monkeypatch):
     drawn = [group_rows(records, 12, 4, seed) for seed in (1, 1, 2)]
     assert [one.tolist() for one in drawn[0]] == [one.tolist() for one in drawn[1]]
     monkeypatch.setattr("gpuio.tools.picking._ALL", 10)
-    monkeypatch.setattr("gpuio.tools.picking._AROUND", 12)
-    for rows in group_rows(records, 12, 4, None):  # of a large file, near each other
-        assert len({labels[row] for row in rows}) == 1
+    monkeypatch.setattr("gpuio.tools.picking._AROUND", 30)
+    found = group_rows(records, 12, 4, None)  # of a large file, near each other
+    assert [len(rows) for rows in found] == [4] * len(found)
+    assert [len({labels[row] for row in rows}) for rows in found] == [1] * len(found)
+    assert len({labels[rows[0]] for rows in found}) == len(found) >= 2
+    monkeypatch.undo()
     out = tmp_path / "sheet.png"
     assert (
         run(capsys, "show", rec, "--out", out, "--each-label", 3, "--count", 9, "--edge", 32)[0]
