@@ -91,6 +91,7 @@ BEHIND_THE_SEAM = ("gpuio/backend/", "gpuio/tools/", "gpuio/adapters/", "kernels
 THREADS = "gpuio/pipeline/prefetch.py"
 # the only places that make locks of their own: why a forked child does not wait for them
 LOCKS = {
+    "gpuio/backend/gpu/crew.py": "a condition; nothing decodes on a GPU after a fork",
     "gpuio/backend/gpu/engines.py": "a condition; nothing decodes on a GPU after a fork",
     "gpuio/forking.py": "it makes the others",
     "gpuio/pipeline/prefetch.py": "its machine refuses to work in a child",

@@ -2,6 +2,16 @@
 
 from gpuio.backend.choose import array_backend, open_backend
 from gpuio.backend.pool import HostPool
-from gpuio.backend.protocol import Backend, Encoded, Fault, Output
+from gpuio.backend.protocol import Backend, Division, Encoded, Fault, Output, Sample
 
-__all__ = ["Backend", "Encoded", "Fault", "HostPool", "Output", "array_backend", "open_backend"]
+__all__ = [
+    "Backend",
+    "Division",
+    "Encoded",
+    "Fault",
+    "HostPool",
+    "Output",
+    "Sample",
+    "array_backend",
+    "open_backend",
+]

@@ -47,6 +47,7 @@ class CpuBackend:
 
     name = "cpu"
     device_id = 0
+    division = None
 
     def __init__(
         self,
@@ -84,7 +85,12 @@ class CpuBackend:
         return self._pool.array(shape, dtype)
 
     def make(
-        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: NDArray
+        self,
+        records: Encoded,
+        plan: npt.NDArray[np.void],
+        output: Output,
+        out: NDArray,
+        team: None = None,  # noqa: ARG002 -- nothing is divided
     ) -> list[Fault]:
         """Make all rows in one call that holds no GIL, then those that it leaves, row by row.
 

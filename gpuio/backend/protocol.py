@@ -6,7 +6,8 @@ engine; the pipeline owns threads, order and files. Nothing else in gpuio knows 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
 
 import attrs
 import numpy as np
@@ -16,7 +17,7 @@ from gpuio.decode.formats import HEADER
 from gpuio.decode.jpeg import Completed
 from gpuio.errors import GpuioError, Where
 
-__all__ = ["Backend", "Blob", "Encoded", "Fault", "Output", "Work"]
+__all__ = ["Backend", "Blob", "Division", "Encoded", "Fault", "Output", "Sample", "Work"]
 
 Blob = bytes | memoryview
 
@@ -232,6 +233,63 @@ class Encoded:
         )
 
 
+class Sample(NamedTuple):
+    """One call that decoded.
+
+    Attributes
+    ----------
+    side : {"engine", "host"}
+    images : int
+    work : float            in units of their own, the same for both sides
+    seconds : float
+    """
+
+    side: str
+    images: int
+    work: float
+    seconds: float
+
+
+class Division(Protocol):
+    """How decoding is divided between a device's engines and the host's cores.
+
+    Every method may be called from several threads at once.
+    """
+
+    @property
+    def share(self) -> float | None:
+        """Of a batch's work, that the host's cores get, 0 to 1; None: it is to be found."""
+
+    @property
+    def engines(self) -> int:
+        """Threads that drive engines, beside those that decode on the host."""
+
+    def helpers(self, rows: int, threads: int) -> int:
+        """Return how many calls of `help` a batch should have."""
+
+    def team(self, place: tuple[int, int, int], rows: int, threads: int) -> Any:
+        """Return what `make` and the calls of `help` for one batch are given.
+
+        Which image goes where is a function of the batch's place (pass, start and number) and the
+        share.
+        """
+
+    def help(self, team: Any) -> None:
+        """Take part in the decoding of a batch for which `make` was called, or will be."""
+
+    def decide(self, share: float, why: str = "") -> None:
+        """Divide by another share from here on, and log why; no batch is being made now."""
+
+    def measuring(self, share: float) -> AbstractContextManager[list[Sample]]:
+        """Divide by a share on trial, and give a sample of each call, which does not count.
+
+        A call ends when its pixels are there. While none is being made when this is called.
+        """
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the share, and counts and seconds (summed over threads) of both sides."""
+
+
 class Backend(Protocol):
     """A device that makes batches.
 
@@ -240,8 +298,18 @@ class Backend(Protocol):
 
     name: str
     device_id: int
-    default_threads: int  # that make batches, where the user does not say
-    most_threads: int  # and up to how many are of use, where they may change
+
+    @property
+    def default_threads(self) -> int:
+        """Threads that make batches, where the user does not say."""
+
+    @property
+    def most_threads(self) -> int:
+        """Threads up to which more are of use, where their number may change."""
+
+    @property
+    def division(self) -> Division | None:
+        """How decoding is divided; None: the host does all of it."""
 
     def share(self, batch_size: int, threads: int) -> int:
         """Return how many rows one `make` should take, 1 <= share <= batch_size."""
@@ -253,7 +321,12 @@ class Backend(Protocol):
         """Return an array of undefined contents that lives until its last reference is gone."""
 
     def make(
-        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
+        self,
+        records: Encoded,
+        plan: npt.NDArray[np.void],
+        output: Output,
+        out: Any,
+        team: Any = None,
     ) -> list[Fault]:
         """Decode images and execute the plan into `out`, rows without an image zero-filled.
 
@@ -266,6 +339,7 @@ class Backend(Protocol):
                                 headers', at `records.scale`
         output : Output
         out : array[n, C, H, W] or [n, H, W, C], the backend's device, from `allocate`
+        team : optional         from `division.team`
 
         Returns
         -------

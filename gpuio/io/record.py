@@ -19,7 +19,14 @@ from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
 from gpuio.order.epochs import EpochShape
 from gpuio.order.even import ShardPlan
-from gpuio.order.state import check_state, compact, pixel_changes, say_changes, whole
+from gpuio.order.state import (
+    check_state,
+    compact,
+    fraction,
+    pixel_changes,
+    say_changes,
+    whole,
+)
 from gpuio.pipeline.doubts import say_doubts
 from gpuio.pipeline.opening import Opened, open_pipeline
 from gpuio.pipeline.pipeline import BatchPosition, FinishedBatch
@@ -310,6 +317,10 @@ class ImageRecordIter(DataIter):
         ``read_s``, ``make_s``, ``wait_s`` and the names of bad records are all there is.
         `decoded_with_warnings` counts records whose image libjpeg warned of, as TurboJPEG tells it;
         OpenCV does not tell, so that it stays 0 without TurboJPEG (see docs/decoding.md).
+
+        On a GPU also the share of the host's cores (`host_share`, None until it is found), and
+        images, encoded bytes and seconds in calls of its engines and of the host's cores
+        (`engine_images`, `engine_bytes`, `engine_s`, `host_images`, `host_bytes`, `host_s`).
         """
         return self._machine().pipeline.told()
 
@@ -326,10 +337,11 @@ class ImageRecordIter(DataIter):
         then the same on every part, and at most 400 bytes of JSON.
         `source` must be the same where it is loaded. Options that change ``pixels`` or labels
         (crop, resize, colour, normalisation, seed_aug, mixup, ...) may differ: the log names them.
-        ctx, decoders, threads and prefetching are not in it.
+        ctx, decoders, threads and prefetching are not in it, but what host_share="auto" has found:
+        an iterator with that option that loads the state divides by it, too.
         """
         machine = self._machine()
-        even = self._is_even()
+        even, share = self._is_even(), self._found_share()
         return {
             "version": _EVEN_VERSION if even else _STATE_VERSION,
             "epoch": self._at.pass_index,
@@ -337,7 +349,13 @@ class ImageRecordIter(DataIter):
             "samples": self._samples(),
             "pixels": compact(self._pixels) if even else dict(self._pixels),
             "source": dict(machine.fingerprint),
+            **({} if share is None else {"host_share": share}),
         }
+
+    def _found_share(self) -> float | None:
+        """Return what host_share="auto" has found; None where it was not asked, or not yet."""
+        division = self._machine().backend.division
+        return division.share if division and self.options.host_share == "auto" else None
 
     def _is_even(self) -> bool:
         return bool(self.options.shard == "even")
@@ -384,10 +402,13 @@ class ImageRecordIter(DataIter):
             self._pixels,
             {field.name: field.default for field in attrs.fields(type(self.options))},
         )
+        share = fraction(state, "host_share") if "host_share" in state else None
         order.reach(epoch)  # on this thread, where an interrupt is heard
         with self._turn:
             self._batch, self._start = None, start
             self._at = BatchPosition(epoch, place, number)
+            if share is not None and self.options.host_share == "auto":
+                machine.pipeline.divide(share, "from the state that was loaded")
         say_changes(changes)
 
     def _place_of_part(self, state: dict[str, Any]) -> tuple[int, int, int]:

@@ -36,6 +36,7 @@ __all__ = [
     "switch_or",
     "text",
     "within",
+    "word_or",
 ]
 
 _TRUE = frozenset({"true", "1", "t"})
@@ -119,6 +120,20 @@ def within(low: float, high: float) -> Callable[[Any], float]:
         return made
 
     return convert
+
+
+def word_or(word: str, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a converter that takes one word as it is, and else is `convert`."""
+
+    def converted(value: Any) -> Any:
+        if isinstance(value, str) and value.strip().lower() == word:
+            return word
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise ValueError(f"{error}; or {word!r}") from None
+
+    return converted
 
 
 def pair(low: float, high: float) -> Callable[[Any], tuple[float, float]]:

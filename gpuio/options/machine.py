@@ -45,8 +45,9 @@ class MachineOptions:
         _threads,
         "Threads that decode and augment. None: on the CPU as many as this process may use cores "
         "(by its affinity and its container's quota), 1 to 8; on the GPU, where it is the number "
-        "of batches in work, 4. 'auto' starts with these and changes their number while they "
-        "work, on the CPU up to its cores: more where you wait and they are busy, fewer where "
+        "of batches in work, 4, or with host_share, where it is the threads that decode on the "
+        "host, as many as cores, 1 to 32. 'auto' starts with these and changes their number while "
+        "they work, on the CPU up to its cores: more where you wait and they are busy, fewer where "
         "they idle.",
         differs="MXNet's default is 4. They change nothing but the speed: results are the same for "
         "any number.",
@@ -191,6 +192,18 @@ class DecoderOptions:
         "Side of a square image that a GPU's JPEG engines get room for when they start, so that "
         "they need not ask for more in the first batches; 0 leaves it to them." + _ON_A_CPU,
         unit="pixels",
+        ours=True,
+    )
+    host_share: float | str = option(
+        0.0,
+        convert.word_or("auto", convert.within(0.0, 1.0)),
+        "Share of a batch's decoding, by work, that the host's cores do while a GPU's engine does "
+        "the rest. 0: the engine decodes all that it takes; 1: the host decodes all: either gives "
+        "pixels of one decoder. Between them images of fewer than 65,536 pixels are the host's. "
+        "'auto' finds the share at which both end together, from the first batches, which it makes "
+        "on trial; it is logged, stands in state_dict(), and is used where such a state is loaded. "
+        "Which image goes where depends on the share and the batch's place alone. The default is 0 "
+        "until this has been measured on a GPU." + _ON_A_CPU,
         ours=True,
     )
 

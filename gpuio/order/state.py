@@ -21,6 +21,7 @@ __all__ = [
     "check_state",
     "compact",
     "flag",
+    "fraction",
     "items",
     "pixel_changes",
     "say_changes",
@@ -129,6 +130,14 @@ def flag(state: Mapping[str, Any], name: str) -> bool:
     if not isinstance(value, bool):
         raise _damaged(name, "true or false", value)
     return value
+
+
+def fraction(state: Mapping[str, Any], name: str) -> float:
+    """Return a field that is a number from 0 to 1; StateError for anything else."""
+    value = state.get(name, _MISSING)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise _damaged(name, "a number from 0 to 1", value)
+    return float(value)
 
 
 def items(state: Mapping[str, Any], name: str, most: int | None = None) -> list[Any]:

@@ -12,17 +12,18 @@ never what.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.backend import Backend, Fault, Output
+from gpuio.backend import Backend, Fault, Output, Sample
 from gpuio.backend.cores import usable_cores
 from gpuio.errors import ClosedError, GpuioError
 from gpuio.forking import lock
@@ -32,6 +33,7 @@ from gpuio.pipeline.block_feed import BlockFeed
 from gpuio.pipeline.error_policy import ErrorPolicy
 from gpuio.pipeline.fetching import RemoteFeed
 from gpuio.pipeline.finished_batch import BatchPosition, FinishedBatch
+from gpuio.pipeline.host_share import find_share
 from gpuio.pipeline.measures import measures
 from gpuio.pipeline.parse import FramedRecords
 from gpuio.pipeline.prefetch import Prefetcher
@@ -47,6 +49,7 @@ __all__ = ["BatchPosition", "BatchStream", "FinishedBatch", "Pipeline"]
 
 _READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
 _PAUSE_S = 0.2  # between two epochs: beyond, nobody needed threads
+_TRIED = 4  # batches that are made, again and again, to find the share of the host's cores
 
 
 @attrs.define(eq=False)
@@ -66,9 +69,14 @@ class _Loaded:
 
 @attrs.define(eq=False)
 class _Share:
-    """Some rows of what was loaded together, to be decoded and augmented by one call.
+    """Some rows of what was loaded together, to be decoded and augmented by one call; or help.
 
-    Before it `starved_s` seconds passed in which a thread waited for records.
+    Attributes
+    ----------
+    starved_s : float   seconds before it in which a thread waited for records
+    last : bool         whether it is the last one of what was loaded together
+    team : object       what the calls for it share, if the backend says so
+    helps : bool        whether the call helps the one before it
     """
 
     loaded: _Loaded
@@ -76,6 +84,16 @@ class _Share:
     first: int
     stop: int
     starved_s: float = 0.0
+    last: bool = True
+    team: Any = None
+    helps: bool = False
+
+
+class Closes(Protocol):
+    """What owns threads."""
+
+    def close(self) -> None:
+        """Stop and join them."""
 
 
 class Pipeline:
@@ -136,7 +154,7 @@ class Pipeline:
         elif remote:
             self._feed = RemoteFeed(order, reader, self.positions)
         self.together = 1 if self._feed else backend.together(order.batch_size, output)
-        self._stream: BatchStream | None = None
+        self._stream: BatchStream | Closes | None = None
         self._handed = 0.0  # when a batch was last taken
         self._opening, self._closed = lock(), False  # no stream is opened after close()
 
@@ -169,9 +187,11 @@ class Pipeline:
     def _stream_at(self, position: BatchPosition) -> BatchStream:
         """Return the stream if it is at a position; else a new one."""
         stream = self._stream
-        if stream is not None and stream.is_at(position):
+        if isinstance(stream, BatchStream) and stream.is_at(position):
             return stream
         self.stop()
+        if self.backend.division is not None and self.backend.division.share is None:
+            self._find_share(position)
         with self._opening:
             if self._closed:
                 raise ClosedError("the iterator was closed: make a new one")
@@ -197,7 +217,7 @@ class Pipeline:
         if self.stats.timed:
             told |= measures(
                 self.stats.since_first(),
-                threads=self.threads if stream is None else stream.workers,
+                threads=stream.workers if isinstance(stream, BatchStream) else self.threads,
                 wanted_threads=self.threads,
                 prefetch_buffer=self.prefetch,
                 together=self.together,
@@ -205,7 +225,67 @@ class Pipeline:
                 mixes=self.mixer is not None,
                 can_cache=self._can_cache,
             )
+        if self.backend.division is not None:
+            told |= self.backend.division.as_dict()
         return told
+
+    def while_open(self, stream: Closes) -> None:
+        """Have `stop` and `close` close something else than the stream of batches, once.
+
+        Raises
+        ------
+        ClosedError         after `close()`
+        """
+        with self._opening:
+            if self._closed:
+                stream.close()
+                raise ClosedError("the iterator was closed: make a new one")
+            self._stream = stream
+
+    def divide(self, share: float, why: str = "") -> None:
+        """Have the host's cores do that share from here on; what was made ahead is made again."""
+        division = self.backend.division
+        if division is not None and division.share != share:
+            self.stop()
+            division.decide(share, why)
+
+    def _find_share(self, position: BatchPosition) -> None:
+        """Find the share of the host's cores: make the next batches of the epoch on trial.
+
+        Raises
+        ------
+        GpuioError          what happened meanwhile
+        """
+        division = self.backend.division
+        assert division is not None
+        stats, self.stats = self.stats, Stats(timed=False)  # none of this counts
+        try:
+            places = itertools.islice(self.positions(position), _TRIED)
+            loads = [
+                self._load_one(place) for place in places if place.pass_index == position.pass_index
+            ]
+            engines = min(division.engines, self.prefetch)
+            share, why = find_share(
+                lambda share, batches: self._measured(loads, share, batches), self.threads, engines
+            )
+        finally:
+            self.stats = stats
+        division.decide(share, why)
+
+    def _measured(self, loads: list[_Loaded], share: float, batches: int) -> list[Sample]:
+        """Make so many batches with a share; return a sample of each call that decoded."""
+        assert self.backend.division is not None
+        with self.backend.division.measuring(share) as samples:
+            made = self.ahead(
+                ([one], None) for one in itertools.islice(itertools.cycle(loads), batches)
+            )
+            self.while_open(made)
+            try:
+                for _ in made:
+                    pass
+            finally:
+                self.stop()
+        return samples
 
     def mix(self, made: FinishedBatch) -> None:
         """Mix a settled batch, once.
@@ -280,7 +360,10 @@ class Pipeline:
         self._note_read(begun, loaded)
         faults = loaded.records.faults
         if not faults:
-            _, faults = self.make(_Share(loaded, made.data[row : row + 1], 0, 1))
+            division = self.backend.division
+            place = made.position.pass_index, made.position.start, made.position.number
+            team = None if division is None else division.team(place, 1, self.threads)
+            _, faults = self.make(_Share(loaded, made.data[row : row + 1], 0, 1, team=team))
         made.label[row] = loaded.records.labels[0]
         made.index[row] = loaded.records.index[0]
         made.plan[row] = loaded.plan[0]
@@ -397,8 +480,9 @@ class Pipeline:
                 records.encoded.drop(row)
         return _Loaded(position, order, records, plan, plan_s=time.perf_counter() - begun)
 
-    def shares(self, groups: Iterator[tuple[list[_Loaded], GpuioError | None]]) -> Iterator[_Share]:
+    def shares(self, groups: Iterable[tuple[list[_Loaded], GpuioError | None]]) -> Iterator[_Share]:
         """Cut what was loaded into shares and give each batch its array."""
+        groups, division = iter(groups), self.backend.division
         while True:
             begun = time.perf_counter()
             group = next(groups, None)
@@ -410,14 +494,46 @@ class Pipeline:
                 rows = len(loaded.records.encoded)
                 out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
                 size = rows if loaded.batches else self.backend.share(rows, self.most_threads)
+                place = loaded.position.pass_index, loaded.position.start, loaded.position.number
+                team = None if division is None else division.team(place, rows, self.threads)
+                helpers = 0 if division is None else division.helpers(rows, self.threads)
                 for first in range(0, rows, size):
-                    yield _Share(loaded, out, first, min(first + size, rows), starved_s)
+                    stop = min(first + size, rows)
+                    last = stop == rows and not helpers
+                    yield _Share(loaded, out, first, stop, starved_s, last, team)
                     starved_s = 0.0
+                for number in range(helpers):
+                    last = number + 1 == helpers
+                    yield _Share(loaded, out, 0, rows, 0.0, last, team, helps=True)
             if error is not None:
                 raise error
 
+    @property
+    def calls(self) -> int:
+        """Calls that make what is loaded together."""
+        size, division = self.order.batch_size, self.backend.division
+        calls = -(-size // self.backend.share(size, self.most_threads))
+        return calls + (0 if division is None else division.helpers(size, self.threads))
+
+    def ahead(
+        self, groups: Iterable[tuple[list[_Loaded], GpuioError | None]]
+    ) -> Prefetcher[_Share, tuple[_Share, list[Fault]]]:
+        """Make what was loaded ahead, on threads."""
+        division = self.backend.division
+        return Prefetcher(
+            self.make,
+            self.shares(groups),
+            depth=self.calls * max(self.prefetch // self.together, 1),
+            workers=self.threads + (0 if division is None else division.engines),
+            name="gpuio-make",
+        )
+
     def make(self, share: _Share) -> tuple[_Share, list[Fault]]:
         """Decode and augment one share."""
+        if share.helps:
+            assert self.backend.division is not None
+            self.backend.division.help(share.team)
+            return share, []
         begun = time.perf_counter()
         plan, records, out = share.loaded.plan, share.loaded.records.encoded, share.out
         if share.first > 0 or share.stop < len(plan):
@@ -429,7 +545,7 @@ class Pipeline:
             records = attrs.evolve(records, scale=scale)
         records.work.timed = self.stats.timed
         with self.ranges["make"]:
-            faults = self.backend.make(records, plan, self.output, out)
+            faults = self.backend.make(records, plan, self.output, out, share.team)
         self.stats.add_made(time.perf_counter() - begun, share.starved_s, records.work)
         return share, [self._named(share, fault) for fault in faults]
 
@@ -449,8 +565,7 @@ class BatchStream:
         self._stats, self._pid = pipeline.stats, os.getpid()
         self._positions = pipeline.positions(position)
         self.expected = next(self._positions)
-        size, self._together = pipeline.order.batch_size, pipeline.together
-        self._shares_a_batch = -(-size // pipeline.backend.share(size, pipeline.most_threads))
+        self._together, self._shares_a_batch = pipeline.together, pipeline.calls
         self._ready: deque[FinishedBatch] = deque()  # of the group that was handed out last
         with contextlib.ExitStack() as started:  # all stages or none
             self._loads = started.enter_context(
@@ -462,15 +577,7 @@ class BatchStream:
                     name="gpuio-read",
                 )
             )
-            self._shares = started.enter_context(
-                Prefetcher(
-                    pipeline.make,
-                    pipeline.shares(self._loads),
-                    depth=self._shares_a_batch * max(pipeline.prefetch // self._together, 1),
-                    workers=pipeline.threads,
-                    name="gpuio-make",
-                )
-            )
+            self._shares = started.enter_context(pipeline.ahead(self._loads))
             self._mixed: Prefetcher[FinishedBatch, FinishedBatch] | None = None
             if pipeline.mixer is not None:
                 self._mixed = Prefetcher(
@@ -537,7 +644,7 @@ def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> list[FinishedBatch]
     while True:
         share, failed = next(shares)
         faults += failed
-        if share.stop == len(share.loaded.records.encoded):
+        if share.last:
             break
     loaded = share.loaded
     records, encoded = loaded.records, loaded.records.encoded

@@ -33,6 +33,7 @@ __all__ = [
     "JOB",
     "LEFT",
     "MADE",
+    "MARGIN",
     "NO_IMAGE",
     "PCA",
     "RATIOS",
@@ -40,8 +41,11 @@ __all__ = [
     "WINDOW",
     "make_share",
     "plain_sampling",
+    "region",
+    "rows_decoded",
 ]
 
+MARGIN = 2  # pixels beyond those needed: chroma upsampling looks at its neighbours
 MADE, LEFT, NO_IMAGE, WARNED = range(4)  # what became of a row
 FLOATS, HALVES, BYTES, CENTRED, RATIOS = range(5)  # how values are written: see FINISH
 
@@ -181,14 +185,51 @@ def plain_sampling(header):
 
 
 @inner
-def _decoded(job, row, blob, length, header, scale):
-    """Decode what a row's window reads to its place in the pixels' memory; 0 if it was done."""
+def region(row, height, width):
+    """Return what the window of a row reads: top, stop, left, right, as DECODE takes them.
+
+    `stop` is 0 where what lies below is looked at, damaged or not. Rows that are not a window of
+    one resize read the whole image: 0, 0, 0, src_w.
+    """
+    if not _is_window(row, height, width):
+        return _int(0), _int(0), _int(0), _int(row.src_w)
     dst_h, dst_w = row.resize_h, row.resize_w
     if dst_h == 0:
         dst_h, dst_w = row.src_h, row.src_w
     top, _ = _span(np.int64(row.crop_y), row.crop_h, row.src_h, dst_h)
     left, right = _span(np.int64(row.crop_x), row.crop_w, row.src_w, dst_w)
-    stop = _rows_needed(row, job.height, job.width)
+    return _int(top), _rows_needed(row, height, width), _int(left), _int(right)
+
+
+@inner
+def rows_decoded(blob, sampling, early, top, stop, scale, full, height):
+    """Return the rows [first, last) that a DECODE writes.
+
+    Parameters
+    ----------
+    blob : uint8[length]        the encoded image
+    sampling, early, top, stop, scale
+                                of the DECODE
+    full : int                  height that the header says
+    height : int                of the image at 1 / scale
+    """
+    last, tall = height, 1
+    for c in range(4):
+        tall = max(tall, (sampling >> (8 * c)) & 15)
+    if stop > 0 and early != 0 and blob[blob.size - 2] == 0xFF and blob[blob.size - 1] == 0xD9:
+        # as far as a shortened JPEG is decoded, and where shortening is worth it only
+        reach = stop if scale == 1 else (stop + MARGIN) * scale
+        block = 8 * tall
+        keep = (reach + MARGIN + block - 1) // block * block
+        if 64 * keep <= 63 * full:
+            last = min(height, stop + MARGIN)
+    return max(_int(0), top - MARGIN), last
+
+
+@inner
+def _decoded(job, row, blob, length, header, scale):
+    """Decode what a row's window reads to its place in the pixels' memory; 0 if it was done."""
+    top, stop, left, right = region(row, job.height, job.width)
     return _decode(
         job.decode,
         (

@@ -15,7 +15,7 @@ import llvmlite.binding
 import numpy as np
 from numba import types
 
-from gpuio.kernels.cpu.share import DECODE, WARNED
+from gpuio.kernels.cpu.share import DECODE, MARGIN, WARNED, rows_decoded
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.pointers import view
 
@@ -23,7 +23,6 @@ __all__ = ["DECODED", "REFUSED", "decode"]
 
 DECODED, REFUSED = 0, 1  # and WARNED
 
-_MARGIN = 2  # pixels beyond those needed: chroma upsampling looks at its neighbours
 _WIDTH, _HEIGHT, _COLOURS, _PROGRESSIVE = 5, 6, 8, 12  # TJPARAM_*
 _YCBCR_OR_LESS = 2  # TJCS_RGB 0, TJCS_YCbCr 1, TJCS_GRAY 2; CMYK and YCCK are 3 and 4
 _BGR, _GRAY = 1, 6  # TJPF_*
@@ -147,10 +146,9 @@ def decode(
     """
     if sampling == 0 or length < 4 or (channels != 1 and channels != 3):
         return REFUSED
-    tall, wide = 1, 1
+    wide = 1
     for c in range(4):
-        factors = (sampling >> (8 * c)) & 0xFF
-        wide, tall = max(wide, factors >> 4), max(tall, factors & 15)
+        wide = max(wide, (sampling >> (8 * c + 4)) & 15)
     blob = _bytes_at(address, length)
     if not _brings_tables(blob):
         return REFUSED
@@ -169,17 +167,10 @@ def decode(
     colours = _get(handle, np.int32(_COLOURS))
     if colours < 0 or colours > _YCBCR_OR_LESS or _get(handle, np.int32(_PROGRESSIVE)) != 0:
         return REFUSED
-    bottom = height
-    if stop > 0 and early != 0 and blob[length - 2] == 0xFF and blob[length - 1] == 0xD9:
-        # as far as a shortened JPEG is decoded, and where shortening is worth it only
-        reach = stop if scale == 1 else (stop + _MARGIN) * scale
-        block = 8 * tall
-        keep = (reach + _MARGIN + block - 1) // block * block
-        if 64 * keep <= 63 * full:
-            bottom = min(height, stop + _MARGIN)
+    y, bottom = rows_decoded(blob, sampling, early, top, stop, scale, full, height)
     unit = (8 if sampling < 0x100 else 8 * wide) // scale
-    y, x = max(0, top - _MARGIN), max(0, left - _MARGIN) // unit * unit
-    w = min(width, right + _MARGIN) - x
+    x = max(0, left - MARGIN) // unit * unit
+    w = min(width, right + MARGIN) - x
     if _set_scale(handle, _pair(1, scale)) != 0:
         return REFUSED
     if y == 0 and x == 0 and w == width and bottom == height:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpuio.options.convert import mxnet_float32, path_or_switch
+from gpuio.options.convert import mxnet_float32, path_or_switch, within, word_or
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,11 @@ def test_infinity_stays():
 def test_a_path_or_a_switch(value, held):
     assert path_or_switch(value) == held
     assert path_or_switch(str(path_or_switch(value)) if held is True else held) == held
+
+
+def test_a_word_or_a_number():
+    share = word_or("auto", within(0.0, 1.0))
+    assert [share(each) for each in ("auto", " Auto ", "0.5", 1, 0)] == ["auto", "auto", 0.5, 1, 0]
+    for wrong in ("automatic", "2", 1.5, None, True, float("nan")):
+        with pytest.raises(ValueError, match=r"expected .*; or 'auto'"):
+            share(wrong)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpuio.errors import StateError
-from gpuio.order.state import check_state, flag, items, whole
+from gpuio.order.state import check_state, flag, fraction, items, whole
 
 
 def test_a_state_of_another_source_is_told_by_field_and_both_values():
@@ -56,3 +56,12 @@ def test_an_older_version_is_compared_by_the_fields_that_it_has():
         check_state({"version": 2, "source": {"rows": 3}}, 2, here, since=since, oldest=1)
     with pytest.raises(StateError, match="expected version 1 to 2, got 3"):
         check_state({"version": 3, "source": here}, 2, here, since=since, oldest=1)
+
+
+def test_a_field_that_is_no_part_of_one_is_named():
+    assert [fraction({"share": each}, "share") for each in (0, 0.25, 1)] == [0.0, 0.25, 1.0]
+    for wrong in (-0.1, 1.1, True, "0.5", None, float("nan"), [0.5]):
+        with pytest.raises(StateError, match="share: expected a number from 0 to 1"):
+            fraction({"share": wrong}, "share")
+    with pytest.raises(StateError, match="found nothing"):
+        fraction({}, "share")

@@ -28,7 +28,7 @@ def _together(request, monkeypatch):
 class FakeBackend:
     """Writes a record's first byte into every pixel; blobs b"bad" cannot be decoded."""
 
-    name, device_id = "fake", 0
+    name, device_id, division = "fake", 0, None
 
     def __init__(self, share=2, together=1):
         self.rows_a_share, self.calls, self.lock = share, 0, threading.Lock()
@@ -43,7 +43,7 @@ class FakeBackend:
     def allocate(self, shape, dtype):
         return np.full(shape, 255, dtype)
 
-    def make(self, records, plan, output, out):
+    def make(self, records, plan, output, out, team=None):
         with self.lock:
             self.calls += 1
         faults = []

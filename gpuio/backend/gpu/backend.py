@@ -1,8 +1,8 @@
 """Make batches on a GPU: JPEG engine, one pass of kernels, arrays that know when they are ready.
 
-Small images, and what the engine refuses, are decoded by the host and uploaded in one copy, so that
-one bad record costs its own row and nothing else; an engine that refuses whole batches makes way
-for another.
+The host decodes its share, what the engine does not take, and what it refuses, all uploaded in one
+copy, so that one bad record costs its own row and nothing else; an engine that refuses whole
+batches makes way for another.
 All device work goes through `gpuio.backend.gpu.device.Device`.
 
 Invariant: nothing is decoded into, copied over or freed before the host waited for its last reader
@@ -13,6 +13,7 @@ before (see `lease`).
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,9 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.backend.gpu import routing
+from gpuio.backend.cores import usable_cores
 from gpuio.backend.gpu.arrays import GpuArrays, address_of
+from gpuio.backend.gpu.crew import Team
 from gpuio.backend.gpu.device import Device
+from gpuio.backend.gpu.division import HostDivision
 from gpuio.backend.gpu.engines import EnginePool, choose_engine, engine_opener
 from gpuio.backend.gpu.host import HostDecoder
 from gpuio.backend.gpu.probe import gaps, missing_text, survey
@@ -36,6 +39,9 @@ __all__ = ["GpuBackend"]
 
 _log = logging.getLogger("gpuio")
 
+_BATCHES = 4  # in work at once
+_MOST_THREADS = 32  # that decode the host's share, unless more are asked for
+
 
 class GpuBackend(GpuArrays):
     """Decode and augment on one GPU.
@@ -48,8 +54,11 @@ class GpuBackend(GpuArrays):
     decoders : int              engines at most, >= 1
     hw_decoder_load : float     share of a batch that the JPEG engines take, 0 to 1
     decoder_room : int          side of the image they get room for at their start, 0 = their choice
-    host_pixels : int, optional the host decodes images of fewer pixels, `routing.HOST_PIXELS` if it
-                                is not said; 0 = only those that the engine does not take
+    host_share : float or "auto"
+                                of a batch's work, that the host's cores get, 0 to 1; "auto": see
+                                `Division.decide`
+    host_pixels : int, optional the host decodes images of fewer pixels; if it is not said, none
+                                where `host_share` is 0, else those below `division.HOST_PIXELS`
     device : Device, optional   another device than the GPU of that number, for tests
     open_engine : callable, optional
                                 another decode engine, for tests
@@ -64,7 +73,6 @@ class GpuBackend(GpuArrays):
     """
 
     name = "gpu"
-    default_threads = most_threads = 4  # batches in work at once
 
     def __init__(
         self,
@@ -75,6 +83,7 @@ class GpuBackend(GpuArrays):
         decoders: int = 2,
         hw_decoder_load: float = 0.65,
         decoder_room: int = 0,
+        host_share: float | str = 0.0,
         host_pixels: int | None = None,
         verbose: bool = True,
         device: Device | None = None,
@@ -99,14 +108,19 @@ class GpuBackend(GpuArrays):
                 super().__init__(device_id, keep=keep, device=device)
                 compiled_pass()  # here, at construction, not at the first batch
                 host = HostDecoder()
-                if host_pixels is None:
-                    host_pixels = routing.HOST_PIXELS
                 # last: it is what may fail, and nothing before it is open
                 with device.selected():
                     self._engines = EnginePool(
                         open_engine, decoders, open_rescue, self._device.memory
                     )
-                self._decoders = Decoders(self._engines, host, host_pixels)
+                self.division = HostDivision(
+                    None if isinstance(host_share, str) else host_share,
+                    host_pixels,
+                    decoders,
+                    self._renew_engines,
+                    verbose=verbose,
+                )
+                self._decoders = Decoders(self._engines, host, self.division)
         except MemoryError as error:
             raise BackendError(
                 f"GPU {device_id} is out of memory at its opening: {error}; free what else is on "
@@ -118,9 +132,19 @@ class GpuBackend(GpuArrays):
         """Images so far that an engine was given and did not decode, so that OpenCV had to."""
         return self._engines.refused
 
+    @property
+    def default_threads(self) -> int:
+        """Batches in work at once; where the host has a share, threads that decode it."""
+        return _BATCHES if self.division.share == 0 else min(usable_cores(), _MOST_THREADS)
+
+    @property
+    def most_threads(self) -> int:
+        """The same: more are of no use."""
+        return self.default_threads
+
     def share(self, batch_size: int, threads: int) -> int:  # noqa: ARG002 -- a GPU takes it whole
         """Return `batch_size`: engines and kernels want whole batches."""
-        self._engines.expect(batch_size)
+        self._engines.expect(max(1, math.ceil(batch_size * (1 - self.division.assumed))))
         return batch_size
 
     def together(self, batch_size: int, output: Output) -> int:  # noqa: ARG002 -- see `share`
@@ -128,7 +152,12 @@ class GpuBackend(GpuArrays):
         return 1
 
     def make(
-        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
+        self,
+        records: Encoded,
+        plan: npt.NDArray[np.void],
+        output: Output,
+        out: Any,
+        team: Team | None = None,
     ) -> list[Fault]:
         """Decode and execute the plan into `out`, rows without an image zero-filled.
 
@@ -138,17 +167,25 @@ class GpuBackend(GpuArrays):
         ------
         BackendError        the GPU's memory does not hold even half of the batch, or CUDA failed
         """
-        with self._boundary():
-            if len(plan) <= MAX_ROWS:
-                return self._make_part(records, plan, output, out)
-            faults: list[Fault] = []
-            for start in range(0, len(plan), MAX_ROWS):
-                part = slice(start, start + MAX_ROWS)
-                piece = _part(records, part)
-                found = self._make_part(piece, plan[part], output, out[part])
-                records.work.add(piece.work)
-                faults += [Fault(start + fault.row, fault.error) for fault in found]
-            return faults
+        if team is None:
+            team = Team(share=self.division.assumed)
+        try:
+            with self._boundary():
+                on_host = self.division.for_host(records, plan, output.channels, team)
+                if len(plan) <= MAX_ROWS:
+                    return self._make_part(records, plan, output, out, on_host, team)
+                faults: list[Fault] = []
+                for start in range(0, len(plan), MAX_ROWS):
+                    part = slice(start, start + MAX_ROWS)
+                    piece = _part(records, part)
+                    found = self._make_part(
+                        piece, plan[part], output, out[part], on_host[part], team
+                    )
+                    records.work.add(piece.work)
+                    faults += [Fault(start + fault.row, fault.error) for fault in found]
+                return faults
+        finally:
+            self.division.crew.add(team)  # whatever happened, nobody waits for pieces to help with
 
     def mix(self, data: Any, partner: npt.NDArray[np.int64], share: float, box: Any) -> None:
         """Mix the rows of a batch in place; returns at once after queueing the kernel."""
@@ -168,14 +205,25 @@ class GpuBackend(GpuArrays):
             with self._device.selected():
                 self._engines.close()
 
+    def _renew_engines(self) -> None:
+        """Close the engines: they are opened for batches of another size."""
+        with self._device.selected():
+            self._engines.renew()
+
     def _make_part(
-        self, records: Encoded, plan: npt.NDArray[np.void], output: Output, out: Any
+        self,
+        records: Encoded,
+        plan: npt.NDArray[np.void],
+        output: Output,
+        out: Any,
+        on_host: npt.NDArray[np.bool_],
+        team: Team,
     ) -> list[Fault]:
         """Make rows for which one launch is enough, in two halves if memory is short."""
         try:
-            return self._make(records, plan, output, out)
+            return self._make(records, plan, output, out, on_host, team)
         except OutOfDeviceMemoryError as first:
-            return self._make_halves(records, plan, output, out, first)
+            return self._make_halves(records, plan, output, out, on_host, team, first)
 
     def _make_halves(
         self,
@@ -183,6 +231,8 @@ class GpuBackend(GpuArrays):
         plan: npt.NDArray[np.void],
         output: Output,
         out: Any,
+        on_host: npt.NDArray[np.bool_],
+        team: Team,
         first: OutOfDeviceMemoryError,
     ) -> list[Fault]:
         """Try once more with half of the rows at a time, each half done before the next."""
@@ -194,7 +244,9 @@ class GpuBackend(GpuArrays):
             part = slice(start, start + half)
             piece = _part(records, part)
             try:
-                found = self._make(piece, plan[part], output, out[part], again=True)
+                found = self._make(
+                    piece, plan[part], output, out[part], on_host[part], team, again=True
+                )
             except OutOfDeviceMemoryError as error:
                 raise self._full(
                     f"decoding {len(plan)} images, or {half} of them", error
@@ -210,14 +262,16 @@ class GpuBackend(GpuArrays):
         plan: npt.NDArray[np.void],
         output: Output,
         out: Any,
+        on_host: npt.NDArray[np.bool_],
+        team: Team,
         *,
         again: bool = False,
     ) -> list[Fault]:
         """Decode into a slot and queue the kernels that read it."""
         with self._turn(out) as slot:
-            begun = time.perf_counter()
-            sources = Sources(self._device, slot, records, plan, output.channels)
-            sources.decode(self._decoders, again=again)
+            begun, shape = time.perf_counter(), (output.height, output.width)
+            sources = Sources(self._device, slot, records, plan, output.channels, shape)
+            sources.decode(self._decoders, on_host, team, again=again)
             decoded = time.perf_counter()
             work = LaunchPlan(
                 sources.rows,

@@ -220,9 +220,13 @@ class EnginePool:
         return True
 
     @contextlib.contextmanager
-    def lend(self) -> Iterator[Engine]:
-        """Lend an engine that nobody else has; waits while all of them are lent."""
-        engine, kind = self._take()
+    def lend(self, meanwhile: Callable[[], bool] | None = None) -> Iterator[Engine]:
+        """Lend an engine that nobody else has; waits while all of them are lent.
+
+        `meanwhile` is called as long as none is free: it does some other work and returns true, or
+        false if it has none.
+        """
+        engine, kind = self._take(meanwhile)
         try:
             yield engine
         finally:
@@ -235,6 +239,16 @@ class EnginePool:
                 self._changed.notify()
             if stale:
                 engine.close()
+
+    def renew(self) -> None:
+        """Close the engines, none of which is lent now: the next are for what is expected then."""
+        with self._changed:
+            self._close_idle()
+            self._rows = 1
+
+    def _all_lent(self) -> bool:
+        """Say whether somebody has each engine that there may be."""
+        return not self._free and not self._cold and self._made >= self._limit
 
     def close(self) -> None:
         """Close the engines, those that are lent when they come back; may be called twice."""
@@ -249,10 +263,13 @@ class EnginePool:
         for engine in idle:
             engine.close()
 
-    def _take(self) -> tuple[Engine, int]:
+    def _take(self, meanwhile: Callable[[], bool] | None) -> tuple[Engine, int]:
         """Return a warm engine and its kind."""
+        while meanwhile is not None and self._all_lent():
+            if not meanwhile():
+                break
         with self._changed:
-            while not self._free and not self._cold and self._made >= self._limit:
+            while self._all_lent():
                 self._changed.wait()
             kind, opener = self.kind, self._opener
             if self._free:

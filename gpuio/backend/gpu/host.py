@@ -1,6 +1,8 @@
 """The images of a GPU's batch that the host decodes: TurboJPEG in one compiled call, then OpenCV.
 
-Invariant: the pixels are those of OpenCV's decode, with TurboJPEG and without it.
+TurboJPEG decodes what an image's plan reads, and only the rows that hold it have memory.
+
+Invariant: the pixels that a plan reads are those of OpenCV's decode, with TurboJPEG and without it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from gpuio.backend.protocol import Encoded
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
 from gpuio.errors import DecodeError
+from gpuio.kernels.image_region import REGION
 
 __all__ = ["HostDecoder"]
 
@@ -22,7 +25,7 @@ _MAX_PIXELS, _MAX_SCANS = 2**31 - 1, 100  # the reader has refused what is beyon
 
 
 class HostDecoder:
-    """Decodes whole images into memory of its caller; may be called from several threads."""
+    """Decodes images into memory of its caller; may be called from several threads."""
 
     def __init__(self) -> None:
         self._mine = threading.local()
@@ -31,12 +34,51 @@ class HostDecoder:
         turbo = turbojpeg.compiled()
         if turbo is not None:
             # compiled or loaded here, at construction, not at the first batch
-            from gpuio.kernels.cpu.decode_images import decode_images
+            from gpuio.kernels.cpu.decode_images import decode_images, find_regions
             from gpuio.kernels.cpu.share import DECODE, WARNED
             from gpuio.kernels.pointers import address
 
-            self._images, self._function = decode_images, address(turbo.decode, DECODE)
+            self._images, self._find = decode_images, find_regions
+            self._function = address(turbo.decode, DECODE)
             self._warned = WARNED
+
+    def regions(
+        self,
+        records: Encoded,
+        rows: npt.NDArray[np.int64],
+        plan: npt.NDArray[np.void],
+        channels: int,
+        shape: tuple[int, int],
+    ) -> npt.NDArray[np.void]:
+        """Return what is decoded of some rows of a batch, and which rows of pixels that takes.
+
+        Parameters
+        ----------
+        records : Encoded
+        rows : int64[k]         which of them, each with an image
+        plan : PLAN[k]          theirs
+        channels : {1, 3, 4}
+        shape : (int, int)      (height, width) of the output
+
+        Returns
+        -------
+        REGION[k]               rows [first, last) of an image are decoded; all of them where it may
+                                be read as a whole, or where OpenCV decodes
+        """
+        found = np.zeros(len(rows), REGION)
+        if self._images is not None and channels < 4:
+            self._find(
+                np.ascontiguousarray(plan),
+                records.address[rows],
+                records.length[rows],
+                records.headers[rows],
+                records.scale[rows],
+                *shape,
+                found,
+            )
+        else:
+            found["right"], found["last"] = plan["src_w"], plan["src_h"]
+        return found
 
     def decode(
         self,
@@ -46,6 +88,7 @@ class HostDecoder:
         channels: int,
         memory: npt.NDArray[np.uint8],
         starts: npt.NDArray[np.int64],
+        regions: npt.NDArray[np.void] | None = None,
     ) -> dict[int, DecodeError]:
         """Decode some rows of a batch.
 
@@ -54,15 +97,20 @@ class HostDecoder:
         records : Encoded
         rows : int64[k]         which of them, each with an image
         sizes : int64[k, 2]     (height, width) that their headers promise, at their scale
-        channels : {1, 3, 4}    gray, B G R, or B G R A
+        channels : {1, 3, 4}    gray, or B G R, or B G R A
         memory : uint8[m]       receives the pixels, C order
         starts : int64[k]       where in `memory` the pixels of each begin
+        regions : REGION[k], optional
+                                what is decoded of each, from `regions`; None: whole images
 
         Returns
         -------
         dict of int to DecodeError
                                 why a row was not decoded; its memory holds anything
         """
+        if regions is None:
+            regions = np.zeros(len(rows), REGION)
+            regions["right"], regions["last"] = sizes[:, 1], sizes[:, 0]
         left = np.ones(len(rows), np.uint8)
         if self._images is not None and channels < 4:
             heights, widths = np.ascontiguousarray(sizes.T)
@@ -76,6 +124,7 @@ class HostDecoder:
                 records.scale[rows],
                 heights,
                 widths,
+                regions,
                 starts + memory.ctypes.data,
                 left,
             )
@@ -88,6 +137,7 @@ class HostDecoder:
                 # its frames hold this one, and with it the slot's memory
                 failed[row] = error.with_traceback(None)
             else:
+                pixels = pixels[regions["first"][at] : regions["last"][at]]
                 memory[start : start + pixels.size] = pixels.reshape(-1)
                 if left[at] == self._warned:
                     records.note_warning(row)

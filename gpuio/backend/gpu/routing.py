@@ -1,32 +1,36 @@
-"""The decoded images of one batch in flight: who decodes which, and where each comes to lie.
+"""The decoded images of one batch in flight, and where each comes to lie.
 
-Routes come from the headers' facts, which the reader found: nothing is parsed here, and rows are
-arrays. The JPEG engine gets the large images of what it takes; the rest, and whatever the engine
-then refuses, is decoded by the host into page-locked memory and uploaded in one copy. An engine
-that refuses a batch as a whole makes way for one that names the bad images, which gets the batch
-again.
+What the host decodes, and whatever the engine then refuses, comes into page-locked memory and is
+uploaded in one copy; the engine works meanwhile. An engine that refuses a batch as a whole makes
+way for one that names the bad images, which gets the batch again.
 """
 
 from __future__ import annotations
+
+import functools
+import itertools
+import time
+from collections.abc import Callable, Iterator
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.backend.gpu.crew import Team
 from gpuio.backend.gpu.device import Device
+from gpuio.backend.gpu.division import HostDivision, work_of
 from gpuio.backend.gpu.engines import EnginePool
 from gpuio.backend.gpu.host import HostDecoder
 from gpuio.backend.gpu.workspace import Slot
 from gpuio.backend.protocol import Encoded, Fault
 from gpuio.decode.engine import Destination
-from gpuio.decode.formats import engine_takes
 from gpuio.errors import BackendError, DecodeError, GpuioError
 
-__all__ = ["HOST_PIXELS", "Decoders", "Sources"]
-
-HOST_PIXELS = 65_536  # an image of fewer is decoded by the host: an engine's cost per image is more
+__all__ = ["Decoders", "Sources"]
 
 _ALIGN = 512  # bytes: between images in memory
+_clock = time.perf_counter
+_BYTES_A_PIECE = 200_000  # of encoded images, some 2 ms of work for a core
 
 
 @attrs.frozen(eq=False)
@@ -37,13 +41,30 @@ class Decoders:
     ----------
     engines : EnginePool
     host : HostDecoder
-    host_pixels : int       height * width below which the host decodes what an engine would take
-                            as well
+    division : HostDivision
     """
 
     engines: EnginePool
     host: HostDecoder
-    host_pixels: int
+    division: HostDivision
+
+
+@attrs.define(eq=False)
+class _Staged:
+    """What the host decodes of a batch: where in page-locked memory which images lie.
+
+    Attributes
+    ----------
+    rows : int64[k]
+    regions : REGION[k]         what is decoded of each
+    starts : int64[k + 1]       bytes: where the pixels of each begin, and their sum
+    memory : uint8[starts[k]]   page-locked
+    """
+
+    rows: npt.NDArray[np.int64]
+    regions: npt.NDArray[np.void]
+    starts: npt.NDArray[np.int64]
+    memory: npt.NDArray[np.uint8]
 
 
 class Sources:
@@ -56,11 +77,13 @@ class Sources:
     records : Encoded
     rows : PLAN[n]                  host
     channels : {1, 3, 4}
+    shape : (int, int)              (height, width) of the output
 
     Attributes
     ----------
     rows : PLAN[n]                  host
-    addresses : uint64[n]           host; uint8[src_h, src_w, channels] on the device, 0 = no image
+    addresses : uint64[n]           host; uint8[src_h, src_w, channels] on the device, 0 = no image;
+                                    where the host decoded, only what a plan reads is there
     swapped : bool[n]               host; whose three channels are in R, G, B order
     faults : list of Fault          ordered by row
     """
@@ -72,7 +95,9 @@ class Sources:
         records: Encoded,
         rows: npt.NDArray[np.void],
         channels: int,
+        shape: tuple[int, int],
     ) -> None:
+        self._shape = shape
         self._device, self._slot, self._channels = device, slot, channels
         self._records = records
         self.rows = rows
@@ -89,12 +114,21 @@ class Sources:
         """Rows whose image could not be decoded by anybody."""
         return [Fault(row, error) for row, error in sorted(self._failed.items())]
 
-    def decode(self, decoders: Decoders, *, again: bool = False) -> None:
-        """Decode every image, by its route, and queue the upload of what the host decoded.
+    def decode(
+        self,
+        decoders: Decoders,
+        for_host: npt.NDArray[np.bool_],
+        team: Team,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Decode every image, and queue the upload of what the host decoded.
 
         Parameters
         ----------
         decoders : Decoders
+        for_host : bool[n]  which images the host decodes
+        team : Team         of the batch
         again : bool        this is the second try, with room made: what an engine does not decode
                             now is for the host
 
@@ -103,12 +137,17 @@ class Sources:
         OutOfDeviceMemoryError
         """
         present = self._records.length >= 0
-        fast = present & self._engine_takes(decoders.host_pixels)
-        host = present & ~fast
-        if fast.any():
-            host[self._decode_fast(decoders.engines, np.flatnonzero(fast), again)] = True
-        if host.any():
-            self._decode_on_host(decoders.host, np.flatnonzero(host))
+        mine, fast = np.flatnonzero(present & for_host), np.flatnonzero(present & ~for_host)
+        staged, refused = self._staged(decoders.host, mine), mine[:0]
+        with decoders.division.crew.together(team, self._pieces(decoders, staged)):
+            if fast.size:
+                refused = self._decode_fast(decoders, fast, again)
+        if refused.size:
+            first, staged = len(mine), self._more(decoders.host, staged, refused)
+            for piece in self._pieces(decoders, staged, first):
+                piece()
+        if staged is not None:
+            self._upload(staged)
 
     def refuse(self, misfits: list[int]) -> None:
         """Add the rows whose plan does not fit its image to the faults."""
@@ -119,24 +158,11 @@ class Sources:
                 f"{ {name: self.rows[name][row].tolist() for name in self.rows.dtype.names or ()} }"
             )
 
-    def _engine_takes(self, host_pixels: int) -> npt.NDArray[np.bool_]:
-        """Say which images the JPEG engine gets."""
-        large: npt.NDArray[np.bool_] = self._pixels >= host_pixels
-        if self._channels == 4 or not large.any():
-            return np.zeros(len(self._records), np.bool_)
-        headers = self._records.headers
-        # engines differ over what becomes of a JPEG that was cut short: OpenCV's word counts
-        takes: npt.NDArray[np.bool_] = large & engine_takes(headers) & (headers["ended"] != 0)
-        takes &= self._records.scale == 1
-        takes &= headers["height"] == self._sizes[:, 0]
-        takes &= headers["width"] == self._sizes[:, 1]
-        return takes
-
-    def _starts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return where the pixels of each of these rows begin in memory for all, and its size."""
-        nbytes = self._pixels[rows] * self._channels + (_ALIGN - 1)
+    def _starts(self, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where so many pixels of each image begin in memory for all, and its size."""
+        nbytes = pixels * self._channels + (_ALIGN - 1)
         nbytes &= -_ALIGN
-        starts = np.zeros(len(rows) + 1, np.int64)
+        starts = np.zeros(len(pixels) + 1, np.int64)
         nbytes.cumsum(out=starts[1:])
         return starts
 
@@ -148,7 +174,7 @@ class Sources:
         if self._places:
             return
         slot, channels, pixels = self._slot, self._channels, self._pixels[rows]
-        starts = self._starts(rows)
+        starts = self._starts(pixels)
         arena = slot.memory("pixels", int(starts[-1]))
         layout = channels, self._sizes[rows].tobytes()
         if slot.layout != layout:
@@ -160,16 +186,18 @@ class Sources:
         self._places = slot.places
 
     def _decode_fast(
-        self, engines: EnginePool, rows: npt.NDArray[np.int64], again: bool
+        self, decoders: Decoders, rows: npt.NDArray[np.int64], again: bool
     ) -> npt.NDArray[np.int64]:
         """Decode on an engine and return the rows that it refused."""
+        engines, crew = decoders.engines, decoders.division.crew
         kind = engines.kind
         if engines.uses_arena:
             self._place(rows)
         try:
-            with engines.lend() as engine:
+            with engines.lend(crew.take_one) as engine:
                 if engine.uses_arena:  # its kind may have taken over just now
                     self._place(rows)
+                begun = _clock()
                 made = engine.decode(
                     self._records.some(rows),
                     self._sizes[rows].astype(np.int32),
@@ -177,10 +205,11 @@ class Sources:
                     self._places if engine.uses_arena else [],
                     self._slot.stream.ptr,
                 )
+                self._note(decoders, "engine", rows, begun)
         except DecodeError as error:
             engines.weigh(len(rows), len(rows), again=again)
             if engines.replace(kind, error):
-                return self._decode_fast(engines, rows, again)
+                return self._decode_fast(decoders, rows, again)
             engines.refuse(len(rows), error)
             return rows  # the batch as a whole: every image gets its own chance
         self._slot.keep = made.keep
@@ -191,18 +220,79 @@ class Sources:
         self.addresses[rows], self.swapped[rows] = made.addresses, made.swapped
         return rows[list(made.errors)]
 
-    def _decode_on_host(self, host: HostDecoder, rows: npt.NDArray[np.int64]) -> None:
-        """Decode into page-locked memory and queue its one copy to the device."""
-        starts = self._starts(rows)
+    def _staged(self, host: HostDecoder, rows: npt.NDArray[np.int64]) -> _Staged | None:
+        """Give the images that the host decodes page-locked memory; None for no images."""
+        if not rows.size:
+            return None
+        plan, shape = self.rows[rows], self._shape
+        regions = host.regions(self._records, rows, plan, self._channels, shape)
+        starts = self._starts((regions["last"] - regions["first"]) * self._sizes[rows, 1])
         total = int(starts[-1])
-        memory = self._slot.memory("uploads", total)  # as large: it bounds what is page-locked
-        staged = self._slot.staging("pixels", total)
-        failed = host.decode(
-            self._records, rows, self._sizes[rows], self._channels, staged, starts[:-1]
+        self._slot.memory("uploads", total)  # as large: it bounds what is page-locked
+        return _Staged(rows, regions, starts, self._slot.staging("pixels", total))
+
+    def _more(
+        self, host: HostDecoder, before: _Staged | None, rows: npt.NDArray[np.int64]
+    ) -> _Staged:
+        """Give further images memory behind what is decoded already."""
+        done = 0 if before is None else int(before.starts[-1])
+        if before is not None:
+            rows = np.concatenate([before.rows, rows])
+        made = self._staged(host, rows)
+        assert made is not None
+        if before is not None and made.memory.ctypes.data != before.memory.ctypes.data:
+            made.memory[:done] = before.memory
+        return made
+
+    def _pieces(
+        self, decoders: Decoders, staged: _Staged | None, first: int = 0
+    ) -> Iterator[Callable[[], None]]:
+        """Cut what the host decodes, from its image `first` on, into calls of some images."""
+        if staged is None:
+            return
+        grown = np.cumsum(self._records.length[staged.rows]) // _BYTES_A_PIECE
+        cuts = np.flatnonzero(np.diff(grown[first:])) + first + 1
+        ends = [first, *cuts.tolist(), len(staged.rows)]
+        for begin, end in itertools.pairwise(ends):
+            yield functools.partial(self._decode_on_host, decoders, staged, slice(begin, end))
+
+    def _decode_on_host(self, decoders: Decoders, staged: _Staged, part: slice) -> None:
+        """Decode some images into page-locked memory."""
+        begun, rows = _clock(), staged.rows[part]
+        failed = decoders.host.decode(
+            self._records,
+            rows,
+            self._sizes[rows],
+            self._channels,
+            staged.memory,
+            staged.starts[:-1][part],
+            staged.regions[part],
         )
-        self.addresses[rows], self.swapped[rows] = memory.address + starts[:-1], False
-        if failed:
-            self._failed.update(failed)
-            self.addresses[list(failed)] = 0
+        self._failed.update(failed)
+        self._note(decoders, "host", rows, begun)
+
+    def _upload(self, staged: _Staged) -> None:
+        """Queue the one copy to the device of what the host decoded."""
+        rows = staged.rows
+        memory = self._slot.memory("uploads", int(staged.starts[-1]))
+        # of the whole image: what lies before the rows that were decoded is never read
+        before = staged.regions["first"] * self._sizes[rows, 1] * self._channels
+        self.addresses[rows] = memory.address + staged.starts[:-1] - before
+        self.swapped[rows] = False
+        failed = [row for row in self._failed if row in set(rows.tolist())]
+        self.addresses[failed] = 0
         if len(failed) < len(rows):
-            self._device.upload(memory.address, staged, self._slot.stream)
+            self._device.upload(memory.address, staged.memory, self._slot.stream)
+
+    def _note(
+        self, decoders: Decoders, side: str, rows: npt.NDArray[np.int64], begun: float
+    ) -> None:
+        """Add a call that has just ended to what its side did."""
+        tally, lengths = decoders.division.tally, self._records.length[rows]
+        if tally.measures and side == "engine":
+            # its work may be queued only
+            ready = self._device.new_event()
+            ready.record(self._slot.stream)
+            ready.wait()
+        work = float(work_of(lengths, self._pixels[rows]).sum())
+        tally.add(side, len(rows), int(lengths.sum()), work, _clock() - begun)

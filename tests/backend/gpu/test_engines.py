@@ -4,6 +4,7 @@ import ctypes
 import gc
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from gpuio.backend.choose import CPU_ONLY
 from gpuio.backend.gpu.backend import GpuBackend
+from gpuio.backend.gpu.engines import EnginePool
 from gpuio.backend.gpu.workspace import Slot
 from gpuio.decode.dali import DaliEngine
 from gpuio.decode.engine import Decoded, OutOfDeviceMemoryError
@@ -246,6 +248,59 @@ def test_threads_meet_the_change_together(make, on_host):
     assert len(on_host) == pair.backend.refused == sum(blobs[3].endswith(BAD) for blobs in batches)
     assert 1 <= len(pair.singles) <= 2
     assert len(pair.wholes) <= 2
+
+
+class _Counted:
+    """An engine that says what it was warmed up for, and how often it was closed."""
+
+    name, uses_arena = "counted", False
+
+    def __init__(self):
+        self.warmed, self.closed = [], 0
+
+    def warm_up(self, blob, rows):
+        self.warmed.append(rows)
+
+    def close(self):
+        self.closed += 1
+
+
+def test_who_waits_for_an_engine_does_other_work_as_long_as_there_is_some():
+    pool, done = EnginePool(_Counted, 1), []
+    got, lent = threading.Event(), []
+
+    def wait():
+        with pool.lend(lambda: len(done) < 3 and not done.append(1)) as engine:
+            lent.append(engine)
+            got.set()
+
+    with pool.lend() as first:
+        thread = threading.Thread(target=wait)
+        thread.start()
+        while len(done) < 3:
+            time.sleep(0.001)
+        assert not got.is_set()
+    assert got.wait(20)
+    thread.join()
+    assert lent == [first]
+    with pool.lend(lambda: 1 / 0):  # there is one: nothing else is done
+        pass
+
+
+def test_renewed_engines_are_warmed_up_for_what_is_expected_then():
+    made = []
+    pool = EnginePool(lambda: made.append(_Counted()) or made[-1], 2)
+    pool.expect(64)
+    with pool.lend(), pool.lend():
+        pass
+    pool.renew()
+    assert [engine.closed for engine in made] == [1, 1]
+    pool.expect(16)
+    with pool.lend(), pool.lend():
+        pass
+    assert [engine.warmed for engine in made] == [[64], [64], [16], [16]]
+    pool.close()
+    assert [engine.closed for engine in made] == [1] * 4
 
 
 def test_a_refusal_of_an_engine_that_was_replaced_meanwhile_is_tried_again(make, on_host):

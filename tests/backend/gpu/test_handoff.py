@@ -72,7 +72,6 @@ def test_equal_pixels_make_the_batches_of_the_cpu(tmp_path, decoder, options):
 
 @pytest.mark.parametrize("decoder", ["nvimgcodec", "dali"])
 def test_jpegs_make_nearly_the_batches_of_the_cpu(tmp_path, decoder, monkeypatch):
-    monkeypatch.setattr("gpuio.backend.gpu.routing.HOST_PIXELS", 0)  # the engine has to
     files = write(tmp_path, jpeg)
     options = {"resize": 50, "rand_crop": True, "rand_mirror": True, "dtype": "uint8", **files}
     made = epoch(ctx="gpu", decoder=decoder, **options)

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from gpuio.backend.gpu.backend import GpuBackend
+from gpuio.backend.gpu.division import HOST_PIXELS
 from gpuio.backend.gpu.host import HostDecoder
-from gpuio.backend.gpu.routing import HOST_PIXELS
 from gpuio.backend.protocol import Output
 from gpuio.decode import turbojpeg
 from gpuio.decode.engine import Decoded
 from gpuio.decode.opencv import decode
 from gpuio.errors import DecodeError
-from support.fake_device import FakeDevice
+from support.fake_device import POISON, FakeDevice
 from support.gpu_batches import MEAN, SIDE, STD, batch, blobs_of, encoded, expected, rows_of
 from support.making import warned
 from support.pictures import cmyk_jpeg, every_jpeg, jpeg, picture, spoilt
+from support.plans import plain, random_plan
 
 WAYS = ("turbojpeg", "opencv")
 
@@ -92,7 +93,8 @@ def make():
     made = []
 
     def backend(engine, **settings):
-        made.append(GpuBackend(0, device=Noted(), open_engine=lambda: engine, **settings))
+        how = {"host_share": 0.001, **settings}  # small images are the host's
+        made.append(GpuBackend(0, device=Noted(), open_engine=lambda: engine, **how))
         return made[-1]
 
     yield backend
@@ -271,3 +273,64 @@ def test_who_decoded_is_counted_and_seconds_are_noted(make, way, monkeypatch, pa
     assert records.work.routes == {"engine": 2, **other}
     assert 0 < records.work.decode_s < 60
     assert 0 < records.work.kernels_s < 60
+
+
+@pytest.mark.skipif(not turbojpeg.status().usable, reason="no TurboJPEG")
+def test_a_region_is_decoded_and_its_rows_alone_are_copied(make):
+    blobs = [jpeg(picture(240, 200, seed=k), "4:2:0") for k in range(8)]
+    rows = np.concatenate([plain(240, 200) for _ in blobs])
+    rows["crop_y"], rows["crop_x"] = np.arange(8) * 27, np.arange(8)[::-1] * 25
+    rows["crop_h"] = rows["crop_w"] = SIDE
+    rows["crop_h"][3] = 240 - rows["crop_y"][3]  # resized: a resize of a crop reads all of it
+    backend = make(Engine(), host_share=1)
+    out, faults = batch(backend, blobs, rows)
+    assert faults == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    pixels = max(backend._device.uploads)
+    assert pixels < 0.4 * 8 * 240 * 200 * 3
+    rows["orient"] = 2  # what the compiled call does not see as one window is decoded as a whole
+    out, faults = batch(backend, blobs, rows)
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    assert max(backend._device.uploads) == 8 * -(-240 * 200 * 3 // 512) * 512
+
+
+@pytest.mark.skipif(not turbojpeg.status().usable, reason="no TurboJPEG")
+def test_random_plans_read_what_was_decoded_and_nothing_else_is_written(make, monkeypatch):
+    """Memory is poisoned before: what a kernel reads beside the region would show."""
+    rng, blobs, rows = np.random.default_rng(2), [], []
+    for number in range(40):
+        height, width = map(int, rng.integers(20, 120, 2))
+        kinds = ["4:2:0", "4:4:4", "4:2:2", "4:4:0"]
+        blobs.append(jpeg(picture(height, width, seed=number), kinds[number % 4]))
+        steps = ("resize", "crop", "mirror") if number % 3 else ("warp", "fit", "pad", "crop")
+        rows.append(random_plan(rng, height, width, SIDE, SIDE, steps, (0, 1, 2)))
+    rows, written, decode_all = np.concatenate(rows), [], HostDecoder.decode
+
+    def checked(self, records, of, sizes, channels, memory, starts, regions):
+        failed = decode_all(self, records, of, sizes, channels, memory, starts, regions)
+        nbytes = (regions["last"] - regions["first"]) * sizes[:, 1] * channels
+        written.append((memory, starts, nbytes))
+        return failed
+
+    monkeypatch.setattr(HostDecoder, "decode", checked)
+    backend = make(Engine(), host_share=1)
+    out, faults = batch(backend, blobs, rows)
+    assert faults == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    for memory, starts, nbytes in written:
+        for begin, size in zip(starts.tolist(), nbytes.tolist(), strict=True):
+            assert (memory[begin + size : -(-(begin + size) // 512) * 512] == POISON).all()
+
+
+def test_what_an_engine_refuses_goes_with_the_hosts_part_in_one_copy(make, way):
+    """Its memory is behind the other's, which grows where it has no room."""
+    blobs = [jpeg(picture(300, 400, seed=k)) for k in range(12)]
+    engine = Engine(refuses=blobs)
+    backend, rows = make(engine, host_share=0.5), rows_of(blobs)
+    for _ in range(2):
+        backend._device.uploads.clear()
+        out, faults = batch(backend, blobs, rows)
+        assert faults == []
+        assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    assert 0 < len(engine.given[0]) < 12
+    assert len(backend._device.uploads) == 2
