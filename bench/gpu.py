@@ -14,7 +14,8 @@ engines on the host, the CPU backend. Data comes from memory; a .rec from the pa
 Parts, for photos and faces:
 
 rates       nvImageCodec bare, by share of hardware and chroma filter
-iterators   ImageRecordIter, waits for events that sleep or spin; `host_share` where it has that
+iterators   ImageRecordIter, waits for events that sleep or spin
+shares      ImageRecordIter with shares of the host's cores, what "auto" finds among them
 pipelines   DALI's own pipeline at its defaults and at our settings, beside ImageRecordIter
 dali        DALI's decoder bare, by share of hardware
 all         what is above the parts, with photos alone
@@ -36,11 +37,10 @@ from gpu_engines import Bare
 from gpu_overrides import Under, blocking_events, fancy_upsampling
 from gpu_rivals import Batches, Dali, Iterator, Torchvision
 
-from gpuio.options.machine import GPU_ONLY
-
 SHARES = (1.0, 0.8, 0.5, 0.3, 0.0)  # beside 65 %, which is the default
 PASSES = 2
-PARTS = ("all", "rates", "iterators", "pipelines", "dali")
+HOST_SHARES = ("auto", 0.5, 0.25, 0.75, 0.0, 1.0)
+PARTS = ("all", "rates", "iterators", "shares", "pipelines", "dali")
 
 
 class Field:
@@ -91,7 +91,13 @@ class Field:
 
 def competitors(part, field):
     """Return {name: function that opens it}, the most telling first."""
-    parts = {"rates": rates, "iterators": iterators, "pipelines": pipelines, "dali": bare_dali}
+    parts = {
+        "rates": rates,
+        "iterators": iterators,
+        "shares": shares,
+        "pipelines": pipelines,
+        "dali": bare_dali,
+    }
     return parts.get(part, everybody)(field)
 
 
@@ -111,7 +117,7 @@ def rates(field):
 
 
 def iterators(field):
-    """ImageRecordIter, waits that sleep or spin, and with each share of the host that it offers."""
+    """ImageRecordIter, waits that sleep or spin."""
     wanted = {}
     engine = {} if field.args.cpu else {"decoder": "nvimgcodec"}
     # CUDA's events are all that differs: there are none without a GPU
@@ -120,14 +126,18 @@ def iterators(field):
             name = f"ImageRecordIter {which}"
             name += "" if blocking is None else f", blocking events {_on(blocking)}"
             wanted[name] = field.iterator(which, blocking, **engine)
-    for share in (1.0, "auto"):
-        for which in field.sets:
+    return wanted
+
+
+def shares(field):
+    """ImageRecordIter with the host's cores beside the engine; faces are small, so all or none."""
+    wanted = {}
+    for which in field.sets:
+        for share in HOST_SHARES if which == "photos" else (1.0, 0.0):
+            # without a GPU the same iterators run, which have nothing to divide
+            settings = {} if field.args.cpu else {"decoder": "nvimgcodec", "host_share": share}
             name = f"ImageRecordIter {which}, host_share={share}"
-            wanted[name] = (
-                field.iterator(which, host_share=share, **engine)
-                if "host_share" in GPU_ONLY
-                else not_built
-            )
+            wanted[name] = field.iterator(which, **settings)
     return wanted
 
 
@@ -153,11 +163,6 @@ def bare_dali(field):
         for which in field.sets
         for share in ((0.0,) if field.args.cpu else (0.65, 1.0, 0.0))
     }
-
-
-def not_built():
-    """Stand for an option that this gpuio does not have."""
-    raise LookupError("not built")
 
 
 def _on(setting):

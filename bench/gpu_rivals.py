@@ -61,7 +61,8 @@ class Batches:
 class Iterator:
     """gpuio's ImageRecordIter over a .rec: reading, order and augmentation included.
 
-    Made anew for every epoch, untimed: one that waits its turn would work ahead meanwhile.
+    Made anew for every epoch, untimed: one that waits its turn would work ahead meanwhile. What
+    host_share="auto" found in the first is kept by the others.
     """
 
     def __init__(self, rec, idx, size, cpu, **settings):
@@ -79,8 +80,14 @@ class Iterator:
         """Open an iterator that has made nothing yet."""
         from gpuio.io import ImageRecordIter
 
+        found = {}
+        if self.it is not None:
+            state = self.it.state_dict()
+            found = {name: state[name] for name in ("host_share",) if name in state}
         self.close()
         self.it = ImageRecordIter(**self.options)
+        if found:
+            self.it.load_state_dict({**self.it.state_dict(), **found})
 
     def run(self):
         """Run an epoch; return its number of images."""
@@ -89,6 +96,16 @@ class Iterator:
             batch.data[0].wait_to_read()
             images += len(batch.data[0])
         return images
+
+    @property
+    def pixels(self):
+        """Say what the engine and the host's cores did of the last epoch, where both may."""
+        if self.it is None:
+            return None
+        stats = self.it.stats()
+        return {
+            name: stats[name] for name in stats if name.startswith(("host_", "engine_"))
+        } or None
 
     def close(self):
         """Let go of everything."""

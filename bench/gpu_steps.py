@@ -143,6 +143,7 @@ def _first(at):
         at.bench("rates", 45, "gpu", "--part", "rates", *small, measured=38),
         at.bench("host", 20, "gpu_host"),
         at.bench(LAST_OF_SHORT, 30, "gpu", "--part", "iterators", *few, measured=24),
+        at.bench("shares", 30, "gpu", "--part", "shares", *few, measured=24),
         at.bench("kernels", 20, "gpu_kernels"),
         at.tests("handoff", 25, f"not dali and ({_HANDOFF})"),
         at.bench("arrays", 10, "gpu_arrays"),

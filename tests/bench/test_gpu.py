@@ -141,16 +141,48 @@ def test_each_part_measures_photos_and_faces(tmp_path, monkeypatch, capsys, toy)
     assert set(json.loads(out.read_text())["mean_image_bytes"]) == {"photos", "faces"}
 
 
-def test_an_option_that_is_not_there_yet_is_said_to_be_missing(tmp_path, monkeypatch, capsys, toy):
-    module = load("gpu", monkeypatch)
-    monkeypatch.setattr(module, "GPU_ONLY", ())
-    monkeypatch.setattr(module, "Iterator", lambda *args, **settings: 1 / 0)
-    absent = module.main([*toy, "--part", "iterators"])["absent"]
-    assert absent["ImageRecordIter faces"].startswith("ZeroDivisionError")
-    assert absent["ImageRecordIter faces, host_share=auto"] == "LookupError: not built"
-    monkeypatch.setattr(module, "GPU_ONLY", ("host_share",))
-    absent = module.main([*toy, "--part", "iterators"])["absent"]
-    assert absent["ImageRecordIter faces, host_share=auto"].startswith("ZeroDivisionError")
+def test_shares_of_the_host_are_measured_and_auto_is_found_once(monkeypatch, capsys, toy):
+    module, made = load("gpu", monkeypatch), []
+    field = module.Field(
+        module.argparse.Namespace(cpu=False, batch=8), {"photos": 1, "faces": 2}, "", None
+    )
+    monkeypatch.setattr(module, "Iterator", lambda *args, **settings: made.append(settings))
+    monkeypatch.setattr(module, "write_rec", lambda *_: ("", ""))
+    monkeypatch.setattr(module, "Under", lambda opened: opened())
+    wanted = module.competitors("shares", field)
+    for open_it in wanted.values():
+        open_it()
+    assert [one["host_share"] for one in made] == ["auto", 0.5, 0.25, 0.75, 0.0, 1.0, 1.0, 0.0]
+    monkeypatch.undo()
+    result = load("gpu", monkeypatch).main([*toy, "--part", "shares"])
+    assert (list(result["results"]), result["absent"]) == (list(wanted), {})
+
+
+def test_what_auto_found_is_kept_by_the_iterators_of_later_epochs(monkeypatch):
+    rivals, states = load("gpu_rivals", monkeypatch), []
+
+    class Found:
+        def __init__(self, **options):
+            self.share = {}
+
+        def state_dict(self):
+            return {"samples": 0, **self.share}
+
+        def load_state_dict(self, state):
+            states.append(state)
+
+        def stats(self):
+            return {"images": 3, "host_share": 0.4, "engine_images": 2}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("gpuio.io.ImageRecordIter", Found)
+    it = rivals.Iterator("", "", 8, False)
+    it.it.share = {"host_share": 0.4}
+    it.prepare()
+    assert states == [{"samples": 0, "host_share": 0.4}]
+    assert it.pixels == {"host_share": 0.4, "engine_images": 2}
 
 
 def test_a_reader_that_is_disturbed_is_counted(monkeypatch, capsys, toy):

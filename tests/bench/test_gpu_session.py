@@ -14,7 +14,7 @@ import pytest
 BENCH = Path(__file__).parents[2] / "bench"
 PREPARED = ["install", "compile", "compile_cuda", "imports", "doctor"]
 FIRST = ["order", "bits", "pixels", "rates", "host", "iterators"]
-FIRST += ["kernels", "handoff", "arrays", "tests"]
+FIRST += ["shares", "kernels", "handoff", "arrays", "tests"]
 SECOND = ["pipelines", "rates_of_dali", "tests_of_dali", "soak", "sanitizer"]
 
 
@@ -118,7 +118,7 @@ def test_a_step_that_fails_stops_nothing_and_all_is_in_the_archive(call, tmp_pat
     failed = {"bits": "5", "host": "3"}
     assert statuses == dict.fromkeys(PREPARED[1:] + FIRST, "0") | failed
     assert last == said.splitlines()[-1] == "next: second"
-    measured = {"order", "pixels", "rates", "iterators", "kernels", "arrays"}
+    measured = {"order", "pixels", "rates", "iterators", "shares", "kernels", "arrays"}
     assert {name for name in files if name.endswith(".json")} == {f"{m}.json" for m in measured}
     assert {name for name in files if name.endswith(".txt")} == {f"{s}.txt" for s in statuses}
     assert all("said by the step" in files[f"{name}.txt"] for name in measured)
