@@ -32,6 +32,14 @@ def pytest_configure():
         install()
 
 
+def pytest_report_header():
+    """Say by which seed a run on the simulated CUDA can be repeated."""
+    if _SIMULATED:
+        seed = os.environ.get("GPUIO_REHEARSAL_SEED", "0")
+        return f"simulated CUDA: GPUIO_REHEARSAL_SEED={seed}"
+    return None
+
+
 @pytest.fixture(autouse=_SIMULATED)
 def _nothing_that_cuda_refuses():
     """Fail a test that made a call which CUDA would have refused or crashed on."""
