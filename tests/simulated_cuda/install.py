@@ -9,15 +9,14 @@ import ctypes
 import functools
 import mmap
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import attrs
 
 from support import host_kernels
+from support.built import built, compiler
 
 __all__ = ["Counts", "complain", "complaint", "counts", "install", "set_up", "simulator"]
 
@@ -51,15 +50,11 @@ class Counts:
 @functools.cache
 def simulator():
     """Compile and load the simulator and the kernels it runs."""
-    folder = Path(tempfile.mkdtemp(prefix="gpuio-simulated-cuda-"))
-    made = folder / "libcuda.so.1"
-    compiler = shutil.which("g++") or shutil.which("c++")
-    if compiler is None or sys.platform != "linux" or os.uname().machine != "x86_64":
+    if compiler() is None or sys.platform != "linux" or os.uname().machine != "x86_64":
         raise RuntimeError("the simulated CUDA needs Linux on x86-64 and a C++ compiler")
-    subprocess.run(
-        [compiler, *_FLAGS, str(_HERE / "simulator.cpp"), "-o", str(made), "-ldl"], check=True
-    )
-    library = ctypes.CDLL(str(made))
+    parts = [_HERE / name for name in ("streams.h", "memory.h")]
+    source = (_HERE / "simulator.cpp").read_text()
+    library = ctypes.CDLL(str(built(source, _FLAGS, "libcuda.so.1", parts)))
     library.sim_complaint.restype = ctypes.c_char_p
     if library.sim_open(str(host_kernels.compiled()._name).encode()):
         raise RuntimeError("the kernels, compiled for the host, do not load")

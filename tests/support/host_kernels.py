@@ -7,14 +7,12 @@ needs its library loaded before Python.
 import ctypes
 import functools
 import os
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from gpuio.kernels.cuda.compile import source
+from support.built import built, compiler
 
 FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 SANITIZER = os.environ.get("GPUIO_SANITIZE", "")
@@ -30,20 +28,10 @@ SHIM = Path(__file__).with_name("host_cuda.h")
 
 @functools.cache
 def compiled():
-    """Compile once a process and load; skip the test where there is no C++ compiler."""
-    compiler = shutil.which("g++") or shutil.which("c++")
-    if compiler is None:
+    """Load them, compiled if they are not yet; skip the test where there is no C++ compiler."""
+    if compiler() is None:
         pytest.skip("no C++ compiler")
-    folder = Path(tempfile.mkdtemp(prefix="gpuio-host-kernels-"))
-    unit, made = folder / "augment.cpp", folder / "augment.so"
-    unit.write_text(SHIM.read_text() + source())
-    subprocess.run(
-        [compiler, *FLAGS, str(unit), "-o", str(made)],
-        check=True,
-        timeout=600,
-    )
-    loaded = ctypes.CDLL(str(made))
-    shutil.rmtree(folder)
+    loaded = ctypes.CDLL(str(built(SHIM.read_text() + source(), FLAGS, "augment.so")))
     loaded.host_launch.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 4
     return loaded
 
