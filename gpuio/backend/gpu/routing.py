@@ -22,7 +22,7 @@ from gpuio.backend.gpu.division import HostDivision, work_of
 from gpuio.backend.gpu.engines import EnginePool
 from gpuio.backend.gpu.host import HostDecoder
 from gpuio.backend.gpu.workspace import Slot
-from gpuio.backend.protocol import Encoded, Fault
+from gpuio.backend.protocol import Encoded, Fault, Work
 from gpuio.decode.engine import Destination
 from gpuio.errors import BackendError, DecodeError, GpuioError
 
@@ -104,6 +104,7 @@ class Sources:
         self.addresses = np.zeros(len(records), np.uint64)
         self.swapped = np.zeros(len(records), np.bool_)
         self._failed: dict[int, GpuioError] = {}
+        self._pieces_done: list[Work] = []
         self._places: list[Destination] = []  # of the rows that an engine gets, if it wants any
         self._sizes = np.empty((len(records), 2), np.int64)
         self._sizes[:, 0], self._sizes[:, 1] = rows["src_h"], rows["src_w"]
@@ -146,6 +147,8 @@ class Sources:
             first, staged = len(mine), self._more(decoders.host, staged, refused)
             for piece in self._pieces(decoders, staged, first):
                 piece()
+        for work in self._pieces_done:
+            self._records.work.add(work)
         if staged is not None:
             self._upload(staged)
 
@@ -259,8 +262,10 @@ class Sources:
     def _decode_on_host(self, decoders: Decoders, staged: _Staged, part: slice) -> None:
         """Decode some images into page-locked memory."""
         begun, rows = _clock(), staged.rows[part]
+        work = Work(self._records.work.timed)  # threads count each for themselves
+        records = attrs.evolve(self._records, work=work)
         failed = decoders.host.decode(
-            self._records,
+            records,
             rows,
             self._sizes[rows],
             self._channels,
@@ -269,6 +274,7 @@ class Sources:
             staged.regions[part],
         )
         self._failed.update(failed)
+        self._pieces_done.append(work)
         self._note(decoders, "host", rows, begun)
 
     def _upload(self, staged: _Staged) -> None:
