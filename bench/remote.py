@@ -84,7 +84,7 @@ def iterators(job: Any, order: str, data: Any, server: Server, *, toy: bool) -> 
 
 def measure(job: Any, order: str, args: Any, data: Any, server: Server) -> dict[str, Any]:
     """Return what is concluded of one order."""
-    count, rounds = (1, 2) if args.toy else (3, args.rounds)
+    count, rounds = (1, 2) if args.toy else (args.epochs, args.rounds)
     measured: dict[str, list[Measured]] = {"local": [], "remote": []}
     requests, server_ms = [], []
     with iterators(job, order, data, server, toy=args.toy) as (local, remote):
@@ -106,7 +106,9 @@ def measure(job: Any, order: str, args: Any, data: Any, server: Server) -> dict[
 
 def main() -> None:
     """Measure and write."""
-    args = parser(__doc__).parse_args()
+    made = parser(__doc__)
+    made.add_argument("--epochs", type=int, default=3, help="of each side in a round")
+    args = made.parse_args()
     job = JOBS["faces"]
     with job.data(args.images, toy=args.toy) as data:
         server = Server(Path(data.rec).parent)
