@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from os.path import expanduser
@@ -25,7 +24,7 @@ from gpuio.pipeline.journal import Journal
 from gpuio.recordio.framing import encode
 from gpuio.recordio.header import IRHeader, pack
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.files import read_whole
+from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.part import lock
 from gpuio.storage.paths import unusable
 from gpuio.tools.arguments import at_least
@@ -323,8 +322,8 @@ def _into_shards(
 ) -> int:
     """Write NAME-000000.EXT and so on, each complete; a stopped run goes on behind the last."""
     target, each, total = Path(args.target), args.shard_records, len(records.table)
-    stat = os.stat(args.source)  # noqa: PTH116
-    asked = [args.source, stat.st_size, stat.st_mtime_ns, each, args.label_lists]
+    with open_stored(args.source) as source:
+        asked = [args.source, source.size, source.mtime_ns, each, args.label_lists]
     note = target.with_name(f"{target.name}.part")
     paths = [
         target.with_name(f"{target.stem}-{number:06d}{target.suffix}")

@@ -170,6 +170,14 @@ def test_what_is_there_already_is_not_overwritten(here, bucket):
         assert held(client) == before, command
 
 
+def test_a_record_file_there_is_converted_to_files_here(here, bucket, tmp_path):
+    for number, place in enumerate((here, bucket[1])):
+        with contextlib.redirect_stderr(io.StringIO()):
+            assert main(["convert", f"{place}/data.rec", str(tmp_path / f"{number}.tar")]) == 0
+    made = [(tmp_path / f"{number}-000000.tar").read_bytes() for number in range(2)]
+    assert made[0] == made[1]
+
+
 def test_iterators_read_s3(here, bucket):
     _, url = bucket
     options = {"data_shape": (3, 24, 24), "batch_size": 5, "verbose": False, "ctx": "cpu"}
