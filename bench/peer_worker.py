@@ -25,6 +25,7 @@ PEERS = {  # to a module beside this file, and its class
     "dali": "peer_iterators:Dali",
     "dali decode": "peer_iterators:DaliDecode",
     "torchvision": "peer_iterators:Torchvision",
+    "cached": "peer_cache:Cached",
     "host only": "peer_iterators:HostOnly",
     "host only gpu": "peer_no_gpu:HostOnlyGpu",
     "pread": "peer_iterators:Pread",

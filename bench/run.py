@@ -19,6 +19,7 @@ FOLDER = ("--images", "--threads", "--rounds")
 ALL = {
     "end_to_end": FOLDER,
     "augment": FOLDER,
+    "cache": FOLDER,
     "decode": FOLDER,
     "framing": FOLDER,
     "faults": FOLDER,

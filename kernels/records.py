@@ -44,6 +44,7 @@ from gpuio.kernels.plan.box_label import (
     ROW_SIZE,
     box_fault,
 )
+from gpuio.kernels.pointers import view
 
 __all__ = [
     "ABSENT",
@@ -94,8 +95,10 @@ _REFUSED, _TAKEN, _WRONG = range(3)  # labels
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
 _HEADER_BYTES = 24
+_FACTS = len(IMAGE_HEADER.names or ())
 
 _box_fault = inner(box_fault)
+_words_at = view(types.int32)
 
 
 @inner
@@ -197,6 +200,16 @@ def _header(address, length, raw, row):
     return OK
 
 
+@inner
+def _copy_facts(place, row):
+    """Fill in an image's header from where it is kept."""
+    facts = _words_at(place, types.int64(_FACTS))
+    row.kind, row.height, row.width, row.channels = facts[0], facts[1], facts[2], facts[3]
+    row.bits, row.orientation, row.frame = facts[4], facts[5], facts[6]
+    row.sampling, row.frame_at, row.scans = np.uint32(facts[7]), facts[8], facts[9]
+    row.one_scan, row.shortens, row.ended = facts[10], facts[11], facts[12]
+
+
 _rows = numba.from_dtype(RECORDS)[::1]
 _i64s = types.int64[::1]
 
@@ -204,13 +217,14 @@ _i64s = types.int64[::1]
 @kernel(
     types.void(
         _i64s, _i64s, types.boolean, types.uint64[::1], _i64s, types.int64, types.int64, _rows,
-        types.float32[:, ::1],
+        types.float32[:, ::1], _i64s,
     ),
     "addresses",
+    "pointers",
     "jpeg",
     "plan/box_label",
 )  # fmt: skip
-def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out, labels):
+def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out, labels, facts):
     """Read framed records in memory.
 
     Parameters
@@ -230,6 +244,9 @@ def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out,
                                 gets the labels of records that passed the stage of the label; other
                                 rows, and what a RAGGED or DETECTION row does not need, are left as
                                 they are
+    facts : int64[B]            addresses of the HEADERs of images that were looked at before: of
+                                their records only what stands in front of the image is read; 0
+                                for the others
     """
     for i in range(addresses.size):
         row = out[i]
@@ -240,6 +257,8 @@ def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out,
             taken = _take_label(row, raw, rule, labels[i])
             if taken == _REFUSED:
                 status = LABEL
+            elif facts[i] != 0:
+                _copy_facts(facts[i], row)
             else:
                 row.wrong = 1 if taken == _WRONG else 0
                 status = read_jpeg(row.payload, row.size, row, max_pixels, max_scans)

@@ -25,6 +25,7 @@ LEVEL = {
     "backend": 5,
     "tasks": 5,
     "plan": 4,
+    "cache": 4,
     "context": 3,
     "ndarray": 3,
     "random": 3,

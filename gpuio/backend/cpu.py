@@ -5,11 +5,14 @@ Invariant: an image is decoded and augmented by one thread in one go; its pixels
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import math
 import threading
 import time
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +23,8 @@ from gpuio.backend.protocol import Blob, Encoded, Fault, Output, Work
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
 from gpuio.decode.shorten import MARGIN, shorten
-from gpuio.errors import DecodeError, GpuioError
+from gpuio.decode.smaller import smaller
+from gpuio.errors import BackendError, DecodeError, GpuioError
 from gpuio.kernels.plan.layout import BILINEAR
 from gpuio.nd import NDArray, host_array
 
@@ -48,6 +52,7 @@ class CpuBackend:
     name = "cpu"
     device_id = 0
     division = None
+    caches: tuple[str, ...] = ("host", "disk")
 
     def __init__(
         self,
@@ -106,6 +111,7 @@ class CpuBackend:
             return []
         rows, work = _Rows(records, plan, output), records.work
         faults: list[Fault] = []
+        records = rows.make_smaller(faults)
         if job.decodes:
             sources, lengths = records.address, np.maximum(records.length, 0)
         else:
@@ -120,6 +126,9 @@ class CpuBackend:
             records.scale,
             storage,
             memory,
+            records.decoded,
+            records.keep,
+            records.kept,
             timed=work.timed,
         )
         if work.timed:
@@ -131,7 +140,7 @@ class CpuBackend:
                 storage[number] = 0
                 continue
             try:
-                image, row = rows.image(number)
+                image, row = rows.image(number, damaged=done[number] == self._kernels.WARNED)
                 begun = time.perf_counter()
                 self._kernels.augment(image, row, normalisation, storage[number], memory.scratch)
                 work.kernels_s += time.perf_counter() - begun
@@ -181,6 +190,10 @@ class CpuBackend:
         """Return a host array as it is."""
         return host_array(host)
 
+    def reserve(self, size: float) -> tuple[int, int, Any]:
+        """Refuse: the host's memory is a cache's own business."""
+        raise BackendError(f"the CPU has no memory of its own to keep images in (size {size})")
+
     def fence(self, batch: Any) -> None:
         """Return at once: host arrays are complete when they are handed out."""
 
@@ -206,6 +219,44 @@ class _Rows:
         self._images: list[npt.NDArray[np.uint8] | None] = [None] * len(records)
         self._needed: list[int] | None = None
 
+    def make_smaller(self, faults: list[Fault]) -> Encoded:
+        """Decode the images that are made smaller at that; return what they then are.
+
+        They live as long as this object, or where they are to stay.
+        """
+        records, plan, channels = self._records, self.plan, self._output.channels
+        undecoded = (records.length > 0) & (records.decoded == 0) & (records.scale == 1)
+        shrinks = plan["src_h"] < records.headers["height"]
+        shrinks |= plan["src_w"] < records.headers["width"]
+        rows = np.flatnonzero(undecoded & shrinks).tolist()
+        if not rows:
+            return records
+        records = self._records = attrs.evolve(
+            records,
+            length=records.length.copy(),
+            address=records.address.copy(),
+            decoded=records.decoded.copy(),
+        )
+        for row in rows:
+            blob, header = records.blob(row), records.headers[row]
+            assert blob is not None
+            height, width = int(plan["src_h"][row]), int(plan["src_w"][row])
+            try:
+                image = _of_size(
+                    decode(blob, channels), int(header["height"]), int(header["width"])
+                )
+            except DecodeError as error:
+                faults.append(Fault(row, error))
+                records.drop(row)
+                continue
+            made = smaller(image, height, width)
+            if records.keep[row]:
+                _at(int(records.keep[row]), (height, width, channels))[:] = made
+                records.kept[row] = True
+            self._images[row] = made
+            records.decoded[row] = made.ctypes.data
+        return records
+
     def decode(self, faults: list[Fault]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Decode all; return where the pixels of each lie, 0 where there are none, and their size.
 
@@ -213,7 +264,8 @@ class _Rows:
         """
         places, sizes = np.zeros((2, len(self._records)), np.int64)
         fitting = self.plan.copy()
-        for number in np.flatnonzero(self._records.length >= 0).tolist():
+        undecoded = (self._records.length >= 0) & (self._records.decoded == 0)
+        for number in np.flatnonzero(undecoded).tolist():
             try:
                 image, row = self.image(number)
             except GpuioError as error:
@@ -224,8 +276,15 @@ class _Rows:
         self.plan = fitting
         return places, sizes
 
-    def image(self, number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.void]]:
-        """Return a row's pixels and its plan.
+    def image(
+        self, number: int, *, damaged: bool = False
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.void]]:
+        """Return a row's pixels and its plan; leave them where they are to stay.
+
+        Parameters
+        ----------
+        number : int
+        damaged : bool      a decoder warned of the image: it does not stay
 
         Raises
         ------
@@ -235,12 +294,24 @@ class _Rows:
         image = self._images[number]
         if image is not None:
             return image, row
-        blob = self._records.blob(number)
+        records, channels = self._records, self._output.channels
+        shape = (int(row["src_h"][0]), int(row["src_w"][0]), channels)
+        if records.decoded[number]:
+            return _at(int(records.decoded[number]), shape), row
+        blob = records.blob(number)
         assert blob is not None
+        if records.keep[number] and not damaged:
+            place = _at(int(records.keep[number]), shape)
+            if not records.kept[number]:
+                with contextlib.suppress(DecodeError):  # of a part of it, a decoder may not hear
+                    place[:] = _of_size(decode(blob, channels), *shape[:2])
+                    records.kept[number] = True
+            if records.kept[number]:
+                return place, row
         if self._needed is None:
             self._needed = _rows_needed(self.plan, self._headers, self._output)
-        channels, scale = self._output.channels, int(self._records.scale[number])
-        header, needed, work = self._headers[number], self._needed[number], self._records.work
+        scale = int(records.scale[number])
+        header, needed, work = self._headers[number], self._needed[number], records.work
         begun = time.perf_counter()
         try:
             found = _decoded(blob, row, header, needed, channels, scale)
@@ -279,6 +350,14 @@ def _decoded(
                 row["src_h"] = kept
             return image, row
     return _of_size(decode(blob, channels, scale), height, width), row
+
+
+def _at(address: int, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """Return memory of a cache as an image; whoever made the batch holds the cache."""
+    size = shape[0] * shape[1] * shape[2]
+    memory: Any = (ctypes.c_uint8 * size).from_address(address)
+    image: npt.NDArray[np.uint8] = np.frombuffer(memory, np.uint8).reshape(shape)
+    return image
 
 
 def _of_size(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:

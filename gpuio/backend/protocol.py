@@ -114,7 +114,8 @@ class Encoded:
     buffers : list of bytes-like    memory in which the images lie, some of them or none in each
     number : int64[n]               the buffer in which a row's image lies
     start : int64[n]                byte of the buffer at which it begins
-    length : int64[n]               bytes; -1: the row has no image (pad, or a fault)
+    length : int64[n]               bytes; -1: the row has no image (pad, or a fault); 0 where it
+                                    was decoded before
     address : int64[n]              of the first byte in memory, valid as long as `buffers`; 0 where
                                     there is no image
     headers : HEADER[n]             host; see `gpuio.decode.formats.HEADER`
@@ -125,6 +126,14 @@ class Encoded:
                                     pixels all the same, as far as a decoder says so
     work : Work                 receives what was done to make these rows; a part of them has one of
                                 its own
+    decoded : int64[n]              addresses of images that were decoded before, uint8[height,
+                                    width, channels], C order, which have no bytes here; 0 for the
+                                    others
+    keep : int64[n]                 addresses of memory for whole decoded images that are to stay;
+                                    0: none
+    resident : bool                 `decoded` and `keep` are addresses in the device's memory; 1 is
+                                    added to one whose pixels are in R G B order, not in B G R
+    kept : bool[n]                  receives true where one stays
     """
 
     buffers: list[Blob]
@@ -136,14 +145,24 @@ class Encoded:
     scale: npt.NDArray[np.int64] = attrs.field()
     warned: npt.NDArray[np.bool_] = attrs.field()
     work: Work = attrs.field(factory=Work)
+    decoded: npt.NDArray[np.int64] = attrs.field()
+    keep: npt.NDArray[np.int64] = attrs.field()
+    kept: npt.NDArray[np.bool_] = attrs.field()
+    resident: bool = False
 
     @scale.default
     def _full_size(self) -> npt.NDArray[np.int64]:
         return np.ones(len(self.length), np.int64)
 
     @warned.default
-    def _no_warning(self) -> npt.NDArray[np.bool_]:
+    @kept.default
+    def _none(self) -> npt.NDArray[np.bool_]:
         return np.zeros(len(self.length), np.bool_)
+
+    @decoded.default
+    @keep.default
+    def _nowhere(self) -> npt.NDArray[np.int64]:
+        return np.zeros(len(self.length), np.int64)
 
     @classmethod
     def empty(cls, rows: int) -> Encoded:
@@ -215,7 +234,7 @@ class Encoded:
 
     def drop(self, row: int) -> None:
         """Take a row's image away."""
-        self.length[row], self.address[row] = -1, 0
+        self.length[row], self.address[row], self.decoded[row] = -1, 0, 0
 
     def __len__(self) -> int:
         return len(self.length)
@@ -230,6 +249,10 @@ class Encoded:
             self.headers[part],
             self.scale[part],
             self.warned[part],
+            decoded=self.decoded[part],
+            keep=self.keep[part],
+            kept=self.kept[part],
+            resident=self.resident,
         )
 
 
@@ -298,6 +321,7 @@ class Backend(Protocol):
 
     name: str
     device_id: int
+    caches: tuple[str, ...]  # kinds of cache of decoded images that it can work with
 
     @property
     def default_threads(self) -> int:
@@ -336,7 +360,8 @@ class Backend(Protocol):
         ----------
         records : Encoded       n rows; decoded to `output.channels`: gray, B G R, or B G R A
         plan : PLAN[n]          host; `src_h`, `src_w` are the sizes of the decoded images: the
-                                headers', at `records.scale`
+                                headers', at `records.scale`; where they are smaller still, an
+                                image is made that small as it is decoded
         output : Output
         out : array[n, C, H, W] or [n, H, W, C], the backend's device, from `allocate`
         team : optional         from `division.team`
@@ -360,6 +385,18 @@ class Backend(Protocol):
 
     def put(self, host: npt.ArrayLike) -> Any:
         """Return a host array as an array of this device, complete: any stream may read it."""
+
+    def reserve(self, size: float) -> tuple[int, int, Any]:
+        """Return memory of this device for a cache: address, bytes, and whose death frees it.
+
+        Parameters
+        ----------
+        size : int or float     bytes; or a share of what is free, above 0 to 1
+
+        Raises
+        ------
+        BackendError            it has no such memory, or not so much
+        """
 
     def fence(self, batch: Any) -> None:
         """Wait, on the host, until a batch's arrays are complete."""

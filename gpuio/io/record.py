@@ -321,8 +321,12 @@ class ImageRecordIter(DataIter):
         On a GPU also the share of the host's cores (`host_share`, None until it is found), and
         images, encoded bytes and seconds in calls of its engines and of the host's cores
         (`engine_images`, `engine_bytes`, `engine_s`, `host_images`, `host_bytes`, `host_s`).
+
+        With a cache there is also ``cache``: see `gpuio.cache.use.Cache.counts`.
         """
-        return self._machine().pipeline.told()
+        machine = self._machine()
+        told = machine.pipeline.told()
+        return told if machine.cache is None else {**told, "cache": machine.cache.counts()}
 
     def report(self) -> str:
         """Return `stats()` as a table, and one sentence: what limits, and the option to try."""

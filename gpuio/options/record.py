@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gpuio.errors import OptionError
 from gpuio.options import convert
+from gpuio.options.cache import CacheOptions
 from gpuio.options.declare import arranged
 from gpuio.options.files import DamageOptions, FileOptions
 from gpuio.options.geometry import GeometryOptions, ResampleOptions
@@ -28,9 +29,11 @@ _FILES = frozenset(["mean_img", "path_imglist"])
 # all options of these, but for the few that are about pixels or labels after all; and one limit
 _NO_PIXELS = frozenset(
     field.name
-    for mixin in (FileOptions, OrderOptions, MachineOptions, DamageOptions, DecoderOptions)
+    for mixin in (
+        *(FileOptions, OrderOptions, MachineOptions, DamageOptions, DecoderOptions, CacheOptions),
+    )
     for field in attrs.fields(mixin)
-    if field.name not in ("data_shape", "dtype", "path_imglist")
+    if field.name not in ("data_shape", "dtype", "path_imglist", "cache_resize")
 ) | {"max_scans"}
 
 
@@ -45,6 +48,7 @@ class RecordOptions(
     FormOptions,
     DecoderOptions,
     ResampleOptions,
+    CacheOptions,
 ):
     """The options that every record iterator has.
 
@@ -92,6 +96,7 @@ class RecordOptions(
                 "shuffle=True permutes all records"
             )
         self._check_shuffle()
+        self._check_cache()
         if self.ctx in ("cpu", "cpu_pinned"):
             for field in attrs.fields(type(self)):
                 if field.name in GPU_ONLY and getattr(self, field.name) != field.default:
@@ -114,6 +119,21 @@ class RecordOptions(
             raise OptionError(
                 f"shuffle_pool_size: a pool of {self.shuffle_pool_size:g} MiB holds no block of "
                 f"shuffle_block_size={self.shuffle_block_size:g} MiB"
+            )
+
+    def _check_cache(self) -> None:
+        """Check the options of the cache against each other."""
+        if self.cache == "off":
+            for name in ("cache_dir", "cache_resize"):
+                if getattr(self, name):
+                    raise OptionError(f"{name}: an option of the cache, but cache='off'")
+            return
+        if self.cache == "disk" and not self.cache_dir:
+            raise OptionError("cache_dir: required with cache='disk', the folder of its file")
+        if self.decode_scale != "off":
+            raise OptionError(
+                "cache: whole images are kept, and decode_scale='auto' decodes each as small as "
+                "its crop allows: leave out one of them, or use cache_resize"
             )
 
     def normalisation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], float]:

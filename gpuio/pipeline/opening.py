@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.backend import Backend, Output, open_backend
-from gpuio.errors import FormatError, OptionError, StorageError
+from gpuio.cache.opening import Source, open_cache
+from gpuio.cache.use import Cache
+from gpuio.decode.opencv import decode
+from gpuio.decode.smaller import smaller_sizes
+from gpuio.errors import DecodeError, FormatError, OptionError, StorageError
 from gpuio.nd import asnumpy
 from gpuio.options.machine import GPU_ONLY
 from gpuio.options.record import RecordOptions
@@ -48,6 +53,8 @@ _log = logging.getLogger("gpuio")
 
 _FEW_REQUESTS = 64 << 20  # bytes of files, of which records in any order lie near each other
 
+_LOOKED_AT = 64  # records whose sizes tell how many images a cache has room for
+_DECODED = 8  # and that tell how long decoding takes
 _DIGESTED, _DIGESTED_BYTES = 16, 256  # records, and bytes of each, that a state's source is told by
 
 
@@ -66,6 +73,7 @@ class Opened:
     fingerprint: dict[str, Any]
     contents: Contents
     labels: Labels
+    cache: Cache | None = None
     first_pass: int = 0
 
     def source(self, state: Any) -> dict[str, Any]:
@@ -79,10 +87,12 @@ class Opened:
         return {**self.fingerprint, "digest": _first_digest(self.table, self.files)}
 
     def close(self) -> None:
-        """Stop the threads, close the files, release the backend; may be called twice."""
+        """Stop the threads, close the files, release backend and cache; may be called twice."""
         self.pipeline.close()
         self.files.close()
         self.backend.close()
+        if self.cache is not None:
+            self.cache.close()
 
 
 def open_pipeline(task: Task) -> Opened:
@@ -134,6 +144,24 @@ def open_pipeline(task: Task) -> Opened:
         _doubt_single_records(options, table, reader)
         if draws.follow is not None:
             draws.follow(order, reader.look)
+        fingerprint = _fingerprint(options, table, files)  # reads, so may fail: before pop_all
+        threads = _threads(options, backend)
+        if options.cache != "off" and options.cache not in backend.caches:
+            raise OptionError(
+                f"cache: {options.cache!r} is not for ctx={backend.name!r}: expected one of "
+                f"{', '.join(map(repr, ('off', *backend.caches)))}"
+            )
+        source = _source(options, table, files, order, reader, raw=raw_ids is not None)
+        cache = open_cache(
+            options,
+            source,
+            threads["threads"],
+            backend.device_id,
+            lambda size: backend.reserve(size),  # noqa: PLW0108 -- looked up where it is needed
+        )
+        if cache is not None:
+            opened.callback(cache.close)
+            reader.cache = cache
         pipeline = Pipeline(
             order,
             draws.planner,
@@ -142,15 +170,16 @@ def open_pipeline(task: Task) -> Opened:
             _output_of(task, mean),
             policy,
             stats,
-            **_threads(options, backend),
+            **threads,
             prefetch=options.prefetch_buffer,
-            can_cache=getattr(options, "cache", "") == "off",
+            can_cache=options.cache == "off",
             mixer=draws.mixer,
             decode_scale=options.decode_scale == "auto",
             blocks=order.blocks,
             remote=reader.is_remote,
+            cache=cache,
+            shorter_edge=options.cache_resize,
         )
-        fingerprint = _fingerprint(options, table, files)  # reads, so may fail: before pop_all
         opened.pop_all()
     if options.verbose:
         for line in contents.described():
@@ -173,6 +202,7 @@ def open_pipeline(task: Task) -> Opened:
         fingerprint,
         contents,
         labels,
+        cache,
         # the parts of one sequence must agree where it begins, whichever of them makes the image
         first_pass=int(made and not even),
     )
@@ -234,6 +264,48 @@ def _doubt_single_records(options: RecordOptions, table: RecordTable, reader: Re
         )
 
 
+def _source(
+    options: RecordOptions,
+    table: RecordTable,
+    files: OpenFiles,
+    order: Order,
+    reader: RecordReader,
+    *,
+    raw: bool,
+) -> Source:
+    """Return what a cache of decoded images is told; nothing is looked at where there is none."""
+    if options.cache == "off":
+        return Source([], [], 0, 0, 0.0, raw)
+    if isinstance(table, ManifestTable):
+        raise OptionError("cache: does not work with a manifest: name its record files instead")
+    rows = order.rows()
+    heights, widths, _ = reader.look(rows[spread(0, len(rows), _LOOKED_AT)])
+    heights, widths = smaller_sizes(heights, widths, options.cache_resize)
+    pixels = heights.astype(np.int64) * widths
+    pixels = pixels[pixels > 0]
+    mean = float(pixels.mean()) * options.data_shape[0] if len(pixels) else 0.0
+    known = [[file.size, file.mtime_ns] for file in files]
+    digest = [known, _digest(table, files)]
+    decode_s = 0.0
+    if options.cache == "disk":
+        decode_s = _decode_seconds(reader, rows[spread(0, len(rows), _DECODED)], options)
+    return Source(list(table.paths), digest, len(table), order.n_records, mean, raw, decode_s)
+
+
+def _decode_seconds(
+    reader: RecordReader, rows: npt.NDArray[np.int64], options: RecordOptions
+) -> float:
+    """Return the seconds in which a thread decodes an image, the mean of some good ones."""
+    took = []
+    for blob in reader.read(rows).encoded.blobs:
+        begun = time.perf_counter()
+        with contextlib.suppress(DecodeError):
+            if blob is not None:
+                decode(blob, options.data_shape[0])
+                took.append(time.perf_counter() - begun)
+    return sum(took) / len(took) if took else 0.0
+
+
 def _check_places(options: RecordOptions, contents: Contents) -> None:
     """Refuse labels by place where damage has moved the places: they would be other images'."""
     table = contents.table
@@ -273,6 +345,7 @@ def _plain_images(task: Task) -> Iterator[npt.NDArray[np.float32]]:
     options' own augmentation and normalisation.
     """
     parts = {"num_parts": 1, "part_index": 0} if task.options.shard == "even" else {}
+    cached = task.options.cache != "off"  # images may be made smaller; none needs to stay
     # what is bad is logged by the iterator itself, which meets it again
     plain = task.unmixed(
         **parts,
@@ -282,6 +355,7 @@ def _plain_images(task: Task) -> Iterator[npt.NDArray[np.float32]]:
         last_batch="pad",
         verbose=False,
         error_log="",
+        **({"cache": "host", "cache_dir": "", "cache_size": 1} if cached else {}),
     )
     opened = open_pipeline(plain)
     try:

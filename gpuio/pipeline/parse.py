@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gpuio.backend import Encoded
 from gpuio.backend.pool import HostPool
+from gpuio.cache.store import HEADS, Found
 from gpuio.decode.formats import HEADER
 from gpuio.errors import GpuioError
 from gpuio.recordio.checksum import Checksums
@@ -134,7 +135,8 @@ class ParsedBatch:
     wrong : int64[j]            ascending: rows whose labels were taken, though boxes are wrong
     rest : int64[k]             ascending: rows whose record must be read in Python. But for their
                                 status they are as rows without a record: zeros, and `no_label`
-    framed : FramedRecords      the records' bytes
+    framed : FramedRecords      the records' bytes; a row that was found in a cache has none
+    found : Found or None       what was found in a cache
     """
 
     rows: npt.NDArray[np.void]
@@ -143,6 +145,7 @@ class ParsedBatch:
     wrong: _Int64
     rest: _Int64
     framed: FramedRecords
+    found: Found | None = None
 
     @property
     def headers(self) -> npt.NDArray[np.void]:
@@ -159,14 +162,30 @@ class ParsedBatch:
         framed, rows = self.framed, self.rows
         length, address = rows["size"].copy(), rows["payload"].copy()
         length[rows["status"] != 0] = -1
-        return Encoded(
+        start = framed.start + address - framed.address
+        if self.found is not None:
+            start[self.found.hits] = length[self.found.hits] = address[self.found.hits] = 0
+        made = Encoded(
             [buffer.data for buffer in framed.buffers],
             framed.number.copy(),
-            framed.start + address - framed.address,
+            start,
             length,
             address,
             self.headers,
         )
+        return made if self.found is None else attrs.evolve(made, decoded=self.found.pixels)
+
+    @property
+    def heads(self) -> npt.NDArray[np.void]:
+        """What stands in front of the images in memory, HEADS[B]; zeros where that is not known."""
+        made = np.zeros(len(self.rows), HEADS)
+        read = (self.rows["status"] == 0) & (self.framed.length >= 0)
+        if self.found is not None:
+            read &= ~self.found.hits
+        made["address"] = np.where(read, self.framed.address, 0)
+        made["size"] = np.where(read, self.rows["payload"] - self.framed.address, 0)
+        made["length"] = np.where(read, made["size"] + self.rows["size"], 0)
+        return made
 
 
 class BatchParser:
@@ -214,12 +233,16 @@ class BatchParser:
             self._note(time.perf_counter() - begun, framed)
         return framed
 
-    def parse(self, positions: _Int64, framed: FramedRecords | None = None) -> ParsedBatch:
+    def parse(
+        self, positions: _Int64, framed: FramedRecords | None = None, found: Found | None = None
+    ) -> ParsedBatch:
         """Read the records at `positions` of the table; -1 is a row without a record.
 
         Parameters
         ----------
+        positions : int64[B]
         framed : FramedRecords, optional    of these positions, where they were read before
+        found : Found, optional     records that need not be read
 
         Raises
         ------
@@ -227,7 +250,15 @@ class BatchParser:
         """
         from gpuio.kernels.records import ABSENT, BY_CALLER, RECORDS, read_records
 
-        framed = self.framed(positions) if framed is None else framed
+        if framed is None:
+            framed = self.framed(
+                positions if found is None else np.where(found.hits, -1, positions)
+            )
+        address, length, facts = framed.address, framed.length, np.zeros(len(positions), np.int64)
+        if found is not None:
+            facts = found.facts
+            address = np.where(facts != 0, found.heads, address)
+            length = np.where(facts != 0, found.lengths, length)
         rows = np.zeros(len(positions), RECORDS)
         no_label = self._labels.no_label
         labels = np.empty((len(positions), len(no_label)), np.float32)
@@ -235,27 +266,32 @@ class BatchParser:
         raw = self._raw_ids is not None
         ids = self._raw_ids[positions] if self._raw_ids is not None else framed.length
         read_records(
-            framed.address,
-            framed.length,
+            address,
+            length,
             raw,
             ids.view(np.uint64),
             self._rule,
             *self._limits,
             rows,
             labels,
+            facts,
         )
         if self._checksums is not None:
             self._check(framed, rows, positions)
         if self._rule[0] == BY_CALLER:
             self._take_listed(rows, labels, ids if raw else rows["id"])
         rest = np.flatnonzero(rows["status"] > ABSENT)
+        if found is not None and (facts[rest] != 0).any():  # its label is for Python: all of it is
+            lost = np.zeros(len(positions), np.bool_)
+            lost[rest] = True
+            return self.parse(positions, None, found.without(lost))
         if len(rest):
             marks = rows["status"][rest]
             rows[rest] = 0
             rows["status"][rest] = marks
             labels[rest] = no_label
         wrong = np.flatnonzero(rows["wrong"])  # those of `rest` are zeros by now
-        return ParsedBatch(rows, labels, rows["id"].copy(), wrong, rest, framed)
+        return ParsedBatch(rows, labels, rows["id"].copy(), wrong, rest, framed, found)
 
     def _check(self, framed: FramedRecords, rows: npt.NDArray[np.void], positions: _Int64) -> None:
         """Mark the records that are not what their checksums were made of."""

@@ -23,8 +23,10 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.backend import Backend, Fault, Output, Sample
+from gpuio.backend import Backend, Encoded, Fault, Output, Sample
 from gpuio.backend.cores import usable_cores
+from gpuio.cache.use import Cache
+from gpuio.decode.smaller import smaller_sizes
 from gpuio.errors import ClosedError, GpuioError
 from gpuio.forking import lock
 from gpuio.order.block import BlockPasses
@@ -118,6 +120,9 @@ class Pipeline:
     blocks : BlockPasses, optional
                                 of `order`: records are read in blocks, and wait in a pool
     remote : bool               files lie behind a network: batches are fetched ahead
+    cache : Cache, optional     of decoded images, that the reader finds records in; not closed here
+    shorter_edge : int          pixels that an image's shorter edge has at most, 0: any; a larger
+                                image is made that small as it is decoded
     """
 
     def __init__(
@@ -138,6 +143,8 @@ class Pipeline:
         decode_scale: bool = False,
         blocks: BlockPasses | None = None,
         remote: bool = False,
+        cache: Cache | None = None,
+        shorter_edge: int = 0,
     ) -> None:
         self.order, self.planner, self.reader = order, planner, reader
         self.backend, self.output = backend, output
@@ -154,6 +161,7 @@ class Pipeline:
         elif remote:
             self._feed = RemoteFeed(order, reader, self.positions)
         self.together = 1 if self._feed else backend.together(order.batch_size, output)
+        self._cache, self._edge = cache, shorter_edge
         self._stream: BatchStream | Closes | None = None
         self._handed = 0.0  # when a batch was last taken
         self._opening, self._closed = lock(), False  # no stream is opened after close()
@@ -461,16 +469,16 @@ class Pipeline:
         begun = time.perf_counter()
         plan = self.planner.draw(
             PlanRequest(
-                records.heights,
-                records.widths,
+                *smaller_sizes(records.heights, records.widths, self._edge),
                 order.pass_index,
                 order.position,
                 order.mx_index,
                 records.labels,
             )
         )
-        for source, size in (("src_h", "height"), ("src_w", "width")):
-            plan[source] = np.maximum(records.encoded.headers[size], 1)
+        headers = records.encoded.headers
+        stored = smaller_sizes(headers["height"], headers["width"], self._edge)
+        plan["src_h"], plan["src_w"] = (np.maximum(size, 1) for size in stored)
         plan["orient"] = records.orientation
         failed = {fault.row for fault in records.faults}
         for row, error in self.planner.faults(plan):
@@ -536,8 +544,8 @@ class Pipeline:
             return share, []
         begun = time.perf_counter()
         plan, records, out = share.loaded.plan, share.loaded.records.encoded, share.out
+        rows = slice(share.first, share.stop)
         if share.first > 0 or share.stop < len(plan):
-            rows = slice(share.first, share.stop)
             plan, records, out = plan[rows], records[rows], out[rows]
         if self._scales:
             takes = scalable(records.headers, self.output.channels)
@@ -545,9 +553,45 @@ class Pipeline:
             records = attrs.evolve(records, scale=scale)
         records.work.timed = self.stats.timed
         with self.ranges["make"]:
-            faults = self.backend.make(records, plan, self.output, out, share.team)
+            if self._cache is None:
+                faults = self.backend.make(records, plan, self.output, out, share.team)
+            else:
+                faults = self._keep(self._cache, share, rows, records, plan, out)
         self.stats.add_made(time.perf_counter() - begun, share.starved_s, records.work)
         return share, [self._named(share, fault) for fault in faults]
+
+    def _keep(
+        self,
+        cache: Cache,
+        share: _Share,
+        rows: slice,
+        records: Encoded,
+        plan: npt.NDArray[np.void],
+        out: Any,
+    ) -> list[Fault]:
+        """Make rows, and leave the images that nobody has decoded before in a cache."""
+        loaded, kept, tried = share.loaded, np.zeros(len(plan), np.bool_), False
+        order = loaded.order
+        sizes = plan["src_h"].astype(np.int64) * plan["src_w"] * self.output.channels
+        claim = cache.claim(
+            order.position[rows],
+            int(order.pass_index[rows].min()),
+            np.where(records.length > 0, sizes, 0),
+            loaded.records.heads[rows],
+            records.headers,
+        )
+        if claim is not None:
+            records = attrs.evolve(records, keep=claim.pixels, kept=kept)
+        if cache.resident:
+            records = attrs.evolve(records, resident=True)
+        begun = time.perf_counter()
+        try:
+            faults = self.backend.make(records, plan, self.output, out, share.team)
+            tried = True
+        finally:
+            if claim is not None:
+                cache.settle(claim, kept, tried=tried, seconds=time.perf_counter() - begun)
+        return faults
 
     def _named(self, share: _Share, fault: Fault) -> Fault:
         """Give a fault its row in the batch and its record's place in the file."""

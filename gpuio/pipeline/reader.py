@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from gpuio.backend import Encoded, Fault
 from gpuio.backend.protocol import Blob
+from gpuio.cache.store import HEADS
+from gpuio.cache.use import Cache
 from gpuio.decode.formats import probe
 from gpuio.decode.jpeg import completed
 from gpuio.decode.limits import check_format, check_scans, check_size
@@ -29,11 +31,14 @@ from gpuio.recordio.checksum import Checksums
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable
+from gpuio.storage.atomic import RECORD_START
 from gpuio.storage.opened import OpenFiles
 from gpuio.storage.urls import is_url
 from gpuio.tasks.task import Labels
 
 __all__ = ["RecordReader", "Records"]
+
+_ONE_PART = 1 << 29  # bytes: a payload of more is stored in several parts
 
 
 @attrs.define(eq=False)
@@ -48,6 +53,8 @@ class Records:
     heights, widths : int32[B]              pixels after orientation; 0 where there is no image
     orientation : int32[B]                  EXIF orientation still to apply
     no_label : float32[label_width]         the label of a row without a record
+    heads : HEADS[B]                        what stands in front of the images, where a cache is to
+                                            keep it; zeros elsewhere
     faults : list of Fault
     accepted : list of Accepted             records that are used, though their labels are wrong
     """
@@ -59,8 +66,19 @@ class Records:
     widths: npt.NDArray[np.int32]
     orientation: npt.NDArray[np.int32]
     no_label: npt.NDArray[np.float32]
+    heads: npt.NDArray[np.void] = attrs.field()
     faults: list[Fault] = attrs.field(factory=list)
     accepted: list[Accepted] = attrs.field(factory=list)
+    held: list[bytes] = attrs.field(factory=list)  # memory that `heads` point to
+
+    @heads.default
+    def _unknown(self) -> npt.NDArray[np.void]:
+        return np.zeros(len(self.heights), HEADS)
+
+    def note_head(self, row: int, head: bytes, length: int) -> None:
+        """Note what stands in front of a row's image."""
+        self.held.append(head)
+        self.heads[row] = np.frombuffer(head, np.uint8).ctypes.data, len(head), length
 
 
 class RecordReader:
@@ -91,6 +109,7 @@ class RecordReader:
         self._table, self._files, self._labels = table, files, labels
         self._raw_ids, self._checksums = raw_ids, checksums
         self._max_pixels, self._max_scans = options.max_pixels, options.max_scans
+        self.cache: Cache | None = None  # of decoded images, for records that need not be read
         self._accepts_cut = options.truncated == "accept"
         self._upright = options.exif == "apply" and options.data_shape[0] != 4
         self._parser = BatchParser(
@@ -147,15 +166,15 @@ class RecordReader:
         ------
         StorageError        a file could not be read, or is no longer what was opened
         """
-        again = () if framed is None else (framed,)
-        batch = self._parser.parse(positions, *again)
+        found = None if self.cache is None else self.cache.find(positions)
+        batch = self._parser.parse(positions, framed, found)
         made = self._taken(batch)
         wrong = frozenset(batch.wrong.tolist())
         for row in sorted([*wrong, *batch.rest.tolist()]) if wrong else batch.rest.tolist():
             position = int(positions[row])
             if row in wrong:
-                found = self._labels.wrong_in(made.labels[row])
-                made.accepted.append(Accepted(position, self.where(position), found))
+                boxes = self._labels.wrong_in(made.labels[row])
+                made.accepted.append(Accepted(position, self.where(position), boxes))
                 continue
             which, buffer = int(self._table.file[position]), batch.framed.record(row)
             try:
@@ -179,7 +198,8 @@ class RecordReader:
             if turned.any():
                 height[turned], width[turned] = headers["width"][turned], headers["height"][turned]
         if self._accepts_cut:
-            for row in np.flatnonzero((encoded.length >= 0) & (headers["ended"] == 0)).tolist():
+            cut = (encoded.length > 0) & (headers["ended"] == 0)
+            for row in np.flatnonzero(cut).tolist():
                 blob = encoded.blob(row)
                 assert blob is not None
                 encoded.put(row, completed(blob))
@@ -191,6 +211,7 @@ class RecordReader:
             widths=width,
             orientation=orientation,
             no_label=self._labels.no_label,
+            heads=np.zeros(len(height), HEADS) if self.cache is None else batch.heads,
         )
 
     def check_unchanged(self) -> None:
@@ -227,6 +248,12 @@ class RecordReader:
         cut = self._accepts_cut and not info.ended
         made.encoded.put(row, completed(blob) if cut else blob)
         made.encoded.headers[row] = info
+        if self.cache is not None and not cut and wrong is None:
+            size, front = len(payload), len(payload) - len(blob)
+            if size < _ONE_PART:
+                made.note_head(
+                    row, RECORD_START + size.to_bytes(4, "little") + payload[:front], size + 8
+                )
         made.orientation[row] = orientation
         made.heights[row], made.widths[row] = (
             info.oriented if orientation != 1 else (info.height, info.width)

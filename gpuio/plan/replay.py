@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.decode.smaller import smaller, smaller_sizes
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.options.record import RecordOptions
 from gpuio.plan.decode_scale import fitted
@@ -48,7 +49,8 @@ def replay(
     image : uint8[src_h, src_w, C]      decoded, B, G, R (, A) or gray, not turned by its EXIF
                                         orientation: the row says how to turn it. With
                                         decode_scale="auto" decoded at 1 / `denominator`; an image
-                                        of full size gives what decode_scale="off" gives
+                                        of full size gives what decode_scale="off" gives. With
+                                        cache_resize of full size, or as small as the row says
     row : PLAN[()] or PLAN[1]           such as ``batch.plan[3]``
     options : RecordOptions             such as ``iterator.options``: data_shape, dtype, layout,
                                         mean, std and scale are read, all else is in the row
@@ -65,6 +67,10 @@ def replay(
     from gpuio.kernels.cpu import augment
 
     rows = _rows(row)
+    height, width = np.array(image.shape[:1]), np.array(image.shape[1:2])
+    height, width = smaller_sizes(height, width, options.cache_resize)
+    if options.cache_resize and (height, width) == (rows["src_h"], rows["src_w"]):
+        image = smaller(image, int(height[0]), int(width[0]))
     if image.shape[:2] != (rows["src_h"][0], rows["src_w"][0]):
         rows = _fitted(rows, options)[0]
     C, H, W = options.data_shape

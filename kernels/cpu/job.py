@@ -137,6 +137,9 @@ class Job:
         scales: Any,
         out: Any,
         memory: Memory,
+        decoded: Any = None,
+        keep: Any = None,
+        kept: Any = None,
         *,
         timed: bool = False,
     ) -> npt.NDArray[np.uint8]:
@@ -151,6 +154,8 @@ class Job:
         out : storage(dtype)[n, C, H, W] or [n, H, W, C]
                                     C order; rows that are not MADE hold anything afterwards
         memory : Memory             this thread's
+        decoded, keep, kept         as `known`, `keep`, `kept` of `share.make_share`; None: no image
+                                    was decoded before, and none stays
         timed : bool                fill in `memory.spent`
 
         Returns
@@ -171,11 +176,15 @@ class Job:
         job["out"], job["out_step"] = values.ctypes.data, values.strides[0]
         job["clock"] = self._clock if timed else 0
         done = np.empty(len(rows), np.uint8)
+        if decoded is None:
+            decoded = np.zeros(len(rows), np.int64)
+        if keep is None:
+            keep, kept = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.bool_)
         share.make_share(
             job, rows, blobs, lengths, headers, scales, memory.pixels,
             window, window.view(np.uint32), *memory.scratch.work,
             self._given, self._whole, self._centre, memory.terms, memory.order, memory.number,
-            memory.spent, done,
+            memory.spent, done, decoded, keep, kept,
         )  # fmt: skip
         if self._narrow:
             for number in np.flatnonzero(done == MADE):  # others hold anything, NaN as well

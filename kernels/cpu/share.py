@@ -241,6 +241,23 @@ def _decoded(job, row, blob, length, header, scale):
 
 
 @inner
+def _decodes_to(job, row, blob, length, header, place):
+    """Decode all of an image to a place, if there is one; say whether it was done."""
+    if place == 0:
+        return False
+    zero = np.int64(0)
+    height, width = np.int64(row.src_h), np.int64(row.src_w)
+    code = _decode(
+        job.decode,
+        (
+            job.handle, blob, length, height, width, job.channels, plain_sampling(header),
+            zero, zero, zero, zero, width, np.int64(1), place,
+        ),
+    )  # fmt: skip
+    return code == 0
+
+
+@inner
 def _coloured(job, row, window, order, number):
     """Take the colour steps of a row, in place; False if one of them is not there."""
     if job.channels == 1:
@@ -336,6 +353,9 @@ def _weight(job, i, length):
         _floats,
         types.int64[::1],
         _bytes,
+        types.int64[::1],
+        types.int64[::1],
+        types.boolean[::1],
     ),
     "../pointers",
     "clock",
@@ -343,7 +363,7 @@ def _weight(job, i, length):
 )
 def make_share(
     jobs, rows, blobs, lengths, headers, scales, pixels, window_bytes, window, taps, lanes, tail,
-    given, whole, centre, terms, order, number, spent, done,
+    given, whole, centre, terms, order, number, spent, done, known, keep, kept,
 ):  # fmt: skip
     """Make rows of a batch; rows of other plans, and those that a decoder refuses, are left.
 
@@ -372,6 +392,11 @@ def make_share(
                                 eight times
     done : uint8[n]             receives MADE, LEFT, NO_IMAGE, or WARNED: left, because the decoder
                                 warns of the image's data
+    known : int64[n]            addresses of images that were decoded before, uint8[src_h, src_w,
+                                channels]: blobs and lengths are not looked at; 0 for the others
+    keep : int64[n]             addresses at which whole decoded images are to stay; 0: none. Not
+                                looked at where JOB.decode is 0
+    kept : bool[n]              receives true where one does
 
     Returns
     -------
@@ -384,7 +409,7 @@ def make_share(
         row = rows[i]
         left += 1
         done[i] = NO_IMAGE
-        if blobs[i] == 0:
+        if blobs[i] == 0 and known[i] == 0:
             continue
         done[i] = LEFT
         if not _is_window(row, job.height, job.width):
@@ -392,8 +417,17 @@ def make_share(
         weight = _weight(job, i, lengths[i])
         if weight != 0:
             begun = now_ns(job.clock)
-        if job.decode != 0:
-            size = np.int64(row.src_h) * row.src_w * job.channels
+        size = np.int64(row.src_h) * row.src_w * job.channels
+        if known[i] != 0:
+            source = _bytes_at(known[i], size)
+        elif job.decode != 0 and _decodes_to(job, row, blobs[i], lengths[i], headers[i], keep[i]):
+            kept[i] = True
+            source = _bytes_at(keep[i], size)
+            if weight != 0:
+                decoded = now_ns(job.clock)
+                spent[0] += weight * (decoded - begun)
+                begun = decoded
+        elif job.decode != 0:
             if size > pixels.size:
                 continue
             code = _decoded(job, row, blobs[i], lengths[i], headers[i], scales[i])

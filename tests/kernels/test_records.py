@@ -55,7 +55,8 @@ def by_kernel(framed, labels=ONE, *, raw=False, ids=None, limits=(MAX_PIXELS, MA
     out = np.full((len(framed), len(labels.no_label)), 99, np.float32)
     ids = np.zeros(len(framed), np.uint64) if ids is None else ids
     numbers = labels.rule()
-    records.read_records(address, length, raw, ids, numbers, *limits, rows, out)
+    none = np.zeros(len(rows), np.int64)
+    records.read_records(address, length, raw, ids, numbers, *limits, rows, out, none)
     for row, (start, _) in zip(rows, places, strict=True):
         row["payload"] -= start if row["payload"] else 0
         row["labels"] -= start if row["labels"] else 0

@@ -9,6 +9,7 @@ from scipy import stats
 
 from gpuio.errors import OptionError
 from gpuio.kernels.plan.layout import PLAN
+from gpuio.options.cache import CacheOptions
 from gpuio.options.declare import describe
 from gpuio.options.extras import ExtraOptions
 from gpuio.options.files import DamageOptions, LayoutOptions
@@ -23,7 +24,7 @@ OURS = [
     one
     for mixin in (
         *(LayoutOptions, DamageOptions, FormOptions),
-        *(DecoderOptions, ResampleOptions, ExtraOptions),
+        *(DecoderOptions, ResampleOptions, CacheOptions, ExtraOptions),
     )
     for one in describe(mixin)
 ]

@@ -51,8 +51,8 @@ class EveryRow:
     def __init__(self, parser):
         self._parser = parser
 
-    def parse(self, positions, framed=None):
-        batch = self._parser.parse(positions, framed)
+    def parse(self, positions, framed=None, found=None):
+        batch = self._parser.parse(positions, framed, found)
         batch.rows[:] = 0
         batch.rows["status"] = records.FRAMING
         batch.labels[:] = self._parser._labels.no_label

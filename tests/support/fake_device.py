@@ -183,6 +183,10 @@ class FakeDevice:
         assert host.flags.c_contiguous
         stream.work.append(lambda: ctypes.memmove(address, host.ctypes.data, host.nbytes))
 
+    def copy(self, target, source, nbytes, stream):
+        self._called("copy")
+        stream.work.append(lambda: ctypes.memmove(target, source, nbytes))
+
     def launch(self, name, grid, block, args, stream):
         self._called("launch")
         if max(grid[1:]) > 65_535:

@@ -31,6 +31,7 @@ from gpuio.backend.gpu.host import HostDecoder
 from gpuio.backend.gpu.probe import gaps, missing_text, survey
 from gpuio.backend.gpu.routing import Decoders, Sources
 from gpuio.backend.protocol import Encoded, Fault, Output
+from gpuio.cache.size import allowed_bytes
 from gpuio.decode.engine import Engine, OutOfDeviceMemoryError
 from gpuio.errors import BackendError
 from gpuio.kernels.cuda.compile import MAX_ROWS, LaunchPlan, Mixing, compiled_pass
@@ -73,6 +74,7 @@ class GpuBackend(GpuArrays):
     """
 
     name = "gpu"
+    caches: tuple[str, ...] = ("host", "disk", "device")
 
     def __init__(
         self,
@@ -198,6 +200,16 @@ class GpuBackend(GpuArrays):
             for name, grid, block, args in launches:
                 self._device.launch(name, grid, block, args, slot.stream)
 
+    def reserve(self, size: float) -> tuple[int, int, Any]:
+        """Return memory of the GPU for a cache: address, bytes, and whose death frees it."""
+        with self._boundary(), self._device.selected():
+            nbytes = allowed_bytes(size, self._device.memory()[0])
+            try:
+                made = self._device.alloc(nbytes)
+            except OutOfDeviceMemoryError as error:
+                raise self._full(f"a cache of {nbytes / 2**30:,.1f} GiB", error) from error
+            return made.address, made.nbytes, made.owner
+
     def close(self) -> None:
         """Release everything but the batches that somebody holds; may be called twice."""
         if not self._closed:
@@ -298,6 +310,7 @@ class GpuBackend(GpuArrays):
                 self._device.launch(name, grid, block, args, slot.stream)
             records.work.decode_s += decoded - begun
             records.work.kernels_s += time.perf_counter() - decoded
+            sources.keep()
             return sources.faults
 
 

@@ -196,6 +196,11 @@ class CudaDevice:
         pointer = self._pointer(address, host.nbytes, None)
         pointer.copy_from_host_async(host.ctypes.data, host.nbytes, stream)
 
+    def copy(self, target: int, source: int, nbytes: int, stream: Any) -> None:
+        """Queue a copy between two addresses; CUDA knows which memory each of them is."""
+        runtime = self._cupy.cuda.runtime
+        runtime.memcpyAsync(target, source, nbytes, runtime.memcpyDefault, stream.ptr)
+
     def launch(
         self, name: str, grid: tuple[int, ...], block: tuple[int, ...], args: Any, stream: Any
     ) -> None:

@@ -93,6 +93,9 @@ class Device(Protocol):
     def upload(self, address: int, host: npt.NDArray[Any], stream: Stream) -> None:
         """Queue a copy of contiguous host memory; leave it unchanged until the stream is there."""
 
+    def copy(self, target: int, source: int, nbytes: int, stream: Stream) -> None:
+        """Queue a copy between two addresses of the device, or of page-locked host memory."""
+
     def launch(
         self, name: str, grid: tuple[int, ...], block: tuple[int, ...], args: Any, stream: Stream
     ) -> None:

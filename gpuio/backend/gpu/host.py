@@ -7,6 +7,7 @@ Invariant: the pixels that a plan reads are those of OpenCV's decode, with Turbo
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from typing import Any
 
@@ -16,10 +17,11 @@ import numpy.typing as npt
 from gpuio.backend.protocol import Encoded
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
+from gpuio.decode.smaller import smaller
 from gpuio.errors import DecodeError
 from gpuio.kernels.image_region import REGION
 
-__all__ = ["HostDecoder"]
+__all__ = ["HostDecoder", "host_bytes"]
 
 _MAX_PIXELS, _MAX_SCANS = 2**31 - 1, 100  # the reader has refused what is beyond its limits
 
@@ -63,21 +65,24 @@ class HostDecoder:
         Returns
         -------
         REGION[k]               rows [first, last) of an image are decoded; all of them where it may
-                                be read as a whole, or where OpenCV decodes
+                                be read as a whole, where OpenCV decodes, and of a cache's images
         """
         found = np.zeros(len(rows), REGION)
+        found["right"], found["last"] = plan["src_w"], plan["src_h"]
         if self._images is not None and channels < 4:
+            # a cache keeps whole images, and has them
+            parts = np.flatnonzero((records.keep[rows] == 0) & (records.decoded[rows] == 0))
+            rows, regions = rows[parts], np.zeros(len(parts), REGION)
             self._find(
-                np.ascontiguousarray(plan),
+                np.ascontiguousarray(plan[parts]),
                 records.address[rows],
                 records.length[rows],
                 records.headers[rows],
                 records.scale[rows],
                 *shape,
-                found,
+                regions,
             )
-        else:
-            found["right"], found["last"] = plan["src_w"], plan["src_h"]
+            found[parts] = regions
         return found
 
     def decode(
@@ -95,7 +100,7 @@ class HostDecoder:
         Parameters
         ----------
         records : Encoded
-        rows : int64[k]         which of them, each with an image
+        rows : int64[k]         which of them, each with an image, or decoded before, on the host
         sizes : int64[k, 2]     (height, width) that their headers promise, at their scale
         channels : {1, 3, 4}    gray, or B G R, or B G R A
         memory : uint8[m]       receives the pixels, C order
@@ -111,6 +116,14 @@ class HostDecoder:
         if regions is None:
             regions = np.zeros(len(rows), REGION)
             regions["right"], regions["last"] = sizes[:, 1], sizes[:, 0]
+        known = records.decoded[rows] != 0
+        for at in np.flatnonzero(known).tolist():
+            size = int(sizes[at, 0]) * int(sizes[at, 1]) * channels
+            start, source = int(starts[at]), int(records.decoded[rows[at]])
+            memory[start : start + size] = host_bytes(source, size)
+        if known.any():
+            rows, sizes, starts = rows[~known], sizes[~known], starts[~known]
+            regions = regions[~known]
         left = np.ones(len(rows), np.uint8)
         if self._images is not None and channels < 4:
             heights, widths = np.ascontiguousarray(sizes.T)
@@ -155,6 +168,13 @@ class HostDecoder:
         return handle
 
 
+def host_bytes(address: int, size: int) -> npt.NDArray[np.uint8]:
+    """Return memory of a cache, uint8[size]; whoever makes the batch holds the cache."""
+    memory: Any = (ctypes.c_uint8 * size).from_address(address)
+    found: npt.NDArray[np.uint8] = np.frombuffer(memory, np.uint8)
+    return found
+
+
 def _decoded(
     records: Encoded, row: int, expected: tuple[int, int], channels: int
 ) -> npt.NDArray[np.uint8]:
@@ -167,6 +187,9 @@ def _decoded(
     blob = records.blob(row)
     assert blob is not None
     pixels = decode(blob, channels, int(records.scale[row]))
+    stored = int(records.headers["height"][row]), int(records.headers["width"][row])
+    if pixels.shape[:2] == stored and expected[0] <= stored[0] and expected[1] <= stored[1]:
+        return smaller(pixels, *expected)
     if pixels.shape[:2] != expected:
         raise DecodeError(
             f"image decodes to {pixels.shape[1]}x{pixels.shape[0]} pixels, its header says "

@@ -20,7 +20,7 @@ from gpuio.backend.gpu.crew import Team
 from gpuio.backend.gpu.device import Device
 from gpuio.backend.gpu.division import HostDivision, work_of
 from gpuio.backend.gpu.engines import EnginePool
-from gpuio.backend.gpu.host import HostDecoder
+from gpuio.backend.gpu.host import HostDecoder, host_bytes
 from gpuio.backend.gpu.workspace import Slot
 from gpuio.backend.protocol import Encoded, Fault, Work
 from gpuio.decode.engine import Destination
@@ -137,7 +137,12 @@ class Sources:
         ------
         OutOfDeviceMemoryError
         """
-        present = self._records.length >= 0
+        present, known = self._records.length >= 0, self._records.decoded != 0
+        if self._records.resident and known.any():
+            self.addresses[known] = self._records.decoded[known] & ~1
+            self.swapped[known] = self._records.decoded[known] & 1
+            present &= ~known
+        for_host = for_host | known  # what a cache in host memory has is copied
         mine, fast = np.flatnonzero(present & for_host), np.flatnonzero(present & ~for_host)
         staged, refused = self._staged(decoders.host, mine), mine[:0]
         with decoders.division.crew.together(team, self._pieces(decoders, staged)):
@@ -151,6 +156,37 @@ class Sources:
             self._records.work.add(work)
         if staged is not None:
             self._upload(staged)
+
+    def keep(self) -> None:
+        """Copy the whole images that are to stay to their places, and wait until they are there.
+
+        The slot's stream has everything that decodes them. Nobody else waits: a batch is queued
+        by then, and others are under way.
+        """
+        records = self._records
+        rows = np.flatnonzero((records.keep != 0) & (self.addresses != 0) & ~records.warned)
+        if not len(rows):
+            return
+        sizes = self._pixels[rows] * self._channels
+        starts = self._starts(self._pixels[rows])
+        targets, staged = records.keep[rows].tolist(), None
+        if not records.resident:
+            staged = self._slot.staging("kept", int(starts[-1]))
+            targets = (starts[:-1] + staged.ctypes.data).tolist()
+        stream, done = self._slot.stream, self._device.new_event()
+        for row, target, size in zip(rows.tolist(), targets, sizes.tolist(), strict=True):
+            self._device.copy(target, int(self.addresses[row]), size, stream)
+        done.record(stream)
+        done.wait()
+        if staged is None:
+            records.keep[rows] |= self.swapped[rows]
+        else:
+            for at, row in enumerate(rows.tolist()):
+                pixels = staged[starts[at] : starts[at] + sizes[at]]
+                if self.swapped[row]:
+                    pixels = pixels.reshape(-1, self._channels)[:, ::-1].reshape(-1)
+                host_bytes(int(records.keep[row]), int(sizes[at]))[:] = pixels
+        records.kept[rows] = True
 
     def refuse(self, misfits: list[int]) -> None:
         """Add the rows whose plan does not fit its image to the faults."""

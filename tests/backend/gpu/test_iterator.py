@@ -6,7 +6,7 @@ from gpuio import recordio
 from gpuio.backend.choose import CPU_ONLY
 from gpuio.backend.gpu.backend import GpuBackend
 from gpuio.decode.nvimgcodec import NvImageCodecEngine
-from gpuio.errors import DecodeError
+from gpuio.errors import BackendError, DecodeError, OptionError
 from gpuio.io import ImageDetRecordIter, ImageRecordIter
 from support import boxes
 from support.fake_device import FakeDevice
@@ -231,3 +231,70 @@ def test_a_part_without_a_row_hands_out_padding_as_the_cpu_does(tmp_path, device
             assert pad == pad_cpu
         assert [pad for *_, pad in both[0]] == [0, 0, 2 if part == 0 else 1]
     assert not both[0][-1][0][1].any()
+
+
+CROPS = {"random_resized_crop": True, "rand_mirror": True, "shuffle": True}
+
+
+@pytest.mark.parametrize("kind", ["host", "disk", "device"])
+def test_images_that_were_decoded_once_give_the_same_batches(tmp_path, devices, kind):
+    files = write(tmp_path)
+    expected = epochs(3, ctx="gpu", **CROPS, **files)
+    room = {"cache": kind, "cache_size": 1_000_000}
+    if kind == "disk":
+        room["cache_dir"] = str(tmp_path / "cache")
+    base = {"data_shape": (3, 32, 32), "batch_size": 8, "seed_aug": 7, "verbose": False}
+    seen = []
+    with ImageRecordIter(ctx="gpu", **base, **CROPS, **files, **room) as it:
+        for _ in range(3):
+            seen += [(b.data[0].asnumpy(), b.label[0].asnumpy(), b.pad) for b in it]
+            it.reset()
+        cache = it.stats()["cache"]
+    for ours, theirs in zip(seen, expected, strict=True):
+        assert ours[0].tobytes() == theirs[0].tobytes()
+        assert ours[1].tobytes() == theirs[1].tobytes()
+    assert cache["images"] == COUNT
+    assert cache["hits"] >= COUNT  # the look-ahead may ask before the first ones are there
+    assert devices[-1].calls["copy"] >= COUNT
+
+
+def test_the_arena_of_a_device_is_bounded_and_freed(tmp_path, devices):
+    options = {"data_shape": (3, 32, 32), "batch_size": 8, "seed_aug": 7, "verbose": False}
+    options |= {**write(tmp_path), "ctx": "gpu", "cache": "device", "cache_size": 150_000, **CROPS}
+    with ImageRecordIter(**options) as it:
+        for _ in range(2):
+            for _ in it:
+                pass
+            it.reset()
+        cache = it.stats()["cache"]
+        assert 0 < cache["images"] < COUNT
+        assert cache["bytes"] <= 150_000
+        assert devices[-1].used > 150_000
+    assert devices[-1].used < 2 * 98_304 + 100  # batches that somebody holds, and labels
+
+
+def test_a_device_without_room_for_the_arena_says_so(tmp_path, devices):
+    options = {"data_shape": (3, 32, 32), "batch_size": 8, "verbose": False, "ctx": "gpu"}
+    with pytest.raises(BackendError, match=r"a cache of 2\.0 GiB"):
+        ImageRecordIter(**write(tmp_path), **options, cache="device", cache_size="2GiB")
+
+
+@pytest.mark.parametrize("kind", ["host", "device"])
+def test_a_bad_image_stays_bad(tmp_path, devices, kind):
+    files = write(tmp_path, bad=True)
+    options = {"ctx": "gpu", "on_error": "zero", **files}
+    ours = epochs(3, **options, cache=kind, cache_size=1_000_000)
+    for made, expected in zip(ours, epochs(3, **options), strict=True):
+        assert made[0].tobytes() == expected[0].tobytes()
+
+
+def test_a_cache_on_a_device_needs_one(tmp_path):
+    with pytest.raises(OptionError, match="'host', 'disk'"):
+        ImageRecordIter(
+            **write(tmp_path),
+            data_shape=(3, 32, 32),
+            batch_size=8,
+            ctx="cpu",
+            cache="device",
+            verbose=False,
+        )

@@ -1,0 +1,149 @@
+"""A cache on a disk: it measures what the disk costs, and steps aside where decoding costs less.
+
+An image of a cache costs the time in which the reading thread brings it into memory: next to none
+while the system keeps the file's pages there, which it says (major page faults). Beside it stands
+the time of decoding it, which all threads share.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.cache.store import Claim, Found, Store
+from gpuio.cache.use import Cache
+
+__all__ = ["DiskCache", "read_rate"]
+
+_Ints = npt.NDArray[np.int64]
+
+_PROBE = 32 << 20  # bytes written and read to find out how fast a disk is
+_MEASURED = 48  # images before anything is concluded
+_STALLED, _STALLED_S = 3.0, 2.0  # keeping images, too, may take so many times the decoding, and
+# so many seconds of all threads more, before it is given up
+
+_log = logging.getLogger("gpuio")
+
+
+def read_rate(folder: str, nbytes: int = _PROBE) -> float:
+    """Return the bytes per second that a folder's disk gives, beside the system's page cache.
+
+    Raises
+    ------
+    OSError             nothing can be written there
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        fd = file.fileno()
+        piece = os.urandom(1 << 20)
+        for _ in range(nbytes >> 20):
+            os.write(fd, piece)
+        os.fsync(fd)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        begun = time.perf_counter()
+        for at in range(0, nbytes, 1 << 20):
+            os.pread(fd, 1 << 20, at)
+        return nbytes / max(time.perf_counter() - begun, 1e-9)
+
+
+def _major_faults() -> int:
+    """Return how many pages this thread has waited for a disk for."""
+    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_majflt
+
+
+class DiskCache(Cache):
+    """Decoded images of one iterator's records, on a disk.
+
+    Parameters
+    ----------
+    kind, store, share, release : as `Cache`
+    decode_s : float        seconds that one thread takes to decode an image
+    threads : int           that decode
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        store: Store,
+        share: float,
+        release: Callable[[], None],
+        *,
+        decode_s: float,
+        threads: int,
+    ) -> None:
+        super().__init__(kind, store, share, release)
+        self._decode_s, self._threads = decode_s, threads
+        self._fetched, self._fetch_s = 0, 0.0
+        self._kept, self._keep_s = 0, 0.0
+        self._reads = self._writes = True
+        self._far = False  # the last images came from a disk, so the next ones are asked for ahead
+
+    def find(self, positions: _Ints) -> Found | None:
+        """Return what is ready of rows of the table, in memory; None where nothing is."""
+        if not self._reads:
+            return None
+        faults, begun = _major_faults(), time.perf_counter()
+        found = super().find(positions)
+        if found is None:
+            return None
+        hits = self._store.fetch(found, ahead=self._far)
+        self._far = _major_faults() > faults
+        if self._far:
+            self._weigh(hits, time.perf_counter() - begun)
+        return found
+
+    def claim(self, *args: Any) -> Claim | None:
+        """Take the rows that are to be kept: see `Cache.claim`."""
+        return super().claim(*args) if self._writes else None
+
+    def settle(
+        self, claim: Claim, kept: npt.NDArray[np.bool_], *, tried: bool, seconds: float
+    ) -> None:
+        """Say what became of claimed rows: see `Cache.settle`; stop where it takes too long."""
+        begun = time.perf_counter()
+        super().settle(claim, kept, tried=tried, seconds=seconds)
+        self._kept += len(kept)
+        self._keep_s += seconds + time.perf_counter() - begun
+        if self._kept < _MEASURED:
+            return
+        alone = self._decode_s * self._kept
+        if self._writes and self._keep_s > _STALLED * alone + _STALLED_S:
+            self._writes = False
+            _log.warning(
+                "cache='disk' keeps no more images: to decode and keep one took %.1f ms, to decode "
+                "it alone takes %.1f ms: the disk of cache_dir is too slow",
+                1e3 * self._keep_s / self._kept,
+                1e3 * self._decode_s,
+            )
+        if self._keep_s <= _STALLED * alone:  # else the seconds go on
+            self._kept, self._keep_s = 0, 0.0
+
+    def _weigh(self, images: int, seconds: float) -> None:
+        """Note what images cost, and step aside where decoding them costs less."""
+        self._fetched += images
+        self._fetch_s += seconds
+        if self._fetched < _MEASURED:
+            return
+        a_read, decode_s = self._fetch_s / self._fetched, self._decode_s / self._threads
+        if a_read > decode_s:
+            self._reads = self._writes = False
+            _log.warning(
+                "cache='disk' steps aside: reading an image from it took %.2f ms, decoding takes "
+                "%.2f ms on %d threads: the disk of cache_dir is too slow",
+                1e3 * a_read,
+                1e3 * decode_s,
+                self._threads,
+            )
+        self._fetched, self._fetch_s = 0, 0.0
+
+    def counts(self) -> dict[str, Any]:
+        """Return what `Cache.counts` does, and whether the cache has stepped aside."""
+        return {**super().counts(), "aside": not self._reads}

@@ -1,0 +1,307 @@
+"""Which records are decoded already, and where: a table of slots that iterators share.
+
+A row of the record table is empty, claimed by somebody who decodes it, ready, or refused: decoding
+all of its image failed, though a part of it may be good. What is ready stays where it is until the
+last iterator closes, so an address that was found is good until then.
+
+Invariant: a row is ready only after all of its slot was written. Which rows there is room for
+depends on their places in the table alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.forking import lock
+
+__all__ = ["HEADS", "NO_ROOM", "Claim", "Found", "Memory", "Store"]
+
+_Ints = npt.NDArray[np.int64]
+
+NO_ROOM = -1
+
+_log = logging.getLogger("gpuio")
+
+# what stands in front of a record's image, in memory: address and bytes of it, and the bytes of
+# the record as it is stored; zeros: it is not known
+HEADS = np.dtype([("address", np.int64), ("size", np.int64), ("length", np.int64)])
+
+
+class Memory(Protocol):
+    """Where slots lie.
+
+    Attributes
+    ----------
+    base : int              address that offsets are counted from
+    offsets : int64[rows]   of each row's slot; 0: it has none
+    states : uint8[rows]    see `gpuio.kernels.slots`
+    apart : int64[rows] or [0]
+                            addresses of the pixels where they do not lie in the slots
+    kept : bool             slots outlive the process, so they are summed and checked
+    path : str              of its file, "" where there is none
+    """
+
+    base: int
+    offsets: _Ints
+    states: npt.NDArray[np.uint8]
+    apart: _Ints
+    kept: bool
+    path: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes taken from the machine so far."""
+
+    @property
+    def left(self) -> int:
+        """Bytes that may still be taken."""
+
+    def take(self, front: int, pixels: int, row: int) -> int:
+        """Return the offset at which a slot begins; NO_ROOM if it is too large. Inside of `alone`.
+
+        Parameters
+        ----------
+        front, pixels : int     bytes in front of the pixels, and of them
+        row : int               of the table
+        """
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other processes from taking and claiming meanwhile."""
+
+    def ask(self, offsets: _Ints, sizes: _Ints) -> None:
+        """Ask the system for ranges that will be read soon, where they may lie on a disk."""
+
+    def close(self) -> None:
+        """Let the memory go; may be called twice."""
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """Slots of a batch's rows; zeros where a row is not ready.
+
+    Attributes
+    ----------
+    slots : int64[n]        addresses
+    heads : int64[n]        addresses of the records' first bytes
+    lengths : int64[n]      bytes of the whole records
+    pixels : int64[n]       addresses of uint8[height, width, channels]
+    """
+
+    slots: _Ints
+    heads: _Ints
+    lengths: _Ints
+    pixels: _Ints
+
+    @classmethod
+    def none(cls, rows: int) -> Found:
+        """Return rows of which none is ready."""
+        return cls(*np.zeros((4, rows), np.int64))
+
+    @property
+    def hits(self) -> npt.NDArray[np.bool_]:
+        """Which rows are ready."""
+        hits: npt.NDArray[np.bool_] = self.slots != 0
+        return hits
+
+    @property
+    def facts(self) -> _Ints:
+        """Addresses of the images' HEADERs; 0 where a row is not ready."""
+        from gpuio.kernels.slots import SLOT
+
+        assert SLOT.fields is not None
+        return np.where(self.slots != 0, self.slots + SLOT.fields["kind"][1], 0)
+
+    def without(self, rows: npt.NDArray[np.bool_]) -> Found:
+        """Return the same without some rows."""
+        every = (self.slots, self.heads, self.lengths, self.pixels)
+        return Found(*(np.where(rows, 0, one) for one in every))
+
+
+@attrs.frozen(eq=False)
+class Claim:
+    """Rows that somebody decodes now, for all.
+
+    Attributes
+    ----------
+    positions : int64[k]    rows of the table
+    rows : int64[k]         rows of the share that they stand in
+    slots : int64[k]        addresses
+    pixels : int64[n]       addresses that the share's whole images are to be left at; 0: none. In
+                            a device's memory 1 is added where they are left in R G B order
+    """
+
+    positions: _Ints
+    rows: _Ints
+    slots: _Ints
+    pixels: _Ints
+
+
+class Store:
+    """The slots of one source, and who is at work on which.
+
+    Parameters
+    ----------
+    memory : Memory         closed with the store
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        from gpuio.kernels import slots
+
+        self._kernels, self.memory = slots, memory
+        self._lock = lock()
+        self._refused = 1 << 62  # bytes: the smallest slot that there was no room for
+        # what another process, or another day, has left: looked at when it is first found
+        self._inherited = memory.states == slots.READY if memory.kept else None
+
+    def find(self, positions: _Ints) -> Found | None:
+        """Return the slots of rows of the table; -1 is no row. None where none is ready."""
+        found, memory = Found.none(len(positions)), self.memory
+        count = self._kernels.find_slots(
+            memory.base,
+            memory.offsets,
+            memory.states,
+            memory.apart,
+            positions,
+            found.slots,
+            found.heads,
+            found.lengths,
+            found.pixels,
+        )
+        if not count:
+            return None
+        return found if self._inherited is None else self._checked(positions, found)
+
+    def fetch(self, found: Found, *, ahead: bool) -> int:
+        """Bring the pixels of what was found into memory; return how many images they are.
+
+        Parameters
+        ----------
+        found : Found
+        ahead : bool        ask the system for all of them before the first is waited for
+        """
+        at = np.flatnonzero(found.slots)
+        slots, pixels = found.slots[at], found.pixels[at]
+        sizes = self._kernels.sizes(slots)
+        if ahead:
+            self.memory.ask(slots - self.memory.base, pixels + sizes - slots)
+        self._kernels.touch(pixels, sizes)
+        return len(at)
+
+    def _checked(self, positions: _Ints, found: Found) -> Found | None:
+        """Return what was found, without slots that are not as they were written."""
+        assert self._inherited is not None
+        rows = np.flatnonzero((found.slots != 0) & self._inherited[positions])
+        if not len(rows):
+            return found
+        kernels, memory = self._kernels, self.memory
+        at = positions[rows]
+        wrong = np.zeros(len(rows), np.uint8)
+        rooms = memory.nbytes - memory.offsets[at]
+        if kernels.check_slots(found.slots[rows], at, rooms, wrong):
+            with self._lock, memory.alone():
+                memory.offsets[at[wrong != 0]], memory.states[at[wrong != 0]] = 0, kernels.EMPTY
+            _log.warning(
+                "cache: %d images in it are damaged, and are decoded again", np.count_nonzero(wrong)
+            )
+            lost = np.zeros(len(positions), np.bool_)
+            lost[rows[wrong != 0]] = True
+            found = found.without(lost)
+        self._inherited[at] = False
+        return found if found.slots.any() else None
+
+    def claim(
+        self,
+        positions: _Ints,
+        sizes: _Ints,
+        heads: npt.NDArray[np.void],
+        headers: npt.NDArray[np.void],
+    ) -> Claim | None:
+        """Take the rows that nobody has; None where there are none, or no room.
+
+        Parameters
+        ----------
+        positions : int64[n]    rows of the table
+        sizes : int64[n]        bytes of the decoded images; 0: not to be kept
+        heads : HEADS[n]
+        headers : HEADER[n]
+        """
+        kernels, memory = self._kernels, self.memory
+        fronts = kernels.FRONT + _whole(heads["size"])
+        need = fronts + _whole(sizes)
+        wanted = np.flatnonzero((sizes > 0) & (need < self._refused))
+        wanted = wanted[memory.states[positions[wanted]] == kernels.EMPTY]
+        if not len(wanted):
+            return None
+        taken, slots = [], []
+        with self._lock, memory.alone():
+            for row in wanted.tolist():
+                place = int(positions[row])
+                if memory.states[place] != kernels.EMPTY:  # by another row, or another process
+                    continue
+                offset = int(memory.offsets[place])
+                if offset == 0:
+                    offset = memory.take(int(fronts[row]), int(need[row] - fronts[row]), place)
+                    if offset == NO_ROOM:
+                        self._refused = min(self._refused, int(need[row]))
+                        continue
+                    memory.offsets[place] = offset
+                memory.states[place] = kernels.CLAIMED
+                taken.append(row)
+                slots.append(memory.base + offset)
+        if not taken:
+            return None
+        rows, at = np.array(taken, np.int64), np.array(slots, np.int64)
+        kernels.note_slots(
+            at,
+            positions[rows],
+            heads["address"][rows],
+            heads["size"][rows],
+            heads["length"][rows],
+            sizes[rows],
+            np.ascontiguousarray(headers[rows]).view(np.int32).reshape(len(rows), -1),
+        )
+        pixels = np.zeros(len(positions), np.int64)
+        pixels[rows] = memory.apart[positions[rows]] if len(memory.apart) else at + fronts[rows]
+        return Claim(positions[rows], rows, at, pixels)
+
+    def settle(self, claim: Claim, kept: npt.NDArray[np.bool_], tried: bool) -> None:
+        """Say what became of claimed rows.
+
+        Parameters
+        ----------
+        claim : Claim
+        kept : bool[n]      of the share: whose pixels are complete
+        tried : bool        the others cannot be decoded; else nobody has tried
+        """
+        kernels, memory = self._kernels, self.memory
+        done = kept[claim.rows]
+        if memory.kept:
+            kernels.sum_slots(np.where(done, claim.slots, 0))
+        states = np.where(done, kernels.READY, kernels.REFUSED if tried else kernels.EMPTY)
+        with self._lock, memory.alone():
+            if len(memory.apart):
+                memory.apart[claim.positions] = claim.pixels[claim.rows]
+            memory.states[claim.positions] = states
+
+    @property
+    def ready(self) -> int:
+        """How many rows are ready."""
+        return int(np.count_nonzero(self.memory.states == self._kernels.READY))
+
+    def close(self) -> None:
+        """Let the memory go; may be called twice."""
+        with self._lock:
+            self.memory.close()
+
+
+def _whole(size: _Ints) -> _Ints:
+    """Return bytes rounded up to what slots are aligned to."""
+    from gpuio.kernels.slots import ALIGN
+
+    return -(-size // ALIGN) * ALIGN

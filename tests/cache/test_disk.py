@@ -1,0 +1,218 @@
+"""A cache on a disk: kept from run to run, killed at any moment, out of the way when it is slow."""
+
+import hashlib
+import itertools
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gpuio as mx
+from gpuio.cache import disk, opening
+from gpuio.cache.store import Store
+from support import making
+
+KILLS = Path(__file__).parents[1] / "support" / "cache_kills.py"
+SHARE = """
+import sys, hashlib, gpuio as mx
+rec, folder = sys.argv[1:]
+it = mx.io.ImageRecordIter(path_imgrec=rec, data_shape=(3, 28, 28), batch_size=4, ctx="cpu",
+    random_resized_crop=True, cache="host", cache_dir=folder, cache_size="8MB", verbose=False)
+for turn in range(2):
+    found = hashlib.sha256(b"".join(batch.data[0].asnumpy().tobytes() for batch in it)).hexdigest()
+    cache = it.stats()["cache"]
+    print(found, cache["misses"], cache["images"], cache["bytes"], flush=True)
+    sys.stdin.readline()
+    it.reset()
+it.close()
+"""
+
+
+def files(folder, count=24, seed=0):
+    blobs = [making.jpeg(making.photo(60 + k % 20, 80 - k % 20, seed + k)) for k in range(count)]
+    return making.write_rec(folder, blobs)[0]
+
+
+def reader(rec, folder, **options):
+    base = {"data_shape": (3, 28, 28), "batch_size": 4, "ctx": "cpu", "verbose": False}
+    base |= {"random_resized_crop": True, "cache_size": "8MB", "preprocess_threads": 2}
+    if folder is not None:
+        base |= {"cache": "disk", "cache_dir": str(folder)}
+    else:
+        del base["cache_size"]
+    return mx.io.ImageRecordIter(path_imgrec=rec, **{**base, **options})
+
+
+def epochs(rec, folder, count=1, **options):
+    with reader(rec, folder, **options) as it:
+        found = []
+        for _ in range(count):
+            found += [batch.data[0].asnumpy().tobytes() for batch in it]
+            it.reset()
+        return found, it.stats().get("cache")
+
+
+def test_the_next_run_finds_what_this_one_has_decoded(tmp_path):
+    rec, folder = files(tmp_path), tmp_path / "cache"
+    expected, _ = epochs(rec, None)
+    assert epochs(rec, folder)[0] == expected
+    made, cache = epochs(rec, folder)
+    assert made == expected
+    assert cache["misses"] == 0
+    assert not cache["aside"]
+    assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("change", ["other images", "a later date"])
+def test_a_cache_of_another_source_is_replaced(tmp_path, change):
+    rec, folder = files(tmp_path), tmp_path / "cache"
+    epochs(rec, folder)
+    if change == "other images":
+        files(tmp_path, seed=50)
+    else:
+        os.utime(rec, (1, 1))
+    made, cache = epochs(rec, folder)
+    assert made == epochs(rec, None)[0]
+    assert cache["misses"] >= 24
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_other_decode_options_have_a_file_of_their_own(tmp_path):
+    rec, folder = files(tmp_path), tmp_path / "cache"
+    for options in ({}, {"data_shape": (1, 28, 28)}, {"cache_resize": 30}):
+        epochs(rec, folder, **options)
+    assert len(list(folder.iterdir())) == 3
+    assert epochs(rec, folder, cache_resize=30)[1]["misses"] == 0
+
+
+@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_gives_the_right_pixels(tmp_path, kills):
+    rec, folder = files(tmp_path, 60), tmp_path / "cache"
+    done = subprocess.run(
+        [sys.executable, str(KILLS), rec, str(folder), str(kills), "3"],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    assert counts["wrong"] == 0
+    assert counts["killed"] == kills
+
+
+def test_processes_share_one_file_in_memory(tmp_path):
+    rec, folder = files(tmp_path), tmp_path / "cache"
+    folder.mkdir()
+    with reader(rec, None) as it:
+        expected = [b"".join(batch.data[0].asnumpy().tobytes() for batch in it)]
+        it.reset()
+        expected.append(b"".join(batch.data[0].asnumpy().tobytes() for batch in it))
+    expected = [hashlib.sha256(one).hexdigest() for one in expected]
+    command = [sys.executable, "-c", SHARE, rec, str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    try:
+        for turn in range(2):
+            said = [one.stdout.readline().split() for one in both]
+            assert [one[0] for one in said] == [expected[turn]] * 2
+            assert len(list(folder.iterdir())) == 1
+            if turn:  # each image once, some 15 kB, and the index
+                assert [one[2] for one in said] == ["24", "24"]
+                assert said[0][3] == said[1][3]
+                assert int(said[0][3]) < 24 * 17_000 + 3 * 4096
+            for one in both:
+                one.stdin.write("\n")
+                one.stdin.flush()
+        assert [one.wait(60) for one in both] == [0, 0]
+    finally:
+        for one in both:
+            one.kill()
+            one.communicate()
+    assert list(folder.iterdir()) == []
+
+
+def slow(monkeypatch, seconds):
+    """Let each image cost so much to read."""
+    fetch = Store.fetch
+
+    def fetch_slowly(self, found, *, ahead):
+        count = fetch(self, found, ahead=ahead)
+        time.sleep(seconds * count)
+        return count
+
+    monkeypatch.setattr(Store, "fetch", fetch_slowly)
+    monkeypatch.setattr(disk, "_major_faults", itertools.count().__next__)
+
+
+def test_it_steps_aside_where_decoding_is_faster(tmp_path, monkeypatch, caplog):
+    rec, folder = files(tmp_path, 72), tmp_path / "cache"
+    expected = epochs(rec, folder, 3)[0]
+    slow(monkeypatch, 2e-3)
+    with caplog.at_level(logging.WARNING, "gpuio"):
+        made, cache = epochs(rec, folder, 3)
+    assert made == expected
+    assert cache["aside"]
+    assert cache["hits"] <= 72
+    assert caplog.text.count("steps aside") == 1
+
+
+def test_it_keeps_no_more_where_that_takes_too_long(tmp_path, monkeypatch, caplog):
+    rec, folder = files(tmp_path, 120), tmp_path / "cache"
+    settle = Store.settle
+
+    def settle_slowly(self, *given):
+        time.sleep(0.2)
+        settle(self, *given)
+
+    monkeypatch.setattr(Store, "settle", settle_slowly)
+    monkeypatch.setattr(disk, "_STALLED_S", 0.5)
+    with caplog.at_level(logging.WARNING, "gpuio"):
+        made, cache = epochs(rec, folder, 2, data_shape=(3, 224, 224))  # each batch alone
+    assert made == epochs(rec, None, 2, data_shape=(3, 224, 224))[0]
+    assert disk._MEASURED <= cache["images"] < 120
+    assert caplog.text.count("keeps no more") == 1
+
+
+def test_a_slow_disk_is_not_begun_with_if_memory_is_too_small(tmp_path, monkeypatch, caplog):
+    rec, folder = files(tmp_path), tmp_path / "cache"
+    monkeypatch.setattr(opening, "read_rate", lambda folder: 1.0)
+    with caplog.at_level(logging.WARNING, "gpuio"):
+        assert epochs(rec, folder)[1] is not None  # it fits into memory
+        monkeypatch.setattr(opening, "free_memory", lambda: 1000)
+        assert epochs(rec, folder)[1] is None
+        assert "gives 0 MB/s" in caplog.text
+        monkeypatch.setattr(opening, "read_rate", lambda folder: 1e15)
+        assert epochs(rec, folder)[1] is not None
+
+
+def test_the_rate_of_a_folder_is_measured(tmp_path):
+    assert disk.read_rate(str(tmp_path), 2 << 20) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_used_costs_a_warning(tmp_path, caplog):
+    rec = files(tmp_path)
+    (tmp_path / "file").write_text("not a folder")
+    with caplog.at_level(logging.WARNING, "gpuio"):
+        made, cache = epochs(rec, tmp_path / "file" / "below")
+    assert made == epochs(rec, None)[0]
+    assert cache is None
+    assert "nothing is kept" in caplog.text
+
+
+def test_a_folder_with_less_room_than_asked_for_is_named(tmp_path, monkeypatch, caplog):
+    rec, folder = files(tmp_path), tmp_path / "cache"
+    monkeypatch.setattr(opening, "free_on_disk", lambda folder: 100_000)
+    with caplog.at_level(logging.WARNING, "gpuio"):
+        made, cache = epochs(rec, folder, 3)
+    assert made == epochs(rec, None, 3)[0]
+    assert 0 < cache["images"] < 24
+    assert "less than cache_size" in caplog.text
+    assert np.all([path.stat().st_size <= 110_000 for path in folder.iterdir()])

@@ -1,0 +1,342 @@
+"""Decoded images kept from epoch to epoch: the same batches, without reading and decoding again."""
+
+import functools
+import gc
+import logging
+import weakref
+
+import cv2
+import numpy as np
+import pytest
+
+import gpuio as mx
+from gpuio.backend import cpu
+from gpuio.cache import opening
+from gpuio.decode import turbojpeg
+from gpuio.errors import OptionError
+from gpuio.plan.replay import replay
+from gpuio.recordio.framing import encode
+from gpuio.storage.local import LocalFile
+from support import boxes, coding, kinds, making, pictures
+
+CROPS = {"random_resized_crop": True, "rand_mirror": True, "seed_aug": 3}
+JOBS = {
+    "random resized crop": CROPS,
+    "resize and crop": {"resize": 36, "rand_mirror": True, "seed_aug": 1},
+    "rotated": {"max_rotate_angle": 20, "seed_aug": 2},
+    "coloured": {**CROPS, "brightness": 0.3, "random_h": 20, "pca_noise": 0.1},
+    "bytes": {**CROPS, "dtype": "uint8", "layout": "NHWC"},
+    "gray": {**CROPS, "data_shape": (1, 28, 28)},
+    "halves": {"resize": 30, "dtype": "float16", "mean_r": 100.0, "std_r": 50.0},
+}
+
+
+def several_parts():
+    """A PNG whose record is stored in several parts: the framing's magic number is in it."""
+    blob = making.png(making.photo(40, 44, 5))
+    text = coding.chunk(b"tEXt", b"k\0" + b"\x0a\x23\xd7\xce " * 4)  # at each place of a word
+    return blob[:-12] + text + blob[-12:]
+
+
+@functools.cache
+def blobs():
+    made = [making.jpeg(making.photo(40 + k, 60 - k, k)) for k in range(17)]
+    made += [kinds.decoded()[name][0] for name in kinds.decoded() if name.startswith("jpeg")]
+    made += [making.png(making.photo(40, 50, 9)), several_parts()]
+    return [*made, pictures.jpeg(making.photo(48, 64, 8), progressive=True)]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Images of all sizes and kinds, those of one kind in equal places; labels 0, 1, ..."""
+    return making.write_rec(tmp_path_factory.mktemp("cache"), blobs())
+
+
+def reader(files, **options):
+    base = {"data_shape": (3, 28, 28), "batch_size": 6, "verbose": False, "ctx": "cpu"}
+    base |= {"path_imgidx": files[1], "shuffle": True, "preprocess_threads": 2}
+    return mx.io.ImageRecordIter(path_imgrec=files[0], **{**base, **options})
+
+
+def taken(it, epochs=3):
+    """Everything of some epochs, as bytes."""
+    found = []
+    for _ in range(epochs):
+        for batch in it:
+            arrays = [batch.data[0].asnumpy(), batch.label[0].asnumpy(), batch.index, batch.plan]
+            found.append([batch.pad, *(np.asarray(one).tobytes() for one in arrays)])
+        it.reset()
+    return found
+
+
+def epochs(files, count=3, **options):
+    with reader(files, **options) as it:
+        return taken(it, count)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_batches_are_the_same_to_the_bit(files, job):
+    with reader(files, cache="host", **JOBS[job]) as it:
+        assert taken(it) == epochs(files, **JOBS[job])
+        assert it.stats()["cache"]["hits"] >= len(it._machine().table)
+
+
+def test_without_turbojpeg_too(files, monkeypatch):
+    monkeypatch.setattr(turbojpeg, "compiled", lambda: None)
+    assert epochs(files, cache="host", **CROPS) == epochs(files, **CROPS)
+
+
+def test_later_epochs_read_nothing_and_decode_nothing(files, monkeypatch):
+    expected = epochs(files, 2, last_batch="discard", **CROPS)
+    with reader(files, cache="host", last_batch="discard", **CROPS) as it:
+        first = taken(it, 1)
+        while it.stats()["cache"]["images"] < len(it._machine().table):
+            first = taken(it, 1)  # what the last batch left out comes in another epoch
+        it.load_state_dict({**it.state_dict(), "epoch": 1, "start": 0, "samples": 0})
+
+        def refuse(*args, **kwargs):
+            raise AssertionError("a record was read, or decoded")
+
+        monkeypatch.setattr(LocalFile, "read_packed", refuse)
+        monkeypatch.setattr(LocalFile, "read", refuse)
+        monkeypatch.setattr(cpu, "decode", refuse)
+        monkeypatch.setattr(cpu, "shorten", refuse)
+        assert first
+        assert taken(it, 1) == expected[len(expected) // 2 :]
+
+
+def test_of_a_set_that_does_not_fit_a_fixed_part_is_kept(files):
+    with reader(files, cache="host", cache_size=100_000, last_batch="discard", **CROPS) as it:
+        made, counts = [], []
+        for _ in range(4):
+            made += taken(it, 1)
+            counts.append(it.stats()["cache"])
+        assert made == epochs(files, 4, last_batch="discard", **CROPS)
+    assert 0 < counts[1]["images"] < 37
+    assert counts[1]["images"] <= counts[2]["images"] == counts[3]["images"]
+    assert max(one["bytes"] for one in counts) <= 100_000
+    assert counts[3]["hits"] > counts[0]["hits"]
+
+
+def test_of_a_set_in_order_what_is_kept_is_spread_over_it(tmp_path):
+    files = making.write_rec(tmp_path, [making.jpeg(making.photo(40, 40, k)) for k in range(64)])
+    options = {"shuffle": False, "batch_size": 8, "cache": "host", "cache_size": 32 * 5100}
+    with reader(files, **options) as it:
+        taken(it, 1)
+        states = it._machine().cache._store.memory.states
+        each = [np.count_nonzero(states[first : first + 8] == 2) for first in range(0, 64, 8)]
+    assert set(each) <= {3, 4, 5}
+
+
+@pytest.fixture
+def bad(tmp_path):
+    """Twenty images: three cannot be decoded, one lacks its end, two of them are warned of."""
+    blobs = [making.jpeg(making.photo(48, 48, k)) for k in range(20)]
+    blobs[3] = blobs[3][:200] + b"\xff\xd9"
+    blobs[8] = b"no image"
+    blobs[11] = blobs[11][:-40]
+    blobs[14], blobs[15] = making.warned(making.photo(48, 48, 14))
+    return making.write_rec(tmp_path, blobs)
+
+
+@pytest.mark.parametrize("policy", ["skip", "zero", "replace"])
+def test_bad_records_stay_bad(bad, policy):
+    options = {"on_error": policy, "batch_size": 5, **CROPS}
+    with reader(bad, **options) as it, reader(bad, cache="host", **options) as kept:
+        assert taken(kept) == taken(it)
+        told, expected = kept.stats(), it.stats()
+        for name in ("faults", "failed_records", "warned_records", "decoded_with_warnings"):
+            assert told[name] == expected[name]
+        assert told["faults"] > 0
+
+
+def test_records_are_raised_at_their_batch_in_each_epoch(bad):
+    with reader(bad, cache="host", shuffle=False, batch_size=10) as it:
+        said = []
+        for _ in range(3):
+            with pytest.raises(mx.errors.GpuioError, match="key=3") as error:
+                it.next()
+            said.append(str(error.value))
+            it.reset()
+    assert said[1:] == said[:-1]
+
+
+def test_jpegs_without_their_end_are_counted_in_each_epoch(bad):
+    options = {"truncated": "accept", "on_error": "skip", **CROPS}
+    with reader(bad, **options) as it, reader(bad, cache="host", **options) as kept:
+        assert taken(kept) == taken(it)
+        assert abs(kept.stats()["cut_short"] - it.stats()["cut_short"]) <= 1
+        assert kept.stats()["cut_short"] >= 3
+
+
+def test_damage_below_the_crop_is_looked_at_by_nobody(tmp_path):
+    blobs = []
+    for k in range(6):
+        blob = making.jpeg(making.photo(256, 64, k))
+        blobs.append(blob[: -len(blob) // 4] + bytes(range(1, 30)) + blob[-2:])
+    files = making.write_rec(tmp_path, blobs)
+    options = {"on_error": "skip", "batch_size": 3, "rand_crop": True, "seed_aug": 5}
+    with reader(files, **options) as it, reader(files, cache="host", **options) as kept:
+        assert taken(kept) == taken(it)
+        assert kept.stats()["faults"] == it.stats()["faults"]
+
+
+def test_another_iterator_of_the_process_finds_what_is_there(files):
+    one, other = (reader(files, cache="host", **CROPS) for _ in range(2))
+    with one, other:
+        assert one._machine().cache._store is other._machine().cache._store
+        expected = taken(one, 2)
+        assert taken(other, 2) == expected
+        assert other.stats()["cache"]["misses"] == 0
+        one.close()
+        assert taken(other, 1)
+    gray = reader(files, cache="host", data_shape=(1, 28, 28))
+    with gray, reader(files, cache="host") as it:
+        assert gray._machine().cache._store is not it._machine().cache._store
+
+
+def test_labels_are_the_iterators_own(files, tmp_path):
+    listed = tmp_path / "list.lst"
+    lines = [f"{k}\t{k + 0.5}\t{-k}\tname" for k in range(60)]
+    listed.write_text("\n".join(lines))
+    options = {"path_imglist": str(listed), "label_width": 2}
+    with reader(files, cache="host") as it:
+        taken(it, 2)
+        with reader(files, cache="host", **options) as other:
+            assert taken(other, 2) == epochs(files, 2, **options)
+            assert other.stats()["cache"]["misses"] == 0
+
+
+def test_parts_keep_their_own_records(files):
+    parts = [{"num_parts": 3, "part_index": k, **CROPS} for k in range(3)]
+    iterators = [reader(files, cache="host", **part) for part in parts]
+    for it, part in zip(iterators, parts, strict=True):
+        assert taken(it, 2) == epochs(files, 2, **part)
+    assert iterators[0].stats()["cache"]["images"] >= 37
+    for it in iterators:
+        it.close()
+
+
+def test_bare_images(tmp_path):
+    path = tmp_path / "bare.rec"
+    blobs = [making.jpeg(making.photo(40 + k, 50, k)) for k in range(9)] + [several_parts()]
+    path.write_bytes(b"".join(encode(blob) for blob in blobs))
+    options = {"data_shape": (3, 28, 28), "batch_size": 4, "verbose": False, "ctx": "cpu", **CROPS}
+    with mx.io.ImageRecordIter(path_imgrec=path, **options) as it:
+        expected = taken(it)
+    with mx.io.ImageRecordIter(path_imgrec=path, cache="host", **options) as it:
+        assert taken(it) == expected
+        assert it.stats()["cache"]["hits"] >= 10
+
+
+def test_it_goes_on_where_a_state_was_taken(files):
+    with reader(files, cache="host", **CROPS) as it:
+        taken(it, 1)
+        it.next()
+        state, rest = it.state_dict(), taken(it, 2)
+    with reader(files, cache="host", **CROPS) as it:
+        it.load_state_dict(state)
+        assert taken(it, 2) == rest
+
+
+def test_detection(tmp_path):
+    files = boxes.write(tmp_path)
+    moves = {"rand_mirror_prob": 0.5, "rand_crop_prob": 0.7, "min_crop_scales": 0.5, "seed": 2}
+    options = {"data_shape": (3, 60, 80), "batch_size": 4, "ctx": "cpu", "verbose": False, **moves}
+    with mx.io.ImageDetRecordIter(path_imgrec=files[0], **options) as it:
+        expected = taken(it)
+    with mx.io.ImageDetRecordIter(path_imgrec=files[0], cache="host", **options) as it:
+        assert taken(it) == expected
+        assert it.stats()["cache"]["hits"] > 0
+        # classification finds the same images
+        del options["rand_mirror_prob"], options["rand_crop_prob"], options["min_crop_scales"]
+        with reader(files, cache="host", label_width="ragged", path_imgidx="") as other:
+            other.next()
+            assert other.stats()["cache"]["misses"] == 0
+
+
+def test_images_are_made_smaller_once_whether_they_fit_or_not(files, monkeypatch):
+    options = {"cache": "host", "cache_resize": 30, "label_width": 1, **CROPS}
+    with reader(files, **options) as it:
+        made = taken(it)
+        assert it.stats()["cache"]["hits"] >= len(it._machine().table)
+    assert made == epochs(files, **options, cache_size=20_000)
+    assert made != epochs(files, **CROPS)
+    monkeypatch.setattr(turbojpeg, "compiled", lambda: None)
+    assert made == epochs(files, **options)
+
+
+def test_a_mean_image_is_that_of_the_smaller_images(files, tmp_path):
+    options = {"resize": 40, "cache": "host", "cache_resize": 30}
+    epochs(files, 1, mean_img=str(tmp_path / "mean.bin"), **options)
+    (tmp_path / "other").mkdir()
+    epochs(files, 1, mean_img=str(tmp_path / "other" / "mean.bin"), resize=40)
+    one, other = (tmp_path / "mean.bin"), (tmp_path / "other" / "mean.bin")
+    assert one.read_bytes() != other.read_bytes()
+
+
+def test_a_row_of_smaller_images_is_replayed(files):
+    options = {"cache": "host", "cache_resize": 30, "dtype": "uint8", **CROPS}
+    with reader(files, shuffle=False, **options) as it:
+        for _ in range(2):
+            batch = it.next()
+            for row in range(6):
+                image = cv2.imdecode(np.frombuffer(blobs()[row], np.uint8), cv2.IMREAD_COLOR)
+                again = replay(image, batch.plan[row], it.options)
+                assert again.tobytes() == batch.data[0].asnumpy()[row].tobytes()
+                assert min(batch.plan[row]["src_h"], batch.plan[row]["src_w"]) == 30
+            it.reset()
+
+
+def test_the_memory_is_freed_with_the_iterator(files):
+    it = reader(files, cache="host")
+    taken(it, 1)
+    memory = it._machine().cache._store.memory
+    assert memory.nbytes > 0
+    assert len(opening._open) == 1
+    it.close()
+    assert memory.nbytes == 0
+    assert not opening._open
+    it = reader(files, cache="host")
+    it.next()
+    memory, gone = it._machine().cache._store.memory, weakref.ref(it)
+    del it
+    gc.collect()
+    assert gone() is None
+    assert memory.nbytes == 0
+
+
+def test_an_epoch_that_is_cut_short_leaves_nothing_half_done(files):
+    expected = epochs(files, 6, **CROPS)
+    per_epoch = len(expected) // 6
+    with reader(files, cache="host", batch_size=6, **CROPS) as it:
+        for _ in range(4):
+            it.next()
+            it.reset()
+        states = it._machine().cache._store.memory.states
+        assert taken(it, 2)[:per_epoch]
+        it._machine().pipeline.stop()
+        assert set(np.unique(states)) <= {0, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cache": "host", "decode_scale": "auto"}, "cache_resize"),
+        ({"cache": "disk"}, "cache_dir: required"),
+        ({"cache_dir": "/tmp"}, "cache='off'"),
+        ({"cache_resize": 32}, "cache='off'"),
+        ({"cache": "ram"}, "'host'"),
+        ({"cache": "host", "cache_size": "40 pints"}, "40GiB"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(files, options, said):
+    with pytest.raises(OptionError, match=said):
+        reader(files, **options)
+
+
+def test_it_says_how_much_there_is_room_for(files, caplog):
+    with caplog.at_level(logging.INFO, "gpuio"):
+        reader(files, cache="host", cache_size="50kB", verbose=True).close()
+    (line,) = [record.message for record in caplog.records if "room for" in record.message]
+    assert "% of" in line
