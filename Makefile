@@ -51,13 +51,13 @@ check: lint test
 parity: $(VENV)/.ready .venv-mxnet/.ready
 	GPUIO_MXNET_PYTHON=.venv-mxnet/bin/python $(BIN)/python -m pytest tests/parity
 
-# PyTorch, torchvision, JAX and Ray, in an environment of their own: the adapters' and examples' tests
-# skip nothing, and benchmarks have a peer built on torchvision.
+# PyTorch, torchvision, JAX, Ray, Lightning, Accelerate and Grain, in an environment of their own: the
+# adapters' and examples' tests skip nothing, and benchmarks have a peer built on torchvision.
 # TORCH="torch==... torchvision==..." chooses versions or builds.
 .venv-frameworks/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-frameworks
 	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check \
-		$(TORCH) -e ".[test,torch,jax,ray,examples]"
+		$(TORCH) lightning accelerate grain -e ".[test,torch,jax,ray,examples]"
 	touch $@
 
 frameworks: .venv-frameworks/.ready

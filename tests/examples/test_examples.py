@@ -29,6 +29,7 @@ SAYS = {
     "boxes": ([r"data: \(4, 3, 200, 200\) label: \(4, 2, 5\)"], ["boxes.png"]),
     "csv_file": ([r"batch 3: \(30, 2, 3\) \(30,\) pad 20\n.*begins at row 20"], []),
     "custom_iterator": ([r"accuracy (0\.9[5-9]|1)"], ["spirals.png"]),
+    "ddp": ([r"epoch 6: 24 steps", r"step 144, accuracy 0\.9[2-9]"], []),
     "image_folder": (
         [r"plain: \(16, 3, 224, 224\) \(16,\) batches an epoch: 3"],
         ["plain.png", "augmented.png"],
@@ -41,7 +42,7 @@ SAYS = {
     "torch_digits": ([r"accuracy (0\.9[7-9]|1)"], []),
     "two_sources": ([r"mean 141\.0: a bright picture number 5 <end> \(record 5\)"], []),
 }
-NEEDS = {"torch_digits": ("torch", "sklearn")}
+NEEDS = {"ddp": ("torch", "sklearn"), "torch_digits": ("torch", "sklearn")}
 
 
 def run(name, *arguments):
