@@ -1,7 +1,10 @@
 """JAX arrays of batches; a stand-in for JAX where it is not installed."""
 
+import os
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from gpuio.adapters.jax import loader, to_classes, to_jax
 from gpuio.errors import RecordError
 from gpuio.nd import host_array
 from gpuio.nd.sparse import CSRNDArray
+from support import making
 from support.feeds import Counting, value
 
 
@@ -70,6 +74,49 @@ def test_a_compiled_step_takes_batches_as_they_come():
     for data, label in loader(mx.io.NDArrayIter(source, np.arange(6), batch_size=3)):
         total = step(total, data, label)
     assert float(total) == source[:3].sum() * 3 + source[3:].sum() * 12
+
+
+TWO_DEVICES = """
+import sys
+import jax, numpy as np
+import gpuio as mx
+from gpuio.adapters.jax import loader
+
+mesh = jax.sharding.Mesh(np.array(jax.devices()), ("rows",))
+rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
+it = mx.io.ImageRecordIter(
+    path_imgrec=sys.argv[1], path_imgidx=sys.argv[2], data_shape=(3, 8, 8), batch_size=4,
+    num_parts=jax.process_count(), part_index=jax.process_index(), shard="even",
+    last_batch="pad", ctx="cpu", verbose=False,
+)
+step = jax.jit(lambda data, label, weight: ((data[:, 0, 0, 0] - 20 * label) * weight).sum())
+seen = []
+for data, label, weight in loader(it, sharding=rows, integer_labels=True, weights=True):
+    assert (data.shape, data.sharding, label.dtype) == ((4, 3, 8, 8), rows, np.int32)
+    assert [one.data.shape[0] for one in data.addressable_shards] == [2, 2]
+    assert float(step(data, label, weight)) == 0
+    seen += np.asarray(label)[np.asarray(weight) > 0].tolist()
+assert len(jax.devices()) == 2
+print(seen)
+"""
+
+
+@pytest.mark.slow
+def test_a_batch_is_divided_over_the_devices_of_a_host(tmp_path):
+    pytest.importorskip("jax")
+    records = making.write_rec(tmp_path, [making.flat(20 * i) for i in range(10)])
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    root = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES, *records],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, **flags, "PYTHONPATH": root},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(list(range(10)))
 
 
 def test_labels_become_classes_on_request(stand_in):
