@@ -63,7 +63,7 @@ HOMES = {
         "gpuio/tools/doctor",
         "gpuio/backend/gpu/probe",
     },
-    "torch": {"gpuio/adapters/torch"},
+    "torch": {"gpuio/adapters/insightface", "gpuio/adapters/torch"},
     "jax": {"gpuio/adapters/jax"},
     "ray": {"gpuio/adapters/ray"},
     "numba": {"kernels/"},
