@@ -23,7 +23,7 @@ from gpuio.image.draws import Draws, keyed
 from gpuio.image.feed import Feed, Loader
 from gpuio.image.sample_state import SampleState
 from gpuio.image.source import Sample
-from gpuio.io.base import DataBatch
+from gpuio.io.base import DataBatch, check_worker
 from gpuio.recordio.key_list import KeyList
 
 __all__ = ["SampleIter"]
@@ -350,6 +350,7 @@ class SampleIter(SampleState):
         Interrupted (Ctrl-C), the batch is made again by the next call; without a seed as `rng`,
         with other random numbers.
         """
+        check_worker(self)
         with self._turn, working:
             self._settle()
             self._source.check_unchanged()

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gpuio.errors import GpuioError, OptionError, StateError
 from gpuio.forking import lock, working
-from gpuio.io.base import DataBatch, DataDesc, DataIter
+from gpuio.io.base import DataBatch, DataDesc, DataIter, check_worker
 from gpuio.nd import Context, NDArray, host_array
 from gpuio.nd.context import on_host
 from gpuio.nd.sparse import CSRNDArray
@@ -188,6 +188,7 @@ class NDArrayIter(DataIter):
 
     def iter_next(self) -> bool:
         """Move to the next batch; false at the end of the epoch."""
+        check_worker(self)
         if not self._ended:
             self.cursor += self.batch_size
             self._ended = self.cursor >= self.num_data

@@ -243,6 +243,7 @@ class DataIter:
         return None
 
     def __next__(self) -> DataBatch:
+        check_worker(self)
         try:
             batch = self.next()
         except StopIteration:
@@ -269,6 +270,7 @@ class DataIter:
 
     def next(self) -> DataBatch:
         """Return the next batch; StopIteration at the end of the epoch."""
+        check_worker(self)
         if not self.iter_next():
             raise StopIteration
         try:

@@ -14,7 +14,7 @@ import numpy as np
 from gpuio.backend.pool import element_type
 from gpuio.errors import ClosedError, OptionError, StateError
 from gpuio.forking import lock, working
-from gpuio.io.base import DataBatch, DataDesc, DataIter
+from gpuio.io.base import DataBatch, DataDesc, DataIter, check_worker
 from gpuio.nd import host_array
 from gpuio.options.declare import describe, parse_options
 from gpuio.order.epochs import EpochShape
@@ -188,6 +188,7 @@ class ImageRecordIter(DataIter):
 
     def iter_next(self) -> bool:
         """Move to the next batch; False at the end of the epoch."""
+        check_worker(self)
         with self._turn, working:
             machine = self._machine()
             if self._repeat and self._batch is not None:

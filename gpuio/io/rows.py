@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gpuio.errors import ClosedError, OptionError, StateError
 from gpuio.forking import lock, working
-from gpuio.io.base import DataBatch, DataDesc, DataIter
+from gpuio.io.base import DataBatch, DataDesc, DataIter, check_worker
 from gpuio.nd import Context
 from gpuio.options import convert
 from gpuio.options.declare import convert_option
@@ -139,6 +139,7 @@ class RowIter(DataIter):
 
     def iter_next(self) -> bool:
         """Move to the next batch; false at the end of the epoch."""
+        check_worker(self)
         with self._turn, working:
             self._check_open()
             epoch = self._epoch()

@@ -14,7 +14,7 @@ import attrs
 
 from gpuio.errors import ClosedError, StateError
 from gpuio.forking import lock, working
-from gpuio.io.base import DataBatch, DataDesc, DataIter
+from gpuio.io.base import DataBatch, DataDesc, DataIter, check_worker
 from gpuio.order.state import check_state, flag, items, whole
 from gpuio.pipeline.prefetch import Prefetcher
 
@@ -68,6 +68,7 @@ class ResizeIter(DataIter):
 
     def iter_next(self) -> bool:
         """Move to the next batch; false at the end of the epoch."""
+        check_worker(self)
         with self._turn, working:
             if self.cur >= self.size:
                 return False
@@ -252,6 +253,7 @@ class PrefetchingIter(DataIter):
 
     def iter_next(self) -> bool:
         """Move to the next batch; false at the end of the epoch."""
+        check_worker(self)
         with self._turn, working:
             return self._move()
 

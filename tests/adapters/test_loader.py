@@ -366,8 +366,12 @@ def test_an_iterator_that_came_into_a_worker_is_refused(kind, tmp_path, worker):
         it._made_in = os.getppid()  # as it is after a fork
         assert len(list(it)) > 0
         it.reset()
+        begun = iter(loader)
+        next(begun)
         worker(num_workers=1)
-        for use in (lambda: iter(it), lambda: next(iter(loader)), loader.peek):
+        uses = [lambda: iter(it), lambda: next(it), it.next, it.iter_next]
+        uses += [lambda: next(iter(loader)), loader.peek, lambda: next(begun)]
+        for use in uses:
             with pytest.raises(GpuioError, match=r"in worker 1 .* in place of the DataLoader"):
                 use()
 

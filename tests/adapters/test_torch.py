@@ -150,6 +150,25 @@ class Stream:
             yield batch[1].tolist() if isinstance(batch, tuple) else batch.label[0].tolist()
 
 
+class Asking(Stream):
+    """The same by the iterator's own methods, which a `for` does not begin with."""
+
+    def __iter__(self):
+        while True:
+            try:
+                yield self.it.next().label[0].tolist()
+            except StopIteration:
+                return
+
+
+class Begun(Stream):
+    """The same by a loop that the parent has begun."""
+
+    def __init__(self, it):
+        super().__init__(iter(it))
+        next(self.it)
+
+
 class Parts:
     """An IterableDataset's way over an iterator of the worker's own part."""
 
@@ -188,12 +207,16 @@ def workers(data, **options):
 
 
 @forks
-@pytest.mark.parametrize("through", [lambda it: it, loader], ids=["iterator", "loader"])
-def test_an_iterator_in_the_workers_of_a_dataloader_is_refused(through, tmp_path):
+@pytest.mark.parametrize(
+    ("through", "way"),
+    [(lambda it: it, Stream), (loader, Stream), (lambda it: it, Asking), (loader, Begun)],
+    ids=["iterator", "loader", "next", "begun"],
+)
+def test_an_iterator_in_the_workers_of_a_dataloader_is_refused(through, way, tmp_path):
     torch = pytest.importorskip("torch")
     said = None
     with record_iterator(tmp_path) as it:
-        data = type("Data", (Stream, torch.utils.data.IterableDataset), {})(through(it))
+        data = type("Data", (way, torch.utils.data.IterableDataset), {})(through(it))
         try:  # not pytest.raises, whose traceback keeps the workers, and the next test's wait
             list(workers(data, batch_size=None))
         except GpuioError as error:
