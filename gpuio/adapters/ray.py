@@ -29,6 +29,7 @@ from gpuio.recordio.manifest import (
     is_manifest,
     write_manifest,
 )
+from gpuio.recordio.parts import check_etag
 from gpuio.recordio.record_ranges import RecordRange, record_ranges
 from gpuio.recordio.sniff import sniff
 from gpuio.storage.atomic import check_target, writing
@@ -123,6 +124,7 @@ def _read(one: RecordRange, *, several: bool, decoded: bool) -> Iterator[Any]:
             raise StorageError(
                 f"file changed: {one.file_size} bytes then, {file.size} now", path=one.path
             )
+        check_etag(file, one.tag, "its manifest")
         for first in range(0, len(offset), _ROWS_AT_ONCE):
             rows = slice(first, first + _ROWS_AT_ONCE)
             framed = file.read_ranges(offset[rows], length[rows])

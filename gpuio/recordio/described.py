@@ -39,7 +39,7 @@ def describe_part(path: str, name: str) -> tuple[Part, str]:
     with open_stored(path) as file:
         index = read_part_index(idx_path, path, file.size)
         check_part(file, index, idx_path)
-        part = Part(name, len(index), file.size, index.crc, str(file.mtime_ns))
+        part = Part(name, len(index), file.size, index.crc, file.tag)
     rows = np.arange(len(index), dtype=np.int64)
     contents = recognise(
         RecordTable(

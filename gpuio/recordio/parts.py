@@ -31,6 +31,7 @@ __all__ = [
     "MOST_AT_ONCE",
     "ManifestTable",
     "PartIndex",
+    "check_etag",
     "check_few",
     "check_part",
     "open_manifest",
@@ -141,6 +142,28 @@ def check_part(file: StoredFile, index: PartIndex, idx_path: str) -> None:
                 path=file.path,
                 offset=at,
             )
+
+
+def check_etag(file: StoredFile, tag: str, manifest: str) -> None:
+    """Raise StorageError if a part has another etag than a manifest says.
+
+    Parameters
+    ----------
+    file : StoredFile       the part
+    tag : str               of the manifest; a time, or a weak etag, says nothing of a copy
+    manifest : str          as the message names it
+    """
+    if _names_one(tag) and _names_one(file.etag) and tag != file.etag:
+        raise StorageError(
+            f"the part is not the one that {manifest} was made with: etag {tag} then, etag "
+            f"{file.etag} now; `gpuio manifest` makes a new one",
+            path=file.path,
+        )
+
+
+def _names_one(tag: str) -> bool:
+    """Whether a tag is an etag that names one version."""
+    return bool(tag) and not tag.isdecimal() and not tag.startswith("W/")
 
 
 def check_few(table: RecordTable, what: str) -> None:
@@ -270,7 +293,7 @@ class ManifestTable(RecordTable):
         return int(self.manifest.sizes.sum()) // len(self)
 
     def check_file(self, number: int, file: StoredFile) -> None:
-        """Raise StorageError if a part is not as long as the manifest says; log another date."""
+        """Raise StorageError if a part's size or etag is not the manifest's; log another date."""
         manifest = self.manifest
         if file.size != manifest.sizes[number]:
             raise StorageError(
@@ -279,7 +302,8 @@ class ManifestTable(RecordTable):
                 path=file.path,
             )
         tag = manifest.tags[number]
-        if tag and tag != str(file.mtime_ns) and not self._copies:
+        check_etag(file, tag, manifest.path)
+        if tag and tag != file.tag and not self._copies:
             self._copies.append(file.path)  # said once
             _log.info(
                 "%s has another date than when %s was made, and the same size: parts are taken for "

@@ -39,7 +39,7 @@ class RecordRange:
     size : int              bytes of the records
     offset, length, key : int64[n] or None      where they lie; None: see the file's index
     file_size : int         bytes
-    index_crc : int         of a manifest's part
+    index_crc, tag : int, str       of a manifest's part
     """
 
     path: str
@@ -52,6 +52,7 @@ class RecordRange:
     length: Int64 | None = None
     key: Int64 | None = None
     index_crc: int = 0
+    tag: str = ""
 
     def places(self) -> tuple[Int64, Int64, Int64]:
         """Return offset, length and key of each record, int64[n]."""
@@ -151,4 +152,5 @@ def _of_manifest(path: str, wanted: int | None) -> Iterator[RecordRange]:
                 size=size * (stop - first) // records,
                 file_size=size,
                 index_crc=int(manifest.index_crc[number]),
+                tag=manifest.tags[number],
             )

@@ -70,7 +70,7 @@ class RemoteFile(StoredFile):
     def __init__(self, url: str, blocks: Blocks | None = None) -> None:
         self._object = RemoteObject(url)
         self._version = self._object.head()
-        self.path, self.size = url, self._version.size
+        self.path, self.size, self.etag = url, self._version.size, self._version.etag
         # of another version another one, also within the second that services name
         self.mtime_ns = self._version.modified_ns + zlib.crc32(self._version.etag.encode()) % 10**9
         taken = limits()

@@ -24,6 +24,7 @@ class StoredFile(ABC):
     path : str              absolute, or a URL
     size : int              bytes, when it was opened
     mtime_ns : int          time of last change, when it was opened; 0 where that is not known
+    etag : str              a server's name of the version that was opened; "" where there is none
     is_remote : bool        whether it lies behind a network
     merge_gap : int         ranges closer together than this share a read, bytes
     merge_cap : int         no merged read is larger, so that memory is freed piece by piece, bytes
@@ -32,10 +33,16 @@ class StoredFile(ABC):
     path: str
     size: int
     mtime_ns: int
+    etag = ""
     is_remote = False
     # 64 KiB cost about as much as a second call that waits for a disk, or that Python makes
     merge_gap = 64 << 10
     merge_cap = 1 << 20
+
+    @property
+    def tag(self) -> str:
+        """What tells that the file changed: etag, or time of last change; "" if unknown."""
+        return self.etag or (str(self.mtime_ns) if self.mtime_ns else "")
 
     @abstractmethod
     def read(self, offset: int, length: int) -> bytes:

@@ -14,20 +14,28 @@ from gpuio.recordio.described import describe_part
 from gpuio.recordio.manifest import Part, is_manifest, write_manifest
 from gpuio.storage.atomic import check_target
 from gpuio.storage.paths import absolute, check_regular
-from gpuio.storage.urls import beside, is_url, name_of
+from gpuio.storage.urls import beside, is_url, name_of, scheme_of
 from gpuio.tools.arguments import at_least
 from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.terminal import say
 
 __all__ = ["add_arguments", "run"]
 
-EXAMPLES = ("gpuio manifest folder", "gpuio manifest folder --out train.json")
+EXAMPLES = (
+    "gpuio manifest folder",
+    "gpuio manifest folder --out train.json",
+    "gpuio manifest s3://bucket/train",
+)
 EXITS = {1: "a part is not what a manifest can hold"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("folder", type=expanduser, help="holds the .rec files and their indexes")
+    parser.add_argument(
+        "folder",
+        type=expanduser,
+        help="holds the .rec files and their indexes; may be a URL, such as s3://bucket/train",
+    )
     parser.add_argument(
         "--out", type=expanduser, help="the manifest, .json; default: FOLDER/manifest.json"
     )
@@ -104,13 +112,7 @@ def run(args: argparse.Namespace) -> int:
 def _parts_in(folder: str) -> list[tuple[str, int]]:
     """Return the names of a folder's record files, sorted, and their sizes in bytes."""
     if is_url(folder):
-        from gpuio.storage.remote import listed
-
-        inside = [(name_of(one.url), one.size) for one in listed(folder) if not one.folder]
-        found = [(name, size) for name, size in inside if name.lower().endswith(".rec")]
-        if not found:
-            raise StorageError("the folder holds no .rec file", path=folder)
-        return found
+        return _behind(folder)
     if not Path(folder).exists():
         raise MissingFileError("no such folder", path=folder)
     if not Path(folder).is_dir():
@@ -121,3 +123,27 @@ def _parts_in(folder: str) -> list[tuple[str, int]]:
     if not names:
         raise StorageError("the folder holds no .rec file", path=folder)
     return [(name, Path(folder, name).stat().st_size) for name in names]
+
+
+def _behind(folder: str) -> list[tuple[str, int]]:
+    """Return what `_parts_in` does for a URL."""
+    from gpuio.storage.remote import listed
+
+    over_http = scheme_of(folder) in ("http", "https")
+    try:
+        inside = [(name_of(one.url), one.size) for one in listed(folder) if not one.folder]
+    except StorageError:
+        if not over_http:
+            raise
+        inside = []
+    found = [(name, size) for name, size in inside if name.lower().endswith(".rec")]
+    if not found and over_http:
+        raise StorageError(
+            "this HTTP server lists no .rec file: name the folder as its store has it (s3://, "
+            "gs://, az://), or make the manifest where the parts lie, and put it beside them; "
+            "then it can be read over HTTP, too",
+            path=folder,
+        )
+    if not found:
+        raise StorageError("the folder holds no .rec file", path=folder)
+    return found

@@ -12,7 +12,13 @@ from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.recordio import parts as parts_module
 from gpuio.recordio.index import open_table
 from gpuio.recordio.manifest import read_manifest
-from gpuio.recordio.parts import PartIndex, check_few, open_manifest, read_part_index
+from gpuio.recordio.parts import (
+    PartIndex,
+    check_etag,
+    check_few,
+    open_manifest,
+    read_part_index,
+)
 from gpuio.storage.local import LocalFile
 from support.parts import manifest_of, write_parts
 
@@ -145,6 +151,25 @@ def test_a_part_that_changed_is_refused_and_a_copy_is_not(recs, table, caplog):
     recs[0].write_bytes(b"12345678")
     with LocalFile(recs[0]) as file, pytest.raises(StorageError, match=r"8 bytes, .* says 300"):
         table.check_file(0, file)
+
+
+@pytest.mark.parametrize(
+    ("tag", "now", "same"),
+    [
+        ('"a"', '"a"', True), ('"a"', '"b"', False), ("12", '"b"', True), ("", '"b"', True),
+        ('W/"a"', '"b"', True), ('"a"', 'W/"b"', True), ('"a"', "", True),
+    ],
+)  # fmt: skip
+def test_etags_that_name_a_version_are_compared(recs, tag, now, same):
+    with LocalFile(recs[0]) as file:
+        file.etag = now
+        if same:
+            check_etag(file, tag, "m.json")
+            return
+        said = r'm.json was made with: etag "a" then, etag "b" now; `gpuio manifest`'
+        with pytest.raises(StorageError, match=said) as raised:
+            check_etag(file, tag, "m.json")
+        assert raised.value.path == str(recs[0])
 
 
 def test_too_many_records_are_not_looked_at_one_by_one(table, monkeypatch):

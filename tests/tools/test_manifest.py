@@ -9,6 +9,7 @@ import pytest
 from gpuio.recordio.manifest import read_manifest
 from gpuio.tools.cli import main
 from support.parts import write_parts
+from support.remote import served
 
 
 @pytest.fixture
@@ -64,6 +65,20 @@ def test_arguments_that_do_not_fit(folder, monkeypatch, capsys, arguments, code,
     assert run(*arguments) == code
     assert said in capsys.readouterr().err
     assert Path("notes.json").read_text() == "[]"
+
+
+def test_an_http_server_lists_nothing_and_a_manifest_is_read_over_it(folder, capsys):
+    pytest.importorskip("obstore")
+    assert run(folder) == 0
+    with served(folder.iterdir()) as server:
+        assert run(f"{server.url}/bkt") == 3
+        said = capsys.readouterr().err
+        assert "lists no .rec file: name the folder as its store has it (s3://" in said
+        made = read_manifest(f"{server.url}/bkt/manifest.json")
+        assert made.paths[2] == f"{server.url}/bkt/00002.rec"
+        assert main(["ls", made.path, "--quiet"]) in (0, 2)
+        assert run("s3://bkt/none") == 3
+        assert "s3://bkt/none" in capsys.readouterr().err
 
 
 def test_a_part_that_cannot_be_one_leaves_the_older_manifest(folder, capsys):

@@ -6,6 +6,7 @@
 import contextlib
 import hashlib
 import io
+import json
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import gpuio as mx
 from gpuio.errors import StorageError
 from gpuio.recordio.checksum import write_checksums
+from gpuio.recordio.manifest import read_manifest
 from gpuio.storage import files
 from gpuio.storage.connections import connect
 from gpuio.tools.cli import COMMANDS, main
@@ -198,6 +200,32 @@ def test_iterators_read_s3(here, bucket):
     )
     for one, other in zip(local, remote, strict=True):
         np.testing.assert_array_equal(one.data[0].asnumpy(), other.data[0].asnumpy())
+
+
+def test_a_manifest_there_has_etags_which_are_compared(here, bucket):
+    client, url = bucket
+    assert run("manifest", url, "")[0] == 0
+    body = client.get_object(Bucket="box", Key="here/parts/manifest.json")["Body"].read()
+    tags = {name: tag.strip('"') for name, *_, tag in json.loads(body)["parts"]}
+    there = held(client)
+    assert tags == {f"part{n}.rec": there[f"parts/part{n}.rec"] for n in range(2)}
+    made = read_manifest(f"{url}/parts/manifest.json")
+    assert (made.root, made.path) == (f"{url}/parts", f"{url}/parts/manifest.json")
+    options = {"data_shape": (3, 24, 24), "verbose": False, "ctx": "cpu", "path_imgrec": made.path}
+    with mx.io.ImageRecordIter(batch_size=12, **options) as it:
+        assert it.next().label[0].tolist() == [*range(6), *range(6)]
+    key = "here/parts/part1.rec"
+    before = client.get_object(Bucket="box", Key=key)["Body"].read()
+    client.put_object(Bucket="box", Key=key, Body=before[:-1] + bytes([before[-1] ^ 1]))
+    said = r"etag .* then, etag .* now"
+    with (
+        mx.io.ImageRecordIter(batch_size=12, **options) as it,
+        pytest.raises(StorageError, match=said) as raised,
+    ):
+        it.next()
+    assert tags["part1.rec"] in str(raised.value)
+    assert held(client)["parts/part1.rec"] in str(raised.value)
+    client.put_object(Bucket="box", Key=key, Body=before)
 
 
 def test_if_match_is_honoured(bucket):
