@@ -22,6 +22,7 @@ from gpuio.io.array import NDArrayIter
 from gpuio.io.base import DataIter
 from gpuio.io.record import ImageRecordIter
 from gpuio.io.wrap import ResizeIter
+from gpuio.storage.urls import is_url
 
 __all__ = ["DataLoaderX", "MXFaceDataset", "dali_data_iter", "get_dataloader"]
 
@@ -32,12 +33,15 @@ _SYNTHETIC = 1_000_000  # samples of the set called "synthetic"
 
 def _files(root_dir: str | os.PathLike[str]) -> tuple[str, str]:
     """Return the paths of a set's record file and index."""
-    rec, idx = Path(root_dir, "train.rec"), Path(root_dir, "train.idx")
+    root = os.fspath(root_dir)
+    if is_url(root):
+        return f"{root.rstrip('/')}/train.rec", f"{root.rstrip('/')}/train.idx"
+    rec, idx = Path(root, "train.rec"), Path(root, "train.idx")
     if not rec.exists():
         raise StorageError(
             "no train.rec here: expected a set as InsightFace's are downloaded. Of a folder of "
             "images, one folder per identity, `gpuio im2rec` makes one",
-            path=os.fspath(root_dir),
+            path=root,
         )
     return os.fspath(rec), os.fspath(idx)
 
@@ -127,7 +131,7 @@ def get_dataloader(
 
     Parameters
     ----------
-    root_dir : path         a folder with train.rec and train.idx; "synthetic": one image of noise
+    root_dir : path or URL  a folder with train.rec and train.idx; "synthetic": one image of noise
                             with the label 1, 1,000,000 times, to measure training without loading
     local_rank : int        the process's GPU, where there is one
     batch_size : int        of a rank
@@ -271,7 +275,7 @@ class MXFaceDataset:
 
     Parameters
     ----------
-    root_dir : path             a folder with train.rec and train.idx
+    root_dir : path or URL      a folder with train.rec and train.idx
     local_rank : int            kept, as in the original
 
     Raises

@@ -220,3 +220,8 @@ def test_batches_go_to_the_processs_gpu(monkeypatch):
     assert insightface._to_device(1)(moved) == (("cuda", 1), True)
     module.cuda.is_available = lambda: False
     assert insightface._to_device(1)(moved) is moved
+
+
+def test_a_set_may_lie_behind_a_url():
+    paths = ("s3://bucket/faces/train.rec", "s3://bucket/faces/train.idx")
+    assert insightface._files("s3://bucket/faces/") == paths
