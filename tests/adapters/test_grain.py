@@ -11,6 +11,7 @@ from gpuio.adapters.grain import RecordSource
 from gpuio.errors import ClosedError, DecodeError, FormatError, StorageError
 from support import faceset, making
 from support.parts import manifest_of, write_parts
+from support.remote import served, url
 
 
 @pytest.fixture
@@ -73,6 +74,14 @@ def test_a_copy_holds_paths_and_opens_anew(paths, tmp_path, monkeypatch):
     making.write_rec(tmp_path, [making.flat(0)] * 4)
     with pytest.raises(StorageError, match="10 records when this was pickled, 4 now"):
         pickle.loads(kept)
+
+
+def test_a_set_may_lie_behind_a_url(paths):
+    pytest.importorskip("obstore")
+    with served(paths) as server:
+        source = RecordSource(url(server, paths[0]), url(server, paths[1]))
+        assert [source[n]["label"] for n in range(10)] == list(range(10))
+        assert pickle.loads(pickle.dumps(source))[4]["id"] == 4
 
 
 @pytest.mark.parametrize("number", [-1, 10, 2**40])
