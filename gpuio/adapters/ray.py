@@ -180,7 +180,7 @@ def _decoded_block(columns: dict[str, Any]) -> Any:
     images = np.empty(len(columns["image"]), object)
     for row, blob in enumerate(columns["image"]):
         try:
-            images[row] = np.ascontiguousarray(decode(blob, 3))
+            images[row] = np.ascontiguousarray(decode(blob, 3)[..., ::-1])
         except GpuioError as error:
             raise type(error)(
                 error.message,

@@ -97,6 +97,14 @@ def test_images_are_decoded(ray, parts):
     assert [row["image"].shape for row in rows] == [(4, 6, 3), (5, 3, 3)]
 
 
+def test_channels_are_r_g_b(ray, tmp_path):
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 2] = 255  # OpenCV's order
+    (rec,) = write_parts(tmp_path, [1], payload=lambda number: making.png(red))
+    (row,) = rows_of(read_rec(str(rec), decode=True))
+    assert row["image"][0, 0].tolist() == [255, 0, 0]
+
+
 def test_labels_are_a_number_or_a_list(ray, tmp_path):
     labels = {0: [1.0, 2.0], 1: 3.0}
     (rec,) = write_parts(tmp_path, [2], labels=labels.__getitem__)
