@@ -15,7 +15,7 @@ import time
 
 CUDA = [f"finish_{value}_{layout}_3" for layout in ("nchw", "nhwc")
         for value in ("float32", "float16", "uint8", "bfloat16")]  # fmt: skip
-CUDA += ["stage_3", "gray_sum_3", "rows_mix_float32", "rows_mix_float16"]
+CUDA += ["stage_3", "gray_sum_3", "tone_3", "rows_mix_float32", "rows_mix_float16"]
 _MOST = 8  # processes
 _NICE = 10  # steps that measure go first
 

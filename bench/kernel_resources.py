@@ -46,6 +46,7 @@ LIMITS = (
     ("", "finish_", "", Use(48, 0, 0, 14 * 1024)),
     ("", "stage_", "", Use(128, 32, 0, 0)),  # two blocks of 256 threads
     ("", "gray_sum_", "", Use(64, 32, 0, 0)),
+    ("", "tone_", "", Use(64, 32, 0, 4 * 1024)),
     ("", "rows_", "", Use(40, 0, 0, 0)),
 )
 RESERVED = 1024  # bytes of shared memory that the system keeps per block, on some architectures

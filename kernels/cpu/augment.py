@@ -234,7 +234,7 @@ def augment(
         if code != window.DONE:
             _colour(row[0], C, made.view(np.uint32))
         if more:
-            post_crop.tone(row[0], C, made.reshape(-1, 4))
+            post_crop.tone(row[0], C, made.reshape(H, W, 4))
             post_crop.erase(row[0], C, made.reshape(H, W, 4))
     except multi_step.PlanError as error:
         raise ValueError(f"the plan does not fit the pixels: {error}; plan row: {row[0]}") from None

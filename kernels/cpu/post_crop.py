@@ -12,9 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.kernels.cpu.multi_step import PlanError
-from gpuio.kernels.plan.layout import BILINEAR, POSTERIZE, SATURATION, SOLARIZE, TONES
+from gpuio.kernels.plan.layout import (
+    AUTOCONTRAST,
+    BILINEAR,
+    EQUALIZE,
+    POSTERIZE,
+    SATURATION,
+    SHARPNESS,
+    SOLARIZE,
+    TONES,
+)
 
-__all__ = ["erase", "post_affine", "tone", "tone_table", "wanted"]
+__all__ = ["erase", "level_tables", "post_affine", "tone", "tone_table", "wanted"]
 
 
 def wanted(row: npt.NDArray[Any]) -> bool:
@@ -49,8 +58,8 @@ def post_affine(
     return made
 
 
-def tone(row: Any, channels: int, pixels: npt.NDArray[np.uint8]) -> None:
-    """Take the tone steps on uint8[n, 4], in place.
+def tone(row: Any, channels: int, window: npt.NDArray[np.uint8]) -> None:
+    """Take the tone steps on uint8[height, width, 4], in place.
 
     Raises
     ------
@@ -64,6 +73,7 @@ def tone(row: Any, channels: int, pixels: npt.NDArray[np.uint8]) -> None:
     from gpuio.kernels.cpu import colour
     from gpuio.kernels.cpu.lut import look_up
 
+    pixels = window.reshape(-1, 4)
     for op, value in zip(row["tone_op"][:count].tolist(), row["tone_arg"][:count], strict=True):
         if 0 <= op <= SATURATION:
             gain = np.ones(3, np.float32)
@@ -71,6 +81,16 @@ def tone(row: Any, channels: int, pixels: npt.NDArray[np.uint8]) -> None:
             colour.jitter(
                 pixels.reshape(-1).view(np.uint32), channels, np.array([op], np.int32), gain
             )
+        elif op == SHARPNESS:
+            from gpuio.kernels.cpu.sharpen import sharpen
+
+            sharpen(window.copy(), value, window)
+        elif op in (AUTOCONTRAST, EQUALIZE):
+            from gpuio.kernels.cpu import levels
+
+            counts = np.zeros((3, 256), np.int64)
+            levels.count_levels(pixels, counts)
+            levels.map_levels(pixels, level_tables(op, counts))
         else:
             look_up(pixels, tone_table(op, value))
 
@@ -83,6 +103,32 @@ def tone_table(op: int, value: float) -> npt.NDArray[np.uint8]:
     if op == SOLARIZE:
         return np.where(byte >= value, 255 - byte, byte).astype(np.uint8)
     raise PlanError(f"tone step {op} by {value}")
+
+
+def level_tables(op: int, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Return what AUTOCONTRAST or EQUALIZE makes of each byte of each channel.
+
+    Parameters
+    ----------
+    op : {AUTOCONTRAST, EQUALIZE}
+    counts : int64[3, 256]      how many pixels of a channel have each byte
+
+    Returns
+    -------
+    uint8[3, 256]       as Pillow's ImageOps.autocontrast and equalize have it, to the bit
+    """
+    made = np.tile(np.arange(256), (3, 1))
+    for channel, found in enumerate(counts):
+        used = np.flatnonzero(found)
+        low, high = int(used[0]), int(used[-1])
+        if op == AUTOCONTRAST and low < high:
+            scale = 255.0 / (high - low)
+            made[channel] = (np.arange(256) * scale + -low * scale).astype(np.int64)
+        elif op == EQUALIZE:
+            step = int(found.sum() - found[high]) // 255
+            if step > 0:
+                made[channel] = (step // 2 + np.cumsum(found) - found) // step
+    return np.clip(made, 0, 255).astype(np.uint8)
 
 
 def erase(row: Any, channels: int, window: npt.NDArray[np.uint8]) -> None:

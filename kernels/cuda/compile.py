@@ -14,7 +14,7 @@ __all__ = ["MAX_ROWS", "OPTIONS", "LaunchPlan", "Mixing", "compiled_pass", "load
 
 _FILES = (
     "resample.cu", *dict.fromkeys(one.file for one in FILTERS.values()), "colour.cu",
-    "augment.cu", "values.cu", "finish.cu", "mix.cu",
+    "augment.cu", "values.cu", "finish.cu", "tone.cu", "mix.cu",
 )  # fmt: skip
 # products and sums stay two roundings, as on the CPU
 OPTIONS = ("--std=c++17", "--fmad=false")
@@ -47,6 +47,8 @@ def _instance(kernel: str) -> str:
             return f"STAGE({channels})\n"
         case "gray", "sum", channels:
             return f"GRAY_SUM({channels})\n"
+        case "tone", channels:
+            return f"TONE({channels})\n"
         case "rows", *what:
             return f"MIX({'_'.join(what)})\n"
         case "finish", *value, layout, channels:

@@ -4,7 +4,9 @@ Everything that does not depend on a pixel is worked out here, for all rows at o
 image has, where each reads and writes, the taps' scale. The kernels read one `VIEW` an image and a
 stage. A step that only crops is folded into the step before it, so the common chains (one resize,
 one crop, a flip) are a single launch; an image with more resamplings, or with a contrast change,
-which needs the mean of the whole window first, takes a stage for each. A batch of common chains
+which needs the mean of the whole window first, takes a stage for each. A tone step that reads more
+of the window than one pixel has a launch of its own, and a plan of the colour steps before it; the
+last step's plan has those after it. A batch of common chains
 alone is worked out by `common_views`, compiled; what is here defines what that has to find.
 
 Addresses are plain integers: nothing here knows what kind of memory they point into.
@@ -37,7 +39,7 @@ from gpuio.kernels.cuda.stage import (
 from gpuio.kernels.cuda.validate import goal, invalid_rows
 from gpuio.kernels.plan import layout as plan_layout
 from gpuio.kernels.plan.interpolation import CODES, cuda_cases
-from gpuio.kernels.plan.layout import BILINEAR, CONTRAST, TONES, c_enum, c_struct
+from gpuio.kernels.plan.layout import BILINEAR, CONTRAST, SOLARIZE, TONES, c_enum, c_struct
 
 __all__ = ["BLOCK", "JOB", "MAX_ROWS", "Launch", "LaunchPlan", "compiled_pass", "declarations"]
 
@@ -64,6 +66,7 @@ _ALIGN = 256  # bytes: between tables, and between images in scratch memory
 # codes that the CUDA source names beside the interpolations: tones, bits, kinds of a view
 _CODES = (
     ("BRIGHTNESS CONTRAST SATURATION POSTERIZE SOLARIZE", plan_layout),
+    ("SHARPNESS AUTOCONTRAST EQUALIZE", plan_layout),
     ("PRE_COLOUR_HLS PRE_COLOUR_GAIN", plan_layout),
     ("COPY HALVE WARP BORDER SHRINK SHRINK_WHOLE POST_AFFINE PRE_COLOUR EXPAND LETTERBOX", stage),
 )
@@ -84,6 +87,15 @@ class Launch(NamedTuple):
     grid: tuple[int, ...]
     block: tuple[int]
     args: tuple[np.uint64]
+
+
+class _Task(NamedTuple):
+    """One launch before the last step: the views it reads, the plans, and the sum it makes."""
+
+    kernel: str
+    views: int
+    plans: int
+    slot: int
 
 
 def declarations() -> str:
@@ -156,7 +168,9 @@ class LaunchPlan:
         self._mean_image = self._centre(mean_image, dtype)
         self.scratch_bytes = 0
         self.invalid: list[int] = []
-        self._stages: list[npt.NDArray[Any]] = []
+        self._tasks: list[_Task] = []
+        self._views: list[npt.NDArray[Any]] = []  # of tasks; the last step's are in _now
+        self._plans = [self._rows]  # as given, of each tone launch, of the last step
         self._taps = Taps()
         given = _given(dtype, mean, std, scale, ratio)
         self._common = self._make_common(addresses, swapped, *given)
@@ -165,6 +179,7 @@ class LaunchPlan:
             self._now = oriented(self._rows, addresses, channels, swapped)
             self.invalid = self._refuse()
             self._walk()
+            self._sum(self._plans[-1])
         self._parts = self._tables()
         starts = [0]
         for part in self._parts:
@@ -229,10 +244,13 @@ class LaunchPlan:
         jobs, *_, views = self._parts
         jobs["plans"], jobs["terms"], jobs["sums"] = at[1], at[2], at[3]
         jobs["mean_image"] = at[4] if self._mean_image is not None else 0
-        jobs["views"], jobs["slot"] = at[-1], np.arange(len(jobs))
-        if last := len(self._stages):
-            jobs["views"] += (np.minimum(jobs["slot"], last) * views[0].nbytes).astype(np.uint64)
-            jobs["slot"] = np.maximum(jobs["slot"] - last, 0)
+        jobs["views"] = at[-1]
+        for job, task in zip(jobs, self._tasks, strict=False):
+            job["views"] += np.uint64(task.views * views[0].nbytes)
+            self._use(job, task.plans)
+            job["slot"] = task.slot
+        jobs["views"][-1] += np.uint64(len(self._views) * views[0].nbytes)
+        self._use(jobs[-1], len(self._plans) - 1)
         jobs["out"], jobs["height"], jobs["width"] = out_address, self._height, self._width
         for start, stop, part in zip(self._starts, stops, self._parts, strict=True):
             end = start + part.nbytes
@@ -243,6 +261,11 @@ class LaunchPlan:
             settle(views, ("source", "target"), scratch_address)
             settle(views, ("taps_y", "taps_x"), at[5])
         return host, self._launches(at[0])
+
+    def _use(self, job: Any, number: int) -> None:
+        """Let a job, JOB[()], read the plans of that number, and their sums."""
+        job["plans"] += np.uint64(number * self._rows.nbytes)
+        job["sums"] += np.uint64(number * len(self._rows) * (1 + TONES) * 8)
 
     def _centre(self, mean_image: Any, dtype: str) -> npt.NDArray[np.float32] | None:
         """Return the mean image as the kernels read it, or None: uint8 ignores it, int8 rounds."""
@@ -257,45 +280,48 @@ class LaunchPlan:
     def _tables(self) -> list[npt.NDArray[Any]]:
         """Return the tables, addresses open: jobs, plans, terms, sums, mean image, taps, views.
 
-        Views of stages and of the last step lie one after the other, a job for each; jobs of the
-        sums of tone steps follow.
+        Jobs are those of the tasks and of the last step; views, plans and sums of plans lie one
+        after the other.
         """
         count = len(self._rows)
         return [
-            np.zeros(len(self._stages) + 1 + TONES, JOB),
-            self._rows,
+            np.zeros(len(self._tasks) + 1, JOB),
+            self._rows if len(self._plans) == 1 else np.concatenate(self._plans),
             self._terms,
-            np.zeros(count * (1 + TONES), np.uint64),
+            np.zeros(len(self._plans) * count * (1 + TONES), np.uint64),
             np.zeros(0) if self._mean_image is None else self._mean_image,
             np.concatenate(self._taps.parts),
-            np.stack([*self._stages, self._now]) if self._stages else self._now[None],
+            np.stack([*self._views, self._now]) if self._views else self._now[None],
         ]
 
     def _launches(self, jobs: int) -> list[Launch]:
-        """Return the launches: each stage, the sums, the last step."""
+        """Return the launches: those of the tasks, the last step."""
         count = len(self._rows)
-        args = [(np.uint64(jobs + k * JOB.itemsize),) for k in range(len(self._stages) + 1 + TONES)]
-        final = args[len(self._stages)]
+        args = [(np.uint64(jobs + k * JOB.itemsize),) for k in range(len(self._tasks) + 1)]
         launches = []
-        for views, arg in zip(self._stages, args, strict=False):
-            largest = int((views["h"].astype(np.int64) * views["w"]).max())
-            blocks = min(max(-(-largest // BLOCK), 1), 4096)
-            launches.append(Launch(f"stage_{self._channels}", (blocks, count), (BLOCK,), arg))
-        for slot in self._sums():  # a sum needs those before it
-            name = f"gray_sum_{self._channels}"
-            arg = args[len(self._stages) + slot]
-            launches.append(Launch(name, (_SUM_BLOCKS, count), (BLOCK,), arg))
+        for task, arg in zip(self._tasks, args, strict=False):
+            blocks = 1
+            if task.kernel == "stage":
+                views = self._views[task.views]
+                largest = int((views["h"].astype(np.int64) * views["w"]).max())
+                blocks = min(max(-(-largest // BLOCK), 1), 4096)
+            elif task.kernel == "gray_sum":
+                blocks = _SUM_BLOCKS
+            name = f"{task.kernel}_{self._channels}"
+            launches.append(Launch(name, (blocks, count), (BLOCK,), arg))
         tiles = -(-self._width // _TILE), -(-self._height // _TILE)
         grid = (*tiles, count)
-        launches.append(Launch(f"finish_{self._kernel}", grid, (_TILE_THREADS,), final))
+        launches.append(Launch(f"finish_{self._kernel}", grid, (_TILE_THREADS,), args[-1]))
         return launches
 
-    def _sums(self) -> list[int]:
-        """Return which of an image's sums somebody needs: of jitter, of each tone."""
-        if self._common:
-            return []
-        sums = [self._rows["jitter"].any(), *np.atleast_1d(_contrasts(self._rows).any(0))]
-        return np.flatnonzero(sums).tolist()
+    def _sum(self, rows: npt.NDArray[Any]) -> None:
+        """Make the sums that somebody needs of the next views by the last plans: jitter, tones.
+
+        A sum needs those before it.
+        """
+        sums = [rows["jitter"].any(), *np.atleast_1d(_contrasts(rows).any(0))]
+        for slot in np.flatnonzero(sums).tolist():
+            self._tasks.append(_Task("gray_sum", len(self._views), len(self._plans) - 1, slot))
 
     def _refuse(self) -> list[int]:
         """Take out the rows that ask for what is not there, and return them."""
@@ -336,8 +362,11 @@ class LaunchPlan:
         now["h"], now["w"] = self._height, self._width
         self._post_affine((rows["post_affine_on"] != 0) & alive)
         # the last step knows the common kinds only, and reads a contrast's window twice
-        twice = (rows["jitter"] != 0) | _contrasts(rows).any(1)
+        wide = _wide(rows) & alive[:, None]
+        twice = (rows["jitter"] != 0) | _contrasts(rows).any(1) | wide.any(1)
         self._store(alive & (twice | ~np.isin(now["kind"], COMMON)))
+        if wide.any():
+            self._tone(alive)
         now["plain"] = self._plain()
 
     def _plain(self) -> npt.NDArray[np.bool_]:
@@ -426,8 +455,32 @@ class LaunchPlan:
         self._taps.warp(now)
         self._now[mine] = now
 
-    def _store(self, mine: npt.NDArray[np.bool_]) -> None:
+    def _tone(self, alive: npt.NDArray[np.bool_]) -> None:
+        """Make the tone steps that read more than a pixel, and all colours before the last one.
+
+        Each time the first one of every row that still has one is made.
+        """
+        rest = self._rows.copy()
+        while (wide := _wide(rest) & alive[:, None]).any():
+            mine, first = wide.any(1), wide.argmax(1)
+            turn = rest.copy()
+            turn["tone_count"] = np.where(mine, first + 1, 0)
+            turn["jitter"][~mine] = 0
+            self._plans.append(turn)
+            self._sum(turn)
+            self._store(mine, "tone")
+            for name in ("jitter", "hls_on", "pca_on"):
+                rest[name][mine] = 0
+            rest["tone_count"][mine] -= first[mine] + 1
+            ahead = np.minimum(np.arange(TONES) + first[:, None] + 1, TONES - 1)[mine]
+            for name in ("tone_op", "tone_arg"):
+                rest[name][mine] = np.take_along_axis(rest[name][mine], ahead, 1)
+        self._plans.append(rest)
+
+    def _store(self, mine: npt.NDArray[np.bool_], kernel: str = "stage") -> None:
         """Make a stage of the views of some rows, and let their views read its result.
+
+        A tone step has room for two images: the second is the one that it reads.
 
         Addresses in scratch memory have their highest bit set until `bind` knows where it is.
         """
@@ -435,13 +488,15 @@ class LaunchPlan:
             return
         now = self._now[mine]
         size = now["h"].astype(np.int64) * now["w"] * self._channels
+        size *= 2 if kernel == "tone" else 1
         ends = np.cumsum(-(-size // _ALIGN) * _ALIGN)
         starts = self.scratch_bytes + ends - (-(-size // _ALIGN) * _ALIGN)
         self.scratch_bytes += int(ends[-1])
         now["target"] = starts.astype(np.uint64) | np.uint64(OPEN)
         stage = np.zeros(len(self._rows), VIEW)
         stage[mine] = now
-        self._stages.append(stage)
+        self._tasks.append(_Task(kernel, len(self._views), len(self._plans) - 1, 0))
+        self._views.append(stage)
         now["source"], now["target"], now["swap"] = now["target"], 0, 0
         now["step_y"], now["step_x"] = now["w"].astype(np.int64) * self._channels, self._channels
         now["dst_h"], now["dst_w"] = now["h"], now["w"]
@@ -487,3 +542,9 @@ def _contrasts(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Say which tone steps change contrast, bool[n, TONES]."""
     taken = np.arange(TONES) < rows["tone_count"][:, None]
     return np.asarray(taken & (rows["tone_op"] == CONTRAST))
+
+
+def _wide(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Say which tone steps need more of the window than the pixel they change, bool[n, TONES]."""
+    taken = np.arange(TONES) < rows["tone_count"][:, None]
+    return np.asarray(taken & (rows["tone_op"] > SOLARIZE))

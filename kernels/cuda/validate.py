@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.kernels.plan.interpolation import known
-from gpuio.kernels.plan.layout import PRE_COLOUR_HLS, SOLARIZE, TONES
+from gpuio.kernels.plan.layout import EQUALIZE, PRE_COLOUR_HLS, TONES
 
 __all__ = ["goal", "invalid_rows"]
 
@@ -87,7 +87,7 @@ def _resized(
 def _odd(rows: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[np.bool_]:
     """Say which rows have a tone step or an erased rectangle that cannot be, bool[n]."""
     count = rows["tone_count"]
-    unknown = (rows["tone_op"] < 0) | (rows["tone_op"] > SOLARIZE)
+    unknown = (rows["tone_op"] < 0) | (rows["tone_op"] > EQUALIZE)
     bad = (count < 0) | (count > TONES)
     bad |= (unknown & (np.arange(TONES) < count[:, None])).any(1)
     y, x, h, w = (rows[f"erase_{name}"].astype(np.int64) for name in "yxhw")

@@ -37,7 +37,10 @@ The steps, in order, each skipped where its field says so:
 Detection has pre_colour, flip, expand and letterbox instead of jitter, hls, pca and mirror: its
 colours change before its geometry. MXNet has no post_affine, tone and erase. Tones: BRIGHTNESS,
 CONTRAST, SATURATION by a factor, as jitter makes them; POSTERIZE keeps the upper tone_arg bits of a
-byte, SOLARIZE inverts bytes of at least tone_arg; these two leave alpha alone.
+byte, SOLARIZE inverts bytes of at least tone_arg. SHARPNESS moves a pixel away from (tone_arg > 1)
+or towards the mean of its 3 x 3 neighbours, itself five times; the outermost pixels stay.
+AUTOCONTRAST stretches each channel of the window to 0..255, EQUALIZE spreads its histogram. All but
+the factors' three leave alpha alone.
 
 Images are uint8 between all steps, as MXNet rounds there; channels are B, G, R (, A) until the
 last step writes R, G, B (, A). Heights stand before widths, y before x.
@@ -52,10 +55,12 @@ import numpy as np
 
 __all__ = [
     "AREA",
+    "AUTOCONTRAST",
     "BILINEAR",
     "BRIGHTNESS",
     "CONTRAST",
     "CUBIC",
+    "EQUALIZE",
     "LANCZOS4",
     "NEAREST",
     "PLAN",
@@ -63,6 +68,7 @@ __all__ = [
     "PRE_COLOUR_GAIN",
     "PRE_COLOUR_HLS",
     "SATURATION",
+    "SHARPNESS",
     "SOLARIZE",
     "TONES",
     "c_enum",
@@ -71,7 +77,8 @@ __all__ = [
 
 # MXNet's inter_method, OpenCV's own codes; `interpolation` has the others
 NEAREST, BILINEAR, CUBIC, AREA, LANCZOS4 = range(5)
-BRIGHTNESS, CONTRAST, SATURATION, POSTERIZE, SOLARIZE = range(5)  # of tone_op
+# of tone_op; the last three need more of the window than the pixel that they change
+BRIGHTNESS, CONTRAST, SATURATION, POSTERIZE, SOLARIZE, SHARPNESS, AUTOCONTRAST, EQUALIZE = range(8)
 TONES = 4  # at most, per image
 PRE_COLOUR_HLS, PRE_COLOUR_GAIN = 1, 2  # bits of pre_colour
 

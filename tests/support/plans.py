@@ -99,9 +99,11 @@ def random_plan(rng, height, width, out_h, out_w, steps, inters=(0, 1)):
         row["post_affine_on"], row["fill"] = 1, rng.integers(0, 256)
         row["post_affine"] = cos, -sin, rng.uniform(-9, out_w), sin, cos, rng.uniform(-9, out_h)
     if wanted("tone"):
-        ops = rng.integers(0, 5, 4)
+        ops = rng.integers(0, 8, 4)
         row["tone_count"], row["tone_op"] = rng.integers(1, 5), ops
-        row["tone_arg"] = np.where(ops < 3, rng.uniform(0.2, 1.8, 4), rng.integers(0, 9, 4))
+        row["tone_arg"] = np.where(
+            (ops < 3) | (ops == 5), rng.uniform(0.2, 1.8, 4), rng.integers(0, 9, 4)
+        )
         row["tone_arg"][0, ops == 4] = rng.uniform(0, 256)
     if wanted("erase"):
         h, w = int(rng.integers(1, out_h + 1)), int(rng.integers(1, out_w + 1))

@@ -13,12 +13,15 @@ from gpuio.kernels.cpu.warp import warp_weights
 from gpuio.kernels.plan.interpolation import CODES
 from gpuio.kernels.plan.layout import (
     AREA,
+    AUTOCONTRAST,
     BILINEAR,
     NEAREST,
     POSTERIZE,
     PRE_COLOUR_GAIN,
     PRE_COLOUR_HLS,
     SATURATION,
+    SHARPNESS,
+    SOLARIZE,
 )
 from gpuio.kernels.taps import area_taps, rounded_values, taps, triangle_taps
 
@@ -209,9 +212,47 @@ def tone(image, op, value):
     part = image[..., :3]
     if op == POSTERIZE:
         part &= np.uint8(0xFF << (8 - int(value)) & 0xFF)
-    else:
+    elif op == SOLARIZE:
         part[:] = np.where(part >= value, 255 - part, part)
+    elif op == SHARPNESS:
+        _sharpen(part, value)
+    else:
+        for c in range(3):
+            table = (_stretched if op == AUTOCONTRAST else _equalized)(part[..., c])
+            part[..., c] = table[part[..., c]]
     return image
+
+
+def _sharpen(image, factor):
+    """Blend an image with its mean of 3 x 3 pixels, the middle one five times; in place."""
+    h, w = image.shape[:2]
+    whole = image.astype(np.int32)
+    total = 4 * whole[1:-1, 1:-1]
+    for y in range(3):
+        for x in range(3):
+            total = total + whole[y : max(h - 2 + y, y), x : max(w - 2 + x, x)]
+    smooth = np.rint(total / 13).astype(np.int32)
+    by = np.float32(factor) * (whole[1:-1, 1:-1] - smooth).astype(np.float32)
+    image[1:-1, 1:-1] = np.clip(smooth.astype(np.float32) + by, 0, 255).astype(np.uint8)
+
+
+def _stretched(channel):
+    """Return the table that takes a channel's darkest byte to 0 and its brightest to 255."""
+    low, high = int(channel.min()), int(channel.max())
+    if low == high:
+        return np.arange(256, dtype=np.uint8)
+    scale = 255.0 / (high - low)
+    return np.clip([int(k * scale + -low * scale) for k in range(256)], 0, 255).astype(np.uint8)
+
+
+def _equalized(channel):
+    """Return the table that makes all bytes of a channel as frequent as they can be."""
+    count = np.bincount(channel.reshape(-1), minlength=256)
+    step = int((channel != channel.max()).sum()) // 255
+    if step == 0:
+        return np.arange(256, dtype=np.uint8)
+    darker = [int(count[:k].sum()) for k in range(256)]
+    return np.array([min((step // 2 + n) // step, 255) for n in darker], np.uint8)
 
 
 def hls(image, shift):

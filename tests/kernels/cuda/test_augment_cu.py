@@ -13,7 +13,7 @@ from gpuio.kernels.cuda.compile import source
 from gpuio.kernels.cuda.launch_plan import JOB, declarations
 from gpuio.kernels.cuda.nvrtc import locate
 from gpuio.kernels.cuda.stage import VIEW
-from gpuio.kernels.plan.layout import PLAN
+from gpuio.kernels.plan.layout import AUTOCONTRAST, CONTRAST, EQUALIZE, PLAN, SHARPNESS
 from support import elf, reference
 from support.host_batches import execute, on_cpu, placed
 from support.nvrtc import CompileError, compile_only, compile_source
@@ -122,6 +122,29 @@ def test_a_common_plan_is_one_launch_and_a_contrast_change_three():
         "gray_sum_3",
         "finish_float16_nchw_3",
     ]
+
+
+def test_each_tone_of_the_window_is_a_launch_with_the_sums_before_it():
+    rng = np.random.default_rng(6)
+    picture = placed(rng, rng.integers(0, 200, (40, 50, 3), dtype=np.uint8))
+    rows = np.concatenate([plain(40, 50)] * 4)
+    rows["crop_h"], rows["crop_w"], rows["crop_inter"], rows["mirror"] = 30, 32, 1, 1
+    rows["tone_count"] = 4, 0, 1, 2
+    rows["tone_op"] = (
+        (EQUALIZE, CONTRAST, SHARPNESS, CONTRAST),
+        (EQUALIZE, EQUALIZE, EQUALIZE, EQUALIZE),
+        (CONTRAST, SHARPNESS, SHARPNESS, SHARPNESS),
+        (CONTRAST, AUTOCONTRAST, SHARPNESS, SHARPNESS),
+    )
+    rows["tone_arg"], rows["jitter"] = 1.6, (1, 0, 1, 0)
+    how = {"dtype": "uint8", "layout": "NCHW", "mean": [0] * 3, "std": [1] * 3, "scale": 1.0}
+    ours, _, launches = execute(rows, [picture] * 4, 24, 24, 3, **how)
+    assert ours.tobytes() == on_cpu(rows, [picture] * 4, ours.shape, how).tobytes()
+    first = ["gray_sum_3", "gray_sum_3", "tone_3"]  # of the jitter, and the last row's contrast
+    second = ["gray_sum_3", "tone_3"]  # the first row's contrast and sharpness
+    last = ["gray_sum_3", "gray_sum_3", "finish_uint8_nchw_3"]
+    names = [launch.name for launch in launches]
+    assert names == ["stage_3", *first, *second, *last]
 
 
 @pytest.mark.parametrize("dtype", normalise.DTYPES)
@@ -262,6 +285,7 @@ def test_products_and_sums_stay_two_roundings_and_results_leave_in_16_bytes():
     [
         "stage_3",
         "gray_sum_4",
+        "tone_3",
         "finish_float32_nchw_3",
         "finish_bfloat16_ratio_nhwc_1",
         "finish_int8_nhwc_4",
