@@ -11,13 +11,14 @@ import contextlib
 import glob
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import attrs
 
-from gpuio.errors import GpuioError, StorageError
+from gpuio.errors import GpuioError
 from gpuio.pipeline.framed_image import PackOptions, frame_image
 from gpuio.pipeline.packing import Packed, alone
 from gpuio.pipeline.prefetch import Prefetcher
@@ -26,7 +27,9 @@ from gpuio.recordio.index import write_index
 from gpuio.recordio.lists import ListItem, read_list
 from gpuio.recordio.manifest import Part, index_path, is_manifest, write_manifest
 from gpuio.storage.atomic import check_target, writing
-from gpuio.storage.local import read_whole
+from gpuio.storage.files import read_whole, remove
+from gpuio.storage.paths import absolute, unusable
+from gpuio.storage.urls import beside, is_url
 
 __all__ = ["PartJob", "PartMade", "Run", "manifest_path", "pack_in_parts", "pack_part"]
 
@@ -90,13 +93,13 @@ class PartMade:
 Run = Callable[[Callable[[PartJob], PartMade], Iterable[PartJob]], Iterable[PartMade]]
 
 
-def manifest_path(list_path: Path) -> Path:
+def manifest_path(list_path: str | os.PathLike[str]) -> str:
     """Return where the manifest of a list's parts goes."""
-    return list_path.with_suffix(".manifest.json")
+    return beside(list_path, suffix=".manifest.json")
 
 
 def pack_in_parts(
-    list_path: Path,
+    list_path: str | os.PathLike[str],
     root: str,
     options: PackOptions,
     parts: int,
@@ -110,7 +113,8 @@ def pack_in_parts(
 
     Parameters
     ----------
-    list_path, root, options, threads       as `pack_list` has them
+    list_path : path or URL         parts and manifest go beside the list
+    root, options, threads          as `pack_list` has them
     parts : int                     into which the list is divided, by numbers of items
     resume : bool                   keep the parts that an earlier run has completed
     progress : callable(done, total)        of items
@@ -119,23 +123,23 @@ def pack_in_parts(
     Raises
     ------
     StorageError                    the list cannot be read, a file cannot be written, or another
-                                    process packs this list
+                                    process packs this list, if it lies on a disk
 
     Notes
     -----
     A part without a record has no files, and is not in the manifest. Where no item at all can be
     packed there is no manifest.
     """
+    list_path = absolute(list_path)
     target = manifest_path(list_path)
     check_target(target, own=is_manifest)
     made = Packed()
-    with alone(list_path):
+    with contextlib.nullcontext() if is_url(list_path) else alone(Path(list_path)):
         items = list(read_list(list_path, made.problems, signed=False))
         made.several = sum(len(item.labels) > 1 for item in items)
         jobs = list(_jobs(list_path, root, items, options, parts, threads, resume=resume))
         sizes = {job.name: len(job.items) for job in jobs}
-        with _removing(target):
-            target.unlink(missing_ok=True)  # it must not lie beside other parts
+        _remove(target)  # it must not lie beside other parts
         found: dict[str, PartMade] = {}
         done = 0
         for one in run(pack_part, jobs):
@@ -148,7 +152,7 @@ def pack_in_parts(
 
 
 def _jobs(
-    list_path: Path,
+    list_path: str,
     root: str,
     items: list[ListItem],
     options: PackOptions,
@@ -159,14 +163,15 @@ def _jobs(
 ) -> Iterator[PartJob]:
     """Divide a list."""
     digits = max(5, len(str(parts)))
+    folder, _, own = list_path.rpartition("/")
     for number in range(parts):
         first, stop = number * len(items) // parts, (number + 1) * len(items) // parts
-        name = f"{list_path.stem}-{number:0{digits}d}-of-{parts:0{digits}d}"
+        name = f"{PurePosixPath(own).stem}-{number:0{digits}d}-of-{parts:0{digits}d}"
         some = tuple(items[first:stop])
-        yield PartJob(str(list_path.parent), name, root, some, options, threads, resume)
+        yield PartJob(folder, name, root, some, options, threads, resume)
 
 
-def _settle(jobs: list[PartJob], found: dict[str, PartMade], made: Packed, target: Path) -> None:
+def _settle(jobs: list[PartJob], found: dict[str, PartMade], made: Packed, target: str) -> None:
     """Write the manifest of what was packed; remove what was written beside the parts."""
     listed = [found[job.name].part for job in jobs]
     kept = [part for part in listed if part is not None]
@@ -175,19 +180,19 @@ def _settle(jobs: list[PartJob], found: dict[str, PartMade], made: Packed, targe
     made.records = sum(part.records for part in kept)
     if kept:
         write_manifest(target, kept, "image_record")
-    with _removing(target):
-        for job in jobs:
-            Path(job.done).unlink(missing_ok=True)
+    for job in jobs:
+        _remove(job.done)
+        if not is_url(job.folder):
             for stale in Path(job.folder).glob(f".{glob.escape(job.name)}.*"):
-                stale.unlink(missing_ok=True)  # of a run, or a try, that was killed
+                _remove(stale)  # of a run, or a try, that was killed
 
 
-@contextlib.contextmanager
-def _removing(path: Path) -> Iterator[None]:
+def _remove(path: str | os.PathLike[str]) -> None:
+    """Remove a file; StorageError says why it cannot be."""
     try:
-        yield
+        remove(path)
     except OSError as error:
-        raise StorageError(f"cannot remove: {error.strerror}", path=str(path)) from error
+        raise unusable("cannot remove", error, path) from error
 
 
 def pack_part(job: PartJob) -> PartMade:
@@ -225,8 +230,7 @@ def pack_part(job: PartJob) -> PartMade:
             keys.append(key)
             offsets.append(at)
             at += len(framed)
-        with _removing(Path(job.path)):  # it must not lie beside other records
-            Path(index_path(job.path)).unlink(missing_ok=True)
+        _remove(index_path(job.path))  # it must not lie beside other records
     part = None
     if keys:
         write_index(index_path(job.path), keys, offsets)

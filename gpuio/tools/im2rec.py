@@ -147,11 +147,10 @@ def _misused(args: argparse.Namespace, root: str) -> str:
     """Return what is wrong with the arguments; "" if nothing is."""
     if not Path(root).is_dir():
         return f"ROOT {root} is not a folder" + (" of this machine" if is_url(root) else "")
-    if args.parts is not None and is_url(args.prefix):
-        return "--parts writes to a disk: name a PREFIX that is a path, and copy the parts"
-    if args.resume and is_url(args.prefix):
+    if args.resume and is_url(args.prefix) and args.parts is None:
         return (
-            "--resume is for record files on a disk: behind a URL nothing is kept of a killed run"
+            "--resume is for record files on a disk: behind a URL nothing is kept of a killed run, "
+            "but with --parts the parts that are complete"
         )
     if args.chunks < 1 or args.num_thread < 1:
         return "--chunks and --num-thread must be at least 1"
@@ -265,15 +264,15 @@ def _pack(args: argparse.Namespace, prefix: str, root: str) -> int:
                 "progress": advance,
             }
             made = beside(path, suffix=".rec")
-            if is_url(path):
+            if args.parts is not None:
+                how["run"] = runner(args, num_cpus=args.num_thread)
+                packed = pack_in_parts(path, root, options, args.parts, **how)
+                made = manifest_path(path)
+            elif is_url(path):
                 del how["resume"]
                 packed = pack_behind_url(path, root, options, **how)
-            elif args.parts is None:
-                packed = pack_list(path, root, options, **how)
             else:
-                how["run"] = runner(args, num_cpus=args.num_thread)
-                packed = pack_in_parts(Path(path), root, options, args.parts, **how)
-                made = str(manifest_path(Path(path)))
+                packed = pack_list(path, root, options, **how)
         if packed.records:
             _say(f"{made}: {packed.records} records")
         else:

@@ -18,6 +18,7 @@ from gpuio.recordio.lists import ListItem, write_list
 from gpuio.recordio.manifest import read_manifest
 from gpuio.tools.cli import main
 from support import making
+from support.remote import served, url
 
 OPTIONS = PackOptions(pass_through=True)
 COUNT = 11
@@ -59,7 +60,7 @@ def test_the_parts_hold_the_records_of_one_file(listed, parts):
     assert joined == listed.with_suffix(".rec").read_bytes()
     assert not list(listed.parent.glob("*.done"))
     options = {"data_shape": (3, 8, 8), "batch_size": 9, "ctx": "cpu", "verbose": False}
-    with mx.io.ImageRecordIter(path_imgrec=str(manifest_path(listed)), **options) as it:
+    with mx.io.ImageRecordIter(path_imgrec=manifest_path(listed), **options) as it:
         labels = it.next().label[0]
     np.testing.assert_array_equal(labels, [0, 1, 2, 3, 5, 6, 7, 8, 10])
 
@@ -98,7 +99,7 @@ def test_a_run_that_was_killed_goes_on(listed, monkeypatch):
     monkeypatch.setattr(pack_parts, "pack_part", noted)
     with pytest.raises(KeyboardInterrupt):
         pack(listed, 4)
-    assert not manifest_path(listed).exists()  # the parts are not all of one run
+    assert not Path(manifest_path(listed)).exists()  # the parts are not all of one run
     read = []
     frame = pack_parts.frame_image
     monkeypatch.setattr(
@@ -138,6 +139,52 @@ def test_what_an_earlier_run_left_is_taken_only_if_it_is_the_same(listed, monkey
     assert files(listed) == resumed
 
 
+def test_parts_behind_a_url_are_those_of_a_disk(listed, monkeypatch):
+    pytest.importorskip("obstore")
+    pack(listed, 4)
+    expected = files(listed)
+    packed = []
+
+    def killed(job):
+        packed.append(job.name)
+        if len(packed) == 3:
+            raise KeyboardInterrupt
+        return pack_part(job)
+
+    with served([listed]) as server:
+        server.objects["bkt/set.manifest.json"] = expected["set.manifest.json"]
+        server.objects["bkt/set-00002-of-00004.idx"] = b"0\t0\n"
+        with monkeypatch.context() as patch:
+            patch.setattr(pack_parts, "pack_part", killed)
+            with pytest.raises(KeyboardInterrupt):
+                pack_in_parts(
+                    url(server, listed, "http"), str(listed.parent / "images"), OPTIONS, 4
+                )
+        assert "bkt/set.manifest.json" not in server.objects  # the parts are not all of one run
+        read = []
+        frame = pack_parts.frame_image
+        monkeypatch.setattr(
+            pack_parts,
+            "frame_image",
+            lambda item, *rest: read.append(item.path) or frame(item, *rest),
+        )
+        made = pack_in_parts(
+            url(server, listed, "http"), str(listed.parent / "images"), OPTIONS, 4, resume=True
+        )
+        assert sorted(read) == sorted(f"{number}.png" for number in range(5, 11))
+        assert (made.records, len(made.problems)) == (COUNT - 2, 2)
+        there = {name.removeprefix("bkt/"): data for name, data in server.objects.items()}
+        assert there.pop("set.lst") == listed.read_bytes()
+        assert there == expected
+        puts = [path.rpartition("/")[2] for method, path, _ in server.requests if method == "PUT"]
+        names = [f"set-0000{number}-of-00004" for number in range(4)]
+        ends = ("rec", "idx", "done")
+        assert puts == [*(f"{name}.{end}" for name in names for end in ends), "set.manifest.json"]
+        asked = [(method, path) for method, path, _ in server.requests]
+        gone = asked.index(("DELETE", "bkt/set-00002-of-00004.idx"))
+        assert gone < asked.index(("PUT", "bkt/set-00002-of-00004.rec"))
+
+
 def test_where_nothing_can_be_packed_there_is_no_manifest(listed):
     for image in (listed.parent / "images").iterdir():
         image.write_bytes(b"")
@@ -147,7 +194,7 @@ def test_where_nothing_can_be_packed_there_is_no_manifest(listed):
 
 
 def test_a_file_of_another_kind_is_not_replaced(listed):
-    manifest_path(listed).write_text("[]")
+    Path(manifest_path(listed)).write_text("[]")
     with pytest.raises(StorageError, match="another kind"):
         pack(listed, 2)
     assert files(listed) == {"set.manifest.json": b"[]"}
@@ -157,7 +204,7 @@ def test_the_command_packs_parts(listed, capsys):
     arguments = ["im2rec", str(listed.with_suffix("")), str(listed.parent / "images")]
     assert main([*arguments, "--pass-through", "--parts", "3", "--json"]) == 1  # two are left out
     (told,) = json.loads(capsys.readouterr().out)["files"]
-    assert (told["path"], told["records"]) == (str(manifest_path(listed)), COUNT - 2)
+    assert (told["path"], told["records"]) == (manifest_path(listed), COUNT - 2)
     before = files(listed)
     pack(listed, 3)
     assert files(listed) == before

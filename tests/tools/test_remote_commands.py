@@ -32,6 +32,7 @@ CASES = {
     "checksum": ["{here}/data.rec", "--quiet"],
     "extract": ["{here}/data.rec", "{here}/images", "--progress", "none"],
     "im2rec": ["{here}/pack", "{images}", "--pass-through", "--progress", "none"],
+    "im2rec --parts": ["{here}/pack", "{images}", "--parts", "3", "--num-thread", "2"],
     "im2rec --list": ["{here}/listed", "{images}", "--list"],
     "im2rec --detection": ["{here}/boxes", "{images}", "--detection", "--progress", "none"],
     "info": ["{here}/data.rec", "--labels"],
