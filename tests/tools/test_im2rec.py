@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from gpuio.pipeline import journal
 from gpuio.pipeline.journal import Journal
 from gpuio.recordio import MXIndexedRecordIO, unpack, unpack_img
-from gpuio.tools import im2rec, journal
+from gpuio.tools import im2rec
 from support.making import jpeg, photo, png
 from support.tree import LISTS, make_tree
 
