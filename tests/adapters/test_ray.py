@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -54,10 +56,10 @@ def rows_of(dataset):
     return sorted(dataset.take_all(), key=lambda row: row["position"])
 
 
-def by_iterator(recs):
+def by_iterator(recs, count=66):
     """Labels and pixels of the records in order, as an iterator has them."""
     idxs = [str(rec.with_suffix(".idx")) for rec in recs]
-    options = {"data_shape": (3, 8, 8), "batch_size": 66, "ctx": "cpu", "verbose": False}
+    options = {"data_shape": (3, 8, 8), "batch_size": count, "ctx": "cpu", "verbose": False}
     with mx.io.ImageRecordIter(
         path_imgrec=[str(rec) for rec in recs], path_imgidx=idxs, **options
     ) as it:
@@ -277,6 +279,30 @@ def test_verify_looks_at_files_as_tasks(ray, parts, capsys):
     assert told[0][0] == 1
     assert main(["verify", "--engine", "ray", str(parts[0]), str(parts[0]) + "x"]) == 3
     assert "00000.recx" in capsys.readouterr().err
+
+
+def test_what_the_page_about_scale_says_of_ray_runs(ray, tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).resolve().parents[2] / "docs/scale.md").read_text()
+    blocks = re.findall(
+        r"^```(\w*)\n(.*?)^```", page.split("\n## Ray\n")[1], re.MULTILINE | re.DOTALL
+    )
+    assert [language for language, _ in blocks] == ["", "python"]
+    for number in range(12):
+        there = tmp_path / "photos" / f"class_{number % 3}"
+        there.mkdir(parents=True, exist_ok=True)
+        (there / f"{number}.jpg").write_bytes(making.jpeg(making.photo(40, 30, number)))
+    monkeypatch.chdir(tmp_path)
+    for line in blocks[0][1].splitlines():
+        _, *arguments = shlex.split(line)
+        assert main(arguments) == 0, line
+    capsys.readouterr()
+    exec(compile(blocks[1][1], "docs/scale.md", "exec"), {})
+    made = read_manifest(capsys.readouterr().out.strip())
+    assert made.path == str(tmp_path / "changed" / "part.manifest.json")
+    before = by_iterator([Path(path) for path in read_manifest("train.manifest.json").paths], 12)
+    after = by_iterator([Path(path) for path in made.paths], 12)
+    np.testing.assert_array_equal(after[0], before[0] + 1)
+    np.testing.assert_array_equal(after[1], before[1])
 
 
 def test_without_ray_the_extra_is_named(monkeypatch, tmp_path):
