@@ -235,7 +235,7 @@ def test_another_process_goes_on_from_options_and_a_state(paths):
 def test_what_a_worker_dies_of_reaches_next_at_once(paths, monkeypatch, kind):
     begun = []
 
-    def make(*_):
+    def make(*_, **__):
         begun.append(time.monotonic())
         raise kind("no room")
 
