@@ -343,10 +343,19 @@ class MXIndexedRecordIO(MXRecordIO):
             self.fidx = io.TextIOWrapper(open_binary(self.idx_path), encoding="utf-8-sig")
             self._read_index(status(self.idx_path))
         except OSError as error:
+            self._refuse_other_kind()
             self.close()
             advice = "; `gpuio rec2idx` makes one"
             raise unusable("cannot open the index", error, self.idx_path, advice) from error
         except GpuioError:
+            self.close()
+            raise
+
+    def _refuse_other_kind(self) -> None:
+        """Say what the record file is, if that is why it has no index; FormatError."""
+        try:
+            refuse_foreign(self.handle)
+        except FormatError:
             self.close()
             raise
 

@@ -273,3 +273,20 @@ def test_it_is_said_what_was_opened(small, caplog):
 def test_a_manifest_is_no_record_file(small):
     with pytest.raises(FormatError, match=r"a manifest of the parts of a set.* takes it as"):
         recordio.MXRecordIO(str(small), "r").read()
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        mx.gluon.data.RecordFileDataset,
+        mx.gluon.data.vision.ImageRecordDataset,
+        lambda path: recordio.MXIndexedRecordIO(path[:-5] + ".idx", path, "r"),
+        lambda path: mx.image.ImageIter(2, (3, 1, 1), path_imgrec=path).next(),
+        lambda path: mx.image.ImageIter(2, (3, 1, 1), path_imgrec=path, path_imgidx=path + "x"),
+        lambda path: mx.image.ImageDetIter(2, (3, 1, 1), path_imgrec=path),
+    ],
+)
+def test_those_that_take_one_record_file_say_what_takes_a_manifest(small, opened):
+    with pytest.raises(FormatError, match=r"a manifest .*ImageRecordIter takes it as") as raised:
+        opened(str(small))
+    assert raised.value.path == str(small)
