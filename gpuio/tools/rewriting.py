@@ -289,7 +289,9 @@ def _write(
             with progress(f"writing {part.with_suffix('').name}", how) as advance:
                 for rows, records in _batches(choice, sources, done):
                     buffer = b"".join(records)
-                    file.write(buffer)
+                    rest = memoryview(buffer)
+                    while rest:  # a disk that gets full takes a part first, and says so next
+                        rest = rest[file.write(rest) :]
                     unsynced += len(buffer)
                     if unsynced >= _SYNC_EVERY:
                         os.fsync(fd)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,25 @@ def test_a_run_stopped_before_its_index_writes_it(twelve, tmp_path, monkeypatch,
         assert run(capsys, "shuffle", twelve, target, "--resume")[0] == 0
     assert seen == []
     assert contents(target) == contents(twelve)
+
+
+@pytest.mark.parametrize("words", [["shuffle"], ["merge", "--out"]])
+def test_a_target_that_takes_only_a_part_is_not_published(twelve, tmp_path, capsys, words):
+    target = tmp_path / "new.rec"
+    command = [words[0], twelve, *words[1:], target]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # the first write that crosses the limit is short, as on a disk that gets full; the next fails
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(twelve) * 2 // 3, limits[1]))
+    try:
+        code, _, said = run(capsys, *command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 3
+    assert "cannot write" in said
+    assert not target.exists()
+    assert run(capsys, *command, "--resume")[0] == 0
+    sound(capsys, target)
+    assert len(contents(target)) == 12
 
 
 def test_a_damaged_source_is_named_and_leaves_no_target(twelve, tmp_path, capsys):
