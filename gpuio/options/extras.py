@@ -54,9 +54,9 @@ class ExtraOptions:
         convert.optional(convert.choice("randaugment", "trivialaugment")),
         "Random operations on the finished window, before mirror: 'randaugment' takes "
         "auto_augment_num_ops of one magnitude, 'trivialaugment' one of a random magnitude, both "
-        "with torchvision's ranges, from: identity, shear_x, shear_y, translate_x, translate_y, "
-        "rotate, brightness, contrast, saturation, posterize, solarize (not sharpness, "
-        "autocontrast and equalize). An image's moves are joined into one bilinear warp, made "
+        "with torchvision's ranges, from its fourteen: identity, shear_x, shear_y, translate_x, "
+        "translate_y, rotate, brightness, saturation, contrast, sharpness, posterize, solarize, "
+        "autocontrast, equalize. An image's moves are joined into one bilinear warp, made "
         "first, with fill_value outside; the others follow in the order drawn.",
         ours=True,
     )

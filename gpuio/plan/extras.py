@@ -30,12 +30,16 @@ OPERATIONS = (
     "translate_y",
     "rotate",
     "brightness",
-    "contrast",
     "saturation",
+    "contrast",
+    "sharpness",
     "posterize",
     "solarize",
-)
+    "autocontrast",
+    "equalize",
+)  # torchvision's, in its order
 _MOVES = OPERATIONS[1:6]
+_FACTORS = OPERATIONS[6:10]
 _BINS = 31  # of magnitudes, as in torchvision
 _TRIES = 10  # rectangles drawn until one fits
 _TAGS = {"erase": 0x6572617365, "auto": 0x6175746F, "mix": 0x6D6978}
@@ -218,7 +222,7 @@ class _Magnitudes:
                         self.argument[number, side, level] = 8 - round(share * (6 if wide else 4))
                     elif name == "solarize":
                         self.argument[number, side, level] = 255 * (1 - share)
-                    else:
+                    elif name in _FACTORS:
                         reach = sign * share * (0.99 if wide else 0.9)
                         self.argument[number, side, level] = 1 + reach
 
@@ -227,8 +231,11 @@ _TONE = {
     "brightness": layout.BRIGHTNESS,
     "contrast": layout.CONTRAST,
     "saturation": layout.SATURATION,
+    "sharpness": layout.SHARPNESS,
     "posterize": layout.POSTERIZE,
     "solarize": layout.SOLARIZE,
+    "autocontrast": layout.AUTOCONTRAST,
+    "equalize": layout.EQUALIZE,
 }
 
 

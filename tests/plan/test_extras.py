@@ -112,7 +112,7 @@ def test_random_colours_are_uniform():
 def chosen(plan):
     """Return how often each kind of step is in some plans: turns, tones by code."""
     tones = plan["tone_op"][np.arange(4) < plan["tone_count"][:, None]]
-    return int(plan["post_affine_on"].sum()), np.bincount(tones, minlength=5)
+    return int(plan["post_affine_on"].sum()), np.bincount(tones, minlength=8)
 
 
 def test_a_trivial_policy_takes_one_operation_of_any_level():
@@ -137,9 +137,20 @@ def test_a_random_policy_takes_some_operations_of_one_level():
         (layout.BRIGHTNESS, {0.55, 1.45}),
         (layout.POSTERIZE, {6.0}),
         (layout.SOLARIZE, {127.5}),
+        (layout.SHARPNESS, {0.55, 1.45}),
+        (layout.AUTOCONTRAST, {0.0}),
+        (layout.EQUALIZE, {0.0}),
     ):
         found = plan["tone_arg"][used & (plan["tone_op"] == op)]
         assert {round(float(value), 5) for value in found} == values
+
+
+def test_operations_are_torchvisions_in_its_order():
+    assert (
+        *("identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate"),
+        *("brightness", "saturation", "contrast", "sharpness", "posterize", "solarize"),
+        *("autocontrast", "equalize"),
+    ) == OPERATIONS
 
 
 def test_a_level_of_zero_moves_nothing():
