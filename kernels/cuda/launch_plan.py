@@ -462,7 +462,7 @@ class LaunchPlan:
         """
         rest = self._rows.copy()
         while (wide := _wide(rest) & alive[:, None]).any():
-            mine, first = wide.any(1), wide.argmax(1)
+            mine, first = np.asarray(wide.any(1)), wide.argmax(1)
             turn = rest.copy()
             turn["tone_count"] = np.where(mine, first + 1, 0)
             turn["jitter"][~mine] = 0
