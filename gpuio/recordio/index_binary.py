@@ -25,7 +25,7 @@ from gpuio.storage.atomic import writing
 from gpuio.storage.paths import absolute, open_regular, unusable
 from gpuio.storage.urls import is_url
 
-__all__ = ["binary_path", "open_entries", "share_index"]
+__all__ = ["binary_path", "open_entries", "share_index", "shared_entries"]
 
 _MAGIC = b"gpuioIDX"
 _VERSION = 1
@@ -119,8 +119,24 @@ def open_entries(idx_path: str | os.PathLike[str]) -> Entries | None:
     Entries or None         None where the text is not of the common form: `read_index` reads it
     """
     idx_path = absolute(idx_path)
+    found = shared_entries(idx_path)
+    return read_text(idx_path) if found is None else found[0]
+
+
+def shared_entries(idx_path: str) -> tuple[Entries, int] | None:
+    """Map the binary of an index into memory, if there is one that is right.
+
+    Parameters
+    ----------
+    idx_path : str              absolute, or a URL, which has none
+
+    Returns
+    -------
+    entries : Entries
+    crc : int                   CRC-32 of the text that it was made of
+    """
     if is_url(idx_path):
-        return read_text(idx_path)
+        return None
     path = binary_path(idx_path)
     try:
         return _mapped(path, idx_path)
@@ -133,10 +149,10 @@ def open_entries(idx_path: str | os.PathLike[str]) -> Entries | None:
             path,
             reason,
         )
-    return read_text(idx_path)
+    return None
 
 
-def _mapped(path: str, idx_path: str) -> Entries:
+def _mapped(path: str, idx_path: str) -> tuple[Entries, int]:
     """Map a binary into memory; ValueError says why it is not believed."""
     with open(path, "rb", opener=open_regular) as file:
         head = file.read(_HEADER.size)
@@ -159,7 +175,8 @@ def _mapped(path: str, idx_path: str) -> Entries:
     columns = np.frombuffer(data, "<i8", offset=_HEADER.size)
     if zlib.crc32(columns.data) != crc:
         raise ValueError("its content is damaged")
-    return Entries(columns[count:] if keyed else range(first, first + count), columns[:count])
+    keys = columns[count:] if keyed else range(first, first + count)
+    return Entries(keys, columns[:count]), whole
 
 
 def _check_text(idx_path: str, expected: _Text, whole: int) -> None:

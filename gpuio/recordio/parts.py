@@ -21,10 +21,12 @@ from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.forking import lock
 from gpuio.recordio.framing import HEADER_BYTES, head_at
 from gpuio.recordio.index import RecordTable
-from gpuio.recordio.index_entries import parse_text
+from gpuio.recordio.index_binary import shared_entries
+from gpuio.recordio.index_entries import Entries, parse_text
 from gpuio.recordio.manifest import Manifest
 from gpuio.recordio.sniff import spread
 from gpuio.storage.files import read_whole
+from gpuio.storage.paths import absolute
 from gpuio.storage.stored import StoredFile
 
 __all__ = [
@@ -91,7 +93,7 @@ class PartIndex:
 
 
 def read_part_index(idx_path: str, path: str, size: int) -> PartIndex:
-    """Read the index of a part.
+    """Read the index of a part, from its binary if there is one beside it.
 
     Parameters
     ----------
@@ -104,8 +106,15 @@ def read_part_index(idx_path: str, path: str, size: int) -> PartIndex:
     FormatError                 a line is not a whole number, a TAB and an offset; or the offsets
                                 are not those of records one behind the other in such a file
     """
-    text = read_whole(idx_path, "cannot read the index of a part", "; `gpuio rec2idx` makes one")
-    entries = parse_text(text)
+    entries: Entries | None
+    shared = shared_entries(absolute(idx_path))
+    if shared is not None:
+        entries, crc = shared
+    else:
+        text = read_whole(
+            idx_path, "cannot read the index of a part", "; `gpuio rec2idx` makes one"
+        )
+        entries, crc = parse_text(text), zlib.crc32(text)
     if entries is None:
         raise FormatError(
             "expected lines of a whole number, a TAB and a byte offset in the index of a part; "
@@ -120,7 +129,7 @@ def read_part_index(idx_path: str, path: str, size: int) -> PartIndex:
             f"from 0 on, ascending, in steps of four bytes, below the file's size; {_AGAIN}",
             path=idx_path,
         )
-    return PartIndex(entries.keys, offsets, size, zlib.crc32(text))
+    return PartIndex(entries.keys, offsets, size, crc)
 
 
 def check_part(file: StoredFile, index: PartIndex, idx_path: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from gpuio.errors import FormatError, OptionError, StorageError
 from gpuio.recordio import parts as parts_module
 from gpuio.recordio.index import open_table
+from gpuio.recordio.index_binary import share_index
 from gpuio.recordio.manifest import read_manifest
 from gpuio.recordio.parts import (
     PartIndex,
@@ -121,6 +122,33 @@ def test_an_index_of_another_kind_is_refused(tmp_path, text, said):
     good = "3\t0\n4\t8\n"
     (tmp_path / "a.idx").write_text(good)
     assert read_part_index(str(tmp_path / "a.idx"), "a.rec", 100).crc == zlib.crc32(good.encode())
+
+
+def test_the_binary_of_an_index_is_read_instead_of_its_text(recs, table, monkeypatch, caplog):
+    for rec in recs:
+        share_index(rec.with_suffix(".idx"))
+    with monkeypatch.context() as patch:
+        patch.setattr(parts_module, "read_whole", None)
+        test_its_columns_are_those_of_all_records(recs, table)
+    manifest = table.manifest
+    index = read_part_index(manifest.index_path(2), manifest.paths[2], int(manifest.sizes[2]))
+    assert (index.crc, len(index)) == (manifest.index_crc[2], 40)
+    binary = Path(manifest.index_path(2) + ".bin")
+    content = binary.read_bytes()
+    binary.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    fresh = open_manifest(manifest)
+    assert fresh.offset[4:44].tolist() == table.offset[4:44].tolist()
+    assert "content is damaged" in caplog.messages[-1]
+
+
+def test_the_binary_of_another_text_is_not_used(recs, table):
+    idx = recs[2].with_suffix(".idx")
+    share_index(idx)
+    lines = idx.read_text().splitlines()
+    idx.write_text("\n".join([*lines[:-1], "1" + lines[-1]]) + "\n")
+    share_index(idx)
+    with pytest.raises(FormatError, match=r"not the one that .*manifest.json was made with"):
+        table.offset[5]
 
 
 def test_an_index_that_changed_is_not_used(recs, table):
