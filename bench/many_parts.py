@@ -6,7 +6,9 @@ One part of 100,000 records is written; the others are links to it, so that the 
 of disk and each part has an index of 1.6 MB to read. Each measurement runs in a process of its own.
 After imports, and batches of one part that make the kernels ready, an ImageRecordIter is made over
 the manifest, the plan of its first batch is asked for, and the batches of four parts are read.
-Memory is the peak, less the peak before.
+Memory is the peak, less the peak before. Of a block shuffle as many records are read; its blocks
+are cut as 4 MiB of images of 7 KB would be, so that each lies in a part of its own, and it is
+measured with the indexes as text, and with their binaries (FILE.idx.bin) beside them.
 """  # noqa: D400 -- a question ends as one
 
 from __future__ import annotations
@@ -24,14 +26,22 @@ from large_sets import make_set
 from report import save
 
 NAME = "many_parts"
+_RECORD = 104  # bytes of one in the made set
+# as 4 MiB of records of 7 KB: 600 of them, each block of a part of its own; 64 blocks in a pool
+_BLOCKS = {
+    "shuffle": "block",
+    "shuffle_block_size": 600 * _RECORD / 2**20,
+    "shuffle_pool_size": 64 * 600 * _RECORD / 2**20,
+}
 KINDS: dict[str, dict[str, Any]] = {
     "in order": {},
     "in order, part 777 of 1,000": {"num_parts": 1000, "part_index": 777},
-    "shuffle='block', part 777 of 1,000": {
-        "num_parts": 1000,
-        "part_index": 777,
-        "shuffle": "block",
-        "shuffle_pool_size": 64000,
+    "shuffle='block', part 3 of 64": {**_BLOCKS, "num_parts": 64, "part_index": 3},
+    "shuffle='block', part 3 of 64, indexes in binary": {
+        **_BLOCKS,
+        "num_parts": 64,
+        "part_index": 3,
+        "binary": True,
     },
     "shuffle=True, part 777 of 1,000": {"num_parts": 1000, "part_index": 777, "shuffle": True},
 }
@@ -39,6 +49,14 @@ KINDS: dict[str, dict[str, Any]] = {
 _OPEN = """
 import json, resource, sys, time
 import gpuio as mx
+from gpuio.recordio import parts
+read, indexes = parts.read_part_index, []
+def noted(*given):
+    begin = time.process_time()
+    made = read(*given)
+    indexes.append(time.process_time() - begin)
+    return made
+parts.read_part_index = noted
 one, many, options = sys.argv[1:]
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -50,6 +68,7 @@ with opened(one) as it:  # imports and kernels
     for _ in range(100):
         it.next()
 before = peak()
+indexes.clear()
 begin, cpu = time.perf_counter(), time.process_time()
 it = opened(many, **json.loads(options))
 made = time.perf_counter()
@@ -60,13 +79,17 @@ planned, cpu = time.perf_counter(), time.process_time() - cpu
 it.next().data[0].wait_to_read()
 first = time.perf_counter()
 at_first = peak()
+rest, rest_cpu = time.perf_counter(), time.process_time()
 for _ in range(min(4 * 100_000, it._opened.pipeline.order.n_records) // 256 - 1):
     it.next()
+rest, rest_cpu = time.perf_counter() - rest, time.process_time() - rest_cpu
 print("MADE", json.dumps({
     "open_s": made - begin, "plan_s": planned - begin, "plan_cpu_s": cpu,
     "first_batch_s": first - begin,
     "mib_at_first_batch": at_first - before, "mib_after_four_parts": peak() - before,
     "mib_of_imports": before, "state_bytes": len(json.dumps(it.state_dict())),
+    "four_parts_s": rest, "four_parts_cpu_s": rest_cpu, "indexes_read": len(indexes),
+    "index_cpu_ms": 1000 * sum(indexes) / len(indexes),
     "records": len(table), "parts": len(table.paths),
 }))
 """
@@ -83,6 +106,7 @@ def make_parts(folder: Path, parts: int, records: int) -> dict[str, Path]:
     for name in names:
         (folder / name).symlink_to(rec)
         (folder / name).with_suffix(".idx").symlink_to(idx)
+        (folder / name).with_suffix(".idx.bin").symlink_to(f"{idx}.bin")  # leads nowhere yet
     listed = [Part(name, one.records, one.size, one.index_crc, one.tag) for name in names]
     found = {"many": folder / "many.json", "one": folder / "one.json"}
     write_manifest(found["many"], listed, payload)
@@ -102,10 +126,17 @@ def measure(found: dict[str, Path], options: dict[str, Any]) -> dict[str, Any]:
 
 def run(parts: int, records: int, rounds: int) -> dict[str, Any]:
     """Measure each kind of order several times; medians."""
+    from gpuio.recordio import share_index
+
     rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         found = make_parts(Path(folder), parts, records)
-        for kind, options in KINDS.items():
+        for kind, given in KINDS.items():
+            options = dict(given)
+            binary = Path(folder, "large.idx.bin")
+            binary.unlink(missing_ok=True)
+            if options.pop("binary", False):
+                share_index(Path(folder, "large.idx"))
             made = [measure(found, options) for _ in range(rounds)]
             rows[kind] = {name: float(np.median([one[name] for one in made])) for name in made[0]}
         rows["manifest_bytes"] = found["many"].stat().st_size
