@@ -224,7 +224,7 @@ def test_photos_given_are_packed_as_they_are_with_their_folder_as_label(bench, t
 def test_the_worker_knows_every_peer_that_benchmarks_name(bench):
     worker = bench("peer_worker")
     named = {"gpuio", "mxnet", "dali", "torchvision", "cv2", "decoder", "dali decode"}
-    named |= {"host only", "host only gpu", "pread", "records", "offsets"}
+    named |= {"host only", "host only gpu", "pread", "records", "offsets", "cached"}
     assert set(worker.PEERS) == named
     assert all(callable(worker.peer_class(name)) for name in named)
 
