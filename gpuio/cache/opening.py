@@ -44,6 +44,8 @@ class Source:
     row_bytes : float           mean bytes of a decoded image, 0 if it is not known
     raw : bool                  records are bare images
     decode_s : float            seconds that a thread takes to decode an image; asked for a disk
+    sums : list of int          what the checksums are known by that records are checked against;
+                                none: records are not checked
     """
 
     paths: list[str]
@@ -53,6 +55,7 @@ class Source:
     row_bytes: float
     raw: bool
     decode_s: float = 0.0
+    sums: list[int] = attrs.field(factory=list)
 
 
 @attrs.define(eq=False)
@@ -118,7 +121,7 @@ def cache_key(options: RecordOptions, source: Source) -> str:
         "channels": options.data_shape[0],
         "resize": options.cache_resize,
         "limits": [options.max_pixels, options.max_scans],
-        "checked": options.checksum != "",
+        "sums": source.sums,
         "decoders": [_opencv_version(), turbojpeg.status().version],
     }
     return _digest(told)

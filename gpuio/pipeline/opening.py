@@ -152,6 +152,8 @@ def open_pipeline(task: Task) -> Opened:
                 f"{', '.join(map(repr, ('off', *backend.caches)))}"
             )
         source = _source(options, table, files, order, reader, raw=raw_ids is not None)
+        if options.cache != "off":
+            source.sums.extend(one.digest() for one in checksums or ())
         cache = open_cache(
             options,
             source,

@@ -1,5 +1,6 @@
 """Decoded images kept from epoch to epoch: the same batches, without reading and decoding again."""
 
+import contextlib
 import functools
 import gc
 import logging
@@ -15,6 +16,7 @@ from gpuio.cache import opening
 from gpuio.decode import turbojpeg
 from gpuio.errors import OptionError
 from gpuio.plan.replay import replay
+from gpuio.recordio.checksum import write_checksums
 from gpuio.recordio.framing import encode
 from gpuio.storage.local import LocalFile
 from support import boxes, coding, kinds, making, pictures
@@ -159,6 +161,25 @@ def test_records_are_raised_at_their_batch_in_each_epoch(bad):
             said.append(str(error.value))
             it.reset()
     assert said[1:] == said[:-1]
+
+
+def test_what_was_kept_is_for_iterators_that_check_as_much(tmp_path):
+    files = making.write_rec(tmp_path, [making.jpeg(making.photo(32, 32, k)) for k in range(4)])
+    before, after = str(tmp_path / "before"), str(tmp_path / "after")
+    write_checksums(files[0], before)
+    with open(files[0], "r+b") as file:
+        file.seek(making.offsets(files[1])[1] + 12)
+        file.write(np.float32(5).tobytes())  # the label: behind magic, length and flag
+    write_checksums(files[0], after)
+    faults = []
+    with contextlib.ExitStack() as held:  # all at once: what one of them keeps, others may find
+        for checksum in (False, after, before):
+            it = held.enter_context(
+                reader(files, cache="host", batch_size=4, on_error="skip", checksum=checksum)
+            )
+            taken(it, 2)
+            faults.append(it.stats()["faults"])
+    assert faults == [0, 0, 1]
 
 
 def test_jpegs_without_their_end_are_counted_in_each_epoch(bad):
