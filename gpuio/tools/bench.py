@@ -43,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         action="append",
-        default=[],
         metavar="NAME=VALUE",
         dest="options",
         help="an option of the iterator (gpuio options); may be given several times",
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
         check_target(args.plot, [args.record, *([args.idx] if args.idx else [])])
         check_plot(args.plot)
-    subject = Subject(args.record, args.idx, _options(args.options), args.batch_size)
+    subject = Subject(args.record, args.idx, _options(args.options or []), args.batch_size)
     try:
         with progress("bench", args.progress) as advance:
             found = measure(subject, _threads(args.threads, subject.cores), args.seconds, advance)
