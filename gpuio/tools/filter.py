@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.decode.formats import FORMATS
 from gpuio.errors import FormatError, OptionError
 from gpuio.recordio.classes import labels_of
 from gpuio.storage.files import read_whole
@@ -33,6 +34,7 @@ EXAMPLES = (
 )
 EXITS = {1: "the source is damaged"}
 
+_SHORT = {"jpg": "jpeg", "tif": "tiff"}
 _KINDS = ("record", "image", "label", "checksum", "framing")
 
 
@@ -79,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     int         0 done, 1 the source is damaged, 2 the arguments do not fit, 3 a file could not be
                 read or written, or nothing meets the conditions
     """
+    _check(args)
     records = open_file(args.source, args.idx, "auto", args.progress)
     choice, others = images_of(records)
     check_free(args.target, choice.paths, force=args.force, resume=args.resume)
@@ -109,6 +112,23 @@ def run(args: argparse.Namespace) -> int:
         for name, count in left.items():
             print(f"  left out by {name}: {count:,}", file=sys.stderr)
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse conditions that no image can meet.
+
+    Raises
+    ------
+    OptionError         a format that is not known, or a bound below the other one
+    """
+    for one in args.formats or ():
+        if _SHORT.get(one, one) not in FORMATS[1:]:
+            hint = suggestion(one, [*FORMATS[1:], *_SHORT])
+            raise OptionError(f"--formats {one}: expected some of {', '.join(FORMATS[1:])}{hint}")
+    for what in ("edge", "bytes"):
+        low, high = getattr(args, f"min_{what}"), getattr(args, f"max_{what}")
+        if None not in (low, high) and low > high:
+            raise OptionError(f"--min-{what} {low} and --max-{what} {high}: no image is both")
 
 
 def _conditions(
@@ -146,7 +166,7 @@ def _looked_at(
         )
         if given is not None
     }
-    formats = {{"jpg": "jpeg", "tif": "tiff"}.get(one, one) for one in args.formats or ()}
+    formats = {_SHORT.get(one, one) for one in args.formats or ()}
     with progress(f"looking into {args.source}", args.progress) as advance:
         for row, entry in enumerate(entries(records)):
             advance(row + 1, count)

@@ -73,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
     names = args.names or [str(number) for number in range(count)]
     if len(names) != count or len(set(names)) < count:
         raise OptionError(f"--names {' '.join(names)}: expected {count} different names")
+    for name in names:
+        if "/" in name:
+            raise OptionError(f"--names {name}: a name has no slash; PREFIX says the folder")
     targets = [f"{args.prefix}_{name}.rec" for name in names]
     choice, left_out = images_of(open_file(args.source, args.idx, "auto", args.progress))
     for target in targets:  # before the first is written
@@ -81,7 +84,10 @@ def run(args: argparse.Namespace) -> int:
     part = divide(labels, shares, seed=None if args.consecutive else args.seed)
     counts = np.bincount(part, minlength=count)
     if not counts.all():
-        raise OptionError(f"{len(choice)} images do not go round: {targets[counts.argmin()]}")
+        raise OptionError(
+            f"{targets[int(counts.argmin())]} would get none of the {len(choice):,} images: ask "
+            "for fewer files, or for larger shares"
+        )
     written = []
     for number, target in enumerate(targets):
         chosen = choice.take(part == number)

@@ -164,11 +164,25 @@ def test_what_cannot_be_filtered_is_an_error_and_writes_nothing(twelve, tmp_path
     for words, code, says in (
         ([], 2, "no condition is given"),
         (["--labels", "cta"], 2, "--labels cta: expected a number, a range such as 10-19"),
+        (["--formats", "jpegg"], 2, "--formats jpegg: expected some of jpeg, png"),
+        (["--formats", "unknown"], 2, "--formats unknown: expected some of"),
+        (["--min-edge", "50", "--max-edge", "40"], 2, "--max-edge 40: no image is both"),
+        (["--min-bytes", "9", "--max-bytes", "8"], 2, "--max-bytes 8: no image is both"),
         (["--labels", "7"], 3, "no record is left: nothing is written"),
     ):
         found = run(capsys, "filter", twelve, tmp_path / "f.rec", *words)
         assert (found[0], says in found[2]) == (code, True)
     assert not list(tmp_path.glob("f.*"))
+
+
+def test_a_split_that_cannot_be_is_refused(twelve, tmp_path, capsys):
+    for words, says in (
+        (["--parts", "13"], "would get none of the 12 images"),
+        (["--parts", "2", "--names", "a/b", "c"], "--names a/b: a name has no slash"),
+    ):
+        code, _, err = run(capsys, "split", twelve, tmp_path / "p", *words)
+        assert (code, says in err) == (2, True)
+    assert not list(tmp_path.glob("p*"))
 
 
 def test_nothing_that_is_there_is_overwritten(twelve, tmp_path, capsys):
