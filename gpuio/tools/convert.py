@@ -27,6 +27,7 @@ from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.part import lock
 from gpuio.storage.paths import unusable
+from gpuio.storage.urls import is_url
 from gpuio.tools.arguments import at_least
 from gpuio.tools.classnames import class_names, write_names
 from gpuio.tools.entries import Entry, Records, entries, open_file
@@ -47,6 +48,7 @@ EXITS = {1: "some samples were left out, each is named; or the source is damaged
 
 _KINDS = ("record", "webdataset", "folders", "parquet", "dataset")
 _BY_SUFFIX = {".rec": "record", ".tar": "webdataset", ".parquet": "parquet"}
+_NAMED = {"webdataset": "tar files", "folders": "class folders", "parquet": "Parquet files"}
 _SHOWN = 50
 _LOOKED_AT = 1000  # records that tell whether labels are classes
 
@@ -114,6 +116,14 @@ def run(args: argparse.Namespace) -> int:
             f"from {source} to {target}: expected a record file on one side; --from and --to say "
             "what SOURCE and TARGET are, where their names do not"
         )
+    for name, kind in ((args.source, source), (args.target, target)):
+        if is_url(name) and kind not in {"record", "dataset"}:
+            raise OptionError(
+                f"{name}: {_NAMED[kind]} are read and written on a disk only; a record file may "
+                "lie behind a URL"
+            )
+    if target == "record" and is_url(args.target):
+        raise OptionError(f"{args.target}: expected a path on a disk: copy the record file then")
     if target == "record":
         count, problems = _import(args, _foreign(args, source))
     else:

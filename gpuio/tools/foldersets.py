@@ -45,7 +45,13 @@ def read_folders(source: str) -> Foreign:
     """
     root = Path(source)
     if not root.is_dir():
-        raise StorageError("expected a folder of class folders", path=source)
+        if not root.exists():
+            raise StorageError("cannot open: no such file or folder", path=source)
+        raise StorageError(
+            "expected a .rec, .tar or .parquet file or a folder, by its name; --from says what "
+            "another file is",
+            path=source,
+        )
     classes = sorted(one.name for one in root.iterdir() if one.is_dir() and one.name[0] != ".")
     found = [
         (str(path), number) for number, name in enumerate(classes) for path in _images(root / name)

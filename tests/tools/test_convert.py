@@ -124,7 +124,10 @@ def test_class_folders(seven, tmp_path, capsys):
     (folder / files[0]).unlink()
     assert run(capsys, "convert", seven, folder, "--resume")[0] == 0
     assert (folder / files[0]).exists()
-    for source, says in ((tmp_path / "data.idx", "class folders"), (tmp_path / "none", "class fo")):
+    for source, says in (
+        (tmp_path / "data.idx", "--from says"),
+        (tmp_path / "none", "no such file"),
+    ):
         code, _, err = run(capsys, "convert", source, tmp_path / "x.rec")
         assert (code, says in err) == (3, True)
 
@@ -222,6 +225,25 @@ def test_what_is_no_conversion_is_refused(seven, tmp_path, capsys):
     assert run(capsys, "convert", seven, tars / "t.tar")[0] == 0
     code, _, err = run(capsys, "convert", tars, seven, "--resume")
     assert (code, "no stopped run is there" in err) == (2, True)
+
+
+def test_a_source_that_is_not_there_or_not_known_says_so(tmp_path, capsys):
+    (tmp_path / "list.txt").write_text("text")
+    for name, says in (("none", "no such file or folder"), ("list.txt", "--from says what")):
+        code, _, err = run(capsys, "convert", tmp_path / name, tmp_path / "x.rec")
+        assert (code, says in err) == (3, True)
+
+
+@pytest.mark.parametrize("to", ["x.tar", "x.parquet", "folder"])
+def test_what_lies_behind_a_url_is_a_record_file(seven, tmp_path, capsys, to):
+    url = f"s3://bucket/{to}"
+    for source, target in ((seven, url), (url, tmp_path / "x.rec")):
+        code, _, err = run(capsys, "convert", source, target)
+        assert (code, f"{url}: " in err, "on a disk only" in err) == (2, True, True)
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    (tmp_path / "photos" / "cat" / "a.jpg").write_bytes(flat(1))
+    code, _, err = run(capsys, "convert", tmp_path / "photos", "s3://bucket/x.rec")
+    assert (code, "s3://bucket/x.rec: expected a path on a disk" in err) == (2, True)
 
 
 def test_of_insightfaces_sets_the_images_are_converted(tmp_path, capsys):
