@@ -74,6 +74,11 @@ class RemoteObject:
         MissingFileError    none is
         StorageError        the server does not say
         """
+        if not self._key and scheme_of(self.url) in ("s3", "s3a", "gs", "gcs", "az"):
+            raise MissingFileError(
+                "the URL names a bucket and no file in it; with a slash at its end it is a folder",
+                path=self.url,
+            )
         found: Version = self._call(what, lambda: self._store.head(self._key))
         return found
 

@@ -160,6 +160,11 @@ def test_nobody_there_is_an_error_within_the_deadline(serving):
     assert time.monotonic() - begun < DEADLINE_S + LATE_S
 
 
+def test_a_bucket_without_a_key_is_not_an_empty_file(server):
+    with pytest.raises(StorageError, match="names a bucket and no file"):
+        open_stored("s3://bkt")
+
+
 def test_what_is_there(server, paths):
     assert exists("s3://bkt/data.rec")
     assert not exists("s3://bkt/no.rec")
