@@ -73,7 +73,7 @@ def checked(path: str) -> str:
             "show them: leave it out; gpuio.storage.connect takes headers and credentials",
             path=shown(path),
         )
-    if rest.startswith("/") and scheme in ("s3", "s3a", "gs", "gcs", "az", *_OVER_HTTP):
+    if rest[:1] in ("", "/") and scheme in ("s3", "s3a", "gs", "gcs", "az", *_OVER_HTTP):
         raise StorageError("the URL names no bucket or host", path=path)
     return path
 

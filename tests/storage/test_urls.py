@@ -31,6 +31,7 @@ def test_a_scheme_makes_a_url(text, expected):
         ("s3:/b/a.rec", r"two slashes behind its scheme: s3://b/a.rec"),
         ("hdfs:/a.rec", "two slashes"),
         ("s3:///a.rec", "no bucket"),
+        ("s3://", "no bucket"),
         ("http://me:secret@h/a.rec", "password"),
         ("https://h/a.rec?X-Amz-Signature=secret", "signatures"),
     ],
