@@ -5,6 +5,7 @@ each, how much its memory grew and how long it took, as JSON.
 """
 
 import json
+import re
 import resource
 import struct
 import sys
@@ -115,12 +116,10 @@ def bombs():
 
 
 def resident():
-    """MiB of memory the process holds, and has held at most."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return (
-        pages * resource.getpagesize() / 2**20,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
-    )
+    """MiB of memory the process holds, and has held at most; getrusage counts its parent's."""
+    told = Path("/proc/self/status").read_text()
+    now, peak = (re.findall(rf"{name}:\s+(\d+) kB", told)[0] for name in ("VmRSS", "VmHWM"))
+    return int(now) / 1024, int(peak) / 1024
 
 
 def main(rec, out):
