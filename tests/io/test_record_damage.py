@@ -267,7 +267,9 @@ def test_bytes_that_are_no_record_any_more_are_a_changed_file(ten):
 @pytest.mark.parametrize("policy", ["raise", "skip", "zero", "replace"])
 def test_a_file_cut_while_it_is_read_is_an_error_under_every_policy(tmp_path, policy):
     files = write_rec(tmp_path, [flat(i, 200, 200) + bytes(100_000) for i in range(30)])
-    with reader(files, batch_size=1, on_error=policy, max_bad=100, prefetch_buffer=1) as it:
+    large = {"data_shape": (3, 304, 304)}  # small batches are read together, before the cut
+    options = {"on_error": policy, "max_bad": 100, "prefetch_buffer": 1, **large}
+    with reader(files, batch_size=1, **options) as it:
         next(it)
         os.truncate(files[0], os.path.getsize(files[0]) // 2)
         with pytest.raises(StorageError, match=r"cut after it was opened|changed while"):
