@@ -17,6 +17,11 @@ QUICK := tests/order tests/plan tests/options tests/storage tests/pipeline tests
 	tests/backend/test_pool.py tests/parity/test_golden.py tests/test_api.py tests/test_layers.py \
 	tests/test_pages.py
 
+NOT_QUICK := plan/test_decode_scale storage/test_paths storage/test_remote storage/test_remote_file \
+	storage/test_block_cache io/test_even io/test_record_cache io/test_record_host_share \
+	io/test_record_stats io/test_many_parts order/test_even pipeline/test_host_share \
+	pipeline/test_pack_parts pipeline/test_framed_image plan/test_extras
+
 .PHONY: demo quick test lint check docs release-check parity frameworks decoders rehearsal rehearsal-soak sanitize kernel-table nvrtc \
 	gpu-dry-run bench fuzz soak clean
 
@@ -31,7 +36,7 @@ demo: $(VENV)/.ready
 quick: $(VENV)/.ready
 	$(BIN)/gpuio warmup --quiet
 	$(PYTEST) -q -m "not slow" $(QUICK) \
-		--ignore tests/plan/test_decode_scale.py --ignore tests/storage/test_paths.py
+		$(patsubst %,--ignore tests/%.py,$(NOT_QUICK))
 
 test: $(VENV)/.ready
 	$(BIN)/gpuio warmup --quiet
