@@ -436,7 +436,7 @@ class Pipeline:
         except GpuioError:
             return None
         records = whole.records
-        if records.faults or records.accepted or records.encoded.cut_short:
+        if records.accepted or records.encoded.cut_short:  # these name no row of the group
             return None
         whole.batches = tuple(zip(group, orders, strict=True))
         self._note_read(begun, whole)
