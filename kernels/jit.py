@@ -122,10 +122,10 @@ def _say(folder: str, function: Callable[..., Any]) -> None:
         return
     counts.said = True
     if folder:
-        _log.warning("compiling kernels, once, some 10 s; they are kept in %s", folder)
+        _log.warning("compiling kernels, once, 10 to 20 s; they are kept in %s", folder)
     else:
         _log.warning(
-            "compiling kernels, some 10 s, in every process: they can be kept neither in %s nor in "
+            "compiling kernels, 10 to 20 s, in every process: they can be kept neither in %s nor in "
             "the user's cache folder; set NUMBA_CACHE_DIR to a folder that can be written",
             Path(function.__code__.co_filename).parent / "__pycache__",
         )
