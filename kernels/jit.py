@@ -125,8 +125,8 @@ def _say(folder: str, function: Callable[..., Any]) -> None:
         _log.warning("compiling kernels, once, 10 to 20 s; they are kept in %s", folder)
     else:
         _log.warning(
-            "compiling kernels, 10 to 20 s, in every process: they can be kept neither in %s nor in "
-            "the user's cache folder; set NUMBA_CACHE_DIR to a folder that can be written",
+            "compiling kernels, 10 to 20 s, in every process: they can be kept neither in %s nor "
+            "in the user's cache folder; set NUMBA_CACHE_DIR to a folder that can be written",
             Path(function.__code__.co_filename).parent / "__pycache__",
         )
 
