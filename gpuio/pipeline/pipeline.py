@@ -40,7 +40,8 @@ from gpuio.pipeline.measures import measures
 from gpuio.pipeline.parse import FramedRecords
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.pipeline.ranges import open_ranges
-from gpuio.pipeline.reader import RecordReader, Records
+from gpuio.pipeline.reader import RecordReader
+from gpuio.pipeline.share import Loaded, Share, gather, gathered
 from gpuio.pipeline.stats import Stats
 from gpuio.pipeline.thread_count import ThreadCount
 from gpuio.plan.decode_scale import fitted, scalable
@@ -52,43 +53,6 @@ __all__ = ["BatchPosition", "BatchStream", "FinishedBatch", "Pipeline"]
 _READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
 _PAUSE_S = 0.2  # between two epochs: beyond, nobody needed threads
 _TRIED = 4  # batches that are made, again and again, to find the share of the host's cores
-
-
-@attrs.define(eq=False)
-class _Loaded:
-    """A batch's records and plan; or those of several small ones, one behind the other.
-
-    Drawing the plan took `plan_s` seconds.
-    """
-
-    position: BatchPosition
-    order: BatchOrder
-    records: Records
-    plan: npt.NDArray[np.void]
-    batches: tuple[tuple[BatchPosition, BatchOrder], ...] = ()  # of several
-    plan_s: float = 0.0
-
-
-@attrs.define(eq=False)
-class _Share:
-    """Some rows of what was loaded together, to be decoded and augmented by one call; or help.
-
-    Attributes
-    ----------
-    starved_s : float   seconds before it in which a thread waited for records
-    last : bool         whether it is the last one of what was loaded together
-    team : object       what the calls for it share, if the backend says so
-    helps : bool        whether the call helps the one before it
-    """
-
-    loaded: _Loaded
-    out: Any
-    first: int
-    stop: int
-    starved_s: float = 0.0
-    last: bool = True
-    team: Any = None
-    helps: bool = False
 
 
 class Closes(Protocol):
@@ -280,7 +244,7 @@ class Pipeline:
             self.stats = stats
         division.decide(share, why)
 
-    def _measured(self, loads: list[_Loaded], share: float, batches: int) -> list[Sample]:
+    def _measured(self, loads: list[Loaded], share: float, batches: int) -> list[Sample]:
         """Make so many batches with a share; return a sample of each call that decoded."""
         assert self.backend.division is not None
         with self.backend.division.measuring(share) as samples:
@@ -371,7 +335,7 @@ class Pipeline:
             division = self.backend.division
             place = made.position.pass_index, made.position.start, made.position.number
             team = None if division is None else division.team(place, 1, self.threads)
-            _, faults = self.make(_Share(loaded, made.data[row : row + 1], 0, 1, team=team))
+            _, faults = self.make(Share(loaded, made.data[row : row + 1], 0, 1, team=team))
         made.label[row] = loaded.records.labels[0]
         made.index[row] = loaded.records.index[0]
         made.plan[row] = loaded.plan[0]
@@ -401,7 +365,7 @@ class Pipeline:
         if group:
             yield tuple(group)
 
-    def load(self, group: tuple[BatchPosition, ...]) -> tuple[list[_Loaded], GpuioError | None]:
+    def load(self, group: tuple[BatchPosition, ...]) -> tuple[list[Loaded], GpuioError | None]:
         """Read batches and draw their plans; an epoch begins with the files as opened.
 
         Returns
@@ -413,11 +377,11 @@ class Pipeline:
         with self.ranges["read"]:
             return self._load(group)
 
-    def _load(self, group: tuple[BatchPosition, ...]) -> tuple[list[_Loaded], GpuioError | None]:
+    def _load(self, group: tuple[BatchPosition, ...]) -> tuple[list[Loaded], GpuioError | None]:
         """Read batches and draw their plans."""
         if len(group) > 1 and (whole := self._load_together(group)) is not None:
             return [whole], None
-        made: list[_Loaded] = []
+        made: list[Loaded] = []
         try:
             for position in group:
                 made.append(self._load_one(position))  # noqa: PERF401 -- what came before an error
@@ -427,7 +391,7 @@ class Pipeline:
             return made, error
         return made, None
 
-    def _load_together(self, group: tuple[BatchPosition, ...]) -> _Loaded | None:
+    def _load_together(self, group: tuple[BatchPosition, ...]) -> Loaded | None:
         """Load several batches as one; None where a record needs a closer look."""
         begun = time.perf_counter()
         try:
@@ -442,7 +406,7 @@ class Pipeline:
         self._note_read(begun, whole)
         return whole
 
-    def _load_one(self, position: BatchPosition) -> _Loaded:
+    def _load_one(self, position: BatchPosition) -> Loaded:
         """Read one batch's records and draw its plan."""
         begun = time.perf_counter()
         if self._feed is None:
@@ -453,14 +417,14 @@ class Pipeline:
         self._note_read(begun, loaded)
         return loaded
 
-    def _note_read(self, begun: float, loaded: _Loaded) -> None:
+    def _note_read(self, begun: float, loaded: Loaded) -> None:
         """Count what was read, and since when."""
         seconds = time.perf_counter() - begun
         self.stats.add_read(seconds, loaded.plan_s, loaded.records.encoded.nbytes)
 
     def _load_rows(
         self, position: BatchPosition, order: BatchOrder, framed: FramedRecords | None = None
-    ) -> _Loaded:
+    ) -> Loaded:
         """Read records, unless they were read before, and draw their plan."""
         if framed is None:
             records = self.reader.read(order.position)
@@ -486,9 +450,9 @@ class Pipeline:
                 where = self.reader.where(int(order.position[row]))
                 records.faults.append(Fault(row, error.at(where)))
                 records.encoded.drop(row)
-        return _Loaded(position, order, records, plan, plan_s=time.perf_counter() - begun)
+        return Loaded(position, order, records, plan, plan_s=time.perf_counter() - begun)
 
-    def shares(self, groups: Iterable[tuple[list[_Loaded], GpuioError | None]]) -> Iterator[_Share]:
+    def shares(self, groups: Iterable[tuple[list[Loaded], GpuioError | None]]) -> Iterator[Share]:
         """Cut what was loaded into shares and give each batch its array."""
         groups, division = iter(groups), self.backend.division
         while True:
@@ -508,11 +472,11 @@ class Pipeline:
                 for first in range(0, rows, size):
                     stop = min(first + size, rows)
                     last = stop == rows and not helpers
-                    yield _Share(loaded, out, first, stop, starved_s, last, team)
+                    yield Share(loaded, out, first, stop, starved_s, last, team)
                     starved_s = 0.0
                 for number in range(helpers):
                     last = number + 1 == helpers
-                    yield _Share(loaded, out, 0, rows, 0.0, last, team, helps=True)
+                    yield Share(loaded, out, 0, rows, 0.0, last, team, helps=True)
             if error is not None:
                 raise error
 
@@ -524,8 +488,8 @@ class Pipeline:
         return calls + (0 if division is None else division.helpers(size, self.threads))
 
     def ahead(
-        self, groups: Iterable[tuple[list[_Loaded], GpuioError | None]]
-    ) -> Prefetcher[_Share, tuple[_Share, list[Fault]]]:
+        self, groups: Iterable[tuple[list[Loaded], GpuioError | None]]
+    ) -> Prefetcher[Share, tuple[Share, list[Fault]]]:
         """Make what was loaded ahead, on threads."""
         division = self.backend.division
         return Prefetcher(
@@ -536,7 +500,7 @@ class Pipeline:
             name="gpuio-make",
         )
 
-    def make(self, share: _Share) -> tuple[_Share, list[Fault]]:
+    def make(self, share: Share) -> tuple[Share, list[Fault]]:
         """Decode and augment one share."""
         if share.helps:
             assert self.backend.division is not None
@@ -563,7 +527,7 @@ class Pipeline:
     def _keep(
         self,
         cache: Cache,
-        share: _Share,
+        share: Share,
         rows: slice,
         records: Encoded,
         plan: npt.NDArray[np.void],
@@ -593,7 +557,7 @@ class Pipeline:
                 cache.settle(claim, kept, tried=tried, seconds=time.perf_counter() - begun)
         return faults
 
-    def _named(self, share: _Share, fault: Fault) -> Fault:
+    def _named(self, share: Share, fault: Fault) -> Fault:
         """Give a fault its row in the batch and its record's place in the file."""
         row = share.first + fault.row
         where = self.reader.where(int(share.loaded.order.position[row]))
@@ -626,7 +590,7 @@ class BatchStream:
             if pipeline.mixer is not None:
                 self._mixed = Prefetcher(
                     pipeline.mix_early,
-                    _gathered(self._shares),
+                    gathered(self._shares),
                     depth=1,
                     workers=1,
                     name="gpuio-mix",
@@ -650,7 +614,7 @@ class BatchStream:
             made = next(self._mixed)
         else:
             if not self._ready:
-                self._ready.extend(_gather(self._shares))
+                self._ready.extend(gather(self._shares))
             made = self._ready.popleft()
         self.expected = _next_or_none(self._positions)
         waited = time.perf_counter() - begun
@@ -680,54 +644,6 @@ class BatchStream:
         self._shares.close()
         if self._mixed is not None:
             self._mixed.close()
-
-
-def _gather(shares: Iterator[tuple[_Share, list[Fault]]]) -> list[FinishedBatch]:
-    """Put the next batch together from its shares, or those that were made as one."""
-    faults: list[Fault] = []
-    while True:
-        share, failed = next(shares)
-        faults += failed
-        if share.last:
-            break
-    loaded = share.loaded
-    records, encoded = loaded.records, loaded.records.encoded
-    faults = sorted(records.faults + faults, key=lambda fault: fault.row)
-    made, first = [], 0
-    for position, order in loaded.batches or ((loaded.position, loaded.order),):
-        rows = slice(first, first + len(order.position))
-        made.append(
-            FinishedBatch(
-                position=position,
-                order=order,
-                data=share.out[rows] if loaded.batches else share.out,
-                label=records.labels[rows],
-                index=records.index[rows],
-                pad=order.pad,
-                no_label=records.no_label,
-                plan=loaded.plan[rows],
-                faults=[
-                    Fault(fault.row - first, fault.error)
-                    for fault in faults
-                    if first <= fault.row < rows.stop
-                ],
-                cut_short=0 if loaded.batches else encoded.cut_short,
-                warned=encoded.warned[rows],
-                accepted=records.accepted,
-            )
-        )
-        first = rows.stop
-    return made
-
-
-def _gathered(shares: Iterator[tuple[_Share, list[Fault]]]) -> Iterator[FinishedBatch]:
-    """Put one batch after the other together, until the shares end."""
-    while True:
-        try:
-            made = _gather(shares)
-        except StopIteration:
-            return
-        yield from made
 
 
 def _next_or_none(positions: Iterator[BatchPosition]) -> BatchPosition | None:
