@@ -165,25 +165,7 @@ class LocalFile(StoredFile):
         lengths: npt.ArrayLike,
         allocate: Callable[[int], npt.NDArray[np.uint8]],
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Read several ranges into one piece of memory, without the GIL; near ranges share a read.
-
-        Parameters
-        ----------
-        offsets, lengths : int64[n]     bytes
-        allocate : callable             returns uint8[m], C order, for a number of bytes m
-
-        Returns
-        -------
-        memory : uint8[m]               what `allocate` returned: the ranges, and what lies in the
-                                        file between those that are near
-        start : int64[n]                byte of the memory at which each range begins, in the order
-                                        asked for
-
-        Raises
-        ------
-        StorageError                    as `read`
-        ClosedError                     after `close()`
-        """
+        """Do what `StoredFile.read_packed` does, without the GIL."""
         starts = np.asarray(offsets, np.int64)
         stops = starts + np.asarray(lengths, np.int64)
         compiled = _compiled()
