@@ -51,10 +51,15 @@ def load_sets(args, made_in, count):
 
 
 def save(out, result):
-    """Write a result as JSON, unless there is no file for it; return the text."""
+    """Write a result as JSON, unless there is no file for it; return the text.
+
+    At once: who is killed meanwhile leaves the file that was there.
+    """
     text = json.dumps(result, indent=2, default=str)
     if out:
-        Path(out).write_text(text + "\n")
+        half = Path(f"{out}.half")
+        half.write_text(text + "\n")
+        half.replace(out)
     return text
 
 

@@ -19,6 +19,7 @@ step failed or was cut. Only Python's own library is used here: nothing else may
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -38,6 +39,7 @@ RESERVE = 6  # seconds that each later step is left
 ENDING = 3  # seconds that a cut step, and the last archive, may take
 _GRACE = 2  # between the two signals to a step that is cut
 _CUT = (124, 137)  # how `timeout` says that it was cut
+_HALF = ".half"  # of the name of a file that is being written
 _SHOWN = 12  # lines of a step's output that are printed
 
 
@@ -75,15 +77,24 @@ class Record:
         made = io.BytesIO()
         with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1) as archive:
             for path in sorted(self.work.iterdir()):
-                archive.add(path, f"{self.call}/{path.name}")
+                if path.suffix == _HALF:
+                    continue
+                with contextlib.suppress(OSError):  # a step that runs may take it away
+                    content = path.read_bytes()
+                    member = tarfile.TarInfo(f"{self.call}/{path.name}")
+                    member.size, member.mtime = len(content), int(time.time())
+                    archive.addfile(member, io.BytesIO(content))
         for name, content in (
             ("steps.txt", text.encode()),
             (f"{self.call}.tar.gz", made.getvalue()),
         ):
             # replaced at once: whoever is killed here leaves the file before this one
-            half = self.out / f"{name}.half"
-            half.write_bytes(content)
-            half.replace(self.out / name)
+            half = self.out / f"{name}{_HALF}"
+            try:
+                half.write_bytes(content)
+                half.replace(self.out / name)
+            except OSError as error:  # a full disk: the steps go on, their output is printed
+                print(f"{name} is not written: {error}", flush=True)
 
 
 def limit_of(own, later, left):

@@ -194,6 +194,23 @@ def test_a_step_that_hangs_is_cut_and_what_runs_beside_is_ended(part, tmp_path):
     assert files["hangs.txt"].endswith("begun\n")
 
 
+def test_a_file_that_goes_and_a_folder_that_is_full_stop_no_step(part, tmp_path, capsys):
+    """A step that runs replaces its files while the archive is written for another one."""
+
+    class Work:
+        def iterdir(self):
+            return [tmp_path / "gone.json", tmp_path / "new.json.half", tmp_path / "there.txt"]
+
+    (tmp_path / "there.txt").write_text("said")
+    (tmp_path / "new.json.half").write_text("{")
+    record = part("gpu_session").Record(tmp_path / "out", Work(), "first", "head")
+    record.note("one", "0")
+    assert left_by(tmp_path / "out") == ({"one": "0"}, "one           0", {"there.txt": "said"})
+    record.out = tmp_path / "no folder"
+    record.note("two", "0")
+    assert capsys.readouterr().out.count("is not written") == 2
+
+
 def test_a_budget_that_is_used_up_is_said_of_each_step(call, tmp_path):
     process = call("none) ;;", BUDGET="2")
     process.communicate()
