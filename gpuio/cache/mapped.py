@@ -5,6 +5,10 @@ offset and state of each row, then the slots. It appears under its name only whe
 written. Each process holds a shared lock on it (flock) as long as it uses it; a file that nobody
 holds is stale: one of another source is removed, and claims left in it are taken back.
 
+While slots are taken the process holds the file's other lock (lockf). That one belongs to the
+process, not to a descriptor: it keeps no other thread out, and closing any descriptor of the file
+lets it go. So whatever takes it or closes one of these files does so inside of `_own`.
+
 Room is reserved with the system before it is written, so that a full disk is an error here, not the
 end of the process. A file is never cut or written anew in place: another process may have it mapped
 still.
@@ -26,6 +30,7 @@ import numpy.typing as npt
 
 from gpuio.cache.store import NO_ROOM
 from gpuio.errors import StorageError
+from gpuio.forking import lock
 from gpuio.storage.paths import unusable
 
 __all__ = ["SUFFIX", "MappedMemory", "open_mapped", "remove_stale"]
@@ -46,6 +51,8 @@ _HEAD = np.dtype(
 _PAGE = 4096
 _PIECE = 64 << 20  # bytes reserved at once
 _TRIES = 16  # to open a file that others make and remove meanwhile
+
+_own = lock()  # of this process's threads, for all files: two paths may lead to one
 
 _log = logging.getLogger("gpuio")
 
@@ -75,7 +82,7 @@ def open_mapped(path: str, key: str, rows: int, capacity: int, *, kept: bool) ->
             try:
                 alone = _locked(fd)
                 if not _is_at(fd, path):
-                    os.close(fd)
+                    _let_go(fd)
                     continue
                 if os.fstat(fd).st_uid != os.geteuid():
                     raise StorageError("cannot use a cache that is another user's", path=path)
@@ -84,10 +91,10 @@ def open_mapped(path: str, key: str, rows: int, capacity: int, *, kept: bool) ->
                     return MappedMemory(fd, path, kept=kept, alone=alone)
                 _log.info("cache: %s is made anew: %s", path, wrong)
                 os.unlink(path)  # noqa: PTH108
-                os.close(fd)
+                _let_go(fd)
             except BaseException:
                 with contextlib.suppress(OSError):
-                    os.close(fd)
+                    _let_go(fd)
                 raise
     except (OSError, ValueError) as error:
         if isinstance(error, StorageError):
@@ -115,7 +122,7 @@ def remove_stale(folder: str, prefix: str, but: Collection[str] = ()) -> None:
                 if _is_at(fd, str(path)):
                     path.unlink()
             finally:
-                os.close(fd)
+                _let_go(fd)
 
 
 class MappedMemory:
@@ -199,12 +206,13 @@ class MappedMemory:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes from taking and claiming meanwhile."""
-        fcntl.lockf(self._fd, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        """Keep others from taking and claiming meanwhile: processes, and threads of this one."""
+        with _own:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     def ask(self, offsets: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> None:
         """Ask the system for ranges that will be read soon, all of them at once."""
@@ -226,6 +234,12 @@ class MappedMemory:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(fd, self.path):
                     os.unlink(self.path)  # noqa: PTH108
+        _let_go(fd)
+
+
+def _let_go(fd: int) -> None:
+    """Close a descriptor of a cache's file, not while a thread of this process has it locked."""
+    with _own:
         os.close(fd)
 
 

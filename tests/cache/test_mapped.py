@@ -5,6 +5,7 @@ import errno
 import fcntl
 import logging
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,28 @@ def test_stale_files_are_removed_and_used_ones_are_not(tmp_path):
         (tmp_path / "gpuio-host-b.gpuio-cache.xyz.new").write_bytes(b"a beginning")
         remove_stale(str(tmp_path), "gpuio-host-")
         assert {one.name for one in tmp_path.iterdir()} == {names[0], names[2]}
+
+
+@pytest.mark.parametrize("work", ["take", "close", "look for stale ones", "open"])
+def test_threads_of_one_process_wait_for_each_other(path, tmp_path, work):
+    """lockf keeps no thread of the process out, and any closing of the file lets it go."""
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)  # another path of the same file
+    with opened(path, kept=False) as one, contextlib.ExitStack() as stack:
+        other = stack.enter_context(opened(str(link / Path(path).name), kept=False))
+        works = {
+            "take": lambda: put(other, [1]),
+            "close": other.close,
+            "look for stale ones": lambda: remove_stale(str(tmp_path), "one"),
+            "open": lambda: open_mapped(path, "key", ROWS + 1, 1 << 20, kept=False).close(),
+        }
+        thread = threading.Thread(target=works[work])
+        with one.memory.alone():
+            thread.start()
+            thread.join(0.1)
+            assert thread.is_alive()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_no_descriptor_and_no_lock_stays(path):
