@@ -21,13 +21,16 @@ from support import making
 KILLS = Path(__file__).parents[1] / "support" / "cache_kills.py"
 SHARE = """
 import sys, hashlib, gpuio as mx
-rec, folder = sys.argv[1:]
+rec, folder, kind = sys.argv[1:]
 it = mx.io.ImageRecordIter(path_imgrec=rec, data_shape=(3, 28, 28), batch_size=4, ctx="cpu",
-    random_resized_crop=True, cache="host", cache_dir=folder, cache_size="8MB", verbose=False)
+    random_resized_crop=True, cache=kind, cache_dir=folder, cache_size="8MB", verbose=False)
 for turn in range(2):
     found = hashlib.sha256(b"".join(batch.data[0].asnumpy().tobytes() for batch in it)).hexdigest()
     cache = it.stats()["cache"]
-    print(found, cache["misses"], cache["images"], cache["bytes"], flush=True)
+    maps = open("/proc/self/smaps").read().split(".gpuio-cache")[1].splitlines()
+    told = {line.split()[0]: int(line.split()[1]) for line in maps[1:20] if line.endswith(" kB")}
+    print(found, cache["misses"], cache["images"], cache["bytes"], told["Rss:"], told["Pss:"],
+        flush=True)
     sys.stdin.readline()
     it.reset()
 it.close()
@@ -107,7 +110,8 @@ def test_killed_at_any_moment_it_gives_the_right_pixels(tmp_path, kills):
     assert counts["killed"] == kills
 
 
-def test_processes_share_one_file_in_memory(tmp_path):
+@pytest.mark.parametrize("kind", ["host", "disk"])
+def test_processes_share_one_file_in_memory(tmp_path, kind):
     rec, folder = files(tmp_path), tmp_path / "cache"
     folder.mkdir()
     with reader(rec, None) as it:
@@ -115,7 +119,7 @@ def test_processes_share_one_file_in_memory(tmp_path):
         it.reset()
         expected.append(b"".join(batch.data[0].asnumpy().tobytes() for batch in it))
     expected = [hashlib.sha256(one).hexdigest() for one in expected]
-    command = [sys.executable, "-c", SHARE, rec, str(folder)]
+    command = [sys.executable, "-c", SHARE, rec, str(folder), kind]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command, **pipes) for _ in range(2)]
     try:
@@ -127,6 +131,8 @@ def test_processes_share_one_file_in_memory(tmp_path):
                 assert [one[2] for one in said] == ["24", "24"]
                 assert said[0][3] == said[1][3]
                 assert int(said[0][3]) < 24 * 17_000 + 3 * 4096
+                resident, own = (sum(int(one[at]) for one in said) for at in (4, 5))
+                assert own < 0.75 * resident  # pages that both have mapped are there once
             for one in both:
                 one.stdin.write("\n")
                 one.stdin.flush()
@@ -135,7 +141,7 @@ def test_processes_share_one_file_in_memory(tmp_path):
         for one in both:
             one.kill()
             one.communicate()
-    assert list(folder.iterdir()) == []
+    assert len(list(folder.iterdir())) == (kind == "disk")
 
 
 def slow(monkeypatch, seconds):
