@@ -134,13 +134,15 @@ class CpuBackend:
         if work.timed:
             _note(work, time.perf_counter() - begun, memory.spent)
             if job.decodes:
-                work.decoded("turbojpeg", int(np.count_nonzero(done == self._kernels.MADE)))
+                taken = (done == self._kernels.MADE) | records.kept
+                work.decoded("turbojpeg", int(np.count_nonzero(taken & (records.decoded == 0))))
+        warns = self._kernels.WARNED, self._kernels.DOUBTED
         for number in np.flatnonzero(done).tolist():
             if done[number] == self._kernels.NO_IMAGE:
                 storage[number] = 0
                 continue
             try:
-                image, row = rows.image(number, damaged=done[number] == self._kernels.WARNED)
+                image, row = rows.image(number, damaged=done[number] in warns)
                 begun = time.perf_counter()
                 self._kernels.augment(image, row, normalisation, storage[number], memory.scratch)
                 work.kernels_s += time.perf_counter() - begun
@@ -241,6 +243,7 @@ class _Rows:
             blob, header = records.blob(row), records.headers[row]
             assert blob is not None
             height, width = int(plan["src_h"][row]), int(plan["src_w"][row])
+            begun = time.perf_counter()
             try:
                 image = _of_size(
                     decode(blob, channels), int(header["height"]), int(header["width"])
@@ -249,6 +252,8 @@ class _Rows:
                 faults.append(Fault(row, error))
                 records.drop(row)
                 continue
+            records.work.decode_s += time.perf_counter() - begun
+            records.work.decoded("opencv", 1)
             made = smaller(image, height, width)
             if records.keep[row]:
                 _at(int(records.keep[row]), (height, width, channels))[:] = made
@@ -303,9 +308,12 @@ class _Rows:
         if records.keep[number] and not damaged:
             place = _at(int(records.keep[number]), shape)
             if not records.kept[number]:
+                begun = time.perf_counter()
                 with contextlib.suppress(DecodeError):  # of a part of it, a decoder may not hear
                     place[:] = _of_size(decode(blob, channels), *shape[:2])
                     records.kept[number] = True
+                    records.work.decoded("opencv", 1)
+                records.work.decode_s += time.perf_counter() - begun
             if records.kept[number]:
                 return place, row
         if self._needed is None:

@@ -18,6 +18,7 @@ from gpuio.kernels.cpu.clock import clock_address
 from gpuio.kernels.cpu.share import (
     BYTES,
     CENTRED,
+    DOUBTED,
     FINISH,
     FLOATS,
     HALVES,
@@ -30,7 +31,17 @@ from gpuio.kernels.cpu.share import (
 from gpuio.kernels.cpu.window import LOAD_BYTES, make_window
 from gpuio.kernels.pointers import address
 
-__all__ = ["LEFT", "MADE", "NO_IMAGE", "WARNED", "Job", "Memory", "Normalisation", "augment"]
+__all__ = [
+    "DOUBTED",
+    "LEFT",
+    "MADE",
+    "NO_IMAGE",
+    "WARNED",
+    "Job",
+    "Memory",
+    "Normalisation",
+    "augment",
+]
 
 _LONGEST_SIDE = 65_535  # pixels of a JPEG; what is longer is another kind of image, and is left
 _KEPT = 64 << 20  # bytes of pixels that a thread keeps from share to share
@@ -160,7 +171,7 @@ class Job:
 
         Returns
         -------
-        uint8[n]                    MADE, LEFT, NO_IMAGE or WARNED
+        uint8[n]                    MADE, LEFT, NO_IMAGE, WARNED or DOUBTED
         """
         if not self._coloured and any(rows[name].any() for name in ("jitter", "hls_on", "pca_on")):
             self._load_colours()

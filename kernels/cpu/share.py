@@ -24,6 +24,7 @@ __all__ = [
     "BYTES",
     "CENTRED",
     "DECODE",
+    "DOUBTED",
     "FINISH",
     "FLOATS",
     "HALVES",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 MARGIN = 2  # pixels beyond those needed: chroma upsampling looks at its neighbours
-MADE, LEFT, NO_IMAGE, WARNED = range(4)  # what became of a row
+MADE, LEFT, NO_IMAGE, WARNED, DOUBTED = range(5)  # what became of a row
 FLOATS, HALVES, BYTES, CENTRED, RATIOS = range(5)  # how values are written: see FINISH
 
 JOB = np.dtype(
@@ -241,20 +242,17 @@ def _decoded(job, row, blob, length, header, scale):
 
 
 @inner
-def _decodes_to(job, row, blob, length, header, place):
-    """Decode all of an image to a place, if there is one; say whether it was done."""
-    if place == 0:
-        return False
+def _decoded_to(job, row, blob, length, header, place):
+    """Decode all of an image to a place; 0 if it was done."""
     zero = np.int64(0)
     height, width = np.int64(row.src_h), np.int64(row.src_w)
-    code = _decode(
+    return _decode(
         job.decode,
         (
             job.handle, blob, length, height, width, job.channels, plain_sampling(header),
             zero, zero, zero, zero, width, np.int64(1), place,
         ),
     )  # fmt: skip
-    return code == 0
 
 
 @inner
@@ -391,12 +389,13 @@ def make_share(
                                 is given: of rows with long images, and of one of eight others,
                                 eight times
     done : uint8[n]             receives MADE, LEFT, NO_IMAGE, or WARNED: left, because the decoder
-                                warns of the image's data
+                                warns of the image's data; or DOUBTED: left for another reason, and
+                                the decoder warns of data that the window does not need
     known : int64[n]            addresses of images that were decoded before, uint8[src_h, src_w,
                                 channels]: blobs and lengths are not looked at; 0 for the others
     keep : int64[n]             addresses at which whole decoded images are to stay; 0: none. Not
                                 looked at where JOB.decode is 0
-    kept : bool[n]              receives true where one does
+    kept : bool[n]              receives true where one does; rows that are left may have one, too
 
     Returns
     -------
@@ -412,21 +411,29 @@ def make_share(
         if blobs[i] == 0 and known[i] == 0:
             continue
         done[i] = LEFT
-        if not _is_window(row, job.height, job.width):
+        keeps = job.decode != 0 and known[i] == 0 and keep[i] != 0
+        windowed = _is_window(row, job.height, job.width)
+        if not windowed and not keeps:
             continue
         weight = _weight(job, i, lengths[i])
         if weight != 0:
             begun = now_ns(job.clock)
         size = np.int64(row.src_h) * row.src_w * job.channels
-        if known[i] != 0:
-            source = _bytes_at(known[i], size)
-        elif job.decode != 0 and _decodes_to(job, row, blobs[i], lengths[i], headers[i], keep[i]):
-            kept[i] = True
-            source = _bytes_at(keep[i], size)
+        if keeps:
+            code = _decoded_to(job, row, blobs[i], lengths[i], headers[i], keep[i])
+            kept[i] = code == 0
+            if code == WARNED:
+                done[i] = DOUBTED
             if weight != 0:
                 decoded = now_ns(job.clock)
                 spent[0] += weight * (decoded - begun)
                 begun = decoded
+        if not windowed:
+            continue
+        if known[i] != 0:
+            source = _bytes_at(known[i], size)
+        elif kept[i]:
+            source = _bytes_at(keep[i], size)
         elif job.decode != 0:
             if size > pixels.size:
                 continue

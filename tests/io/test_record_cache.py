@@ -152,6 +152,33 @@ def test_bad_records_stay_bad(bad, policy):
         assert told["faults"] > 0
 
 
+TURNED = {"max_rotate_angle": 20, "seed_aug": 2}
+
+
+@pytest.mark.parametrize("before", [TURNED, {"inter_method": 2, "resize": 30}])
+def test_warnings_are_counted_of_images_that_opencv_made_before(bad, before):
+    options = {"on_error": "skip", "batch_size": 5, **CROPS}
+    with reader(bad, **options) as it, reader(bad, cache="host", **{**options, **before}) as first:
+        expected = taken(it)
+        taken(first)
+        with reader(bad, cache="host", **options) as kept:
+            assert taken(kept) == expected
+            assert kept.stats()["warned_records"] == it.stats()["warned_records"]
+        assert it.stats()["decoded_with_warnings"] == 2
+        assert first.stats()["cache"]["hits"] > 0
+
+
+def test_what_was_found_counts_for_no_decoder(files):
+    options = {"cache": "host", "last_batch": "discard", "batch_size": 47}
+    for more in (CROPS, TURNED, {**CROPS, "cache_resize": 30}):
+        with reader(files, **options, **more) as it:
+            before = taken(it, 5) and it.stats()
+            assert before["cache"]["images"] == len(blobs())
+            assert min(before["decoders"].values()) > 1
+            assert taken(it, 2)
+            assert it.stats()["decoders"] == before["decoders"]
+
+
 def test_records_are_raised_at_their_batch_in_each_epoch(bad):
     with reader(bad, cache="host", shuffle=False, batch_size=10) as it:
         said = []
