@@ -12,7 +12,7 @@ from __future__ import annotations
 from gpuio.kernels.addresses import read_byte, read_u32
 from gpuio.kernels.jit import inner
 
-__all__ = ["DAMAGE", "FORMAT", "JPEG", "LIMIT", "OK", "read_jpeg"]
+__all__ = ["DAMAGE", "FORMAT", "JPEG", "LIMIT", "OK", "has_end", "read_jpeg"]
 
 OK, FORMAT, DAMAGE, LIMIT = 0, 5, 6, 7  # the marks between them are those of `records`
 
@@ -78,7 +78,7 @@ def _count_scans(data, size, first):
 
 
 @inner
-def _has_end(data, size):
+def has_end(data, size):
     """Say whether the last end marker stands behind the last start of a scan, both in the tail."""
     at = size - 2
     while at >= 0 and at >= size - _TAIL:
@@ -103,9 +103,11 @@ def read_jpeg(data, size, row, max_pixels, max_scans):
     Returns
     -------
     int                         OK, FORMAT, DAMAGE or LIMIT
+    int                         bytes: an image that begins with as many equal ones is OK, too, and
+                                has the same facts, but for its `has_end`. 0: not known
     """
     if size < 2 or _two(data, 0) != 0xFFD8:
-        return FORMAT
+        return FORMAT, 0
     at, frame, scan, orientation, plain = 2, 0, 0, 1, True
     while at + 4 <= size:
         marker = read_byte(data, at + 1)
@@ -121,7 +123,7 @@ def read_jpeg(data, size, row, max_pixels, max_scans):
             continue
         length = _two(data, at + 2)
         if frame == 0 and (marker == 0xD9 or marker == 0xDA or length < 2):
-            return DAMAGE
+            return DAMAGE, 0
         if marker == 0xDA:
             scan = at
             break
@@ -129,7 +131,7 @@ def read_jpeg(data, size, row, max_pixels, max_scans):
             length, plain = 2, False
         if _is_frame(marker) and frame == 0:
             if at + 10 > size or at + 10 + 3 * read_byte(data, at + 9) > size:
-                return DAMAGE
+                return DAMAGE, 0
             frame = at
         elif marker == 0xE1:
             if orientation == 1 and length >= 16 and frame == 0:
@@ -140,23 +142,23 @@ def read_jpeg(data, size, row, max_pixels, max_scans):
             plain = False
         at += 2 + length
     if frame == 0:
-        return DAMAGE
+        return DAMAGE, 0
     process, bits = read_byte(data, frame + 1), read_byte(data, frame + 4)
     height, width = _two(data, frame + 5), _two(data, frame + 7)
     channels = read_byte(data, frame + 9)
     known = process <= 0xC2 or process == 0xC9 or process == 0xCA
     if bits != 8 or not known or channels < 1 or channels > 4 or channels == 2:
-        return DAMAGE
+        return DAMAGE, 0
     sampling = 0
     for c in range(channels):
         factors = read_byte(data, frame + 11 + 3 * c)
         h, v = factors >> 4, factors & 15
         if h < 1 or h > 4 or v < 1 or v > 4:
-            return DAMAGE
+            return DAMAGE, 0
         sampling = sampling << 8 | factors
     pixels = height * width
     if pixels == 0 or pixels > max_pixels:
-        return LIMIT
+        return LIMIT, 0
     whole = scan > 0 and scan + 4 < size and read_byte(data, scan + 4) == channels
     scans = 0
     if whole and process != 0xC2 and process != 0xCA:
@@ -164,10 +166,12 @@ def read_jpeg(data, size, row, max_pixels, max_scans):
     elif scan > 0:
         scans = _count_scans(data, size, scan)
     if scans > max_scans or (scans > 1 and scans * pixels > _FULL_SIZE_SCANS * max_pixels):
-        return LIMIT
+        return LIMIT, 0
     row.kind, row.height, row.width, row.channels, row.bits = JPEG, height, width, channels, bits
     row.orientation, row.frame, row.sampling, row.frame_at = orientation, process, sampling, frame
-    row.scans, row.ended = scans, _has_end(data, size)
-    row.one_scan = whole and process != 0xC2 and process != 0xCA
+    row.scans, row.ended = scans, has_end(data, size)
+    one_scan = whole and process != 0xC2 and process != 0xCA
+    row.one_scan = one_scan
     row.shortens = plain and whole and process <= 0xC1 and scan + 10 <= size
-    return OK
+    front = max(scan, frame + 3 * channels) + 10  # all that was looked at
+    return OK, front if one_scan and front <= size else 0

@@ -31,13 +31,18 @@ _memcpy = types.ExternalFunction("gpuio_memcpy", types.uintp(types.uintp, types.
 _numbers = types.int64[::1]
 
 
-@kernel(types.int64(_numbers, _numbers, types.int64, _numbers, _numbers, _numbers))
-def lay_out(begin, end, gap, low, high, place):
+@kernel(
+    types.UniTuple(types.int64, 2)(
+        _numbers, _numbers, _numbers, types.int64, _numbers, _numbers, _numbers
+    )
+)
+def lay_out(begin, length, order, gap, low, high, place):
     """Join ranges that are near and say where each of them lies in memory of all that is read.
 
     Parameters
     ----------
-    begin, end : int64[n]       bytes of the file, ascending by `begin`
+    begin, length : int64[n]    bytes of the file
+    order : int64[n]            of the ranges, ascending by `begin`
     gap : int                   bytes: ranges closer together than this, or that overlap, are read
                                 at once
     low, high : int64[n]        receive the bytes of the file that each read takes
@@ -45,18 +50,22 @@ def lay_out(begin, end, gap, low, high, place):
 
     Returns
     -------
-    int                         how many reads there are
+    int, int                    how many reads there are, and the bytes of the memory
     """
     reads, before = 0, np.int64(0)
-    for i in range(begin.size):
+    for k in range(order.size):
+        i = order[k]
+        end = begin[i] + length[i]
         if reads == 0 or begin[i] - high[reads - 1] > gap:
             if reads > 0:
                 before += high[reads - 1] - low[reads - 1]
-            low[reads], high[reads] = begin[i], end[i]
+            low[reads], high[reads] = begin[i], end
             reads += 1
-        high[reads - 1] = max(high[reads - 1], end[i])
+        high[reads - 1] = max(high[reads - 1], end)
         place[i] = before + begin[i] - low[reads - 1]
-    return reads
+    if reads > 0:
+        before += high[reads - 1] - low[reads - 1]
+    return reads, before
 
 
 @kernel(types.int64(types.int32, _numbers, _numbers, types.int64, types.uint8[::1]))

@@ -32,10 +32,10 @@ import numba
 import numpy as np
 from numba import types
 
-from gpuio.kernels.addresses import read_f32, read_u32, read_u64
+from gpuio.kernels.addresses import read_byte, read_f32, read_u32, read_u64
 from gpuio.kernels.image_header import HEADER as IMAGE_HEADER
 from gpuio.kernels.jit import inner, kernel
-from gpuio.kernels.jpeg import DAMAGE, FORMAT, JPEG, LIMIT, OK, read_jpeg
+from gpuio.kernels.jpeg import DAMAGE, FORMAT, JPEG, LIMIT, OK, has_end, read_jpeg
 from gpuio.kernels.plan.box_label import (
     LARGEST_OBJECT,
     LEAST_HEADER,
@@ -210,21 +210,56 @@ def _copy_facts(place, row):
     row.one_scan, row.shortens, row.ended = facts[10], facts[11], facts[12]
 
 
+@inner
+def _copy_row(other, row):
+    """Fill in an image's header from another row, all but `ended`."""
+    row.kind, row.height, row.width = other.kind, other.height, other.width
+    row.channels, row.bits, row.orientation = other.channels, other.bits, other.orientation
+    row.frame, row.sampling, row.frame_at = other.frame, other.sampling, other.frame_at
+    row.scans, row.one_scan, row.shortens = other.scans, other.one_scan, other.shortens
+
+
+@inner
+def _begin_alike(one, other, size):
+    """Say whether two pieces of memory begin with as many equal bytes."""
+    at = types.int64(0)
+    while at + 32 <= size:
+        off = (read_u64(one, at) ^ read_u64(other, at)) | (
+            read_u64(one, at + 8) ^ read_u64(other, at + 8)
+        )
+        off |= (read_u64(one, at + 16) ^ read_u64(other, at + 16)) | (
+            read_u64(one, at + 24) ^ read_u64(other, at + 24)
+        )
+        if off != 0:
+            return False
+        at += 32
+    while at < size:
+        if read_byte(one, at) != read_byte(other, at):
+            return False
+        at += 1
+    return True
+
+
 _rows = numba.from_dtype(RECORDS)[::1]
-_i64s = types.int64[::1]
+_i64s, _f32s = types.int64[::1], types.float32[:, ::1]
+_rows_at, _labels_at = view(numba.from_dtype(RECORDS)), view(types.float32)
+_rule_at, _sizes_at = view(types.int64), view(types.int32)
 
 
 @kernel(
-    types.void(
-        _i64s, _i64s, types.boolean, types.uint64[::1], _i64s, types.int64, types.int64, _rows,
-        types.float32[:, ::1], _i64s,
+    types.UniTuple(types.int64, 2)(
+        _i64s, _i64s, types.boolean, types.uint64[::1], _i64s, types.int64, types.int64,
+        types.boolean, _rows, _f32s, _i64s, types.int64[:, ::1], types.int32[:, ::1],
     ),
     "addresses",
     "pointers",
     "jpeg",
     "plan/box_label",
 )  # fmt: skip
-def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out, labels, facts):
+def read_records(
+    addresses, lengths, raw, ids, rule, max_pixels, max_scans, upright, out, labels, facts, spots,
+    sizes,
+):  # fmt: skip
     """Read framed records in memory.
 
     Parameters
@@ -239,6 +274,7 @@ def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out,
                                 wrong
     max_pixels : int            0 to 2^58, as `check_size` and `check_scans` take it
     max_scans : int             as `check_scans` takes it
+    upright : bool              EXIF orientations are to be applied
     out : RECORDS[B]            zeros; gets a row per record
     labels : float32[B, columns]
                                 gets the labels of records that passed the stage of the label; other
@@ -247,19 +283,52 @@ def read_records(addresses, lengths, raw, ids, rule, max_pixels, max_scans, out,
     facts : int64[B]            addresses of the HEADERs of images that were looked at before: of
                                 their records only what stands in front of the image is read; 0
                                 for the others
+    spots : int64[3, B]         where the images lie: bytes behind `addresses`, bytes, address; 0,
+                                -1 and 0 of a row that is not OK
+    sizes : int32[3, B]         height and width, and the orientation still to apply: 0, 0 and 1 of
+                                a row that is not OK
+
+    Returns
+    -------
+    int, int                    rows that are neither OK nor ABSENT; those whose `wrong` is 1
     """
-    for i in range(addresses.size):
-        row = out[i]
+    # views count no references: an array that is handed on costs two atomic instructions a call
+    rows = _rows_at(types.int64(out.ctypes.data), out.size)
+    rule_ = _rule_at(types.int64(rule.ctypes.data), rule.size)
+    first_label, columns = types.int64(labels.ctypes.data), labels.shape[1]
+    refused = wrong = 0
+    alike = front = types.int64(0)  # a JPEG, and how much of it says what it is
+    known = types.int64(0)  # its row
+    for i in range(rows.size):
+        row = rows[i]
         status = _header(addresses[i], lengths[i], raw, row)
         if status == OK:
             if raw:
                 row.id = ids[i]
-            taken = _take_label(row, raw, rule, labels[i])
+            taken = _take_label(row, raw, rule_, _labels_at(first_label + 4 * i * columns, columns))
             if taken == _REFUSED:
                 status = LABEL
             elif facts[i] != 0:
                 _copy_facts(facts[i], row)
             else:
                 row.wrong = 1 if taken == _WRONG else 0
-                status = read_jpeg(row.payload, row.size, row, max_pixels, max_scans)
+                if front > 0 and row.size >= front and _begin_alike(row.payload, alike, front):
+                    _copy_row(rows[known], row)
+                    row.ended = has_end(row.payload, row.size)
+                else:
+                    status, front = read_jpeg(row.payload, row.size, row, max_pixels, max_scans)
+                    alike, known = row.payload, i
         row.status = status
+        wrong += row.wrong
+        refused += status > ABSENT
+        spots[0, i], spots[1, i], spots[2, i] = 0, -1, 0
+        sizes[0, i], sizes[1, i], sizes[2, i] = 0, 0, 1
+        if status == OK:
+            spots[0, i], spots[1, i] = row.payload - addresses[i], row.size
+            spots[2, i] = row.payload
+            sizes[0, i], sizes[1, i] = row.height, row.width
+            if upright:
+                sizes[2, i] = max(row.orientation, 1)
+                if row.orientation >= 5:
+                    sizes[0, i], sizes[1, i] = row.width, row.height
+    return refused, wrong

@@ -39,6 +39,7 @@ _Labels = npt.NDArray[np.float32]
 _SMALL, _LARGE = 128 << 10, 32 << 20
 _KEPT = 2  # pieces of memory of a size that are free
 
+_NONE = np.zeros(0, np.int64)
 _LARGEST = 1 << 58  # what the kernel may be told as a limit: no image comes near it
 
 
@@ -103,12 +104,13 @@ def read_framed(
     ------
     StorageError        a file could not be read
     """
-    number, start, length = np.zeros((3, len(positions)), np.int64)
-    present = np.flatnonzero(positions >= 0)
-    if len(files) == 1 and len(present) == len(positions):
+    number = np.zeros(len(positions), np.int64)
+    if len(files) == 1 and not (positions < 0).any():
         length = table.length[positions]
         memory, start = files[0].read_packed(table.offset[positions], length, allocate)
         return FramedRecords([memory], number, start, length)
+    start, length = np.zeros((2, len(positions)), np.int64)
+    present = np.flatnonzero(positions >= 0)
     read: list[npt.NDArray[np.uint8]] = []
     of_read: list[int] = []
     length[:] = -1
@@ -136,12 +138,18 @@ class ParsedBatch:
     rest : int64[k]             ascending: rows whose record must be read in Python. But for their
                                 status they are as rows without a record: zeros, and `no_label`
     framed : FramedRecords      the records' bytes; a row that was found in a cache has none
+    spots : int64[3, B]         where the images lie: bytes behind their records' first ones, bytes,
+                                addresses; 0, -1 and 0 where there is none
+    sizes : int32[3, B]         heights and widths of the images as they are to be planned, and EXIF
+                                orientation still to apply; 0, 0 and 1 where there is none
     found : Found or None       what was found in a cache
     """
 
     rows: npt.NDArray[np.void]
     labels: _Labels
     index: npt.NDArray[np.uint64]
+    spots: _Int64
+    sizes: npt.NDArray[np.int32]
     wrong: _Int64
     rest: _Int64
     framed: FramedRecords
@@ -159,10 +167,8 @@ class ParsedBatch:
 
     def encoded(self) -> Encoded:
         """Return the images; rows of `rest` and those without a record have none."""
-        framed, rows = self.framed, self.rows
-        length, address = rows["size"].copy(), rows["payload"].copy()
-        length[rows["status"] != 0] = -1
-        start = framed.start + address - framed.address
+        framed, (before, length, address) = self.framed, self.spots
+        start = framed.start + before
         if self.found is not None:
             start[self.found.hits] = length[self.found.hits] = address[self.found.hits] = 0
         made = Encoded(
@@ -195,6 +201,7 @@ class BatchParser:
     ----------
     table, files, labels, raw_ids, checksums : as `RecordReader`
     max_pixels, max_scans : int     limits, as `check_size` and `check_scans` take them
+    upright : bool                  EXIF orientations are to be applied
     note : callable, optional       told of each read: seconds, and the records
     """
 
@@ -208,13 +215,14 @@ class BatchParser:
         max_scans: int,
         raw_ids: _Int64 | None = None,
         checksums: Sequence[Checksums] | None = None,
+        upright: bool = False,
         note: Callable[[float, FramedRecords], None] | None = None,
     ) -> None:
         self._table, self._files, self._labels = table, files, labels
         self._note = note
         self._rule = labels.rule()
         self._limits = min(max_pixels, _LARGEST), min(max_scans, _LARGEST)
-        self._raw_ids, self._checksums = raw_ids, checksums
+        self._raw_ids, self._checksums, self._upright = raw_ids, checksums, upright
         self._pool = HostPool(_KEPT)
 
     def _allocate(self, nbytes: int) -> npt.NDArray[np.uint8]:
@@ -259,30 +267,35 @@ class BatchParser:
             facts = found.facts
             address = np.where(facts != 0, found.heads, address)
             length = np.where(facts != 0, found.lengths, length)
-        rows = np.zeros(len(positions), RECORDS)
-        no_label = self._labels.no_label
-        labels = np.empty((len(positions), len(no_label)), np.float32)
+        count, no_label = len(positions), self._labels.no_label
+        rows, labels = np.zeros(count, RECORDS), np.empty((count, len(no_label)), np.float32)
         labels[:] = no_label
-        raw = self._raw_ids is not None
+        spots, sizes = np.empty((3, count), np.int64), np.empty((3, count), np.int32)
+        raw, by_caller = self._raw_ids is not None, self._rule[0] == BY_CALLER
         ids = self._raw_ids[positions] if self._raw_ids is not None else framed.length
-        read_records(
+        refused, wrong = read_records(
             address,
             length,
             raw,
             ids.view(np.uint64),
             self._rule,
             *self._limits,
+            self._upright,
             rows,
             labels,
             facts,
+            spots,
+            sizes,
         )
         if self._checksums is not None:
             self._check(framed, rows, positions)
-        if self._rule[0] == BY_CALLER:
+        if by_caller:
             self._take_listed(rows, labels, ids if raw else rows["id"])
-        rest = np.flatnonzero(rows["status"] > ABSENT)
+        rest = _NONE
+        if refused or by_caller or self._checksums is not None:
+            rest = np.flatnonzero(rows["status"] > ABSENT)
         if found is not None and (facts[rest] != 0).any():  # its label is for Python: all of it is
-            lost = np.zeros(len(positions), np.bool_)
+            lost = np.zeros(count, np.bool_)
             lost[rest] = True
             return self.parse(positions, None, found.without(lost))
         if len(rest):
@@ -290,8 +303,10 @@ class BatchParser:
             rows[rest] = 0
             rows["status"][rest] = marks
             labels[rest] = no_label
-        wrong = np.flatnonzero(rows["wrong"])  # those of `rest` are zeros by now
-        return ParsedBatch(rows, labels, rows["id"].copy(), wrong, rest, framed, found)
+            spots.T[rest], sizes.T[rest] = (0, -1, 0), (0, 0, 1)
+        flawed = np.flatnonzero(rows["wrong"]) if wrong else _NONE  # those of `rest` are 0 by now
+        ids = rows["id"].copy()
+        return ParsedBatch(rows, labels, ids, spots, sizes, flawed, rest, framed, found)
 
     def _check(self, framed: FramedRecords, rows: npt.NDArray[np.void], positions: _Int64) -> None:
         """Mark the records that are not what their checksums were made of."""

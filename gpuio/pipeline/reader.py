@@ -120,6 +120,7 @@ class RecordReader:
             max_scans=options.max_scans,
             raw_ids=raw_ids,
             checksums=checksums,
+            upright=self._upright,
             note=None if stats is None else self._note,
         )
         self._stats, self._storages = stats, [_storage(path) for path in table.paths]
@@ -189,16 +190,9 @@ class RecordReader:
     def _taken(self, batch: ParsedBatch) -> Records:
         """Return a batch as the compiled pass has read it; rows of `rest` hold nothing yet."""
         encoded = batch.encoded()
-        headers = encoded.headers
-        height, width = headers["height"].copy(), headers["width"].copy()
-        orientation = np.ones(len(height), np.int32)
-        if self._upright:
-            np.maximum(headers["orientation"], 1, out=orientation)
-            turned = orientation >= 5
-            if turned.any():
-                height[turned], width[turned] = headers["width"][turned], headers["height"][turned]
+        height, width, orientation = batch.sizes
         if self._accepts_cut:
-            cut = (encoded.length > 0) & (headers["ended"] == 0)
+            cut = (encoded.length > 0) & (encoded.headers["ended"] == 0)
             for row in np.flatnonzero(cut).tolist():
                 blob = encoded.blob(row)
                 assert blob is not None

@@ -166,30 +166,27 @@ class LocalFile(StoredFile):
         allocate: Callable[[int], npt.NDArray[np.uint8]],
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Do what `StoredFile.read_packed` does, without the GIL."""
-        starts = np.asarray(offsets, np.int64)
-        stops = starts + np.asarray(lengths, np.int64)
+        starts = np.ascontiguousarray(offsets, np.int64)
+        sizes = np.ascontiguousarray(lengths, np.int64)
         compiled = _compiled()
         if compiled is None:
-            return self._packed(starts, stops, allocate)
-        order = np.argsort(starts, kind="stable")
+            return self._packed(starts, starts + sizes, allocate)
         low, high, place = np.empty((3, len(starts)), np.int64)
         gap = self.merge_gap if self._far else _NEAR
-        reads = compiled.lay_out(starts[order], stops[order], gap, low, high, place)
-        low, high = low[:reads], high[:reads]
-        ends = np.cumsum(high - low)
-        memory = allocate(int(ends[-1]) if reads else 0)
+        order = starts.argsort(kind="stable")
+        reads, nbytes = compiled.lay_out(starts, sizes, order, gap, low, high, place)
+        low, high, memory = low[:reads], high[:reads], allocate(nbytes)
         done, begun = 0, time.perf_counter()
         while done < reads:
             done = self._read_quickly(compiled, low, high, done, memory)
             if done < reads:  # whatever it was: errors and their second tries are of Python
                 data = self.read(int(low[done]), int(high[done] - low[done]))
-                memory[ends[done] - len(data) : ends[done]] = np.frombuffer(data, np.uint8)
                 done += 1
-        expected_s = reads * _READ_S + len(memory) / _BYTES_PER_S
+                end = int((high[:done] - low[:done]).sum())
+                memory[end - len(data) : end] = np.frombuffer(data, np.uint8)
+        expected_s = reads * _READ_S + nbytes / _BYTES_PER_S
         self._far = time.perf_counter() - begun > expected_s
-        start = np.empty_like(place)
-        start[order] = place
-        return memory, start
+        return memory, place
 
     def _read_quickly(
         self,

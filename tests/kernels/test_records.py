@@ -42,7 +42,10 @@ def boxes(room, label_width=-1, **how):
     return BoxLabels(options, LabelSizes(room, 5))
 
 
-def by_kernel(framed, labels=ONE, *, raw=False, ids=None, limits=(MAX_PIXELS, MAX_SCANS)):
+def by_kernel(
+    framed, labels=ONE, *, raw=False, ids=None, limits=(MAX_PIXELS, MAX_SCANS), upright=True,
+    checked=False,
+):  # fmt: skip
     """Return RECORDS[n] and label rows of framed records, each given as bytes or as an address."""
     kept = [None if isinstance(one, tuple) else ctypes.create_string_buffer(one, max(len(one), 1))
             for one in framed]  # fmt: skip
@@ -56,11 +59,31 @@ def by_kernel(framed, labels=ONE, *, raw=False, ids=None, limits=(MAX_PIXELS, MA
     ids = np.zeros(len(framed), np.uint64) if ids is None else ids
     numbers = labels.rule()
     none = np.zeros(len(rows), np.int64)
-    records.read_records(address, length, raw, ids, numbers, *limits, rows, out, none)
+    spots, sizes = np.empty((3, len(rows)), np.int64), np.empty((3, len(rows)), np.int32)
+    told = records.read_records(
+        address, length, raw, ids, numbers, *limits, upright, rows, out, none, spots, sizes
+    )
+    if checked:
+        check_told(rows, address, told, spots, sizes, upright=upright)
     for row, (start, _) in zip(rows, places, strict=True):
         row["payload"] -= start if row["payload"] else 0
         row["labels"] -= start if row["labels"] else 0
     return rows, out
+
+
+def check_told(rows, address, told, spots, sizes, *, upright):
+    """See that what is told of the rows, and where images lie, is what the rows say."""
+    good = rows["status"] == records.OK
+    assert told == ((rows["status"] > records.ABSENT).sum(), (rows["wrong"] != 0).sum())
+    assert (spots[0] == np.where(good, rows["payload"] - address, 0)).all()
+    assert (spots[1] == np.where(good, rows["size"], -1)).all()
+    assert (spots[2] == np.where(good, rows["payload"], 0)).all()
+    height, width = np.where(good, rows["height"], 0), np.where(good, rows["width"], 0)
+    orientation = np.where(good & upright, np.maximum(rows["orientation"], 1), 1)
+    turned = orientation >= 5
+    assert (sizes[0] == np.where(turned, width, height)).all()
+    assert (sizes[1] == np.where(turned, height, width)).all()
+    assert (sizes[2] == orientation).all()
 
 
 def by_python(framed, labels=ONE, *, raw=False, identity=0, limits=(MAX_PIXELS, MAX_SCANS)):
@@ -116,7 +139,8 @@ def header_label(framed):
 
 def agree(framed, labels=ONE, **how):
     """Check records against Python, and return the marks."""
-    rows, out = by_kernel(framed, labels, **how)
+    rows, out = by_kernel(framed, labels, checked=True, **how)
+    by_kernel(framed, labels, checked=True, upright=False, **how)
     how.pop("ids", None)
     for one, row, label in zip(framed, rows, out, strict=True):
         same(one, row, label, by_python(one, labels, **how))
@@ -163,6 +187,21 @@ def test_the_end_is_looked_for_in_the_last_kibibyte():
             assert agree([record(FACE[:-2] + scan + end + tail + bytes(behind))]) == [records.OK]
     rows, _ = by_kernel([record(FACE + bytes(1022)), record(FACE + bytes(1023))])
     assert rows["ended"].tolist() == [1, 0]
+
+
+def test_a_jpeg_that_begins_as_the_one_before_it_is_read_as_if_alone():
+    scan = FACE.index(b"\xff\xda") + 12
+    other = jpeg(photo(16, 24))
+    changed = [FACE[:at] + bytes([FACE[at] ^ 1]) + FACE[at + 1 :] for at in range(scan + 8)]
+    cut = [FACE[:size] for size in (*range(scan + 8), len(FACE) - 1)]
+    longer = [FACE + bytes(3), FACE + bytes(2000), FACE, other, other, FACE]
+    several = [one for blob in (*changed, *cut, *longer) for one in (FACE, blob)]
+    marks = agree([record(blob) for blob in several])
+    assert marks[::2] == [records.OK] * (len(several) // 2)
+    alone = [by_kernel([record(blob)])[0][0] for blob in several[1::2]]
+    rows, _ = by_kernel([record(blob) for blob in several])
+    for row, single in zip(rows[1::2], alone, strict=True):
+        assert all(row[name] == single[name] for name in records.RECORDS.names)
 
 
 def test_what_is_refused_is_marked():
