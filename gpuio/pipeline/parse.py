@@ -305,8 +305,8 @@ class BatchParser:
             labels[rest] = no_label
             spots.T[rest], sizes.T[rest] = (0, -1, 0), (0, 0, 1)
         flawed = np.flatnonzero(rows["wrong"]) if wrong else _NONE  # those of `rest` are 0 by now
-        ids = rows["id"].copy()
-        return ParsedBatch(rows, labels, ids, spots, sizes, flawed, rest, framed, found)
+        index = rows["id"].copy()
+        return ParsedBatch(rows, labels, index, spots, sizes, flawed, rest, framed, found)
 
     def _check(self, framed: FramedRecords, rows: npt.NDArray[np.void], positions: _Int64) -> None:
         """Mark the records that are not what their checksums were made of."""
