@@ -1,6 +1,6 @@
 """Every step of the images' files is carried out in a clean folder, as far as it goes offline.
 
-`make release-check` does the same with what the steps fetch and compile.
+`scripts/docker_steps.py` does the same with what the steps fetch and compile.
 """
 
 import importlib.util
