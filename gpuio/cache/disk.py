@@ -100,6 +100,10 @@ class DiskCache(Cache):
             self._weigh(hits, time.perf_counter() - begun)
         return found
 
+    def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
+        """Say which rows `find` would find now: see `Cache.has`."""
+        return super().has(positions) if self._reads else np.zeros(len(positions), np.bool_)
+
     def claim(self, *args: Any) -> Claim | None:
         """Take the rows that are to be kept: see `Cache.claim`."""
         return super().claim(*args) if self._writes else None

@@ -177,6 +177,14 @@ class Store:
             return None
         return found if self._inherited is None else self._checked(positions, found)
 
+    def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
+        """Say which rows of the table are ready; -1 is no row. Not that each is as it was written.
+
+        Nothing of the slots is looked at.
+        """
+        ready: npt.NDArray[np.bool_] = self.memory.states[positions] == self._kernels.READY
+        return ready & (positions >= 0)
+
     def fetch(self, found: Found, *, ahead: bool) -> int:
         """Bring the pixels of what was found into memory; return how many images they are.
 

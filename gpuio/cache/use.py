@@ -53,6 +53,17 @@ class Cache:
             self._misses += int(np.count_nonzero(positions >= 0)) - hits
         return found
 
+    def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
+        """Say which rows of the table `find` would find now, as far as can be told unlooked-at.
+
+        Parameters
+        ----------
+        positions : int64[n]    -1: no row
+        """
+        if self._release is None:
+            return np.zeros(len(positions), np.bool_)
+        return self._store.has(positions)
+
     def claim(
         self,
         positions: _Ints,

@@ -55,10 +55,10 @@ class CacheOptions:
     cache: str = option(
         "off",
         convert.choice("off", "host", "disk", "device"),
-        "Keep decoded images from the first epoch on, so that later ones decode nothing and, but "
-        "for shuffle='block' and files behind a URL, read nothing: 'host' in memory, 'disk' in a "
-        "file that outlives the iterator, 'device' in the memory of the GPU that makes batches. "
-        "Pixels stay the same to the bit, and random crops stay random.",
+        "Keep decoded images from the first epoch on, so that later ones neither read nor decode "
+        "them: 'host' in memory, 'disk' in a file that outlives the iterator, 'device' in the "
+        "memory of the GPU that makes batches. Pixels stay the same to the bit, and random crops "
+        "stay random.",
         ours=True,
     )
     cache_size: int | float = option(

@@ -3,7 +3,9 @@
 A pool's blocks are read whole, once, in the order of the files. Each record that this part uses is
 copied to its batch, which waits until its last record has come; a batch that is handed out makes
 room for a block of the next pool. So memory holds this part's records of one pool, and a few
-blocks.
+blocks. Of a block whose records need not all be read, because a cache has some of them decoded,
+only the others are read, each by itself; those count as if they waited, too, so that reading is no
+further ahead than without a cache.
 
 Invariant: what is handed out is what the files hold at the batch's positions, whatever was asked
 for before; asking for another batch than the next one begins anew.
@@ -47,6 +49,8 @@ class _Reader(Protocol):
 
     def lengths(self, positions: _Int64) -> _Int64: ...
 
+    def spared(self, positions: _Int64) -> npt.NDArray[np.bool_]: ...
+
 
 @attrs.define(eq=False)
 class _Batch:
@@ -58,9 +62,11 @@ class _Batch:
     start: _Int64  # [B]: where it lies in `memory`
     memory: npt.NDArray[np.uint8]
     missing: int
+    spared: npt.NDArray[np.bool_]  # [B]: it was not read
 
     def framed(self) -> FramedRecords:
-        return FramedRecords([self.memory], np.zeros_like(self.start), self.start, self.length)
+        length = np.where(self.spared, -1, self.length)
+        return FramedRecords([self.memory], np.zeros_like(self.start), self.start, length)
 
 
 @attrs.frozen(eq=False)
@@ -69,7 +75,24 @@ class _Wanted:
 
     position: _Int64
     batch: npt.NDArray[np.object_]
+    row: _Int64  # of the batch
+    length: _Int64
     target: _Int64  # address of each
+
+    def between(self, low: int, high: int) -> _Wanted:
+        """Return those in rows low .. high-1 of the table."""
+        first, stop = np.searchsorted(self.position, [low, high])
+        return self.at(slice(first, stop))
+
+    def at(self, which: slice | _Int64) -> _Wanted:
+        """Return some of them."""
+        return _Wanted(
+            self.position[which],
+            self.batch[which],
+            self.row[which],
+            self.length[which],
+            self.target[which],
+        )
 
 
 class BlockFeed:
@@ -160,7 +183,8 @@ class BlockFeed:
         taken = np.maximum(length, 0)
         start = np.cumsum(taken) - taken
         memory = np.empty(int(taken.sum()), np.uint8)  # costs no page until records come
-        return _Batch(position, order, length, start, memory, int((length >= 0).sum()))
+        missing, spared = int((length >= 0).sum()), np.zeros(len(length), np.bool_)
+        return _Batch(position, order, length, start, memory, missing, spared)
 
     def _pools_of(self, batch: _Batch) -> list[tuple[_Key, _Int64]]:
         """Return the pools of a batch's records in their order, and the rows of each."""
@@ -203,14 +227,15 @@ class BlockFeed:
         batches = np.empty(len(taken), np.object_)
         batches[:] = [batch for batch, _ in taken]
         of_batch = np.repeat(batches, [len(rows) for _, rows in taken])
+        row = np.concatenate([rows for _, rows in taken])
+        length = np.concatenate([batch.length[rows] for batch, rows in taken])
         by_row = np.argsort(position, kind="stable")
-        wanted = _Wanted(position[by_row], of_batch[by_row], target[by_row])
-        self._wanted[key] = wanted
+        wanted = self._wanted[key] = _Wanted(position, of_batch, row, length, target).at(by_row)
         for low, high in sorted(self._blocks.pool(*key).blocks):
             first, stop = np.searchsorted(wanted.position, [low, high])
             if first < stop:  # else it was used up before a resumed place, or is another part's
                 self._loads.append((key, low, high))
-        own = sum(int(batch.length[rows].sum()) for batch, rows in taken)
+        own = int(length.sum())
         self._room = max(self._room, own)
         self._per_load = own // len(self._loads)
         return True
@@ -231,27 +256,52 @@ class BlockFeed:
         if not self._loads and not self._plan():
             return False
         some = [self._loads.popleft() for _ in range(min(_AT_ONCE, len(self._loads)))]
-        rows = np.concatenate([np.arange(low, high, dtype=np.int64) for _, low, high in some])
-        framed = self._reader.framed(rows)
+        blocks = [self._wanted[key].between(low, high) for key, low, high in some]
+        spared = [self._reader.spared(block.position) for block in blocks]
+        rows = [
+            block.position[~known] if known.any() else np.arange(low, high, dtype=np.int64)
+            for block, known, (_, low, high) in zip(blocks, spared, some, strict=True)
+        ]
+        every = np.concatenate(rows)
+        framed = (
+            self._reader.framed(every) if len(every) else FramedRecords([], every, every, every)
+        )
         before = 0
-        for key, low, high in some:
-            self._give(self._wanted[key], framed, before, low, high)
-            before += high - low
+        for block, known, read in zip(blocks, spared, rows, strict=True):
+            self._give(block, known, framed, before, read)
+            before += len(read)
         planned = {key for key, _, _ in self._loads}
         for key in [key for key in self._wanted if key not in planned]:
             del self._wanted[key]
         return True
 
     def _give(
-        self, wanted: _Wanted, framed: FramedRecords, before: int, low: int, high: int
+        self,
+        wanted: _Wanted,
+        spared: npt.NDArray[np.bool_],
+        framed: FramedRecords,
+        before: int,
+        read: _Int64,
     ) -> None:
-        """Copy the records of a block, whose first is row `before` of what was read."""
+        """Copy the records of a block, whose first is row `before` of what was read.
+
+        Parameters
+        ----------
+        wanted : _Wanted            what this part uses of the block
+        spared : bool[n]            those that need not be read
+        framed : FramedRecords
+        before : int
+        read : int64[m]             rows of the table, ascending
+        """
         from gpuio.kernels.ranges import scatter
 
-        first, stop = np.searchsorted(wanted.position, [low, high])
-        source = wanted.position[first:stop] - low + before
-        length = framed.length[source]
-        scatter(framed.address[source], length, wanted.target[first:stop])
-        self._held += int(length.sum())
-        for batch in wanted.batch[first:stop].tolist():
+        came = ~spared
+        source = np.searchsorted(read, wanted.position[came]) + before
+        scatter(framed.address[source], framed.length[source], wanted.target[came])
+        self._held += int(wanted.length.sum())
+        for batch, row in zip(
+            wanted.batch[spared].tolist(), wanted.row[spared].tolist(), strict=True
+        ):
+            batch.spared[row] = True
+        for batch in wanted.batch.tolist():
             batch.missing -= 1

@@ -48,6 +48,8 @@ class _Reader(Protocol):
 
     def lengths(self, positions: _Int64) -> _Int64: ...
 
+    def spared(self, positions: _Int64) -> npt.NDArray[np.bool_]: ...
+
 
 @attrs.frozen(eq=False)
 class _Fetched:
@@ -177,8 +179,9 @@ class RemoteFeed:
             yield at, order
 
     def _fetch(self, group: _Group) -> list[_Fetched]:
-        """Fetch the batches of a group together."""
-        framed = self._reader.framed(np.concatenate([order.position for _, order in group]))
+        """Fetch the batches of a group together, but for records that a cache has decoded."""
+        positions = np.concatenate([order.position for _, order in group])
+        framed = self._reader.framed(np.where(self._reader.spared(positions), -1, positions))
         made, first = [], 0
         for position, order in group:
             stop = first + len(order.position)

@@ -81,6 +81,17 @@ class FramedRecords:
             self.buffers, self.number[part], self.start[part], self.length[part], self.files
         )
 
+    def filled(self, other: FramedRecords) -> FramedRecords:
+        """Return the same with another's records in the rows that have none."""
+        empty = self.length < 0
+        return FramedRecords(
+            [*self.buffers, *other.buffers],
+            np.where(empty, other.number + len(self.buffers), self.number),
+            np.where(empty, other.start, self.start),
+            np.where(empty, other.length, self.length),
+            [*self.files, *other.files],
+        )
+
     def record(self, row: int) -> memoryview:
         """Return the bytes of a row's record, framing included."""
         start = int(self.start[row])

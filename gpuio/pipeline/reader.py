@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gpuio.backend import Encoded, Fault
 from gpuio.backend.protocol import Blob
-from gpuio.cache.store import HEADS
+from gpuio.cache.store import HEADS, Found
 from gpuio.cache.use import Cache
 from gpuio.decode.formats import probe
 from gpuio.decode.jpeg import completed
@@ -154,6 +154,12 @@ class RecordReader:
         made[positions < 0] = -1
         return made
 
+    def spared(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Say which records need not be read as things stand, because a cache has them."""
+        if self.cache is None:
+            return np.zeros(len(positions), np.bool_)
+        return self.cache.has(positions)
+
     def read(
         self, positions: npt.NDArray[np.int64], framed: FramedRecords | None = None
     ) -> Records:
@@ -161,13 +167,16 @@ class RecordReader:
 
         Parameters
         ----------
-        framed : FramedRecords, optional    of these positions, where they were read before
+        framed : FramedRecords, optional    of these positions, where they were read before; those
+                                            that were `spared` then need not be there
 
         Raises
         ------
         StorageError        a file could not be read, or is no longer what was opened
         """
         found = None if self.cache is None else self.cache.find(positions)
+        if framed is not None and self.cache is not None:
+            framed = self._completed(positions, framed, found)
         batch = self._parser.parse(positions, framed, found)
         made = self._taken(batch)
         wrong = frozenset(batch.wrong.tolist())
@@ -186,6 +195,17 @@ class RecordReader:
                 self._files[which].check_unchanged()  # a bad record, or another file by now?
                 made.faults.append(Fault(row, error.within(self.where(position))))
         return made
+
+    def _completed(
+        self, positions: npt.NDArray[np.int64], framed: FramedRecords, found: Found | None
+    ) -> FramedRecords:
+        """Read the records that were in the cache when the others were read, and are not now."""
+        lost = (positions >= 0) & (framed.length < 0)
+        if found is not None:
+            lost &= ~found.hits
+        if not lost.any():
+            return framed
+        return framed.filled(self.framed(np.where(lost, positions, -1)))
 
     def _taken(self, batch: ParsedBatch) -> Records:
         """Return a batch as the compiled pass has read it; rows of `rest` hold nothing yet."""

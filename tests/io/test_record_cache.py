@@ -13,6 +13,7 @@ import pytest
 import gpuio as mx
 from gpuio.backend import cpu
 from gpuio.cache import opening
+from gpuio.cache.use import Cache
 from gpuio.decode import turbojpeg
 from gpuio.errors import OptionError
 from gpuio.plan.replay import replay
@@ -20,6 +21,7 @@ from gpuio.recordio.checksum import write_checksums
 from gpuio.recordio.framing import encode
 from gpuio.storage.local import LocalFile
 from support import boxes, coding, kinds, making, pictures
+from support.remote import served, url
 
 CROPS = {"random_resized_crop": True, "rand_mirror": True, "seed_aug": 3}
 JOBS = {
@@ -105,6 +107,56 @@ def test_later_epochs_read_nothing_and_decode_nothing(files, monkeypatch):
         monkeypatch.setattr(cpu, "shorten", refuse)
         assert first
         assert taken(it, 1) == expected[len(expected) // 2 :]
+
+
+BLOCKS = {"shuffle": "block", "shuffle_block_size": 0.02, "shuffle_pool_size": 0.06}
+
+
+def until_nothing_is_read(it):
+    """Make epochs; return them, and the bytes that were read in the last two."""
+    made, read = [], []
+    for _ in range(6):
+        made += taken(it, 1)
+        read.append(sum(it.stats()["read_bytes"].values()))
+    return made, read[-1] - read[-3]
+
+
+@pytest.mark.parametrize("parts", [{}, {"num_parts": 2, "part_index": 1, "shard": "even"}])
+def test_of_blocks_what_is_cached_is_not_read(files, parts):
+    options = {**BLOCKS, **CROPS, **parts, "path_imgidx": ""}
+    expected = epochs(files, 6, **options)
+    with reader(files, cache="host", **options) as it:
+        assert until_nothing_is_read(it) == (expected, 0)
+    with reader(files, cache="host", cache_size=100_000, **options) as it:
+        made, read = until_nothing_is_read(it)
+        assert made == expected
+        assert read > 0
+
+
+@pytest.mark.parametrize("options", [{}, BLOCKS])
+def test_behind_a_url_what_is_cached_is_not_read(files, options):
+    options = {**options, **CROPS, "path_imgidx": ""}
+    expected = epochs(files, 6, **options)
+    with served(files[:1]) as server:  # noqa: SIM117 -- the server first
+        with reader([url(server, files[0]), ""], cache="host", **options) as it:
+            assert until_nothing_is_read(it) == (expected, 0)
+
+
+@pytest.mark.parametrize("options", [BLOCKS, {}])
+def test_what_the_cache_gives_no_longer_is_read_after_all(files, options, tmp_path, monkeypatch):
+    options = {**options, **CROPS, "path_imgidx": ""}
+    expected = epochs(files, 6, **options)
+    with served(files[:1]) as server:  # noqa: SIM117 -- the server first
+        with reader([url(server, files[0]), ""], cache="host", **options) as it:
+            made, find = taken(it, 4), Cache.find
+
+            def forgetful(self, positions):
+                found = find(self, positions)
+                return None if found is None else found.without(positions % 3 != 0)
+
+            monkeypatch.setattr(Cache, "find", forgetful)
+            it._machine().pipeline.stop()
+            assert made + taken(it, 2) == expected
 
 
 def test_of_a_set_that_does_not_fit_a_fixed_part_is_kept(files):

@@ -28,6 +28,10 @@ class Reader:
         self.memory = np.zeros((count, LENGTH), np.uint8)
         self.memory[:, :8] = np.arange(count).reshape(-1, 1).view(np.uint8)
         self.asked, self.broken, self.before = [], False, lambda: None
+        self.known = np.zeros(count, bool)  # a cache has them
+
+    def spared(self, positions):
+        return self.known[positions]
 
     def lengths(self, positions):
         return np.where(positions < 0, -1, LENGTH)
@@ -100,6 +104,31 @@ def test_blocks_are_read_whole_and_once_a_pass():
     assert sorted(asked) == sorted(blocks)
     pool = asked[: len(pools[0].blocks)]
     assert pool == sorted(pool)  # in the order of the file
+
+
+def test_records_that_a_cache_has_are_not_read():
+    feed, _, reader, positions = opened(count=103)
+    reader.known[np.random.default_rng(0).permutation(103)[:60]] = True
+    reader.known[:20] = False  # some blocks are read whole
+    for position in itertools.islice(positions(BatchPosition(0, 0, 0)), 60):
+        made, framed = feed.take(position)
+        known = reader.known[made.position] & (made.position >= 0)
+        assert numbers(framed) == np.where(known, -1, made.position).tolist()
+    assert not reader.known[np.concatenate(reader.asked)].any()
+
+
+def test_where_a_cache_has_all_of_them_nothing_is_read_and_no_more_is_planned_ahead():
+    most = []
+    for known in (False, True):
+        feed, _, reader, positions = opened(count=103)
+        reader.known[:] = known
+        ahead = []
+        for position in itertools.islice(positions(BatchPosition(0, 0, 0)), 60):
+            feed.take(position)
+            ahead.append(len(feed._ahead))
+        most.append(max(ahead))
+        assert bool(reader.asked) != known
+    assert most[0] == most[1]
 
 
 def test_memory_holds_one_pool_and_the_blocks_asked_for_together():
