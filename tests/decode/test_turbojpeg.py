@@ -1,6 +1,7 @@
 """TurboJPEG is found, refused with a reason, and decodes the pixels that OpenCV decodes."""
 
 import ctypes
+import functools
 import gc
 import io
 import logging
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from fuzz import image_mutants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,7 +26,7 @@ from gpuio.decode.formats import ImageInfo, probe
 from gpuio.errors import DecodeError
 from gpuio.kernels.cpu.share import WARNED
 from support import kinds
-from support.making import SAMPLING, encoded, jpeg, photo, reader, write_rec
+from support.making import SAMPLING, encoded, jpeg, photo, reader, warned, write_rec
 
 needs_library = pytest.mark.skipif(
     not turbojpeg.status().usable, reason=f"no TurboJPEG: {turbojpeg.status().reason}"
@@ -305,6 +307,99 @@ def test_an_image_without_a_table_does_not_get_that_of_the_one_before(decoder, m
         for first in (before, good):
             assert decoder(first, 60, 80, 3, (0, 0, 0, 80))[0] == decoder.module.DECODED
             assert decoder(blob, 60, 80, 3, (0, 0, 0, 80))[0] == decoder.module.REFUSED
+
+
+def own_decompressor(blob, channels):
+    """Decode all of a JPEG with a decompressor made for it, which reads its header first.
+
+    Returns
+    -------
+    code : {"decoded", "warned", "refused"}
+    pixels : uint8[height, width, channels], or None
+    """
+    library = turbojpeg._library()[1]
+    handle = turbojpeg.Handle(2**31 - 1, 100)
+    data, address = np.frombuffer(blob, np.uint8), handle.address
+    failed = "refused", None
+    if data.size == 0:
+        return failed
+    if library.tj3DecompressHeader(address, data.ctypes.data, data.size) != 0:
+        return ("warned", None) if handle.warned() else failed
+    height, width, colours, progressive = (library.tj3Get(address, one) for one in (6, 5, 8, 12))
+    if not 0 <= colours <= 2 or progressive or height * width > 10**6:
+        return failed
+    pixels = np.full((height, width, channels), 77, np.uint8)
+    kind = 1 if channels == 3 else 6  # TJPF_BGR, TJPF_GRAY
+    args = address, data.ctypes.data, data.size, pixels.ctypes.data, 0, kind
+    if library.tj3Decompress8(*args) != 0:
+        return ("warned", None) if handle.warned() else failed
+    return "decoded", pixels
+
+
+@functools.cache
+def unlike():
+    """JPEGs of many sizes, samplings and processes; some are damaged, of some the size is a lie."""
+    pool = [blob for blob, *_ in (*kinds.decoded().values(), *kinds.refused().values())
+            if blob[:2] == b"\xff\xd8"]  # fmt: skip
+    for number, factors in enumerate(SAMPLING.values()):
+        for height, width in ((32, 32), (7, 50), (1, 1), (113, 90)):
+            image = photo(height, width, seed=number)
+            pool.append(encoded(image, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors))
+            pool.append(
+                encoded(image, cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2)
+            )
+    out = io.BytesIO()
+    Image.fromarray(photo(33, 20)).save(out, "JPEG", keep_rgb=True)
+    pool += [out.getvalue(), encoded(photo(21, 40, channels=1)), *warned(photo(32, 32))]
+    return pool
+
+
+def check_with_own(decoder, blobs, rng):
+    """Compare what one decompressor makes of images in turn with one for each; count verdicts."""
+    seen = {"decoded": 0, "warned": 0, "refused": 0, "refused at once": 0}
+    codes = {decoder.module.DECODED: "decoded", WARNED: "warned", decoder.module.REFUSED: "refused"}
+    for blob in blobs:
+        info, channels = read_header(blob), int(rng.choice([1, 3]))
+        height, width = info.height or 8, info.width or 8
+        if height * width > 10**6:
+            continue
+        if rng.random() < 0.2:  # what stands in the decompressor is that of a part of an image
+            decoder(blob, height, width, channels, (height // 2, height, 0, width))
+        code, pixels = decoder(blob, height, width, channels, (0, 0, 0, width))
+        verdict, expected = own_decompressor(blob, channels)
+        if not (info.one_scan and info.frame in (0xC0, 0xC1) and info.channels in (1, 3)):
+            verdict = "refused"
+        found = codes[code]
+        if found == "refused" != verdict:  # over its markers or tables, before the library has it
+            seen["refused at once"] += verdict == "decoded"
+            continue
+        seen[found] += 1
+        assert found == verdict, blob
+        if found == "decoded":
+            assert np.array_equal(pixels, expected)
+        lie = decoder(blob, height + 1, width, channels, (0, 0, 0, width))
+        assert lie[0] != decoder.module.DECODED
+        assert found == "warned" or (lie[1] == 77).all()
+    return seen
+
+
+def test_images_in_turn_are_what_a_decompressor_each_makes_of_them(decoder):
+    rng = np.random.default_rng(3)
+    pool = unlike()
+    seen = check_with_own(decoder, [pool[i] for i in rng.integers(len(pool), size=600)], rng)
+    assert seen.pop("refused at once") == 0
+    assert seen["decoded"] > 300
+    assert min(seen.values()) > 10
+
+
+def test_damaged_images_in_turn_are_what_a_decompressor_each_makes_of_them(decoder):
+    rng = np.random.default_rng(4)
+    pool = unlike()
+    damaged = (image_mutants.mutate(rng, pool[int(rng.integers(len(pool)))], pool)
+               for _ in range(4000))  # fmt: skip
+    seen = check_with_own(decoder, damaged, rng)
+    assert seen.pop("refused at once") < 50
+    assert min(seen.values()) > 200
 
 
 def test_four_channels_are_refused(decoder):
