@@ -1,4 +1,7 @@
-"""Decoded images kept from epoch to epoch: the same batches, without reading and decoding again."""
+"""Decoded images kept from epoch to epoch: the same batches, without reading and decoding again.
+
+On the CPU; in the rehearsal on the simulated GPU, in its memory and in the host's.
+"""
 
 import contextlib
 import functools
@@ -21,8 +24,11 @@ from gpuio.recordio.checksum import write_checksums
 from gpuio.recordio.framing import encode
 from gpuio.storage.local import LocalFile
 from support import boxes, coding, kinds, making, pictures
+from support.places import PLACES, there
 from support.remote import served, url
 
+pytestmark = pytest.mark.simulated  # there, too
+PLACE = ""  # see `place`
 CROPS = {"random_resized_crop": True, "rand_mirror": True, "seed_aug": 3}
 JOBS = {
     "random resized crop": CROPS,
@@ -56,10 +62,16 @@ def files(tmp_path_factory):
     return making.write_rec(tmp_path_factory.mktemp("cache"), blobs())
 
 
+@pytest.fixture(autouse=True, params=PLACES)
+def place(request, monkeypatch):
+    """Make batches there."""
+    monkeypatch.setattr(f"{__name__}.PLACE", request.param)
+
+
 def reader(files, **options):
-    base = {"data_shape": (3, 28, 28), "batch_size": 6, "verbose": False, "ctx": "cpu"}
+    base = {"data_shape": (3, 28, 28), "batch_size": 6, "verbose": False}
     base |= {"path_imgidx": files[1], "shuffle": True, "preprocess_threads": 2}
-    return mx.io.ImageRecordIter(path_imgrec=files[0], **{**base, **options})
+    return mx.io.ImageRecordIter(path_imgrec=files[0], **there(PLACE, {**base, **options}))
 
 
 def taken(it, epochs=3):
@@ -105,6 +117,8 @@ def test_later_epochs_read_nothing_and_decode_nothing(files, monkeypatch):
         monkeypatch.setattr(LocalFile, "read", refuse)
         monkeypatch.setattr(cpu, "decode", refuse)
         monkeypatch.setattr(cpu, "shorten", refuse)
+        monkeypatch.setattr("gpuio.backend.gpu.host.decode", refuse)
+        monkeypatch.setattr("gpuio.backend.gpu.engines.EnginePool.lend", refuse)
         assert first
         assert taken(it, 1) == expected[len(expected) // 2 :]
 
@@ -216,7 +230,8 @@ def test_warnings_are_counted_of_images_that_opencv_made_before(bad, before):
         with reader(bad, cache="host", **options) as kept:
             assert taken(kept) == expected
             assert kept.stats()["warned_records"] == it.stats()["warned_records"]
-        assert it.stats()["decoded_with_warnings"] == 2
+        if PLACE == "cpu":  # engines tell of no warnings
+            assert it.stats()["decoded_with_warnings"] == 2
         assert first.stats()["cache"]["hits"] > 0
 
 
@@ -226,7 +241,7 @@ def test_what_was_found_counts_for_no_decoder(files):
         with reader(files, **options, **more) as it:
             before = taken(it, 5) and it.stats()
             assert before["cache"]["images"] == len(blobs())
-            assert min(before["decoders"].values()) > 1
+            assert min(before["decoders"].values()) >= (2 if PLACE == "cpu" else 1)
             assert taken(it, 2)
             assert it.stats()["decoders"] == before["decoders"]
 
@@ -321,10 +336,10 @@ def test_bare_images(tmp_path):
     path = tmp_path / "bare.rec"
     blobs = [making.jpeg(making.photo(40 + k, 50, k)) for k in range(9)] + [several_parts()]
     path.write_bytes(b"".join(encode(blob) for blob in blobs))
-    options = {"data_shape": (3, 28, 28), "batch_size": 4, "verbose": False, "ctx": "cpu", **CROPS}
-    with mx.io.ImageRecordIter(path_imgrec=path, **options) as it:
+    options = {"path_imgidx": "", "batch_size": 4, "shuffle": False, **CROPS}
+    with reader((path, ""), **options) as it:
         expected = taken(it)
-    with mx.io.ImageRecordIter(path_imgrec=path, cache="host", **options) as it:
+    with reader((path, ""), cache="host", **options) as it:
         assert taken(it) == expected
         assert it.stats()["cache"]["hits"] >= 10
 
@@ -342,10 +357,11 @@ def test_it_goes_on_where_a_state_was_taken(files):
 def test_detection(tmp_path):
     files = boxes.write(tmp_path)
     moves = {"rand_mirror_prob": 0.5, "rand_crop_prob": 0.7, "min_crop_scales": 0.5, "seed": 2}
-    options = {"data_shape": (3, 60, 80), "batch_size": 4, "ctx": "cpu", "verbose": False, **moves}
-    with mx.io.ImageDetRecordIter(path_imgrec=files[0], **options) as it:
+    options = {"data_shape": (3, 60, 80), "batch_size": 4, "verbose": False, **moves}
+    with mx.io.ImageDetRecordIter(path_imgrec=files[0], **there(PLACE, options)) as it:
         expected = taken(it)
-    with mx.io.ImageDetRecordIter(path_imgrec=files[0], cache="host", **options) as it:
+    options["cache"] = "host"
+    with mx.io.ImageDetRecordIter(path_imgrec=files[0], **there(PLACE, options)) as it:
         assert taken(it) == expected
         assert it.stats()["cache"]["hits"] > 0
         # classification finds the same images
