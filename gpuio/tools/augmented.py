@@ -14,6 +14,7 @@ from gpuio.errors import GpuioError, OptionError
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.nd import asnumpy
 from gpuio.tools.census import named_label
+from gpuio.tools.classnames import label_text
 from gpuio.tools.entries import Records, entries
 from gpuio.tools.tiles import Tile, draw_boxes
 
@@ -160,7 +161,7 @@ def _label(label: npt.NDArray[Any], names: Mapping[int, str]) -> str:
         most = np.argsort(-values, kind="stable")[:2]
         parts = [f"{values[at]:.2f} {named_label(float(at), names)}" for at in most if values[at]]
         return ", ".join(parts)
-    return " ".join(f"{one:g}" for one in values.tolist())
+    return " ".join(map(label_text, values.tolist()))
 
 
 def steps_of(

@@ -9,6 +9,7 @@ import argparse
 import collections
 import hashlib
 import json
+import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from gpuio.recordio.sniff import spread as spread_rows
 from gpuio.tasks.box_check import look_like_boxes
-from gpuio.tools.classnames import class_names
+from gpuio.tools.classnames import class_names, label_text
 from gpuio.tools.entries import Records, entries, named, named_files, open_file
 from gpuio.tools.progress import progress
 from gpuio.tools.quality import jpeg_quality
@@ -81,7 +82,7 @@ class Census:
             "without_image": self.others,
             "detection": self.boxes,
             "without_box": self.without_box,
-            "labels": {f"{label:g}": count for label, count in self.labels.most_common()},
+            "labels": {label_text(label): count for label, count in self.labels.most_common()},
             "height": spread(self.height),
             "width": spread(self.width),
             "image_bytes": spread(self.bytes),
@@ -190,7 +191,8 @@ def _count_labels(found: Census, labels: Sequence[npt.NDArray[np.float32]]) -> N
     if not found.labels and not found.without_box:
         found.boxes = look_like_boxes(labels)
     if not found.boxes:
-        found.labels.update(float(one[0]) for one in labels if len(one))
+        firsts = [float(one[0]) for one in labels if len(one)]
+        found.labels.update(math.nan if math.isnan(one) else one for one in firsts)
         return
     for one in labels:
         classes = objects_of(one)[:, 0]
@@ -264,7 +266,7 @@ def census_text(found: Census, names: Mapping[int, str]) -> str:
 def named_label(label: float, names: Mapping[int, str]) -> str:
     """Return a label, and the name of its class where it has one."""
     name = names.get(int(label)) if np.isfinite(label) and label == np.floor(label) else None
-    return f"{label:g}" if name is None else f"{label:g} {name}"
+    return label_text(label) if name is None else f"{label_text(label)} {name}"
 
 
 def count_files(args: argparse.Namespace) -> int:

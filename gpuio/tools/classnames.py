@@ -16,9 +16,17 @@ from gpuio.storage.atomic import writing
 from gpuio.storage.files import exists, read_whole
 from gpuio.storage.urls import beside, name_of
 
-__all__ = ["class_names", "copy_names", "names_file", "shared_names", "write_names"]
+__all__ = [
+    "class_names",
+    "copy_names",
+    "label_text",
+    "names_file",
+    "shared_names",
+    "write_names",
+]
 
 
+_WHOLE = 1e15  # larger numbers are not labels of classes
 _PART = re.compile(r"_(train|val|test|\d+)$")  # what im2rec and split put behind a prefix
 
 
@@ -49,6 +57,12 @@ def class_names(record: str) -> dict[int, str]:
         raise FormatError(
             "expected a JSON object of class names and their numbers", path=path
         ) from error
+
+
+def label_text(label: float) -> str:
+    """Return a label as text: a whole number with all of its digits, else six of them."""
+    number = float(label)
+    return f"{number:.0f}" if number.is_integer() and abs(number) < _WHOLE else f"{number:g}"
 
 
 def shared_names(records: Sequence[str]) -> tuple[dict[int, str], bool]:

@@ -17,6 +17,7 @@ from gpuio.recordio.lists import ListItem, write_list
 from gpuio.storage.files import exists, read_whole, write_new
 from gpuio.storage.paths import absolute, unusable
 from gpuio.storage.urls import is_url, name_of
+from gpuio.tools.classnames import label_text
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
 from gpuio.tools.progress import add_progress, progress
 
@@ -126,7 +127,7 @@ def _name(key: int, entry: Entry, repeat: int, *, by_label: bool) -> Path:
     assert entry.info is not None
     suffix = _SUFFIX.get(entry.info.format, f".{entry.info.format}")
     name = f"{key:08d}" + (f"_{repeat}" if repeat else "") + suffix
-    label = f"{entry.labels[0]:g}" if len(entry.labels) else "0"
+    label = label_text(entry.labels[0]) if len(entry.labels) else "0"
     return Path(label) / name if by_label else Path(name)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpuio.errors import StorageError
 from gpuio.storage.files import read_whole
+from gpuio.tools.classnames import label_text
 from gpuio.tools.extract import write_image
 from gpuio.tools.sample import Foreign, Sample
 
@@ -29,7 +30,7 @@ def write_into_folder(
     StorageError        it is there and another one, or cannot be written
     """
     label = sample.labels[0] if len(sample.labels) else 0
-    name = names.get(int(label), f"{label:g}") if np.isfinite(label) else f"{label:g}"
+    name = names.get(int(label), label_text(label)) if np.isfinite(label) else label_text(label)
     # a name is one folder, whatever it holds
     safe = name.replace("/", "_").replace("\0", "_")
     safe = f"_{safe}" if safe in {".", ".."} else safe

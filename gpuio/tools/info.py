@@ -17,6 +17,7 @@ from gpuio.recordio.index import RecordTable
 from gpuio.recordio.layouts import recognise
 from gpuio.recordio.sniff import spread
 from gpuio.tools.arguments import at_least
+from gpuio.tools.classnames import label_text
 from gpuio.tools.entries import (
     Entry,
     Records,
@@ -202,7 +203,7 @@ def _labels(each: list[npt.NDArray[np.float32]]) -> dict[str, Any]:
         "infinite": int(np.isinf(values).sum()),
         "negative": int((finite < 0).sum()),
         "fractional": int((finite != np.floor(finite)).sum()),
-        "most_common": {f"{distinct[at]:g}": int(counts[at]) for at in order},
+        "most_common": {label_text(distinct[at]): int(counts[at]) for at in order},
     }
 
 
@@ -248,10 +249,11 @@ def _label_text(labels: dict[str, Any]) -> list[str]:
         return []
     lines = []
     if labels["distinct"]:
+        smallest, largest = label_text(labels["smallest"]), label_text(labels["largest"])
         common = ", ".join(f"{value} ({count})" for value, count in labels["most_common"].items())
         lines.append(
-            f"first labels: {labels['distinct']:,} values from {labels['smallest']:g} to "
-            f"{labels['largest']:g}, the rarest {labels['rarest_count']} times; most common: "
+            f"first labels: {labels['distinct']:,} values from {smallest} to "
+            f"{largest}, the rarest {labels['rarest_count']} times; most common: "
             f"{common}"
         )
     odd = ("nan", "infinite", "negative", "fractional")

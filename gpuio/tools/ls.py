@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpuio.tools.arguments import at_least
+from gpuio.tools.classnames import label_text
 from gpuio.tools.entries import Entry, add_files_arguments, entries, named_files, open_file
 from gpuio.tools.printable import printable
 from gpuio.tools.progress import add_progress, progress
@@ -95,7 +96,7 @@ def _line(entry: Entry, *, keyed: bool) -> str:
     info = entry.info
     name = entry.name if keyed and entry.key is None else entry.number if not keyed else entry.key
     what = ("-", "-") if info is None else (info.format, f"{info.width}x{info.height}")
-    labels = " ".join(f"{label:g}" for label in entry.labels[:_LABELS])
+    labels = " ".join(map(label_text, entry.labels[:_LABELS].tolist()))
     if len(entry.labels) > _LABELS:
         labels += f" ... ({len(entry.labels)})"
     fields = (name, entry.offset, entry.length, entry.identity, *what, labels)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gpuio.errors import GpuioError
 from gpuio.nd import asnumpy
-from gpuio.tools.classnames import class_names
+from gpuio.tools.classnames import class_names, label_text
 from gpuio.tools.entries import open_file
 from gpuio.tools.page import gallery, table
 from gpuio.tools.tiles import Tile, tiles_of
@@ -71,7 +71,7 @@ def _bytes(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 def _label(value: Any) -> str:
     """Return a row of labels, a few of them."""
     values = np.atleast_1d(value).reshape(-1)
-    told = " ".join(f"{one:g}" for one in values[:_ROWS].tolist())
+    told = " ".join(map(label_text, values[:_ROWS].tolist()))
     return told + (" ..." if len(values) > _ROWS else "")
 
 

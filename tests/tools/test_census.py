@@ -74,3 +74,10 @@ def test_of_many_equal_images_some_are_named(tmp_path, monkeypatch):
     found = census(open_file(rec, None, "auto"), digests=True)
     assert found.copies == 6
     assert found.equal == [["key 0", "key 6", "key 7"], ["key 1", "key 5"]]
+
+
+def test_every_nan_is_the_same_label(tmp_path):
+    rec, _ = write_rec(tmp_path, [flat(1)] * 4, [np.nan, 2.0, np.nan, 1.0])
+    found = census(open_file(rec, None, "auto"))
+    assert found.as_dict()["labels"] == {"nan": 2, "2": 1, "1": 1}
+    assert "labels: 3 different, 4 in all" in census_text(found, {})

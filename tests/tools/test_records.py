@@ -307,3 +307,16 @@ def test_im2rec_writes_the_classes_of_folders(tmp_path, capsys):
     code, _, said = run(capsys, *listing)
     assert code == 2
     assert "--recursive" in said
+
+
+def test_a_label_of_a_million_keeps_its_digits(tmp_path, capsys):
+    rec, _ = write_rec(tmp_path, [flat(1)] * 3, [1234567.0, 1234568.0, 0.5])
+    assert cli.main(["ls", rec]) == 0
+    assert [line.split("\t")[-1] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        *("1234567", "1234568", "0.5")
+    ]
+    assert cli.main(["stats", rec, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["labels"] == {"0.5": 1, "1234567": 1, "1234568": 1}
+    assert cli.main(["extract", rec, str(tmp_path / "out"), "--quiet"]) == 0
+    assert cli.main(["convert", rec, str(tmp_path / "classes"), "--quiet"]) == 0
+    assert {"1234567", "1234568"} <= {path.name for path in (tmp_path / "classes").iterdir()}
