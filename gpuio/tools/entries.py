@@ -7,9 +7,10 @@ that has none is named by its number, "record 22".
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os.path import expanduser
 from pathlib import Path
 
@@ -27,7 +28,9 @@ from gpuio.recordio.layouts import Contents, recognise
 from gpuio.recordio.manifest import manifest_named, read_manifest
 from gpuio.recordio.uri import expand
 from gpuio.storage.files import open_stored
+from gpuio.storage.stored import StoredFile
 from gpuio.storage.urls import is_url
+from gpuio.tools.blocks import Block, read_blocks
 from gpuio.tools.progress import scanning
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
     "Records",
     "add_file_arguments",
     "add_files_arguments",
+    "blocks",
     "entries",
     "named",
     "named_files",
@@ -43,6 +47,8 @@ __all__ = [
     "record_files",
 ]
 
+_FEW = 20_000  # records that are looked at in Python sooner than Numba is loaded
+_PART = 1 << 16  # records whose numbers are held at once
 _IDX = "its .idx file; default: the one beside it, if there is one that belongs to it"
 
 
@@ -112,6 +118,18 @@ class Records:
         if not self.keyed[row]:
             return None
         return int(self.table.key[row]) if self.texts is None else str(self.texts[row])
+
+    def keys(self, rows: npt.NDArray[np.int64]) -> list[int | str | None]:
+        """Return the keys of rows; None for a record that has none."""
+        found: list[int | str | None]
+        if self.texts is None:
+            found = self.table.key[rows].tolist()
+        else:
+            found = list(map(str, self.texts[rows].tolist()))
+        if not self.keyed[rows].all():
+            for at in np.flatnonzero(~self.keyed[rows]).tolist():
+                found[at] = None
+        return found
 
     def find(self, key: str) -> npt.NDArray[np.int64]:
         """Return the rows of a key; where no record has one, the row of a number."""
@@ -282,25 +300,73 @@ def entries(records: Records, rows: npt.NDArray[np.int64] | None = None) -> Iter
     ------
     StorageError                    the file cannot be read
     """
-    table = records.table
-    ids = records.contents.ids()
+    table, ids = records.table, _ids(records)
     with open_stored(table.paths[0]) as file:
         for row in (np.arange(len(table)) if rows is None else rows).tolist():
-            offset, length = int(table.offset[row]), int(table.length[row])
-            place = int(records.number[row]), records.key(row), offset, length
-            data = file.read(offset, length)
-            labels, identity, blob = np.empty(0, np.float32), 0, memoryview(b"")
-            try:
-                if records.contents.payload == "raw":
-                    blob, identity = unframe(data), int(ids[row])
-                else:
-                    _, label, identity, _, blob = parse_image_record(unframe(data))
-                    labels = np.atleast_1d(np.asarray(label, np.float32))
-                info = _recognised(blob, len(labels))
-            except GpuioError as error:
-                yield Entry(*place, labels, identity, blob, None, error)
-            else:
-                yield Entry(*place, labels, identity, blob, info)
+            data = file.read(int(table.offset[row]), int(table.length[row]))
+            yield _entry(records, ids, row, data)
+
+
+def blocks(
+    records: Records, rows: npt.NDArray[np.int64] | None = None
+) -> Iterator[tuple[Block, Callable[[int], Entry]]]:
+    """Yield the records of one file some thousand at a time, for commands that count or list all.
+
+    Yields
+    ------
+    block : Block
+    others : callable(int) -> Entry     reads the record of a place of the block, one that is not
+                                        sound; raises StorageError as `entries`
+    """
+    table = records.table
+    ids = _ids(records)
+    count = len(table) if rows is None else len(rows)
+    with open_stored(table.paths[0]) as file:
+        for begin in range(0, count, _PART):
+            part = np.arange(begin, min(begin + _PART, count))
+            part = part if rows is None else rows[part]
+            for block in read_blocks(file, table, part, ids, few=count < _FEW):
+                yield block, functools.partial(_entry_at, records, ids, file, block)
+
+
+def _ids(records: Records) -> npt.NDArray[np.int64] | None:
+    """Return the ids of bare images; None of image records, which say theirs."""
+    return records.contents.ids() if records.contents.payload == "raw" else None
+
+
+def _entry_at(
+    records: Records,
+    ids: npt.NDArray[np.int64] | None,
+    file: StoredFile,
+    block: Block,
+    at: int,
+) -> Entry:
+    """Return the record of a place of a block."""
+    row = int(block.rows[at])
+    length = int(records.table.length[row])
+    if block.heads is None:
+        return _entry(records, ids, row, file.read(int(records.table.offset[row]), length))
+    start = int(block.start[at])
+    return _entry(records, ids, row, block.memory.data[start : start + length])
+
+
+def _entry(
+    records: Records, ids: npt.NDArray[np.int64] | None, row: int, data: bytes | memoryview
+) -> Entry:
+    """Return the record of a row, which the data is."""
+    offset, length = int(records.table.offset[row]), int(records.table.length[row])
+    place = int(records.number[row]), records.key(row), offset, length
+    labels, identity, blob = np.empty(0, np.float32), 0, memoryview(b"")
+    try:
+        if ids is not None:
+            blob, identity = unframe(data), int(ids[row])
+        else:
+            _, label, identity, _, blob = parse_image_record(unframe(data))
+            labels = np.atleast_1d(np.asarray(label, np.float32))
+        info = _recognised(blob, len(labels))
+    except GpuioError as error:
+        return Entry(*place, labels, identity, blob, None, error)
+    return Entry(*place, labels, identity, blob, info)
 
 
 def _recognised(blob: memoryview, labels: int) -> ImageInfo | None:

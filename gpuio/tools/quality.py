@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gpuio.decode.jpeg import walk
 from gpuio.errors import DecodeError
 
-__all__ = ["jpeg_quality"]
+__all__ = ["jpeg_qualities", "jpeg_quality"]
 
 # the luminance table of the JPEG standard (Annex K, table K.1), rows of the block
 _STANDARD = np.array(
@@ -59,6 +59,32 @@ def jpeg_quality(blob: bytes | memoryview) -> tuple[int, bool] | None:
     if table is None:
         return None
     return _nearest(table.tobytes())
+
+
+def jpeg_qualities(
+    addresses: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return the qualities of JPEGs that lie in memory.
+
+    Parameters
+    ----------
+    addresses, sizes : int64[n]     bytes, of images whose headers are in order
+
+    Returns
+    -------
+    int64[n]                    as of `jpeg_quality`; 0 for None
+    """
+    from gpuio.kernels.jpeg_tables import luminance_tables
+
+    tables, found = np.zeros((len(sizes), 64), np.uint16), np.zeros(len(sizes), np.bool_)
+    luminance_tables(addresses, sizes, tables, found)
+    made = np.zeros(len(sizes), np.int64)
+    kinds, which = np.unique(tables.view("V128")[:, 0], return_inverse=True)
+    known = [
+        _nearest(one.tobytes())[0] for one in kinds.view(np.uint16).reshape(-1, 64).astype(int)
+    ]
+    made[found] = np.array(known, np.int64)[which][found]
+    return made
 
 
 @functools.lru_cache(maxsize=256)

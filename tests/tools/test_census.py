@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gpuio.tools import blocks
 from gpuio.tools import census as module
 from gpuio.tools.census import census, census_text
 from gpuio.tools.entries import open_file
@@ -47,6 +48,35 @@ def test_of_detection_sets_the_classes_of_boxes_are_counted(tmp_path, monkeypatc
     assert (found.boxes, found.without_box) == (True, 1)
     assert found.labels == {1.0: 2, 2.0: 1}
     assert "images without a box: 1" in census_text(found, {})
+
+
+def test_what_is_as_common_stands_in_the_order_of_the_file(tmp_path, monkeypatch):
+    """And every NaN is the same label."""
+    labels = [5.0, 2.0, np.nan, 10.0, 2.0, np.nan, 1.0]
+    blobs = [jpeg(photo(20, 20, k), quality=90 - k % 2) for k in range(6)] + [flat(1)]
+    rec, _ = write_rec(tmp_path, blobs, labels)
+    records = open_file(rec, None, "auto")
+    for most in (8192, 2):
+        monkeypatch.setattr(blocks, "_MOST", most)
+        for is_loaded in (True, False):
+            monkeypatch.setattr(blocks, "_is_loaded", lambda is_loaded=is_loaded: is_loaded)
+            found = census(records)
+            told = found.as_dict()
+            assert list(told["labels"].items()) == [
+                *(("2", 2), ("nan", 2), ("5", 1), ("10", 1), ("1", 1))
+            ]
+            assert list(told["counts"]["quality"].items()) == [("90", 3), ("89", 3)]
+            assert "labels: 5 different, 7 in all" in census_text(found, {})
+
+
+def test_a_label_without_room_for_a_box_counts_as_none_of_a_detection_set(tmp_path, monkeypatch):
+    one = (1, 0.1, 0.1, 0.5, 0.5)
+    labels = [[2.0, 5.0], boxes.label([one]), [2.0, 5.0], boxes.label([one, one]), [2.0, 5.0]]
+    rec, _ = write_rec(tmp_path, [jpeg(photo(20, 20, k)) for k in range(5)], labels)
+    for first in (2, 100):
+        monkeypatch.setattr(module, "_DECIDE", first)
+        found = census(open_file(rec, None, "auto"))
+        assert (found.boxes, found.without_box, found.labels) == (True, 3, {1.0: 3})
 
 
 def test_long_lists_are_cut_and_say_so(tmp_path):
