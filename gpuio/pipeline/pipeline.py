@@ -2,8 +2,9 @@
 
 Two look-ahead stages are chained. Reading takes a batch's records off the disk, parses them and
 draws its plan; making decodes and augments shares of a batch, straight into the batch's array.
-Small batches of an epoch go through both several at a time, as one. The stream does not stop at an
-epoch's end: what comes next is known, so the threads go on.
+Small batches of an epoch go through both several at a time, as one; batches of small images are
+read several at a time. The stream does not stop at an epoch's end: what comes next is known, so the
+threads go on.
 
 Invariant: a batch is a pure function of (files, options, pass, start, number). Threads decide when,
 never what.
@@ -50,7 +51,10 @@ from gpuio.plan.request import PlanMaker, PlanRequest
 
 __all__ = ["BatchPosition", "BatchStream", "FinishedBatch", "Pipeline"]
 
-_READ_AHEAD = 2  # batches of encoded bytes held beyond those being made
+_READ_AHEAD = 2  # readings of encoded bytes held beyond what is being made
+# batches read at once, and their bytes: reading sweeps the processor's caches, and what follows
+# costs as much for four of them as for one
+_AT_ONCE, _BYTES_AT_ONCE = 4, 8 << 20
 _PAUSE_S = 0.2  # between two epochs: beyond, nobody needed threads
 _TRIED = 4  # batches that are made, again and again, to find the share of the host's cores
 
@@ -125,6 +129,11 @@ class Pipeline:
         elif remote:
             self._feed = RemoteFeed(order, reader, self.positions)
         self.together = 1 if self._feed else backend.together(order.batch_size, output)
+        # batches that are read at once: those that are made as one, else some, each made alone
+        self.read_at_once = self.together
+        if self._feed is None and self.together == 1:
+            room = _BYTES_AT_ONCE // max(order.batch_size * reader.mean_length, 1)
+            self.read_at_once = min(max(room, 1), _AT_ONCE)
         self._cache, self._edge = cache, shorter_edge
         self._stream: BatchStream | Closes | None = None
         self._handed = 0.0  # when a batch was last taken
@@ -354,13 +363,16 @@ class Pipeline:
             pass_index, start, first = pass_index + 1, shape.next_start, 0
 
     def groups(self, position: BatchPosition) -> Iterator[tuple[BatchPosition, ...]]:
-        """Yield the positions from one on, those together that are read and made as one."""
+        """Yield the positions from one on, those together that are read at once.
+
+        For the first batch somebody waits: nothing is read with it that is not made with it.
+        """
         most = self.together
         group: list[BatchPosition] = []
         for following in self.positions(position):
             if group and (len(group) == most or following.number == 0):
                 yield tuple(group)
-                group = []
+                group, most = [], self.read_at_once
             group.append(following)
         if group:
             yield tuple(group)
@@ -380,7 +392,7 @@ class Pipeline:
     def _load(self, group: tuple[BatchPosition, ...]) -> tuple[list[Loaded], GpuioError | None]:
         """Read batches and draw their plans."""
         if len(group) > 1 and (whole := self._load_together(group)) is not None:
-            return [whole], None
+            return [whole] if self.together > 1 else whole.apart(), None
         made: list[Loaded] = []
         try:
             for position in group:
@@ -574,6 +586,7 @@ class BatchStream:
         self._positions = pipeline.positions(position)
         self.expected = next(self._positions)
         self._together, self._shares_a_batch = pipeline.together, pipeline.calls
+        self._read_at_once = pipeline.read_at_once
         self._ready: deque[FinishedBatch] = deque()  # of the group that was handed out last
         with contextlib.ExitStack() as started:  # all stages or none
             self._loads = started.enter_context(
@@ -636,7 +649,7 @@ class BatchStream:
         made = self._shares.ready // self._shares_a_batch * self._together + len(self._ready)
         if self._mixed is not None:
             made += self._mixed.ready
-        return self._loads.ready * self._together, made
+        return self._loads.ready * self._read_at_once, made
 
     def close(self) -> None:
         """Stop and join the threads; may be called twice."""

@@ -75,6 +75,28 @@ class Records:
     def _unknown(self) -> npt.NDArray[np.void]:
         return np.zeros(len(self.heights), HEADS)
 
+    def rows(self, first: int, stop: int) -> Records:
+        """Return rows first .. stop-1, with their faults; of records without `accepted`."""
+        part = slice(first, stop)
+        faults = self.faults
+        if faults:
+            faults = [
+                Fault(one.row - first, one.error) for one in faults if first <= one.row < stop
+            ]
+        return Records(
+            self.encoded[part],
+            self.labels[part],
+            self.index[part],
+            self.heights[part],
+            self.widths[part],
+            self.orientation[part],
+            self.no_label,
+            self.heads[part],
+            faults,
+            [],
+            self.held,
+        )
+
     def note_head(self, row: int, head: bytes, length: int) -> None:
         """Note what stands in front of a row's image."""
         self.held.append(head)
@@ -133,6 +155,11 @@ class RecordReader:
         StorageError        a file could not be read
         """
         return self._parser.framed(positions)
+
+    @property
+    def mean_length(self) -> int:
+        """The mean length of a record, bytes."""
+        return self._table.mean_length
 
     @property
     def is_remote(self) -> bool:

@@ -35,6 +35,16 @@ class Loaded:
     batches: tuple[tuple[BatchPosition, BatchOrder], ...] = ()  # of several
     plan_s: float = 0.0
 
+    def apart(self) -> list[Loaded]:
+        """Return the several batches, each for itself."""
+        made, first = [], 0
+        for position, order in self.batches:
+            stop = first + len(order.position)
+            records = self.records.rows(first, stop)
+            made.append(Loaded(position, order, records, self.plan[first:stop]))
+            first = stop
+        return made
+
 
 @attrs.define(eq=False)
 class Share:

@@ -12,6 +12,7 @@ import pytest
 
 import gpuio as mx
 from gpuio.errors import FormatError, GpuioWarning, RecordError, StorageError
+from gpuio.pipeline import pipeline
 from gpuio.recordio.checksum import write_checksums
 from gpuio.storage import local
 from support.faceset import write_payloads
@@ -251,8 +252,9 @@ def test_a_file_that_changes_while_it_is_opened_is_noticed(ten, monkeypatch):
         reader(ten)
 
 
-def test_bytes_that_are_no_record_any_more_are_a_changed_file(ten):
-    large = {"data_shape": (3, 304, 304)}  # small batches are read together, before the change
+def test_bytes_that_are_no_record_any_more_are_a_changed_file(ten, monkeypatch):
+    monkeypatch.setattr(pipeline, "_AT_ONCE", 1)  # batches are read at once, before the change
+    large = {"data_shape": (3, 304, 304)}  # and small ones are made as one
     with reader(ten, batch_size=1, on_error="skip", prefetch_buffer=1, **large) as it:
         assert next(it).label[0].asnumpy().tolist() == [0]
         at = offsets(ten[1])

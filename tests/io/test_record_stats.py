@@ -65,6 +65,7 @@ def test_slow_storage(many, monkeypatch):
         return real(self, *args)
 
     monkeypatch.setattr(LocalFile, "read_packed", slow)
+    monkeypatch.setattr(pipeline_module, "_AT_ONCE", 1)  # a read per batch
     with reader(many, preprocess_threads=2, batch_size=128) as it:
         stats = drain(it)
     assert stats["limit"]["stage"] == "storage", stats["limit"]

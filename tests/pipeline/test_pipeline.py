@@ -66,6 +66,8 @@ class FakeBackend:
 class FakeReader:
     """Record i holds the byte i; `broken` positions fail as storage does."""
 
+    mean_length = 1 << 30  # batches are read alone, or as they are made
+
     def __init__(self, bad=(), broken=()):
         self.bad, self.broken, self.looked = set(bad), set(broken), 0
 

@@ -1,4 +1,6 @@
-"""Small batches are read and made several at a time, and are what each would be alone."""
+"""Small batches are read, and made, several at a time, and are what each would be alone."""
+
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -6,15 +8,30 @@ import pytest
 import gpuio as mx
 from gpuio.backend.cpu import CpuBackend
 from gpuio.errors import DecodeError, StorageError
+from gpuio.pipeline import pipeline
 from support import boxes
 from support.making import flat, jpeg, photo, png, write_rec
 
 BAD = b"not an image"
 
 
-def alone(_backend, _batch_size, _output):
-    """Take the place of `CpuBackend.together`."""
-    return 1
+@pytest.fixture(params=["made at once", "read at once"])
+def alone(request, monkeypatch):
+    """Return a function from which on batches are read and made alone.
+
+    Before, several are read and made at once, or read at once and each made alone.
+    """
+
+    def make_alone():
+        monkeypatch.setattr(CpuBackend, "together", lambda *_: 1)
+
+    def read_alone():
+        make_alone()
+        monkeypatch.setattr(pipeline, "_AT_ONCE", 1)
+
+    if request.param == "read at once":
+        make_alone()
+    return read_alone
 
 
 @pytest.fixture(scope="module")
@@ -69,32 +86,33 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_batches_are_those_made_alone(pictures, monkeypatch, name):
+def test_batches_are_those_made_alone(pictures, alone, name):
     options = given(pictures, **OPTIONS[name])
     together = epochs(mx.io.ImageRecordIter, options)
-    monkeypatch.setattr(CpuBackend, "together", alone)
+    alone()
     assert together == epochs(mx.io.ImageRecordIter, options)
 
 
 @pytest.mark.parametrize("stream", ["record", "mxnet"])
-def test_batches_of_boxes_are_those_made_alone(tmp_path, monkeypatch, stream):
+def test_batches_of_boxes_are_those_made_alone(tmp_path, alone, stream):
     paths = boxes.write(tmp_path, 14)
     options = given(paths, aug_stream=stream, rand_mirror_prob=0.5, rand_crop_prob=0.5, seed=4)
     if stream == "mxnet":
         del options["path_imgidx"]
     together = epochs(mx.io.ImageDetRecordIter, options)
-    monkeypatch.setattr(CpuBackend, "together", alone)
+    alone()
     assert together == epochs(mx.io.ImageDetRecordIter, options)
 
 
 @pytest.mark.parametrize("on_error", ["skip", "zero", "replace"])
-def test_bad_records_are_settled_as_in_batches_made_alone(spoiled, monkeypatch, on_error):
+def test_bad_records_are_settled_as_in_batches_made_alone(spoiled, alone, on_error):
     options = given(spoiled, data_shape=(3, 8, 8), on_error=on_error)
     together = epochs(mx.io.ImageRecordIter, options, 2)
-    monkeypatch.setattr(CpuBackend, "together", alone)
+    alone()
     assert together == epochs(mx.io.ImageRecordIter, options, 2)
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_bad_record_is_raised_at_its_own_batch(spoiled):
     with mx.io.ImageRecordIter(**given(spoiled, data_shape=(3, 8, 8))) as it:
         assert it.next().index.tolist() == [0, 1, 2]
@@ -103,6 +121,7 @@ def test_a_bad_record_is_raised_at_its_own_batch(spoiled):
                 it.next()
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_file_that_fails_does_so_at_its_own_batch(pictures, monkeypatch):
     from gpuio.pipeline.reader import RecordReader
 
@@ -132,3 +151,18 @@ def test_batches_are_made_together_only_where_they_are_small(pictures):
             sizes[size, batch] = it._machine().pipeline.together
     assert sizes[32, 3] > 2
     assert sizes[64, 20] == sizes[512, 3] == 1
+
+
+def test_batches_are_read_at_once_where_records_are_small(pictures, monkeypatch):
+    found = {}
+    for most in (8 << 20, 20_000, 1):
+        monkeypatch.setattr(pipeline, "_BYTES_AT_ONCE", most)
+        options = given(pictures, data_shape=(3, 512, 512), batch_size=4)
+        with mx.io.ImageRecordIter(**options) as it:
+            made = it._machine().pipeline
+            assert made.together == 1
+            found[most] = made.read_at_once
+            groups = islice(made.groups(pipeline.BatchPosition(0, 0, 0)), 2)
+            assert [len(group) for group in groups] == [1, found[most]]
+    assert (found[8 << 20], found[1]) == (4, 1)
+    assert 1 < found[20_000] < 4
