@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from augment import JOBS
@@ -27,8 +28,26 @@ TIMED = (
     ("geometry", "float16"),
     ("geometry and colour", "float16"),
 )
-_LAUNCHES = 20  # timed together, so that the gap before the first one does not count
-_BLOCK_BITS = 29  # of the bytes that the copy moves
+
+
+class Extent(NamedTuple):
+    """How much is timed.
+
+    Attributes
+    ----------
+    launches : int  timed together, so that the gap before the first one does not count
+    warm_ups : int
+    repeats : int   for each round
+    copied : int    bytes that the copy moves on a GPU
+    """
+
+    launches: int
+    warm_ups: int
+    repeats: int
+    copied: int
+
+
+_WHOLE, _TOY = Extent(20, 2, 5, 1 << 29), Extent(1, 0, 1, 1 << 16)
 
 
 def drawn(blobs, job, folder):
@@ -43,7 +62,7 @@ def drawn(blobs, job, folder):
         return it.next().plan
 
 
-def kernel_time(blobs, rows, name, dtype, cpu, rounds):
+def kernel_time(blobs, rows, name, dtype, cpu, rounds, extent):
     """Time the kernels alone on decoded images, and the floor: their bytes over a copy's rate.
 
     The bytes are those of the crops and of the result; what steps in between move is not counted.
@@ -55,7 +74,7 @@ def kernel_time(blobs, rows, name, dtype, cpu, rounds):
     moved = int((rows["crop_h"].astype("i8") * rows["crop_w"]).sum() * 3)
     moved += len(blobs) * 3 * SIDE * SIDE * values
     timed = host_kernels if cpu else gpu_kernels
-    took, rate = timed(rows, pixels, dtype, rounds)
+    took, rate = timed(rows, pixels, dtype, rounds, extent)
     return {
         "plans": name,
         "rows": len(rows),
@@ -68,14 +87,14 @@ def kernel_time(blobs, rows, name, dtype, cpu, rounds):
     }
 
 
-def host_kernels(rows, pixels, dtype, rounds):
+def host_kernels(rows, pixels, dtype, rounds, extent):
     """Return (seconds a batch, bytes a second of a copy, read and written) on one CPU thread."""
     from gpuio.kernels import normalise
     from gpuio.kernels.cpu import augment
 
     how = augment.Normalisation(dtype, MEAN, STD, 1.0)
     out = np.empty((len(rows), 3, SIDE, SIDE), normalise.storage(dtype))
-    scratch, block = augment.Scratch(), np.ones(1 << 26, np.uint8)
+    scratch, block = augment.Scratch(), np.ones(extent.copied // 8, np.uint8)
     there, took, copied = np.empty_like(block), [], []
     for _ in range(rounds + 1):
         begun = time.perf_counter()
@@ -88,7 +107,7 @@ def host_kernels(rows, pixels, dtype, rounds):
     return statistics.median(took[1:]), 2 * block.nbytes / statistics.median(copied[1:])
 
 
-def gpu_kernels(rows, pixels, dtype, rounds):
+def gpu_kernels(rows, pixels, dtype, rounds, extent):
     """The same on the GPU, by events."""
     import cupy
     from cupyx.profiler import benchmark
@@ -110,17 +129,18 @@ def gpu_kernels(rows, pixels, dtype, rounds):
     stream = cupy.cuda.get_current_stream()
 
     def launch():
-        for one in launches * _LAUNCHES:
+        for one in launches * extent.launches:
             device.launch(*one, stream)
 
-    block, copy = cupy.empty(1 << _BLOCK_BITS, "u1"), cupy.empty(1 << _BLOCK_BITS, "u1")
+    block, copy = cupy.empty(extent.copied, "u1"), cupy.empty(extent.copied, "u1")
     block.data.memset(1, block.nbytes)
 
     def copied_block():
         copy.data.copy_from_device_async(block.data, block.nbytes)
 
-    took = benchmark(launch, n_repeat=5 * rounds, n_warmup=2).gpu_times / _LAUNCHES
-    copied = benchmark(copied_block, n_repeat=20, n_warmup=3).gpu_times
+    times = {"n_warmup": extent.warm_ups, "n_repeat": extent.repeats * rounds}
+    took = benchmark(launch, **times).gpu_times / extent.launches
+    copied = benchmark(copied_block, **times).gpu_times
     return float(np.median(took)), 2 * block.nbytes / float(np.median(copied))
 
 
@@ -133,6 +153,7 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", help="JSON file, written after every measurement")
     args = parser.parse_args(argv)
+    extent = _TOY if args.toy else _WHOLE
     if args.toy:
         args.batch, args.rounds = 8, 1
     result = {
@@ -149,7 +170,7 @@ def main(argv=None):
         for job, dtype in TIMED:
             if job in JOBS:
                 rows[job] = drawn(blobs, job, Path(name))
-            found = kernel_time(blobs, rows[job], job, dtype, args.cpu, args.rounds)
+            found = kernel_time(blobs, rows[job], job, dtype, args.cpu, args.rounds, extent)
             result["results"].append(found)
             print(f"{job}, {dtype}: {found}", file=sys.stderr, flush=True)
             save(args.out, result)
