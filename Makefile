@@ -72,24 +72,21 @@ frameworks: .venv-frameworks/.ready
 CUDA ?= cuda13
 .venv-rehearsal/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-rehearsal
-	.venv-rehearsal/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test,$(CUDA)]"
+	.venv-rehearsal/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test,$(CUDA)]" ml_dtypes
 	touch $@
 
 # Delays, orders and pictures are drawn by SEED, which is printed: another one in every run.
 SEED := $(or $(SEED),$(shell date +%j%H%M))
-REHEARSE := GPUIO_SIMULATED_CUDA=1 .venv-rehearsal/bin/python -m pytest -m "gpu or simulated"
 rehearsal: .venv-rehearsal/.ready
-	GPUIO_REHEARSAL_SEED=$(SEED) $(REHEARSE) tests/backend tests/simulated_cuda
-	for script in gpu gpu_order gpu_pixels gpu_host gpu_arrays gpu_kernels gpu_soak; do .venv-rehearsal/bin/python \
-		tests/simulated_cuda/run.py bench/$$script.py --toy >/dev/null || exit 1; done
-	.venv-rehearsal/bin/python tests/simulated_cuda/run.py bench/gpu.py --part shares --toy >/dev/null
+	.venv-rehearsal/bin/python tests/simulated_cuda/rehearse.py --seed $(SEED)
 
 # The iterators' part of it with many seeds, from FIRST on.
 SEEDS ?= 20
 FIRST ?= 1
 rehearsal-soak: .venv-rehearsal/.ready
 	for seed in $$(seq $(FIRST) $$(($(FIRST) + $(SEEDS) - 1))); do \
-		GPUIO_REHEARSAL_SEED=$$seed $(REHEARSE) tests/simulated_cuda || exit 1; done
+		GPUIO_SIMULATED_CUDA=1 GPUIO_REHEARSAL_SEED=$$seed .venv-rehearsal/bin/python -m pytest \
+		-m simulated -n $(WORKERS) --dist worksteal tests/simulated_cuda/test_rehearsal.py || exit 1; done
 
 # Both calls of bench/gpu_session.sh at toy size, in a copy of the tree that has nothing compiled: each
 # has to end inside its budget, with every step begun and its file written. PACKS: carried wheels.

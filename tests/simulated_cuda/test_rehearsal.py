@@ -70,25 +70,29 @@ def epochs(files, **options):
     return made
 
 
-@pytest.mark.parametrize("decoder", ["dali", "nvimgcodec"])
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"resize": 60, "rand_crop": True, "rand_mirror": True, "shuffle": True},
-        {"random_resized_crop": True, "min_random_area": 0.3, "dtype": "float16"},
-        {"max_rotate_angle": 20, "pad": 2, "contrast": 0.4, "pca_noise": 5, "random_h": 9},
-        {"resize": 60, "num_classes": 4, "mixup_alpha": 0.4, "cutmix_alpha": 0.7},
-        {"resize": 60, "dtype": "uint8", "layout": "NHWC", "inter_method": 4},
-    ],
-    ids="-".join,
-)
-def test_batches_are_the_cpus_however_late_the_device_works(files, decoder, seed, options):
-    install.set_up(delay_us=(0, 300, 2000, 9000)[seed], seed=1 + seed + 4 * (SEED % 100_000))
-    settings = {"preprocess_threads": seed + 1, "prefetch_buffer": 1 + 2 * (seed % 3), **options}
-    divided = {"decoder": decoder, "decoders": 1 + seed % 2}
-    divided["host_share"] = (0, 0.4, "auto", 1)[(seed + SEED) % 4]
+JOBS = [
+    {"resize": 60, "rand_crop": True, "rand_mirror": True, "shuffle": True},
+    {"random_resized_crop": True, "min_random_area": 0.3, "dtype": "float16"},
+    {"max_rotate_angle": 20, "pad": 2, "contrast": 0.4, "pca_noise": 5, "random_h": 9},
+    {"resize": 60, "num_classes": 4, "mixup_alpha": 0.4, "cutmix_alpha": 0.7},
+    {"resize": 60, "dtype": "uint8", "layout": "NHWC", "inter_method": 4},
+    {"resize": 60, "auto_augment": "randaugment", "auto_augment_num_ops": 4, "erase_prob": 0.5},
+    {"random_resized_crop": True, "cache": "device", "cache_size": 400_000},  # half of them
+]
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("job", range(len(JOBS)), ids=["-".join(job) for job in JOBS])
+def test_batches_are_the_cpus_however_late_the_device_works(files, job, turn):
+    """Two seeds that follow each other give each engine each job at each delay."""
+    decoder = ("dali", "nvimgcodec")[(job + turn + SEED) % 2]
+    install.set_up(delay_us=(0, 300, 2000, 9000)[turn], seed=1 + turn + 4 * (SEED % 100_000))
+    settings = {"preprocess_threads": turn + 1, "prefetch_buffer": 1 + 2 * (turn % 3), **JOBS[job]}
+    divided = {"decoder": decoder, "decoders": 1 + turn % 2}
+    divided["host_share"] = (0, 0.4, "auto", 1)[(turn + SEED) % 4]
     ours = epochs(files, ctx="gpu", **divided, **settings)
+    for name in ("cache", "cache_size"):
+        settings.pop(name, None)
     theirs = epochs(files, ctx="cpu", **settings)
     assert len(ours) == len(theirs) == 2 * COUNT // ROWS
     for got, wanted in zip(ours, theirs, strict=True):
