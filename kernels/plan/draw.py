@@ -31,7 +31,7 @@ from gpuio.kernels.plan.settings import (
     WRONG_SIZE,
 )
 from gpuio.kernels.plan.sizes import grown, interpolation, shorter_edge, window
-from gpuio.kernels.pointers import caller, view
+from gpuio.kernels.pointers import caller, scratch
 
 __all__ = ["draw"]
 
@@ -39,8 +39,7 @@ _MERSENNE_SEED = 111  # MXNet's constant, added to seed_aug
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 
 _affine, _crop, _colours = caller(AFFINE), caller(CROP), caller(COLOURS)
-_words_at, _rows_at = view(types.uint32), view(from_dtype(PLAN))
-_settings_at = view(from_dtype(SETTINGS))
+_room = scratch(types.uint32, STATE_WORDS)
 
 
 @inner
@@ -148,14 +147,10 @@ def draw(settings, angles, axes, heights, widths, pass_index, record, mx_index, 
     plan : PLAN[B]                  zeros; filled. Where a row cannot be planned, crop_h is minus
                                     the fault's code and (crop_y, crop_x) the size of the image
     """
-    # views count no references: an array that is handed on costs two atomic instructions a call
-    memory = np.empty(STATE_WORDS, np.uint32)
-    state = _words_at(types.int64(memory.ctypes.data), types.int64(STATE_WORDS))
-    rows = _rows_at(types.int64(plan.ctypes.data), plan.shape[0])
-    settings = _settings_at(types.int64(settings.ctypes.data), types.int64(1))
     s = settings[0]
-    for i in range(rows.shape[0]):
-        row = rows[i]
+    state = _room()
+    for i in range(plan.shape[0]):
+        row = plan[i]
         h, w = np.int64(heights[i]), np.int64(widths[i])
         row.src_h, row.src_w, row.orient = h, w, 1
         row.gain = _ONE
@@ -169,12 +164,11 @@ def draw(settings, angles, axes, heights, widths, pass_index, record, mx_index, 
             found = np.int64(1 if h == s.height and w == s.width else -WRONG_SIZE)
             window(row, BILINEAR, 0, 0, h, w)
         else:
-            found = _geometry(state, settings, rows, i, angles, h, w)[0]
+            found = _geometry(state, settings, plan, i, angles, h, w)[0]
         if found < 0:
             row.resize_h = row.warp_h = row.pad = row.upscale1_h = row.upscale2_h = 0
             window(row, BILINEAR, h, w, found, 0)
             continue
         if s.crop != 0 and s.colours != 0:
-            _colours(s.colours, (state, settings, rows, i, axes))
+            _colours(s.colours, (state, settings, plan, i, axes))
         _finish(state, s, row)
-    memory[0] = 0  # it lives as long as its view

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
 from gpuio.kernels.jit import inner, kernel
+from gpuio.kernels.pointers import scratch
 
 __all__ = ["draw_and_swap", "skip_draws", "swap_all"]
+
+_WORDS = 624  # of a state of mt19937
+
+_room = scratch(types.uint32, _WORDS)
 
 
 @kernel("void(int32[::1], uint32[::1], int64[::1])")
@@ -52,7 +58,7 @@ def _temper(words, out):
         out[i] = word ^ (word >> np.uint32(18))
 
 
-@kernel("int64(uint32[::1], int64, int32[::1], int64[::1])")
+@kernel("int64(uint32[::1], int64, int32[::1], int64[::1])", "../pointers")
 def draw_and_swap(words, at, values, lengths):
     """Draw what shuffles runs of values and shuffle them, in place.
 
@@ -66,7 +72,7 @@ def draw_and_swap(words, at, values, lengths):
     -------
     int                     the next word's index
     """
-    out = np.empty(624, np.uint32)
+    out = _room()
     _temper(words, out)
     first = 0
     for run in range(lengths.shape[0]):
@@ -90,7 +96,7 @@ def draw_and_swap(words, at, values, lengths):
     return at
 
 
-@kernel("int64(uint32[::1], int64, uint32[::1], int64)")
+@kernel("int64(uint32[::1], int64, uint32[::1], int64)", "../pointers")
 def skip_draws(words, at, limits, passes):
     """Move mt19937 behind some passes of draws, without making numbers of them.
 
@@ -105,7 +111,7 @@ def skip_draws(words, at, limits, passes):
     -------
     int                     the next word's index
     """
-    out = np.empty(624, np.uint32)
+    out = _room()
     _temper(words, out)
     for _ in range(passes):
         for i in range(limits.shape[0]):
