@@ -7,6 +7,7 @@ small images of one size as they are, boxes with their images; ``--set`` changes
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import time
@@ -51,7 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", help="numbers of threads, with commas; default: 1, 2, 4, ... to all cores"
     )
-    parser.add_argument("--seconds", type=at_least(1), default=_SECONDS, help="to measure for")
+    parser.add_argument(
+        "--seconds",
+        type=at_least(1),
+        default=_SECONDS,
+        help="to measure for, about; a file of "
+        "large images takes longer, as each way is measured once at least",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--plot", type=expanduser, metavar="PATH", help="draw a chart; .png, .svg")
     add_progress(parser)
@@ -135,28 +142,31 @@ def measure(
         seconds                 that it took
     """
     begun = time.perf_counter()
-    each = math.ceil(seconds)  # the bar's length: seconds that are spent
-    spent = [0.0]
+    whole = math.ceil(seconds)  # the bar's length
 
-    def passed(amount: float) -> None:
-        spent[0] += amount
-        advance(min(each, round(spent[0])), each)
+    def passed() -> None:
+        advance(min(whole - 1, int(time.perf_counter() - begun)), whole)
 
-    storage = subject.storage(_STORAGE * seconds)
-    passed(_STORAGE * seconds)
-    bare = {}
-    for count in threads:
-        bare[str(count)] = subject.bare_decode(count, _DECODE * seconds / len(threads))
-        passed(_DECODE * seconds / len(threads))
+    def left(share: float) -> float:
+        """Return the seconds to the end of what has this and the earlier shares of the time."""
+        return max(0.0, begun + share * seconds - time.perf_counter())
+
+    shares = itertools.accumulate((_STORAGE, _DECODE, _THREADS, _PREFETCH, _CACHE))
+    storage = subject.storage(left(next(shares)))
+    passed()
+    bare, ends = {}, next(shares)
+    for place, count in enumerate(threads):
+        bare[str(count)] = subject.bare_decode(count, left(ends) / (len(threads) - place))
+        passed()
     wanted = [Run(count, 4) for count in threads]
-    by_threads = _runs(subject, wanted, _THREADS * seconds, passed)
+    by_threads = _runs(subject, wanted, left(next(shares)), passed)
     best = chosen({one["run"]["threads"]: one["images_per_s"] for one in by_threads.values()})
     wanted = [Run(best, ahead) for ahead in _AHEAD]
-    by_prefetch = _runs(subject, wanted, _PREFETCH * seconds, passed)
+    by_prefetch = _runs(subject, wanted, left(next(shares)), passed)
     cached = None
     if subject.can_cache:
-        cached = subject.cached(Run(best, 4), _CACHE * seconds)
-        passed(_CACHE * seconds)
+        cached = subject.cached(Run(best, 4), left(next(shares)))
+        passed()
     found: dict[str, Any] = {
         "path": subject.options["path_imgrec"],
         "facts": subject.facts,
@@ -171,14 +181,14 @@ def measure(
     found["options"]["data_shape"] = list(subject.it.options.data_shape)
     found["advice"], found["why"] = advise(found)
     found["seconds"] = round(time.perf_counter() - begun, 1)
-    advance(each, each)
+    advance(whole, whole)
     return found
 
 
 def _runs(subject: Subject, wanted: list[Run], seconds: float, passed: Any) -> dict[str, Any]:
     """Run the iterator in several ways for so many seconds together."""
     each = max(_LEAST_S, seconds / (_ROUNDS * len(wanted)))
-    return subject.runs(wanted, _ROUNDS, each, lambda: passed(each))
+    return subject.runs(wanted, _ROUNDS, each, passed, time.perf_counter() + seconds)
 
 
 def _text(found: dict[str, Any]) -> str:

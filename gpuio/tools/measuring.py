@@ -201,7 +201,7 @@ class Subject:
                 decode, _repeated(calls), depth=2 * threads, workers=threads, name="gpuio-bench"
             ) as done:
                 next(done)  # threads, and their decoders, are there
-                begun, images = time.perf_counter(), 0
+                begun, images = time.perf_counter(), next(done)
                 while (now := time.perf_counter()) - begun < seconds / _TRIES:
                     images += next(done)
             rates.append(images / (now - begun))
@@ -223,7 +223,12 @@ class Subject:
         return kept, sizes[good].astype(np.int64)
 
     def runs(
-        self, wanted: Sequence[Run], rounds: int, seconds: float, advance: Callable[[], None]
+        self,
+        wanted: Sequence[Run],
+        rounds: int,
+        seconds: float,
+        advance: Callable[[], None],
+        until: float = math.inf,
     ) -> dict[str, dict[str, Any]]:
         """Run the iterator in several ways, which take turns.
 
@@ -231,8 +236,10 @@ class Subject:
         ----------
         wanted : sequence of Run
         rounds : int            measured, of each
-        seconds : float         of a run
+        seconds : float         of a run, at most
         advance : callable      called after each
+        until : float           time.perf_counter() from which on nothing but the first round is
+                                done; threads that start, and first batches, take time as well
 
         Returns
         -------
@@ -242,11 +249,16 @@ class Subject:
         rates: dict[str, list[float]] = {run.name: [] for run in wanted}
         stats: dict[str, dict[str, Any]] = {}
         rng = np.random.default_rng(0)
-        for _ in range(rounds):
+        left, beside = rounds * len(wanted), 0.0  # runs; seconds of one that are not measured
+        for number in range(rounds):
             for place in rng.permutation(len(wanted)).tolist():
-                run = wanted[place]
-                rate, stats[run.name] = self._once(run, seconds)
+                run, begun = wanted[place], time.perf_counter()
+                if number and begun + beside > until:
+                    break
+                each = min(seconds, max((until - begun) / left - beside, 0.0))
+                rate, stats[run.name] = self._once(run, each)
                 rates[run.name].append(rate)
+                left, beside = left - 1, max(0.0, time.perf_counter() - begun - each)
                 advance()
         return {
             run.name: {
@@ -282,9 +294,9 @@ class Subject:
         dict        images/s, quartiles: "off", without a cache; "second_epoch", from the second
                     epoch on with cache="host"
         """
-        rate = self._once(run, seconds / 4)[0]
+        rate = self._once(run, seconds / 5)[0]
         records = len(self._machine.table)
-        parts = max(1, math.ceil(records / max(4 * self.it.batch_size, rate * seconds / 4)))
+        parts = max(1, math.ceil(records / max(4 * self.it.batch_size, rate * seconds / 5)))
         found = {}
         for name, more in (("off", {}), ("second_epoch", _KEPT)):
             part = {"num_parts": parts, "part_index": 0, "preprocess_threads": run.threads}
@@ -295,7 +307,7 @@ class Subject:
                 rates = []
                 for _ in range(_TRIES):
                     images, begun = 0, time.perf_counter()
-                    ends = begun + seconds / 4 / _TRIES
+                    ends = begun + seconds / 5 / _TRIES
                     while (now := time.perf_counter()) < ends or not images:
                         images += _next(it)
                     rates.append(images / (now - begun))

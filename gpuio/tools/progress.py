@@ -87,11 +87,13 @@ def _lines(title: str, *, ends: bool) -> Callable[[int, int], None]:
     Where it has printed any, it prints one at the end, too.
     """
     state = {"next": time.monotonic() + _EVERY_S, "printed": float(ends)}
+    last = (-1, -1)
 
     def advance(done: int, total: int) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now >= state["next"] or (done == total and state["printed"]):
-            state["next"], state["printed"] = now + _EVERY_S, 1.0
+        if (now >= state["next"] or (done == total and state["printed"])) and last != (done, total):
+            state["next"], state["printed"], last = now + _EVERY_S, 1.0, (done, total)
             print(f"{title}: {done:,} of {total:,}", file=sys.stderr)
 
     return advance

@@ -255,6 +255,32 @@ def test_ways_to_run_take_turns_and_give_the_same_images(tmp_path):
         subject.close()
 
 
+def test_no_round_but_the_first_begins_when_the_time_is_over(tmp_path, monkeypatch):
+    subject = Subject(photos(tmp_path), None, {"data_shape": (3, 40, 40)}, 3)
+    try:
+        asked = []
+        monkeypatch.setattr(
+            subject, "_once", lambda run, seconds: (asked.append(seconds), {}) and (1.0, {})
+        )
+        wanted, now = [Run(1, 1), Run(2, 4)], measuring.time.perf_counter()
+        assert len(subject.runs(wanted, 3, 5.0, lambda: None, until=now)) == 2
+        assert asked == [0.0, 0.0]
+        asked.clear()
+        subject.runs(wanted, 3, 5.0, lambda: None, until=now + 12.0)
+        assert len(asked) == 6
+        assert asked[0] == pytest.approx(2.0, abs=0.2)
+        asked.clear()
+        subject.runs(wanted, 3, 5.0, lambda: None)
+        assert asked == [5.0] * 6
+    finally:
+        subject.close()
+
+
+def test_the_end_is_said_once(tmp_path, capsys):
+    assert cli.main(["bench", photos(tmp_path), "--seconds", "2", "--progress", "plain"]) == 0
+    assert capsys.readouterr().err.splitlines() == ["bench: 1 of 1"]
+
+
 def test_another_kind_of_picture_is_refused_before_anything_is_measured():
     with pytest.raises(bench.OptionError, match=r"chart\.gif"):
         bench_plot.check_plot("chart.gif")
