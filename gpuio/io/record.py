@@ -204,7 +204,7 @@ class ImageRecordIter(DataIter):
             if pipeline.stats.timed:
                 now = time.perf_counter()
                 pipeline.stats.hand_out(begun, now, first=self._at.number == 0)
-            self._at = attrs.evolve(self._at, number=self._at.number + 1)
+            self._at = BatchPosition(self._at.pass_index, self._at.start, self._at.number + 1)
             if self._at.number == shape.batches:
                 self._note_dropped(shape)
             return True

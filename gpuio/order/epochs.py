@@ -182,6 +182,7 @@ class Order:
             options = attrs.evolve(options, num_parts=1, part_index=0)
         self._passes = _open(table, options)
         self.n_records = self._passes.n_records
+        self._known: tuple[int, EpochShape] | None = None  # the last epoch asked for: its start
 
     def epoch(self, pass_index: int, start: int) -> EpochShape:
         """Return the shape of the epoch that starts at place `start` of pass `pass_index`.
@@ -190,6 +191,15 @@ class Order:
         ------
         OptionError     if a batch needs more than the rest of the pass and one further pass
         """
+        known = self._known  # asked for with every batch
+        if known is not None and known[0] == start:
+            return known[1]
+        shape = self._shape(pass_index, start)
+        self._known = start, shape
+        return shape
+
+    def _shape(self, pass_index: int, start: int) -> EpochShape:
+        """Do what `epoch` does."""
         size, rest = self.division.step, self.n_records - start
         shape = epoch_shape(rest, size, self._ending)
         if shape.next_start > self.n_records:
@@ -317,6 +327,25 @@ class Order:
             position = np.concatenate([position, more])
             mx_index = np.concatenate([mx_index, more_index])
         return BatchOrder(position, passes, mx_index, pad, first if self._even else None)
+
+    def batches(self, pass_index: int, start: int, first: int, stop: int) -> list[BatchOrder]:
+        """Return batches first .. stop-1 of an epoch, as `batch` does, looked up at once.
+
+        Raises
+        ------
+        IndexError, OptionError     as `batch`
+        """
+        size, full = self.batch_size, min(stop, self.epoch(pass_index, start).batches - 1)
+        if self.division.parts > 1 or full - first < 2:
+            return [self.batch(pass_index, start, k) for k in range(first, stop)]
+        place, rows = start + first * size, (full - first) * size
+        position, mx_index = self._rows(pass_index, place, place + rows, start)
+        passes = np.full(rows, pass_index, np.int64)
+        made = []
+        for at in range(0, rows, size):
+            part, key = slice(at, at + size), place + at if self._even else None
+            made.append(BatchOrder(position[part], passes[part], mx_index[part], 0, key))
+        return [*made, *(self.batch(pass_index, start, k) for k in range(full, stop))]
 
     def _rows(self, pass_index: int, first: int, stop: int, start: int) -> tuple[_Int64, _Int64]:
         """Return the records at places of a pass, and seed_aug's numbers."""

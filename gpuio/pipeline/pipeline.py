@@ -152,8 +152,9 @@ class Pipeline:
             made = stream.next()
             if self._count is not None:
                 self._choose_threads(self._count, stream, first=position.number == 0)
-            for record in made.order.position[np.flatnonzero(made.warned)].tolist():
-                self.policy.note_warning(record, self.reader.where(record))
+            if made.warned.any():
+                for record in made.order.position[made.warned].tolist():
+                    self.policy.note_warning(record, self.reader.where(record))
             self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))
             self.mix(made)
         except BaseException as error:
@@ -407,7 +408,8 @@ class Pipeline:
         """Load several batches as one; None where a record needs a closer look."""
         begun = time.perf_counter()
         try:
-            orders = [self.order.batch(at.pass_index, at.start, at.number) for at in group]
+            at, stop = group[0], group[-1].number + 1
+            orders = self.order.batches(at.pass_index, at.start, at.number, stop)
             whole = self._load_rows(group[0], joined(orders))
         except GpuioError:
             return None

@@ -154,6 +154,40 @@ def test_a_batch_does_not_depend_on_what_was_asked_before():
         assert batch(jumped, p, 7) == all_of_them[p][7]
 
 
+@given(
+    records=st.integers(8, 60),
+    batch_size=st.integers(1, 8),
+    parts=st.integers(1, 2),
+    shard=st.sampled_from(["mxnet", "even"]),
+    shuffle=st.sampled_from([False, True, "full", "block"]),
+    last_batch=st.sampled_from(["borrow", "pad", "partial", "discard"]),
+    data=st.data(),
+)
+def test_batches_looked_up_at_once_are_those_looked_up_alone(
+    records, batch_size, parts, shard, shuffle, last_batch, data
+):
+    even = {"num_parts": parts, "part_index": parts - 1, "shard": shard}
+    order = order_of(records, batch_size, shuffle=shuffle, last_batch=last_batch, **even)
+    pass_index = data.draw(st.integers(0, 3))
+    start = data.draw(st.integers(0, order.last_start))
+    count = order.epoch(pass_index, start).batches
+    first = data.draw(st.integers(0, max(count - 1, 0)))
+    stop = data.draw(st.integers(first, count))
+    alone = [order.batch(pass_index, start, k) for k in range(first, stop)]
+    found = order.batches(pass_index, start, first, stop)
+    assert len(found) == len(alone)
+    for one, other in zip(found, alone, strict=True):
+        for field in ("position", "pass_index", "mx_index"):
+            a, b = getattr(one, field), getattr(other, field)
+            assert (a.dtype, a.tolist()) == (b.dtype, b.tolist())
+        assert (one.pad, one.key) == (other.pad, other.key)
+
+
+def test_batches_beyond_the_end_of_an_epoch_are_an_index_error():
+    with pytest.raises(IndexError, match="batch 3 of an epoch of 3 batches"):
+        order_of(10, 4).batches(0, 0, 0, 4)
+
+
 def test_a_batch_that_the_epoch_lacks_is_an_index_error():
     with pytest.raises(IndexError, match="batch 3 of an epoch of 3"):
         order_of(10, 4).batch(0, 0, 3)

@@ -121,6 +121,9 @@ class FakeOrder:
             pass_index=pass_index + at // self.n_records,
         )
 
+    def batches(self, pass_index, start, first, stop):
+        return [self.batch(pass_index, start, number) for number in range(first, stop)]
+
 
 class FakePlanner:
     def draw(self, request):
