@@ -8,12 +8,14 @@ seconds, and nothing else would tell why.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib.util
 import logging
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +70,31 @@ def _spare_scipy() -> None:
 _spare_scipy()
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_INNER = _OPTIONS | {"no_cpython_wrapper": True}
+_compiler: Any
+try:
+    from gpuio.kernels import compiler as _compiler
+except (ImportError, AttributeError):  # a Numba of other parts compiles and loads as it does
+    _compiler = None
+else:
+    _INNER |= {"pipeline_class": _compiler.InnerCompiler, "_nrt": False}
 
 
-def kernel(signature: Any, *sources: str) -> Callable[[Callable[..., Any]], Any]:
+def kernel(
+    signature: Any, *sources: str, allocates: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function for one signature, at once.
 
     Parameters
     ----------
-    signature : numba signature, or list of them
+    signature : numba signature
     sources : str
         names of the other modules in the folder of its own, or below it ("plan/sizes"), whose
         compiled functions, or writers of LLVM's code, it calls: Numba keeps compiled code by the
         date of the function's own file, so what these files hold goes into the name under which it
         is kept
+    allocates : bool
+        it makes arrays; else Numba need not count who holds one, which is less to compile
 
     Notes
     -----
@@ -92,17 +106,43 @@ def kernel(signature: Any, *sources: str) -> Callable[[Callable[..., Any]], Any]
         if sources:
             function.__qualname__ += f"_{_checksum(function, sources):08x}"
         begun = time.perf_counter()
+        made = _dispatcher(function, allocates=allocates)
         try:
-            made = numba.njit(signature, cache=True, **_OPTIONS)(function)
+            if _compiler is None:
+                made.enable_caching()
+            else:
+                _compiler.keep(made)
         except RuntimeError as error:
             if "no locator available" not in str(error):
                 raise
             _say("", function)
-            made = numba.njit(signature, **_OPTIONS)(function)
+        with _uncollected():
+            made.compile(signature)
+        made.disable_compile()
         _count(made, function, time.perf_counter() - begun)
         return made
 
     return compile_now
+
+
+def _dispatcher(function: Callable[..., Any], *, allocates: bool) -> Any:
+    """Return a function that Numba is going to compile."""
+    if _compiler is None:
+        return numba.njit(**_OPTIONS)(function)
+    options = _OPTIONS | {"pipeline_class": _compiler.KernelCompiler, "_nrt": allocates}
+    return numba.njit(**options)(function)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for garbage: compiling makes much, and an eighth of it goes so."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _count(made: Any, function: Callable[..., Any], seconds: float) -> None:
@@ -122,10 +162,10 @@ def _say(folder: str, function: Callable[..., Any]) -> None:
         return
     counts.said = True
     if folder:
-        _log.warning("compiling kernels, once, 10 to 20 s; they are kept in %s", folder)
+        _log.warning("compiling kernels, once, 5 to 10 s; they are kept in %s", folder)
     else:
         _log.warning(
-            "compiling kernels, 10 to 20 s, in every process: they can be kept neither in %s nor "
+            "compiling kernels, 5 to 10 s, in every process: they can be kept neither in %s nor "
             "in the user's cache folder; set NUMBA_CACHE_DIR to a folder that can be written",
             Path(function.__code__.co_filename).parent / "__pycache__",
         )
@@ -144,4 +184,4 @@ def _checksum(function: Callable[..., Any], sources: Iterable[str]) -> int:
 
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only kernels of its own module call, or that name it as a source."""
-    return numba.njit(function, no_cpython_wrapper=True, **_OPTIONS)
+    return numba.njit(function, **_INNER)

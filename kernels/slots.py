@@ -197,7 +197,7 @@ def check_slots(slots, rows, rooms, wrong):
     return found
 
 
-@kernel(types.int64[::1](_ints), "pointers")
+@kernel(types.int64[::1](_ints), "pointers", allocates=True)
 def sizes(slots):
     """Return the bytes of the pixels of slots, int64[n], by their addresses."""
     found = np.empty(slots.size, np.int64)

@@ -23,7 +23,7 @@ _bytes = types.uint8[::1]
 _table = types.Array(types.int32, 2, "A")
 
 
-@kernel(types.void(_int, types.float64, types.int32[:, ::1]))
+@kernel(types.void(_int, types.float64, types.int32[:, ::1]), allocates=True)
 def _fill(src, support, table):
     """Write first, count and weights of each pixel of one axis."""
     dst, k = table.shape[0], table.shape[1] - 2
@@ -92,7 +92,8 @@ def _filter_row(pixels, start, stride, channels, columns, row):
 @kernel(
     types.void(
         _bytes, _int, _int, _int, _int, _table, _table, _bytes
-    )
+    ),
+    allocates=True,
 )  # fmt: skip
 def resize_triangle(
     pixels, base, pitch, stride, channels, columns, lines, out

@@ -92,6 +92,7 @@ def _area(dst, src, place, share):
         _bytes,
     ),
     "vector",
+    allocates=True,
 )  # fmt: skip
 def shrink(
     pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y0, x0, mirror, h, w, out
@@ -157,6 +158,7 @@ def shrink(
 @kernel(
     types.void(_bytes, _int, _int, _int, _int, _int, _int, _int, types.boolean, _int, _int, _bytes),
     "vector",
+    allocates=True,
 )
 def shrink_whole(pixels, base, pitch, channels, fy, fx, y0, x0, mirror, h, w, out):
     """Average blocks of fy x fx source pixels.

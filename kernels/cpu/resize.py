@@ -118,6 +118,7 @@ def _compiled(k):
             types.int32[::1], _bytes,
         ),
         "vector",
+        allocates=True,
     )  # fmt: skip
     def filter_kernel(
         pixels, base, pitch, stride, channels, src_h, src_w, x_index, x_weight, y_index, y_weight,

@@ -192,6 +192,7 @@ def _compiled(k):
         ),
         "vector",
         "warp_bilinear",
+        allocates=True,
     )  # fmt: skip
     def warp_kernel(
         pixels, channels, src_h, src_w, matrix, weight, fill, y0, x0, mirror, h, w, out

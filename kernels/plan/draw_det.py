@@ -304,6 +304,7 @@ def _as_stored(s, row, h, w):
     "sizes",
     "settings",
     "layout",
+    allocates=True,
 )
 def draw_det(settings, samplers, state, heights, widths, pass_index, record, labels, plan):
     """Fill the plan of a batch, and move the labels of the same rows.

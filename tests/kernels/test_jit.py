@@ -14,7 +14,7 @@ from support.installed import install, run, said_by
 def test_the_second_process_loads_what_the_first_compiled_and_says(tmp_path):
     kernels = install(tmp_path / "site")
     kept = kernels / "__pycache__"
-    line = f"compiling kernels, once, 10 to 20 s; they are kept in {kept}\n"
+    line = f"compiling kernels, once, 5 to 10 s; they are kept in {kept}\n"
     assert said_by(tmp_path / "site", tmp_path) == ("0 1\n", line)
     assert said_by(tmp_path / "site", tmp_path) == ("1 0\n", "")
 

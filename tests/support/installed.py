@@ -24,7 +24,7 @@ def install(folder):
     kernels = folder / "gpuio" / "kernels"
     (kernels / "cpu").mkdir(parents=True)
     (folder / "gpuio" / "__init__.py").write_text("")
-    for name in ("__init__.py", "jit.py", "cpu/__init__.py", "cpu/orient.py"):
+    for name in ("__init__.py", "compiler.py", "jit.py", "cpu/__init__.py", "cpu/orient.py"):
         shutil.copy(Path(jit.__file__).parent / name, kernels / name)
     return kernels / "cpu"
 

@@ -1,0 +1,257 @@
+"""How compiled functions are put together: optimised and made machine code once, where they end.
+
+Numba optimises each function by itself, makes machine code of it, and does so again for all that
+calls it, in which it lies once more. Of functions that only kernels call (`jit.inner`) nothing but
+a kernel's copy is ever run: here they are kept as they were written until a kernel is made of them.
+That takes a third off the time of a first use. Compiled functions that are loaded are Numba's own.
+
+All of this leans on the inside of Numba. With a version that it was not tried with, importing this
+module is an ImportError, and `jit` leaves everything to Numba itself: the same bits, compiled more
+slowly.
+"""
+
+# ruff: noqa: SLF001 -- Numba has no public way to this
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+from types import FunctionType
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+from numba.core import cgutils, config
+from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.runtime import _nrt_python, rtsys
+from numba.core.types import BaseTuple, boolean  # type: ignore[attr-defined]
+from numba.extending import intrinsic
+
+__all__ = ["InnerCompiler", "KernelCompiler", "keep"]
+
+_FIRST, _BEHIND = (0, 61), (0, 69)  # the versions of Numba that this was tried with
+if not _FIRST <= tuple(numba.version_info.short) < _BEHIND:
+    raise ImportError(f"Numba {numba.__version__} may be made of other parts")
+
+
+class _Library(JITCodeLibrary):  # type: ignore[misc]
+    """LLVM's code of a function, into which all that it calls is linked at once."""
+
+    def add_linking_library(self, library: Any) -> None:
+        """Note what this calls; Numba would have it finished here."""
+        if not isinstance(library, _Inner):
+            library._ensure_finalized()
+        self._linking_libraries.append(library)
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        """Leave that to the passes over all of it."""
+        ll_module.data_layout = self._codegen._data_layout
+
+    def finalize(self) -> None:
+        """Link, optimise and make machine code."""
+        called = [one for one in _below(self) if one is not rtsys.library]
+        if any(_counts_references(one._final_module) for one in (self, *called)):
+            called.append(rtsys.library)
+        self._linking_libraries = called
+        super().finalize()
+
+
+class _Inner(_Library):
+    """LLVM's code of a function as it was written."""
+
+    _shared_module: Any
+
+    @property
+    def codegen(self) -> Any:
+        """Where addresses of compiled functions are known, as which this has none."""
+        return _Unmade(self._codegen)
+
+    def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002 -- of Numba's
+        """Return that there is no machine code."""
+        return 0
+
+    def _get_module_for_linking(self) -> Any:
+        """Return the function as one that may be inlined, and left out if it is."""
+        if self._shared_module is None:
+            module = self._final_module.clone()
+            for function in module.functions:
+                if not function.is_declaration and function.linkage == llvm.Linkage.external:
+                    function.linkage = "linkonce_odr"
+            self._shared_module = module
+        return self._shared_module
+
+
+class _Unmade:
+    """Numba's `codegen` for functions without machine code."""
+
+    def __init__(self, codegen: Any) -> None:
+        self._codegen = codegen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codegen, name)
+
+    def set_env(self, env_name: str, env: Any) -> None:
+        """Do nothing: a function's environment is for errors, and kernels raise none."""
+
+
+def _below(library: Any) -> Any:
+    """Yield what a library calls, and what that calls, each once."""
+    seen, waiting = set(), list(library._linking_libraries)
+    while waiting:
+        found = waiting.pop(0)
+        if found in seen:
+            continue
+        seen.add(found)
+        if isinstance(found, _Inner):
+            waiting.extend(found._linking_libraries)
+        yield found
+
+
+def _extreme(name: str, compare: Any) -> Any:
+    """Return `min` or `max` of numbers; Numba's own is compiled anew for all types of them."""
+
+    def chosen(typing: Any, *numbers: Any) -> Any:
+        kind = typing.unify_types(*numbers)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            given = zip(cgutils.unpack_tuple(builder, args[0]), signature.args[0], strict=True)
+            first, *others = (context.cast(builder, value, own, kind) for value, own in given)
+            better = context.get_function(compare, boolean(kind, kind))
+            for other in others:
+                first = builder.select(better(builder, (other, first)), other, first)
+            return first
+
+        return kind(BaseTuple.from_types(numbers)), generate
+
+    chosen.__name__ = name
+    return intrinsic(chosen)
+
+
+_EXTREMES = {"min": _extreme("least", operator.lt), "max": _extreme("most", operator.gt)}
+
+
+def _with_extremes(function: FunctionType) -> FunctionType:
+    """Return a function that takes `min` and `max` from here."""
+    made = FunctionType(
+        function.__code__,
+        _EXTREMES | function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    made.__qualname__, made.__module__ = function.__qualname__, function.__module__
+    return made
+
+
+# Numba's passes for what no kernel has: closures, context managers, exceptions with arguments,
+# loops over tuples of several types, expressions of whole arrays, functions inlined before their
+# types are known; and the types as a text for people
+_UNUSED = frozenset(
+    {
+        "AnnotateTypes",
+        "DumpParforDiagnostics",
+        "FindLiterallyCalls",
+        "InlineClosureLikes",
+        "InlineInlinables",
+        "LiteralPropagationSubPipelinePass",
+        "LiteralUnroll",
+        "MakeFunctionToJitFunction",
+        "NopythonRewrites",
+        "RewriteDynamicRaises",
+        "RewriteSemanticConstants",
+        "WithLifting",
+    }
+)
+
+
+class _Typing:
+    """Numba's rules of types, asked once for each kind of call; it asks them every time.
+
+    For one compilation: what a call is compiled to depends on the options of its caller.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._signatures: dict[Any, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
+        """Return the signature of a call, None where there is none."""
+        chosen_by = getattr(func, "_impl_keys", None)  # not of what is compiled, or bound, itself
+        if kws or chosen_by is None:
+            return self._context.resolve_function_type(func, args, kws)
+        key = func, tuple(args)
+        found, chosen = self._signatures.get(key, (None, None))
+        # a function compiled meanwhile may have chosen another implementation for its own options
+        if found is None or chosen_by.get(found.args) is not chosen:
+            found = self._context.resolve_function_type(func, args, kws)
+            if found is not None:
+                self._signatures[key] = found, chosen_by.get(found.args)
+        return found
+
+
+class KernelCompiler(Compiler):  # type: ignore[misc]
+    """Numba's compiler, for functions that are called from Python or by address."""
+
+    _library = _Library
+
+    def define_pipelines(self) -> list[Any]:
+        """Return Numba's own passes without those that find nothing to do."""
+        pipelines: list[Any] = super().define_pipelines()
+        for pipeline in pipelines:
+            pipeline.passes = [one for one in pipeline.passes if one[0].__name__ not in _UNUSED]
+            pipeline.finalize()
+        return pipelines
+
+    def compile_extra(self, func: Any) -> Any:
+        """Compile a Python function."""
+        state = self.state
+        state.typingctx = _Typing(state.typingctx)
+        target = state.targetctx  # this compilation's own
+        target.get_abi_sizeof = functools.cache(target.get_abi_sizeof)
+        state.library = self._library(target.codegen(), func.__qualname__)
+        state.library.enable_object_caching()
+        return super().compile_extra(_with_extremes(func))
+
+
+class InnerCompiler(KernelCompiler):
+    """The same for functions that only other compiled functions call."""
+
+    _library = _Inner
+
+
+def _counts_references(module: Any) -> bool:
+    """Say whether a module calls Numba's runtime."""
+    return any(function.name.startswith("NRT_") for function in module.functions)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Compiled code on disk, loaded without the tables of all that Numba can compile."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load compiled code; None where there is none, or none that can be read."""
+        _add_symbols()
+        try:
+            return self._load_overload(sig, target_context)
+        except Exception:  # noqa: BLE001 -- cut off, or whatever else: it is compiled again
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+
+def keep(made: Any) -> None:
+    """Keep a function's compiled code on disk; RuntimeError where there is no place for it."""
+    made._cache = _Cache(made.py_func)
+
+
+def _add_symbols() -> None:
+    """Make the functions of Numba's runtime known to LLVM, as its own first compilation does."""
+    if not rtsys._init:
+        if config.NRT_STATS:
+            _nrt_python.memsys_enable_stats()
+        for name, address in _nrt_python.c_helpers.items():
+            llvm.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
