@@ -8,12 +8,14 @@ whatever the labels of the iterator that asks for it.
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numba import types
 
 from gpuio.kernels.addresses import read_byte
 from gpuio.kernels.image_header import HEADER
 from gpuio.kernels.jit import inner, kernel
+from gpuio.kernels.jpeg import JPEG
 from gpuio.kernels.pointers import view
 
 __all__ = [
@@ -25,8 +27,10 @@ __all__ = [
     "REFUSED",
     "SLOT",
     "check_slots",
+    "claim_rows",
     "find_slots",
     "note_slots",
+    "settle_rows",
     "sizes",
     "sum_slots",
     "touch",
@@ -46,17 +50,18 @@ SLOT = np.dtype(
 )
 ALIGN = 64  # bytes
 FRONT = -(-SLOT.itemsize // ALIGN) * ALIGN
-_WORDS = HEADER.itemsize // 4
 _HEADER_AT = sum(
     SLOT[name].itemsize for name in ("length", "head", "pixels", "sum", "row", "swapped")
 )
 _HEADER_AT //= 4  # words: no field before it needs to be aligned
+_WORDS = HEADER.itemsize // 4
 _SUM, _ROW = 3, 4  # words of 8 bytes in front of them
 PAGE = 4096  # bytes
 EMPTY, CLAIMED, READY, REFUSED = range(4)  # states of a row of the table
 
 _ints = types.int64[::1]
 _bytes = types.uint8[::1]
+_heads, _headers = types.int64[:, ::1], numba.from_dtype(HEADER)[:]
 _longs_at, _words_at = view(types.int64), view(types.int32)
 _sums_at, _bytes_at = view(types.uint64), view(types.uint8)
 
@@ -104,38 +109,101 @@ def find_slots(base, offsets, states, apart, positions, slots, heads, lengths, p
 
 
 @kernel(
-    types.void(_ints, _ints, _ints, _ints, _ints, _ints, types.int32[:, ::1]),
-    "pointers",
-    "addresses",
+    types.int64(
+        _ints, _ints, _heads, _headers, types.float64, types.int64, _bytes, types.boolean, _ints
+    ),
+    "jpeg",
 )
-def note_slots(slots, rows, heads, sizes, lengths, pixels, headers):
+def claim_rows(positions, sizes, heads, headers, share, refused, states, take, rows):
+    """List the rows that are to be kept and that nobody has; make them CLAIMED.
+
+    A JPEG without its end is not kept: it is made to end, or refused, and either is counted.
+
+    Parameters
+    ----------
+    positions : int64[n]        rows of the table; -1: none
+    sizes : int64[n]            bytes of the decoded images; 0: none
+    heads : int64[n, 3]         HEADS of `gpuio.cache.store`, field by field; address 0: not known
+    headers : HEADER[n]
+    share : float               of the table's rows that are kept, evenly spread; 1 or more: all
+    refused : int               bytes of the smallest slot that there was no room for
+    states : uint8[N]
+    take : bool                 else `states` are not changed
+    rows : int64[n]             receives the rows, of the n
+
+    Returns
+    -------
+    int                         how many they are
+    """
+    found = 0
+    for i in range(positions.size):
+        at = positions[i]
+        if at < 0 or at >= states.size or states[at] != EMPTY:
+            continue
+        if sizes[i] <= 0 or heads[i, 0] == 0:
+            continue
+        if headers[i].kind == JPEG and headers[i].ended == 0:
+            continue
+        if FRONT + _whole(heads[i, 1]) + _whole(sizes[i]) >= refused:
+            continue
+        if share < 1.0 and not np.floor((at + 1) * share) > np.floor(at * share):
+            continue
+        if take:
+            states[at] = CLAIMED
+        rows[found] = i
+        found += 1
+    return found
+
+
+@kernel(
+    types.void(_ints, _ints, _ints, _ints, _heads, types.int32[:, ::1]), "pointers", "addresses"
+)
+def note_slots(rows, slots, positions, sizes, heads, headers):
     """Write all of some slots but their pixels and their sums.
 
     Parameters
     ----------
-    slots : int64[n]            addresses; 0: none
-    rows : int64[n]             of the table
-    heads, sizes : int64[n]     addresses and bytes of what stands in front of the images
-    lengths : int64[n]          bytes of the whole records
-    pixels : int64[n]           bytes of the pixels
+    rows : int64[k]             of the n, to be written
+    slots : int64[k]            their addresses
+    positions : int64[n]        rows of the table
+    sizes : int64[n]            bytes of the pixels
+    heads : int64[n, 3]         addresses and bytes of what stands in front of the images, bytes of
+                                the whole records
     headers : int32[n, fields]  HEADER, field by field
     """
-    for i in range(slots.size):
-        if slots[i] == 0:
-            continue
-        front = _longs_at(slots[i], types.int64(FRONT // 8))
-        for k in range(FRONT // 8):
-            front[k] = 0
-        front[0], front[1], front[2], front[_ROW] = lengths[i], sizes[i], pixels[i], rows[i]
-        words = _words_at(slots[i], types.int64(FRONT // 4))
-        for k in range(_WORDS):
-            words[_HEADER_AT + k] = headers[i, k]
-        room = _whole(sizes[i])
-        to = _bytes_at(slots[i] + FRONT, room)
-        for k in range(sizes[i]):
-            to[k] = read_byte(heads[i], k)
-        for k in range(sizes[i], room):
-            to[k] = 0
+    for k in range(rows.size):
+        i, place = rows[k], slots[k]
+        front = _longs_at(place, types.int64(FRONT // 8))
+        for word in range(FRONT // 8):
+            front[word] = 0
+        front[0], front[1], front[2], front[_ROW] = heads[i, 2], heads[i, 1], sizes[i], positions[i]
+        words = _words_at(place, types.int64(FRONT // 4))
+        for word in range(_WORDS):
+            words[_HEADER_AT + word] = headers[i, word]
+        room = _whole(heads[i, 1])
+        to = _bytes_at(place + FRONT, room)
+        for byte in range(heads[i, 1]):
+            to[byte] = read_byte(heads[i, 0], byte)
+        for byte in range(heads[i, 1], room):
+            to[byte] = 0
+
+
+@kernel(types.void(_ints, _ints, types.boolean[::1], types.boolean, _bytes))
+def settle_rows(rows, positions, kept, tried, states):
+    """Say what became of claimed rows: READY, or REFUSED where they were tried, or EMPTY.
+
+    Parameters
+    ----------
+    rows : int64[k]             of the n, that were claimed
+    positions : int64[n]        rows of the table
+    kept : bool[n]              whose pixels are complete
+    tried : bool
+    states : uint8[N]
+    """
+    for k in range(rows.size):
+        i = rows[k]
+        if positions[i] < states.size:
+            states[positions[i]] = READY if kept[i] else REFUSED if tried else EMPTY
 
 
 @inner

@@ -17,6 +17,8 @@ from gpuio.cache.store import NO_ROOM
 
 __all__ = ["DeviceMemory"]
 
+_Ints = npt.NDArray[np.int64]
+
 _ALIGN = 256  # bytes, as device memory is: engines and kernels want no less
 
 
@@ -52,16 +54,19 @@ class DeviceMemory:
         """Bytes of the arena that may still be taken."""
         return self._end - self._next
 
-    def take(self, front: int, pixels: int, row: int) -> int:
-        """Return where the front of a slot begins; NO_ROOM if the pixels are too many bytes."""
-        size = -(-pixels // _ALIGN) * _ALIGN
-        if size > self.left:
-            return NO_ROOM
-        place = self._fronts.take(front, 0, row)
-        if place != NO_ROOM:
-            self.apart[row] = self._next
-            self._next += size
-        return place
+    def take(self, fronts: _Ints, pixels: _Ints, positions: _Ints) -> _Ints:
+        """Return where the fronts of slots begin; NO_ROOM where the pixels are too many bytes."""
+        places = np.full(len(pixels), NO_ROOM, np.int64)
+        sizes = (-(-pixels // _ALIGN) * _ALIGN).tolist()
+        for k, size in enumerate(sizes):
+            if size > self.left:
+                continue
+            one = slice(k, k + 1)
+            places[one] = self._fronts.take(fronts[one], np.zeros(1, np.int64), positions[one])
+            if places[k] != NO_ROOM:
+                self.apart[positions[k]] = self._next
+                self._next += size
+        return places
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

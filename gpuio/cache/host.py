@@ -13,6 +13,8 @@ from gpuio.cache.store import NO_ROOM
 
 __all__ = ["HostMemory"]
 
+_Ints = npt.NDArray[np.int64]
+
 _PIECE = 64 << 20  # bytes taken from the system at once
 
 
@@ -48,9 +50,23 @@ class HostMemory:
         """Bytes that may still be taken."""
         return self._left + self._end - self._next
 
-    def take(self, front: int, pixels: int, row: int) -> int:  # noqa: ARG002 -- see Memory
+    def take(
+        self,
+        fronts: _Ints,
+        pixels: _Ints,
+        positions: _Ints,  # noqa: ARG002 -- see Memory
+    ) -> _Ints:
+        """Return where slots of so many bytes begin; NO_ROOM where they are too many."""
+        sizes = fronts + pixels
+        stops = self._next + np.cumsum(sizes)
+        if stops[-1] > self._end:
+            return np.array([self._taken(nbytes) for nbytes in sizes.tolist()], np.int64)
+        self._next = int(stops[-1])
+        begun: _Ints = stops - sizes
+        return begun
+
+    def _taken(self, nbytes: int) -> int:
         """Return where a slot of so many bytes begins; NO_ROOM if they are too many."""
-        nbytes = front + pixels
         if nbytes > self._end - self._next:
             size = min(max(_PIECE, nbytes), self._left)
             if nbytes > size:

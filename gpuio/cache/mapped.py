@@ -52,6 +52,8 @@ _PAGE = 4096
 _PIECE = 64 << 20  # bytes reserved at once
 _TRIES = 16  # to open a file that others make and remove meanwhile
 
+_Ints = npt.NDArray[np.int64]
+
 _own = lock()  # of this process's threads, for all files: two paths may lead to one
 
 _log = logging.getLogger("gpuio")
@@ -174,9 +176,24 @@ class MappedMemory:
             return 0
         return int(self._head["capacity"][0]) - self.nbytes
 
-    def take(self, front: int, pixels: int, row: int) -> int:  # noqa: ARG002 -- see Memory
+    def take(
+        self,
+        fronts: _Ints,
+        pixels: _Ints,
+        positions: _Ints,  # noqa: ARG002 -- see Memory
+    ) -> _Ints:
+        """Return where slots of so many bytes begin; NO_ROOM where they are too many."""
+        head, sizes = self._head, fronts + pixels
+        stops = int(head["next"][0]) + np.cumsum(sizes)
+        if self._full or stops[-1] > head["reserved"][0]:
+            return np.array([self._taken(nbytes) for nbytes in sizes.tolist()], np.int64)
+        head["next"] = stops[-1]
+        begun: _Ints = stops - sizes
+        return begun
+
+    def _taken(self, nbytes: int) -> int:
         """Return where a slot of so many bytes begins; NO_ROOM if they are too many."""
-        head, nbytes = self._head, front + pixels
+        head = self._head
         place = int(head["next"][0])
         if nbytes > self.left or not self._reserve(place + nbytes):
             return NO_ROOM

@@ -62,13 +62,13 @@ class Memory(Protocol):
     def left(self) -> int:
         """Bytes that may still be taken."""
 
-    def take(self, front: int, pixels: int, row: int) -> int:
-        """Return the offset at which a slot begins; NO_ROOM if it is too large. Inside of `alone`.
+    def take(self, fronts: _Ints, pixels: _Ints, positions: _Ints) -> _Ints:
+        """Return the offsets at which slots begin; NO_ROOM for one too large. Inside of `alone`.
 
         Parameters
         ----------
-        front, pixels : int     bytes in front of the pixels, and of them
-        row : int               of the table
+        fronts, pixels : int64[k]   bytes in front of the pixels, and of them
+        positions : int64[k]        rows of the table
         """
 
     def alone(self) -> AbstractContextManager[None]:
@@ -129,8 +129,8 @@ class Claim:
 
     Attributes
     ----------
-    positions : int64[k]    rows of the table
-    rows : int64[k]         rows of the share that they stand in
+    positions : int64[n]    rows of the table, of a share
+    rows : int64[k]         those of the n that are claimed
     slots : int64[k]        addresses
     pixels : int64[n]       addresses that the share's whole images are to be left at; 0: none. In
                             a device's memory 1 is added where they are left in R G B order
@@ -229,54 +229,60 @@ class Store:
         sizes: _Ints,
         heads: npt.NDArray[np.void],
         headers: npt.NDArray[np.void],
+        share: float = 1.0,
     ) -> Claim | None:
-        """Take the rows that nobody has; None where there are none, or no room.
+        """Take the rows that are to be kept and nobody has; None where there are none, or no room.
 
         Parameters
         ----------
-        positions : int64[n]    rows of the table
+        positions : int64[n]    rows of the table; -1: no row
         sizes : int64[n]        bytes of the decoded images; 0: not to be kept
-        heads : HEADS[n]
-        headers : HEADER[n]
+        heads : HEADS[n]        address 0: not to be kept
+        headers : HEADER[n]     JPEGs without their end are not kept
+        share : float           of the table's rows to keep, evenly spread; 1: all
         """
         kernels, memory = self._kernels, self.memory
-        fronts = kernels.FRONT + _whole(heads["size"])
-        need = fronts + _whole(sizes)
-        wanted = np.flatnonzero((sizes > 0) & (need < self._refused))
-        wanted = wanted[memory.states[positions[wanted]] == kernels.EMPTY]
-        if not len(wanted):
+        rows, words = np.empty(len(positions), np.int64), heads.view(np.int64).reshape(-1, 3)
+        asked = (positions, sizes, words, headers, share)
+        if not kernels.claim_rows(*asked, self._refused, memory.states, False, rows):
             return None
-        taken, slots = [], []
-        with self._lock, memory.alone():
-            for row in wanted.tolist():
-                place = int(positions[row])
-                if memory.states[place] != kernels.EMPTY:  # by another row, or another process
-                    continue
-                offset = int(memory.offsets[place])
-                if offset == 0:
-                    offset = memory.take(int(fronts[row]), int(need[row] - fronts[row]), place)
-                    if offset == NO_ROOM:
-                        self._refused = min(self._refused, int(need[row]))
-                        continue
-                    memory.offsets[place] = offset
-                memory.states[place] = kernels.CLAIMED
-                taken.append(row)
-                slots.append(memory.base + offset)
-        if not taken:
+        with self._lock, memory.alone():  # by now another thread or process may have some of them
+            count = kernels.claim_rows(*asked, self._refused, memory.states, True, rows)
+            rows = self._placed(rows[:count], positions, sizes, heads)
+            offsets = memory.offsets[positions[rows]]
+        if not len(rows):
             return None
-        rows, at = np.array(taken, np.int64), np.array(slots, np.int64)
-        kernels.note_slots(
-            at,
-            positions[rows],
-            heads["address"][rows],
-            heads["size"][rows],
-            heads["length"][rows],
-            sizes[rows],
-            np.ascontiguousarray(headers[rows]).view(np.int32).reshape(len(rows), -1),
-        )
+        slots = memory.base + offsets
+        fields = np.ascontiguousarray(headers).view(np.int32).reshape(len(headers), -1)
+        kernels.note_slots(rows, slots, positions, sizes, words, fields)
         pixels = np.zeros(len(positions), np.int64)
-        pixels[rows] = memory.apart[positions[rows]] if len(memory.apart) else at + fronts[rows]
-        return Claim(positions[rows], rows, at, pixels)
+        if len(memory.apart):
+            pixels[rows] = memory.apart[positions[rows]]
+        else:
+            pixels[rows] = slots + kernels.FRONT + _whole(heads["size"][rows])
+        return Claim(positions, rows, slots, pixels)
+
+    def _placed(
+        self, rows: _Ints, positions: _Ints, sizes: _Ints, heads: npt.NDArray[np.void]
+    ) -> _Ints:
+        """Give the rows just claimed that have no slot one; return those that have one then."""
+        memory, at = self.memory, positions[rows]
+        new = memory.offsets[at] == 0
+        if not new.any():
+            return rows
+        which, at = rows[new], at[new]
+        fronts = self._kernels.FRONT + _whole(heads["size"][which])
+        pixels = _whole(sizes[which])
+        offsets = memory.take(fronts, pixels, at)
+        none = offsets == NO_ROOM
+        if not none.any():
+            memory.offsets[at] = offsets
+            return rows
+        memory.offsets[at[~none]] = offsets[~none]
+        memory.states[at[none]] = self._kernels.EMPTY
+        self._refused = min(self._refused, int((fronts + pixels)[none].min()))
+        placed: _Ints = rows[memory.offsets[positions[rows]] != 0]
+        return placed
 
     def settle(self, claim: Claim, kept: npt.NDArray[np.bool_], tried: bool) -> None:
         """Say what became of claimed rows.
@@ -288,14 +294,12 @@ class Store:
         tried : bool        the others cannot be decoded; else nobody has tried
         """
         kernels, memory = self._kernels, self.memory
-        done = kept[claim.rows]
         if memory.kept:
-            kernels.sum_slots(np.where(done, claim.slots, 0))
-        states = np.where(done, kernels.READY, kernels.REFUSED if tried else kernels.EMPTY)
+            kernels.sum_slots(np.where(kept[claim.rows], claim.slots, 0))
         with self._lock, memory.alone():
             if len(memory.apart):
-                memory.apart[claim.positions] = claim.pixels[claim.rows]
-            memory.states[claim.positions] = states
+                memory.apart[claim.positions[claim.rows]] = claim.pixels[claim.rows]
+            kernels.settle_rows(claim.rows, claim.positions, kept, tried, memory.states)
 
     @property
     def ready(self) -> int:

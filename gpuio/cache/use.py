@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.cache.store import Claim, Found, Store
-from gpuio.decode.formats import FORMATS
 from gpuio.forking import lock
 
 __all__ = ["Cache"]
 
 _Ints = npt.NDArray[np.int64]
-_JPEG = FORMATS.index("jpeg")
 
 
 class Cache:
@@ -89,15 +87,8 @@ class Cache:
             return None
         if self._first is None:
             self._first = pass_index
-        # a JPEG without its end is made to end, or refused, and either is counted
-        wanted = (positions >= 0) & (heads["address"] != 0)
-        wanted &= (headers["kind"] != _JPEG) | (headers["ended"] != 0)
-        if self._share < 1 and pass_index <= self._first:
-            places = np.floor(positions * self._share)
-            wanted &= np.floor((positions + 1) * self._share) > places
-        if not wanted.any():
-            return None
-        return self._store.claim(positions, np.where(wanted, sizes, 0), heads, headers)
+        share = self._share if pass_index <= self._first else 1.0
+        return self._store.claim(positions, sizes, heads, headers, share)
 
     def settle(
         self,

@@ -14,6 +14,7 @@ import pytest
 from gpuio.cache import mapped
 from gpuio.cache.mapped import open_mapped, remove_stale
 from gpuio.cache.store import HEADS, NO_ROOM, Store
+from gpuio.decode.formats import FORMATS
 from gpuio.errors import StorageError
 from gpuio.kernels.image_header import HEADER
 
@@ -36,12 +37,16 @@ def opened(path, key="key", *, rows=ROWS, kept=True, size=1 << 20):
         store.close()
 
 
+def heads_of(rows):
+    heads = np.zeros(rows, HEADS)
+    heads["address"], heads["size"], heads["length"] = FRONT.ctypes.data, FRONT.size, 99
+    return heads
+
+
 def claimed(store, positions):
     positions = np.array(positions, np.int64)
-    heads = np.zeros(len(positions), HEADS)
-    heads["address"], heads["size"], heads["length"] = FRONT.ctypes.data, FRONT.size, 99
     sizes = np.full(len(positions), 300, np.int64)
-    return store.claim(positions, sizes, heads, np.zeros(len(positions), HEADER))
+    return store.claim(positions, sizes, heads_of(len(positions)), np.zeros(len(positions), HEADER))
 
 
 def put(store, positions, value=1):
@@ -170,12 +175,41 @@ def test_claims_of_a_process_that_ended_are_taken_back(path):
         assert store.memory.nbytes == taken  # in the same place
 
 
+def test_of_one_share_each_row_is_claimed_once_and_no_row_never(path):
+    with opened(path) as store:
+        claim = claimed(store, [3, -1, 1, 3, 1])
+        assert claim.rows.tolist() == [0, 2]
+        assert np.flatnonzero(claim.pixels).tolist() == [0, 2]
+        assert claimed(store, [1, 3]) is None
+        store.settle(claim, np.array([True, False, False, False, False]), tried=True)
+        assert list(held(store)) == [3]  # and row 1 cannot be decoded, nobody tries again
+        assert claimed(store, [1, 3]) is None
+
+
+@pytest.mark.parametrize(("ended", "count"), [(1, 2), (0, 1)])
+def test_a_jpeg_without_its_end_is_not_kept(path, ended, count):
+    headers = np.zeros(2, HEADER)
+    headers["kind"], headers["ended"] = [FORMATS.index("jpeg"), FORMATS.index("png")], [ended, 0]
+    with opened(path) as store:
+        claim = store.claim(np.arange(2), np.full(2, 300), heads_of(2), headers)
+        assert len(claim.rows) == count
+
+
+def test_a_share_is_the_same_rows_evenly_spread(path):
+    with opened(path, rows=1000) as store:
+        zeros = np.zeros(1000, HEADER)
+        claim = store.claim(np.arange(1000), np.full(1000, 300), heads_of(1000), zeros, 0.3)
+        kept = claim.positions[claim.rows]
+        assert len(kept) == 300
+        assert set(np.diff(kept).tolist()) == {3, 4}
+
+
 def test_room_ends(path):
     with opened(path, rows=20, size=10 << 10) as store:
         put(store, range(20))
         assert store.ready == 8
         assert put(store, range(20)) is None
-        assert store.memory.take(1 << 20, 0, 0) == NO_ROOM
+        assert store.memory.take(*np.array([[1 << 20], [0], [0]])).tolist() == [NO_ROOM]
 
 
 def test_a_full_disk_ends_the_filling_with_a_warning(path, monkeypatch, caplog):

@@ -19,14 +19,12 @@ def noted():
     offsets = np.arange(3) * size
     headers = np.zeros(3, HEADER)
     headers["height"], headers["sampling"] = [4, 5, 6], 0x221111
-    ones = np.ones(3, np.int64)
     slots.note_slots(
+        np.arange(3),
         base + offsets,
         np.array([5, 0, 2]),
-        HEAD.ctypes.data * ones,
-        HEAD.size * ones,
-        12345 * ones,
-        PIXELS * ones,
+        np.full(3, PIXELS),
+        np.array([[HEAD.ctypes.data, HEAD.size, 12345]] * 3),
         headers.view(np.int32).reshape(3, -1),
     )
     slots.sum_slots(base + offsets)
