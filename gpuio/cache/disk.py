@@ -26,7 +26,9 @@ __all__ = ["DiskCache", "read_rate"]
 _Ints = npt.NDArray[np.int64]
 
 _PROBE = 32 << 20  # bytes written and read to find out how fast a disk is
-_MEASURED = 48  # images before anything is concluded
+_FEW = 8  # images read at once, and before it is concluded that a disk is far too slow
+_MEASURED = 48  # images before anything else is concluded
+_FAR = 2.0  # times as long as decoding
 _STALLED, _STALLED_S = 3.0, 2.0  # keeping images, too, may take so many times the decoding, and
 # so many seconds of all threads more, before it is given up
 
@@ -94,10 +96,17 @@ class DiskCache(Cache):
         found = super().find(positions)
         if found is None:
             return None
-        hits = self._store.fetch(found, ahead=self._far)
-        self._far = _major_faults() > faults
-        if self._far:
-            self._weigh(hits, time.perf_counter() - begun)
+        rows = np.flatnonzero(found.slots)
+        for at in range(0, len(rows), _FEW):
+            few = rows[at : at + _FEW]
+            self._store.fetch(found.only(few), ahead=self._far)
+            self._far = _major_faults() > faults
+            if self._far:
+                self._weigh(len(few), time.perf_counter() - begun)
+            faults, begun = _major_faults(), time.perf_counter()
+            if not self._reads:  # the others are decoded
+                self._missed(len(rows) - at - len(few))
+                return found.only(rows[: at + _FEW])
         return found
 
     def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
@@ -134,10 +143,9 @@ class DiskCache(Cache):
         """Note what images cost, and step aside where decoding them costs less."""
         self._fetched += images
         self._fetch_s += seconds
-        if self._fetched < _MEASURED:
-            return
         a_read, decode_s = self._fetch_s / self._fetched, self._decode_s / self._threads
-        if a_read > decode_s:
+        measured = self._fetched >= _MEASURED
+        if a_read > (decode_s if measured else _FAR * decode_s):
             self._reads = self._writes = False
             _log.warning(
                 "cache='disk' steps aside: reading an image from it took %.2f ms, decoding takes "
@@ -146,7 +154,8 @@ class DiskCache(Cache):
                 1e3 * decode_s,
                 self._threads,
             )
-        self._fetched, self._fetch_s = 0, 0.0
+        if measured:
+            self._fetched, self._fetch_s = 0, 0.0
 
     def counts(self) -> dict[str, Any]:
         """Return what `Cache.counts` does, and whether the cache has stepped aside."""

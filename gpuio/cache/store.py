@@ -122,6 +122,12 @@ class Found:
         every = (self.slots, self.heads, self.lengths, self.pixels)
         return Found(*(np.where(rows, 0, one) for one in every))
 
+    def only(self, rows: _Ints) -> Found:
+        """Return the same without the others than some rows, by their numbers."""
+        others = np.ones(len(self.slots), np.bool_)
+        others[rows] = False
+        return self.without(others)
+
 
 @attrs.frozen(eq=False)
 class Claim:

@@ -51,6 +51,12 @@ class Cache:
             self._misses += int(np.count_nonzero(positions >= 0)) - hits
         return found
 
+    def _missed(self, count: int) -> None:
+        """Take back some of the last hits."""
+        with self._lock:
+            self._hits -= count
+            self._misses += count
+
     def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
         """Say which rows of the table `find` would find now, as far as can be told unlooked-at.
 

@@ -169,6 +169,16 @@ def test_it_steps_aside_where_decoding_is_faster(tmp_path, monkeypatch, caplog):
     assert caplog.text.count("steps aside") == 1
 
 
+def test_a_disk_that_is_far_too_slow_is_left_in_the_middle_of_a_batch(tmp_path, monkeypatch):
+    rec, folder = files(tmp_path, 72), tmp_path / "cache"
+    expected = epochs(rec, folder, 2, batch_size=36)[0]
+    slow(monkeypatch, 20e-3)
+    made, cache = epochs(rec, folder, 2, batch_size=36)
+    assert made == expected
+    assert cache["aside"]
+    assert cache["hits"] == disk._FEW
+
+
 def test_it_keeps_no_more_where_that_takes_too_long(tmp_path, monkeypatch, caplog):
     rec, folder = files(tmp_path, 120), tmp_path / "cache"
     settle = Store.settle
