@@ -282,6 +282,14 @@ class Order:
         spans = zip(starts.tolist(), lengths.tolist(), strict=True)
         return np.concatenate([np.arange(s, s + n, dtype=np.int64) for s, n in spans])
 
+    def rows_at(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return what stands at some places, 0 to `n_records` - 1, of what `rows` returns."""
+        starts, lengths = self.chunks(0)
+        stops = np.cumsum(lengths)
+        which = np.searchsorted(stops, numbers, side="right")
+        made: npt.NDArray[np.int64] = starts[which] + numbers - (stops - lengths)[which]
+        return made
+
     def reach(self, pass_index: int) -> None:
         """Draw what MXNet's shuffle needs before a pass; see `gpuio.order.passes.Passes`."""
         self._passes.reach(pass_index)

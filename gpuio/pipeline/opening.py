@@ -35,7 +35,7 @@ from gpuio.pipeline.stats import Stats
 from gpuio.recordio.checksum import open_checksums
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents
-from gpuio.recordio.manifest import manifest_named, read_manifest
+from gpuio.recordio.manifest import Manifest, manifest_named, read_manifest
 from gpuio.recordio.parts import MOST_AT_ONCE, ManifestTable, open_manifest
 from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.sniff import spread
@@ -54,6 +54,7 @@ _log = logging.getLogger("gpuio")
 _FEW_REQUESTS = 64 << 20  # bytes of files, of which records in any order lie near each other
 
 _LOOKED_AT = 64  # records whose sizes tell how many images a cache has room for
+_NEIGHBOURS = 8  # of them one behind the other, where each part has to be opened
 _DECODED = 8  # and that tell how long decoding takes
 _DIGESTED, _DIGESTED_BYTES = 16, 256  # records, and bytes of each, that a state's source is told by
 
@@ -278,20 +279,40 @@ def _source(
     """Return what a cache of decoded images is told; nothing is looked at where there is none."""
     if options.cache == "off":
         return Source([], [], 0, 0, 0.0, raw)
-    if isinstance(table, ManifestTable):
-        raise OptionError("cache: does not work with a manifest: name its record files instead")
-    rows = order.rows()
-    heights, widths, _ = reader.look(rows[spread(0, len(rows), _LOOKED_AT)])
+    count = int(order.chunks(0)[1].sum())
+    heights, widths, _ = reader.look(order.rows_at(_looked_at(table, count)))
     heights, widths = smaller_sizes(heights, widths, options.cache_resize)
     pixels = heights.astype(np.int64) * widths
     pixels = pixels[pixels > 0]
     mean = float(pixels.mean()) * options.data_shape[0] if len(pixels) else 0.0
-    known = [[file.size, file.mtime_ns] for file in files]
-    digest = [known, _digest(table, files)]
     decode_s = 0.0
     if options.cache == "disk":
-        decode_s = _decode_seconds(reader, rows[spread(0, len(rows), _DECODED)], options)
-    return Source(list(table.paths), digest, len(table), order.n_records, mean, raw, decode_s)
+        decode_s = _decode_seconds(reader, order.rows_at(spread(0, count, _DECODED)), options)
+    if isinstance(table, ManifestTable):
+        paths, known = [table.manifest.path], _known_parts(table.manifest)
+    else:
+        paths, known = list(table.paths), [[file.size, file.mtime_ns] for file in files]
+    digest = [known, _digest(table, files)]
+    return Source(paths, digest, len(table), order.n_records, mean, raw, decode_s)
+
+
+def _looked_at(table: RecordTable, count: int) -> npt.NDArray[np.int64]:
+    """Return the places of a part's records whose sizes are looked at; of few parts of a set."""
+    if not isinstance(table, ManifestTable):
+        return spread(0, count, _LOOKED_AT)
+    places = spread(0, count, _LOOKED_AT // _NEIGHBOURS)[:, None] + np.arange(_NEIGHBOURS)
+    return np.unique(np.minimum(places, count - 1))
+
+
+def _known_parts(manifest: Manifest) -> list[Any]:
+    """Return what is known of parts' contents beside a manifest's digest; none is opened for it."""
+    told = "\n".join(map(str, manifest.tags))
+    dates = np.full(len(manifest), -1, np.int64)
+    for number, path in enumerate(manifest.paths):
+        if not is_url(path):
+            with contextlib.suppress(OSError, ValueError):  # said when its first record is due
+                dates[number] = Path(path).stat().st_mtime_ns
+    return [zlib.crc32(told.encode("utf-8", "surrogateescape")), zlib.crc32(dates.tobytes())]
 
 
 def _decode_seconds(

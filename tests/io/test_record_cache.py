@@ -7,6 +7,7 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import weakref
 
 import cv2
@@ -24,6 +25,7 @@ from gpuio.recordio.checksum import write_checksums
 from gpuio.recordio.framing import encode
 from gpuio.storage.local import LocalFile
 from support import boxes, coding, kinds, making, pictures
+from support.parts import manifest_of, write_parts
 from support.places import PLACES, there
 from support.remote import served, url
 
@@ -171,6 +173,50 @@ def test_what_the_cache_gives_no_longer_is_read_after_all(files, options, tmp_pa
             monkeypatch.setattr(Cache, "find", forgetful)
             it._machine().pipeline.stop()
             assert made + taken(it, 2) == expected
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A manifest of three parts."""
+    images = [making.jpeg(making.photo(40 + k % 9, 60 - k % 7, k)) for k in range(30)]
+    return manifest_of(write_parts(tmp_path, [12, 1, 17], images.__getitem__))
+
+
+@pytest.mark.parametrize("options", [{"shuffle": True}, {**BLOCKS, "num_parts": 2}])
+def test_the_parts_of_a_manifest_are_cached_too(many, options):
+    options = {**options, **CROPS, "path_imgidx": ""}
+    expected = epochs([many, ""], 6, **options)
+    with reader([many, ""], cache="host", **options) as it:
+        assert until_nothing_is_read(it) == (expected, 0)
+
+
+def test_of_a_manifest_a_resumed_epoch_is_the_same(many):
+    options = {"path_imgidx": "", "shuffle": True, **CROPS}
+    expected = epochs([many, ""], 2, **options)
+    with reader([many, ""], cache="host", **options) as it:
+        begun = [next(it) for _ in range(2)]
+        state = it.state_dict()
+    with reader([many, ""], cache="host", **options) as it:
+        it.load_state_dict(state)
+        assert taken(it, 2) == expected[len(begun) :]
+
+
+@pytest.mark.parametrize("change", ["none", "a part", "its date"])
+def test_a_cache_of_parts_that_changed_is_replaced(many, tmp_path, change):
+    options = {"path_imgidx": "", "cache": "disk", "cache_dir": str(tmp_path / "cache"), **CROPS}
+    epochs([many, ""], 2, cache_size="4MB", **options)
+    rec = many.parent / "00002.rec"
+    if change == "a part":  # of the same size: two images change places
+        images = [making.jpeg(making.photo(40 + k % 9, 60 - k % 7, k)) for k in range(30)]
+        images[14], images[15] = images[15], images[14]
+        write_parts(many.parent, [12, 1, 17], images.__getitem__)
+        many = manifest_of(sorted(many.parent.glob("0*.rec")))
+    if change == "its date":
+        os.utime(rec, (1, 1))
+    with reader([many, ""], cache_size="4MB", **options) as it:
+        assert taken(it, 1) == epochs([many, ""], 1, path_imgidx="", **CROPS)
+        assert (it.stats()["cache"]["misses"] > 0) == (change != "none")
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_of_a_set_that_does_not_fit_a_fixed_part_is_kept(files):
