@@ -22,6 +22,7 @@ from gpuio.backend.pool import HostPool, element_type
 from gpuio.backend.protocol import Blob, Encoded, Fault, Output, Work
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
+from gpuio.decode.scaled import ScaledDecoder
 from gpuio.decode.shorten import MARGIN, shorten
 from gpuio.decode.smaller import smaller
 from gpuio.errors import BackendError, DecodeError, GpuioError
@@ -34,6 +35,7 @@ _WARP_TAPS = 6  # rows from the one above a place in an image to behind the last
 _ROWS_A_SHARE = 8  # at least: of photos enough to hide the hand-over, and a batch is spread
 _BYTES_A_SHARE = 200_000  # of encoded images, some 2 ms of work
 _BYTES_TOGETHER = 1 << 20  # of batches made as one: who holds one of them holds all their memory
+_SPARE = 16 << 20  # bytes of pixels that a thread keeps for images that are made smaller
 _MOST_THREADS = 8  # unless more are asked for: one process of several may not take a machine
 
 
@@ -109,7 +111,8 @@ class CpuBackend:
             storage = storage.view(np.uint16)  # the kernels write halves as bit patterns
         if not len(plan):
             return []
-        rows, work = _Rows(records, plan, output), records.work
+        scaled = self._scaled() if (records.scale > 1).any() and output.channels < 4 else None
+        rows, work = _Rows(records, plan, output, scaled, memory.scratch), records.work
         faults: list[Fault] = []
         records = rows.make_smaller(faults)
         if job.decodes:
@@ -117,6 +120,7 @@ class CpuBackend:
         else:
             sources, lengths = rows.decode(faults)
         headers = np.ascontiguousarray(records.headers)
+        before = 0 if scaled is None else scaled.decoded
         begun = time.perf_counter()
         done = job.make(
             rows.plan,
@@ -130,12 +134,16 @@ class CpuBackend:
             records.keep,
             records.kept,
             timed=work.timed,
+            decoder=scaled,
         )
         if work.timed:
             _note(work, time.perf_counter() - begun, memory.spent)
             if job.decodes:
                 taken = (done == self._kernels.MADE) | records.kept
-                work.decoded("turbojpeg", int(np.count_nonzero(taken & (records.decoded == 0))))
+                own = 0 if scaled is None else scaled.decoded - before
+                here = int(np.count_nonzero(taken & (records.decoded == 0)))
+                work.decoded("own", own)
+                work.decoded("turbojpeg", here - own)
         warns = self._kernels.WARNED, self._kernels.DOUBTED
         for number in np.flatnonzero(done).tolist():
             if done[number] == self._kernels.NO_IMAGE:
@@ -161,6 +169,14 @@ class CpuBackend:
             memory = self._kernels.Memory(0 if handle is None else handle.address)
             self._mine.handle, self._mine.memory = handle, memory
         return memory
+
+    def _scaled(self) -> ScaledDecoder:
+        """Return this thread's decoder of images that are made smaller; it goes with the thread."""
+        made: ScaledDecoder | None = getattr(self._mine, "scaled", None)
+        if made is None:
+            max_pixels = self._limits[0]
+            made = self._mine.scaled = ScaledDecoder(self._turbo, self._mine.handle, max_pixels)
+        return made
 
     def _prepared(self, output: Output) -> tuple[Any, Any]:
         """Return the kernels' form of an output; one pipeline has one."""
@@ -213,10 +229,21 @@ def _note(work: Work, seconds: float, spent: npt.NDArray[np.int64]) -> None:
 
 
 class _Rows:
-    """Rows of a share whose images OpenCV decodes, and the plan that fits what it decoded."""
+    """Rows of a share whose images are decoded one by one, and the plan that fits these.
 
-    def __init__(self, records: Encoded, plan: npt.NDArray[np.void], output: Output) -> None:
+    Those that are made smaller are for `scaled`, if it is there, and all that it leaves for OpenCV.
+    """
+
+    def __init__(
+        self,
+        records: Encoded,
+        plan: npt.NDArray[np.void],
+        output: Output,
+        scaled: ScaledDecoder | None,
+        scratch: Any,
+    ) -> None:
         self.plan = plan
+        self._scaled, self._scratch = scaled, scratch
         self._records, self._headers, self._output = records, records.headers, output
         self._images: list[npt.NDArray[np.uint8] | None] = [None] * len(records)
         self._needed: list[int] | None = None
@@ -272,7 +299,7 @@ class _Rows:
         undecoded = (self._records.length >= 0) & (self._records.decoded == 0)
         for number in np.flatnonzero(undecoded).tolist():
             try:
-                image, row = self.image(number)
+                image, row = self.image(number, lasting=True)
             except GpuioError as error:
                 faults.append(Fault(number, error))
                 continue
@@ -282,7 +309,7 @@ class _Rows:
         return places, sizes
 
     def image(
-        self, number: int, *, damaged: bool = False
+        self, number: int, *, damaged: bool = False, lasting: bool = False
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.void]]:
         """Return a row's pixels and its plan; leave them where they are to stay.
 
@@ -290,6 +317,7 @@ class _Rows:
         ----------
         number : int
         damaged : bool      a decoder warned of the image: it does not stay
+        lasting : bool      the pixels live as long as this object; else until the next call
 
         Raises
         ------
@@ -321,6 +349,17 @@ class _Rows:
         scale = int(records.scale[number])
         header, needed, work = self._headers[number], self._needed[number], records.work
         begun = time.perf_counter()
+        if scale > 1 and self._scaled is not None and not damaged:
+            size = math.prod(shape)
+            spare = None if lasting or size > _SPARE else self._scratch.take_spare("scaled", size)
+            pixels = np.empty(shape, np.uint8) if spare is None else spare.reshape(shape)
+            at, length = int(records.address[number]), int(records.length[number])
+            headers = self._headers[number : number + 1]
+            route = self._scaled.decode(at, length, headers, needed, scale, pixels)
+            if route:
+                work.decode_s += time.perf_counter() - begun
+                work.decoded(route, 1)
+                return pixels, row
         try:
             found = _decoded(blob, row, header, needed, channels, scale)
         finally:

@@ -49,7 +49,8 @@ class Work:
     decode_s : float        seconds of this thread in which images were decoded
     kernels_s : float       of all that makes pixels of a batch of them; on a device that works
                             behind the host's back, of queueing that
-    routes : dict           who decoded ("turbojpeg", "opencv", "engine") to how many images
+    routes : dict           who decoded ("own", "turbojpeg", "opencv", "engine") to how many
+                            images
     """
 
     timed: bool = False

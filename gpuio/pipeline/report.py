@@ -17,7 +17,12 @@ _NAMES = {
     "mixing": "mixing",
     "hand_over": "handing over",
 }
-_DECODERS = {"turbojpeg": "TurboJPEG", "opencv": "OpenCV", "engine": "the GPU's engine"}
+_DECODERS = {
+    "own": "gpuio itself",
+    "turbojpeg": "TurboJPEG",
+    "opencv": "OpenCV",
+    "engine": "the GPU's engine",
+}
 
 
 def report(stats: dict[str, Any], title: str) -> str:

@@ -153,6 +153,7 @@ class Job:
         kept: Any = None,
         *,
         timed: bool = False,
+        decoder: Any = None,
     ) -> npt.NDArray[np.uint8]:
         """Make rows of a batch.
 
@@ -168,6 +169,8 @@ class Job:
         decoded, keep, kept         as `known`, `keep`, `kept` of `share.make_share`; None: no image
                                     was decoded before, and none stays
         timed : bool                fill in `memory.spent`
+        decoder : object, optional  decodes in place of `turbo`, where that decodes: its `function`
+                                    is the address of a DECODE, its `address` this thread's handle
 
         Returns
         -------
@@ -184,6 +187,8 @@ class Job:
             values = memory.scratch.take_spare("values", size).view(np.float32).reshape(out.shape)
         window = memory.scratch.take_window(4 * height * width)
         job["handle"], job["pixels"] = memory.handle, memory.pixels.ctypes.data
+        if decoder is not None and self.decodes:
+            job["decode"], job["handle"] = decoder.function, decoder.address
         job["out"], job["out_step"] = values.ctypes.data, values.strides[0]
         job["clock"] = self._clock if timed else 0
         done = np.empty(len(rows), np.uint8)

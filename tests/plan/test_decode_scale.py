@@ -1,11 +1,21 @@
 """decode_scale: which images are decoded smaller, the plan that fits them, and the batches."""
 
+import sys
+from pathlib import Path
+
+import attrs
 import cv2
 import numpy as np
 import pytest
 
 import gpuio as mx
+from gpuio.backend import cpu
+from gpuio.backend.gpu import host
+from gpuio.backend.gpu.host import HostDecoder
+from gpuio.backend.protocol import Encoded, Output
 from gpuio.decode import turbojpeg
+from gpuio.decode.formats import probe
+from gpuio.decode.scaled import ScaledDecoder
 from gpuio.errors import DecodeError, OptionError
 from gpuio.kernels.plan.layout import AREA, BILINEAR, CUBIC, LANCZOS4, NEAREST
 from gpuio.plan.decode_scale import fitted, scaled_size
@@ -14,6 +24,9 @@ from support import boxes, reference
 from support.making import encoded, jpeg, png, write_rec
 from support.pictures import cmyk_jpeg, picture
 from support.plans import plain
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
+from image_mutants import mutate
 
 H, W = 24, 30
 TRIANGLE = reference.TRIANGLE
@@ -297,6 +310,54 @@ def test_damage_below_the_crop_is_not_looked_at_and_damage_in_it_is(tmp_path):
         assert not np.array_equal(ours[0], ours[1])
 
 
+def fates(blob, row, output):
+    """Return what becomes of a row on the CPU, and of its image where a GPU's host decodes it."""
+    records = Encoded.empty(1)
+    records.put(0, blob)
+    records.headers[0] = probe(blob)
+    row, scale = fitted(row, np.array([True]), output.height, output.width)
+    records = attrs.evolve(records, scale=scale)
+    out = np.full(output.shape(1), 77, np.uint8)
+    faults = cpu.CpuBackend().make(records, row, output, out)
+    size = np.array([[row["src_h"][0], row["src_w"][0]]], np.int64)
+    memory = np.zeros(int(size.prod()) * output.channels, np.uint8)
+    zero = np.zeros(1, np.int64)
+    failed = HostDecoder().decode(records, zero, size, output.channels, memory, zero)
+    said = [str(fault.error) for fault in faults], [str(error) for error in failed.values()]
+    return out.tobytes(), b"" if failed else memory.tobytes(), said
+
+
+@pytest.mark.usefixtures("way")
+def test_mutants_have_the_fate_that_they_have_without_our_own_decoder(monkeypatch):
+    rng, cases, warps = np.random.default_rng(4), [], 0
+    pool = [jpeg(picture(330, 310, seed=n), 80) for n in range(2)]
+    pool.append(encoded(picture(300, 320), cv2.IMWRITE_JPEG_RST_INTERVAL, 5))
+    for case in range(150):
+        blob = bytearray(pool[case % 3])
+        if case % 3 == 0:
+            blob = mutate(rng, bytes(blob), pool)[:60_000]
+        elif case % 3 == 1:
+            blob[int(rng.integers(620, len(blob) - 2))] ^= 1 << int(rng.integers(8))
+        try:
+            info = probe(bytes(blob))
+        except DecodeError:
+            continue
+        if min(info.height, info.width) < 270 or max(info.height, info.width) > 400:
+            continue
+        row = shrinking(rng, info.height, info.width, BILINEAR, whole=case % 2 == 0)
+        row["orient"] = 1
+        cases.append((bytes(blob), row))
+        warps += fitted(row, np.array([True]), H, W)[0]["warp_h"][0] > 0
+    assert len(cases) - 20 > warps > 20
+    output = Output(3, H, W, "uint8", "NCHW", np.zeros(3, np.float32), np.ones(3, np.float32), 1.0)
+    with_own = [fates(*case, output) for case in cases]
+    monkeypatch.setattr(cpu.CpuBackend, "_scaled", lambda self: None)
+    made = ScaledDecoder  # of images with more than no pixels it decodes none itself
+    monkeypatch.setattr(host, "ScaledDecoder", lambda turbo, handle, _: made(turbo, handle, 0))
+    assert with_own == [fates(*case, output) for case in cases]
+    assert sum(bool(said[0]) for _, _, said in with_own) < len(cases) - 60
+
+
 @pytest.mark.usefixtures("way")
 def test_a_jpeg_that_cannot_be_decoded_is_named(tmp_path):
     blob = bytearray(jpeg(picture(640, 480), 90))
@@ -338,6 +399,25 @@ def test_detection_is_scaled_too(tmp_path):
         assert np.abs(data - other).mean() < 6
         changed += not np.array_equal(data, other)
     assert changed
+
+
+def test_who_decoded_is_said(files, way):
+    """Windows and warps, at 1/8 and above."""
+    seen = {}
+    for options in ({"resize": 33}, {"resize": 60}, {**RESIZED, "min_random_area": 0.9}):
+        with reader(files, decode_scale="auto", **options) as it:
+            for _ in it:
+                pass
+            for name, images in it.stats()["decoders"].items():
+                seen[name] = seen.get(name, 0) + images
+    assert seen["own"] > 12
+    assert seen["opencv"] >= 3 if way == "turbojpeg" else seen["opencv"] > 12
+    assert ("turbojpeg" in seen) == (way == "turbojpeg")
+
+
+def test_our_own_decoder_is_not_loaded_for_other_jobs(files, monkeypatch):
+    monkeypatch.setattr(cpu, "ScaledDecoder", lambda *_: pytest.fail("loaded"))
+    epoch(files, decode_scale="off", resize=33)
 
 
 def test_the_option_has_two_values():

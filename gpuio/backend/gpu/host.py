@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gpuio.backend.protocol import Encoded
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
+from gpuio.decode.scaled import ScaledDecoder
 from gpuio.decode.smaller import smaller
 from gpuio.errors import DecodeError
 from gpuio.kernels.image_region import REGION
@@ -31,9 +32,9 @@ class HostDecoder:
 
     def __init__(self) -> None:
         self._mine = threading.local()
-        self._images: Any = None  # the compiled loop; None: OpenCV decodes all
-        self._warned = -1
-        turbo = turbojpeg.compiled()
+        self._images: Any = None  # the compiled loop; None: OpenCV decodes all but at 1/8
+        self._function, self._warned = 0, -1
+        self._turbo = turbo = turbojpeg.compiled()
         if turbo is not None:
             # compiled or loaded here, at construction, not at the first batch
             from gpuio.kernels.cpu.decode_images import decode_images, find_regions
@@ -125,11 +126,20 @@ class HostDecoder:
             rows, sizes, starts = rows[~known], sizes[~known], starts[~known]
             regions = regions[~known]
         left = np.ones(len(rows), np.uint8)
-        if self._images is not None and channels < 4:
+        scaled, own = None, 0
+        if channels < 4 and (records.scale[rows] > 1).any():
+            scaled = self._scaled()
+            own = scaled.decoded
+        if channels < 4 and (self._turbo is not None or scaled is not None):
+            function, handle = self._function, 0
+            if scaled is not None:
+                function, handle = scaled.function, scaled.address
+            else:
+                handle = self._handle().address
             heights, widths = np.ascontiguousarray(sizes.T)
-            self._images(
-                self._function,
-                self._handle().address,
+            self._loop()(
+                function,
+                handle,
                 channels,
                 records.address[rows],
                 records.length[rows],
@@ -156,9 +166,28 @@ class HostDecoder:
                     records.note_warning(row)
         if records.work.timed:
             others = int(np.count_nonzero(left))
-            records.work.decoded("turbojpeg", len(left) - others)
+            if scaled is not None:
+                own = scaled.decoded - own
+            records.work.decoded("own", own)
+            records.work.decoded("turbojpeg", len(left) - others - own)
             records.work.decoded("opencv", others - len(failed))
         return failed
+
+    def _scaled(self) -> ScaledDecoder:
+        """Return this thread's decoder of images that are made smaller; it goes with the thread."""
+        made: ScaledDecoder | None = getattr(self._mine, "scaled", None)
+        if made is None:
+            handle = None if self._turbo is None else self._handle()
+            made = self._mine.scaled = ScaledDecoder(self._turbo, handle, _MAX_PIXELS)
+        return made
+
+    def _loop(self) -> Any:
+        """Return the compiled loop over images."""
+        if self._images is None:
+            from gpuio.kernels.cpu.decode_images import decode_images
+
+            return decode_images
+        return self._images
 
     def _handle(self) -> turbojpeg.Handle:
         """Return this thread's decompressor; it goes with the thread."""

@@ -1,0 +1,91 @@
+"""Who decodes JPEGs that decode_scale makes smaller: at 1/8 gpuio itself, else TurboJPEG.
+
+Compiled when the first image of a process is to be smaller; no other job pays for it.
+
+Invariant: what is decoded has the pixels that OpenCV makes, and what is not decoded is for OpenCV.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuio.decode.turbojpeg import Handle
+
+__all__ = ["ScaledDecoder"]
+
+
+class ScaledDecoder:
+    """One thread's decoder.
+
+    Parameters
+    ----------
+    turbo : module or None      whose `decode` decodes what gpuio does not itself
+    handle : Handle or None     of this thread, for it
+    max_pixels : int            of an image of full size
+
+    Attributes
+    ----------
+    function, address : int     a DECODE of `gpuio.kernels.cpu.share`, and its handle
+    """
+
+    def __init__(self, turbo: Any, handle: Handle | None, max_pixels: int = 2**31 - 1) -> None:
+        from gpuio.kernels.cpu import eighth
+        from gpuio.kernels.cpu.share import DECODE
+        from gpuio.kernels.pointers import address
+
+        then, its = 0, 0
+        if turbo is not None and handle is not None:
+            then, its = address(turbo.decode, DECODE), handle.address
+        self._handle = handle  # it lives as long as this object
+        self._scales = (8, 4, 2) if then else (eighth.SCALE,)
+        self._decode = eighth.decode
+        self._own = eighth.EighthDecoder(then, its, max_pixels)
+        self.function: int = address(eighth.decode, DECODE)
+        self.address: int = self._own.address
+
+    @property
+    def decoded(self) -> int:
+        """How many images gpuio has decoded itself."""
+        return self._own.decoded
+
+    def decode(
+        self,
+        address: int,
+        length: int,
+        header: npt.NDArray[np.void],
+        stop: int,
+        scale: int,
+        pixels: npt.NDArray[np.uint8],
+    ) -> str:
+        """Decode an image from the top on.
+
+        Parameters
+        ----------
+        address, length : int       of the encoded image
+        header : HEADER[1]
+        stop : int                  rows needed; 0: all, and what is behind them is looked at
+        scale : {2, 4, 8}
+        pixels : uint8[h, w, C]     of its size at 1 / scale, C order; receives the pixels
+
+        Returns
+        -------
+        str                         "own" or "turbojpeg", who decoded; "": nobody, `pixels` holds
+                                    anything
+        """
+        if scale not in self._scales:
+            return ""
+        height, width, channels = pixels.shape
+        one = header[0]
+        plain = one["frame"] in (0xC0, 0xC1) and one["bits"] == 8 and one["one_scan"] != 0
+        before = self.decoded
+        code = self._decode(
+            self.address, address, length, height, width, channels,
+            int(one["sampling"]) if plain and one["channels"] in (1, 3) else 0,
+            int(one["shortens"]), 0, stop, 0, width, scale, pixels.ctypes.data,
+        )  # fmt: skip
+        if code != 0:
+            return ""
+        return "own" if self.decoded > before else "turbojpeg"
