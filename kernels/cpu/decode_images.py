@@ -23,7 +23,7 @@ _decode, _bytes_at = caller(DECODE), view(types.uint8)
 
 @kernel(
     types.void(numba.from_dtype(PLAN)[::1], _ints, _ints, HEADERS, _ints, _int, _int, _regions),
-    "pointers",
+    "../pointers",
     "share",
 )
 def find_regions(rows, blobs, lengths, headers, scales, height, width, regions):

@@ -143,6 +143,19 @@ def test_kernels_name_the_modules_that_they_import_code_from(name):
     assert all(sources & found <= one for one in named)
 
 
+def test_every_source_that_a_kernel_names_is_a_file():
+    # one that cannot be read leaves all of them out of the name under which code is kept
+    folder = Path(jit.__file__).parent
+    named = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "kernel":
+                parts = [part.value for part in node.args if isinstance(part, ast.Constant)]
+                named |= {path.parent / f"{one}.py" for one in parts if "(" not in str(one)}
+    assert len(named) > 20
+    assert [str(path) for path in named if not path.is_file()] == []
+
+
 @pytest.mark.parametrize("name", ["window", "orient", "colour", "antialias"])
 def test_a_file_of_kernels_that_names_no_source_calls_no_compiled_function_of_another(name):
     # Numba's cache looks at one file's date only: it would keep what a change made wrong
