@@ -29,7 +29,7 @@ from numba.core.runtime import _nrt_python, rtsys
 from numba.core.types import BaseTuple, boolean  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-__all__ = ["InnerCompiler", "KernelCompiler", "keep"]
+__all__ = ["Cache", "InnerCompiler", "KernelCompiler", "keep"]
 
 _FIRST, _BEHIND = (0, 61), (0, 69)  # the versions of Numba that this was tried with
 if not _FIRST <= tuple(numba.version_info.short) < _BEHIND:
@@ -229,7 +229,7 @@ def _counts_references(module: Any) -> bool:
     return any(function.name.startswith("NRT_") for function in module.functions)
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class Cache(FunctionCache):  # type: ignore[misc]
     """Compiled code on disk, loaded without the tables of all that Numba can compile."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -245,7 +245,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
 def keep(made: Any) -> None:
     """Keep a function's compiled code on disk; RuntimeError where there is no place for it."""
-    made._cache = _Cache(made.py_func)
+    made._cache = Cache(made.py_func)
 
 
 def _add_symbols() -> None:

@@ -1,7 +1,9 @@
 """How a pixel function is compiled: with Numba, without the GIL, kept on disk between processes.
 
 Compiled code is kept in `__pycache__` beside the source, or in the user's cache folder if that
-cannot be written; where neither can, functions are compiled anew in every process. The first
+cannot be written; where neither can, functions are compiled anew in every process. What another
+user has left beside the source, as in an image or on a cluster, is used where it can be read. The
+first
 compilation of a process is said, in one line of the log (logger "gpuio", WARNING): it takes some
 seconds, and nothing else would tell why.
 """
@@ -12,6 +14,7 @@ import contextlib
 import gc
 import importlib.util
 import logging
+import os
 import sys
 import time
 import zlib
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import caching
 
 __all__ = ["Counts", "counts", "inner", "kernel"]
 
@@ -106,19 +110,21 @@ def kernel(
         if sources:
             function.__qualname__ += f"_{_checksum(function, sources):08x}"
         begun = time.perf_counter()
-        made = _dispatcher(function, allocates=allocates)
-        try:
-            if _compiler is None:
-                made.enable_caching()
-            else:
-                _compiler.keep(made)
-        except RuntimeError as error:
-            if "no locator available" not in str(error):
-                raise
-            _say("", function)
-        with _uncollected():
-            made.compile(signature)
-        made.disable_compile()
+        made = _left_beside(function, signature, allocates=allocates)
+        if made is None:
+            made = _dispatcher(function, allocates=allocates)
+            try:
+                if _compiler is None:
+                    made.enable_caching()
+                else:
+                    _compiler.keep(made)
+            except RuntimeError as error:
+                if "no locator available" not in str(error):
+                    raise
+                _say("", function)
+            with _uncollected():
+                made.compile(signature)
+            made.disable_compile()
         _count(made, function, time.perf_counter() - begun)
         return made
 
@@ -143,6 +149,54 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+class _NotThereError(Exception):
+    """Nothing that fits was left beside the source."""
+
+
+def _left_beside(function: Callable[..., Any], signature: Any, *, allocates: bool) -> Any:
+    """Return a function whose code lies beside its source, where only others can write it.
+
+    Numba does not look into a folder that it cannot write. None: it is to look for itself.
+    """
+    folder = Path(function.__code__.co_filename).parent / "__pycache__"
+    if numba.config.CACHE_DIR or not folder.is_dir() or os.access(folder, os.W_OK):
+        return None
+    try:
+        made = _dispatcher(function, allocates=allocates)
+        made._cache = _kept_in_tree()(function)  # noqa: SLF001 -- Numba's own wants to write, too
+        made.compile(signature)
+        made.disable_compile()
+    except (_NotThereError, AttributeError, OSError):  # or another version's: it does as it likes
+        return None
+    return made
+
+
+def _kept_in_tree() -> Any:
+    """Return Numba's cache of a function's code, which reads the folder beside its source."""
+    beside: Any = getattr(caching, "InTreeCacheLocator", None) or caching._InTreeCacheLocator  # noqa: SLF001
+
+    class Locator(beside):  # type: ignore[misc]
+        def ensure_cache_path(self) -> None:
+            """Ask for nothing: it is only read."""
+
+    class Place(caching.CompileResultCacheImpl):  # type: ignore[misc]
+        _locator_classes = [Locator]  # noqa: RUF012 -- Numba's
+
+    plain: Any = caching.FunctionCache if _compiler is None else _compiler.Cache
+
+    class Kept(plain):  # type: ignore[misc]
+        _impl_class = Place
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            """Return what was left; never None, for which it would be compiled and written."""
+            found = super().load_overload(sig, target_context)
+            if found is None:
+                raise _NotThereError
+            return found
+
+    return Kept
 
 
 def _count(made: Any, function: Callable[..., Any], seconds: float) -> None:

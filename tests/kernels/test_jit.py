@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -27,6 +28,33 @@ def test_an_install_that_cannot_be_written_keeps_its_cache_in_the_users_folder(t
     assert run(tmp_path / "site", home) == ["0", "1"]
     assert run(tmp_path / "site", home) == ["1", "0"]
     assert list(home.rglob("*.nbi"))
+
+
+def test_what_another_user_has_left_beside_the_source_is_loaded(tmp_path):
+    """As in an image whose kernels root has compiled, and which runs as a user of its own."""
+    before = []
+    if os.getuid() == 0:  # root that is denied what others are
+        if not shutil.which("setpriv"):
+            pytest.skip("root, and no setpriv")
+        before = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+    kernels = install(tmp_path / "site")
+    home = tmp_path / "home"
+    home.mkdir()
+    assert run(tmp_path / "site", home) == ["0", "1"]
+    kept = kernels / "__pycache__"
+    kept.chmod(0o555)
+    try:
+        assert said_by(tmp_path / "site", home, before=before) == ("1 0\n", "")
+        assert not list(home.rglob("*.nbi"))
+        with open(kernels / "orient.py", "a") as file:  # what lies there no longer fits
+            file.write("\n")
+        out, err = said_by(tmp_path / "site", home, before=before)
+        assert out == "0 1\n"
+        assert f"they are kept in {home}" in err
+        assert said_by(tmp_path / "site", home, before=before) == ("1 0\n", "")
+        assert list(home.rglob("*.nbi"))
+    finally:
+        kept.chmod(0o755)
 
 
 @pytest.mark.slow

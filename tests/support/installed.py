@@ -33,11 +33,14 @@ def run(folder, home, script=SCRIPT, timeout=120):
     return said_by(folder, home, script, timeout)[0].split()
 
 
-def said_by(folder, home, script=SCRIPT, timeout=120):
-    """Return what a process says, on standard output and on standard error."""
+def said_by(folder, home, script=SCRIPT, timeout=120, before=()):
+    """Return what a process says, on standard output and on standard error.
+
+    `before` are the words in front of its command.
+    """
     environment = {"PYTHONPATH": str(folder), "HOME": str(home), "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        [sys.executable, "-P", "-B", "-c", script],
+        [*before, sys.executable, "-P", "-B", "-c", script],
         env=environment,
         capture_output=True,
         text=True,
