@@ -22,7 +22,7 @@ NOT_QUICK := plan/test_decode_scale storage/test_paths storage/test_remote stora
 	io/test_record_stats io/test_many_parts order/test_even pipeline/test_host_share \
 	pipeline/test_pack_parts pipeline/test_framed_image plan/test_extras
 
-.PHONY: demo quick test lint check docs release-check parity frameworks decoders rehearsal rehearsal-soak sanitize kernel-table nvrtc \
+.PHONY: demo quick test lint check docs release-check cross-compile parity frameworks decoders rehearsal rehearsal-soak sanitize kernel-table nvrtc \
 	gpu-dry-run bench fuzz soak clean
 
 $(VENV)/.ready: pyproject.toml
@@ -143,8 +143,14 @@ docs: $(VENV)/.ready
 
 # Both archives built, compared with the tree, and used outside of it. PYTHONS: to try them with.
 PYTHONS ?= $(PYTHON)
-release-check: $(VENV)/.ready
+release-check: $(VENV)/.ready cross-compile
 	$(BIN)/python scripts/release_check.py --python $(PYTHONS)
+	$(BIN)/python scripts/docker_steps.py docker/Dockerfile.cpu
+
+# Every CPU kernel compiled for another processor, to see what is bound to this one. Nothing is run.
+TRIPLE ?= aarch64-linux-gnu
+cross-compile: $(VENV)/.ready
+	$(BIN)/python scripts/cross_compile.py --triple $(TRIPLE)
 
 bench: $(VENV)/.ready
 	$(BIN)/python bench/run.py $(if $(IMAGES),--images "$(IMAGES)",)
