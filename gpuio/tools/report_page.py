@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -77,7 +78,9 @@ def file_page(
 
 def _labels(counted: Census, names: Mapping[int, str]) -> str:
     """Return the histogram of labels, or of the classes of boxes."""
-    most = counted.labels.most_common()
+    most = sorted(  # those that are as common in ascending order, NaN last
+        counted.labels.items(), key=lambda one: (-one[1], math.isnan(one[0]), one[0])
+    )
     shown = [(named_label(label, names), count) for label, count in most[:_LABELS]]
     more = f"{len(most) - len(shown):,} more" if len(most) > len(shown) else ""
     if not counted.boxes:

@@ -169,6 +169,14 @@ def test_labels_are_grouped(tmp_path, capsys, monkeypatch):
     assert cv2.imread(str(out)).shape == (3 * (32 + 20 + 4), 3 * 36 + 4, 3)
 
 
+def test_a_page_lists_labels_that_are_as_common_in_their_order(tmp_path, capsys):
+    rec, _ = write_rec(tmp_path, [flat(k) for k in range(6)], [30.0, 9.0, 200.0, 9.0, 4.0, 9.0])
+    page = tmp_path / "page.html"
+    assert run(capsys, "show", rec, "--html", page)[0] == 0
+    labels = page.read_text().partition("different first labels")[2].partition("</section>")[0]
+    assert re.findall(r">(\d+)<", labels)[::2] == ["9", "4", "30", "200"]
+
+
 def test_insightfaces_identities_are_rows(tmp_path, capsys):
     rec, _ = write_faces(tmp_path)  # identities of 4, 5 and 3 images
     out = tmp_path / "sheet.png"
