@@ -17,6 +17,8 @@ copyright = author = "the gpuio authors"  # noqa: A001 -- Sphinx's name
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_title = f"gpuio {release}"
 html_show_sourcelink = False
 myst_heading_anchors = 4
