@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.cache.pages import Pages
 from gpuio.cache.store import NO_ROOM
 
 __all__ = ["HostMemory"]
@@ -38,8 +37,7 @@ class HostMemory:
         self.states = np.zeros(rows, np.uint8)
         self._left = max(0, capacity - self.offsets.nbytes - self.states.nbytes)
         self._pieces: list[mmap.mmap] = []
-        self._begin = self._next = self._end = 0
-        self._pages = Pages(huge=True)
+        self._next = self._end = 0
         self._nbytes = self.offsets.nbytes + self.states.nbytes
 
     @property
@@ -64,7 +62,6 @@ class HostMemory:
         if stops[-1] > self._end:
             return np.array([self._taken(nbytes) for nbytes in sizes.tolist()], np.int64)
         self._next = int(stops[-1])
-        self._pages.reach(self._begin, self._next, self._end)
         begun: _Ints = stops - sizes
         return begun
 
@@ -79,14 +76,16 @@ class HostMemory:
             except OSError:
                 self._left = 0
                 return NO_ROOM
+            if hasattr(mmap, "MADV_HUGEPAGE"):  # a fault for each 2 MiB, not for each 4 KiB
+                with contextlib.suppress(OSError):
+                    piece.madvise(mmap.MADV_HUGEPAGE)
             self._pieces.append(piece)
             self._left -= size
             self._nbytes += size
-            self._begin = self._next = np.frombuffer(piece, np.uint8).ctypes.data
+            self._next = np.frombuffer(piece, np.uint8).ctypes.data
             self._end = self._next + size
         place = self._next
         self._next += nbytes
-        self._pages.reach(self._begin, self._next, self._end)
         return place
 
     @contextlib.contextmanager

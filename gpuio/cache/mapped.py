@@ -28,7 +28,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.cache.pages import Pages
 from gpuio.cache.store import NO_ROOM
 from gpuio.errors import StorageError
 from gpuio.forking import lock
@@ -151,7 +150,6 @@ class MappedMemory:
         self.offsets = whole[_PAGE : _PAGE + 8 * rows].view(np.int64)
         self.states = whole[_PAGE + 8 * rows : _PAGE + 9 * rows]
         self._full = False
-        self._pages, self._begun = Pages(huge=False), self.nbytes
         if alone:
             self._repair()
             fcntl.flock(fd, fcntl.LOCK_SH)
@@ -190,7 +188,6 @@ class MappedMemory:
         if self._full or stops[-1] > head["reserved"][0]:
             return np.array([self._taken(nbytes) for nbytes in sizes.tolist()], np.int64)
         head["next"] = stops[-1]
-        self._reach()
         begun: _Ints = stops - sizes
         return begun
 
@@ -201,14 +198,7 @@ class MappedMemory:
         if nbytes > self.left or not self._reserve(place + nbytes):
             return NO_ROOM
         head["next"] = place + nbytes
-        self._reach()
         return place
-
-    def _reach(self) -> None:
-        """Have the pages there that slots were taken in."""
-        first, head = self.base + self._begun, self._head
-        stop, end = int(head["next"][0]), int(head["reserved"][0])
-        self._pages.reach(first, self.base + stop, self.base + end)
 
     def _reserve(self, stop: int) -> bool:
         """Make sure that the system has room for the file up to there."""
