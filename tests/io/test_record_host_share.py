@@ -142,7 +142,7 @@ def run(files, share, batches=6, **options):
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_who_decodes_what_depends_on_the_share_and_the_place_alone(files, setting, share):
-    images, blank, stats, _ = run(files, share)
+    images, blank, *_ = run(files, share)
     for options in (
         {"preprocess_threads": 1, "prefetch_buffer": 1},
         {"preprocess_threads": 4, "decoders": 1},
@@ -152,6 +152,7 @@ def test_who_decodes_what_depends_on_the_share_and_the_place_alone(files, settin
         assert again[1] == blank, options
         assert np.array_equal(again[0], images), options
     assert len({tuple(one) for one in blank}) > 1
+    stats = run(files, share, 30)[2]  # of a batch that is being made one side may count first
     whole = stats["engine_bytes"] + stats["host_bytes"]
     assert stats["host_bytes"] / whole == pytest.approx(share, abs=0.05)
     with ImageRecordIter(**{**BASE, **files, "host_share": share}) as it:
