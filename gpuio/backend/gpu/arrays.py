@@ -135,14 +135,18 @@ class GpuArrays:
         self._pool.drop()
         self._device.trim()
 
-    def _full(self, what: str, error: OutOfDeviceMemoryError) -> BackendError:
-        """Describe a full GPU, with sizes."""
+    def _full(
+        self,
+        what: str,
+        error: OutOfDeviceMemoryError,
+        use: str = "a smaller batch_size, fewer preprocess_threads or a smaller prefetch_buffer",
+    ) -> BackendError:
+        """Describe a full GPU, with sizes, and what to use instead."""
         free, total = self._device.memory()
         wanted = f"{error.wanted_bytes / 2**20:,.0f} MiB asked for, " if error.wanted_bytes else ""
         return BackendError(
             f"GPU {self.device_id} is out of memory for {what}: {wanted}{free / 2**20:,.0f} of "
-            f"{total / 2**20:,.0f} MiB free ({error}); use a smaller batch_size, fewer "
-            "preprocess_threads or a smaller prefetch_buffer, or free what else is on this GPU"
+            f"{total / 2**20:,.0f} MiB free ({error}); use {use}, or free what else is on this GPU"
         )
 
 

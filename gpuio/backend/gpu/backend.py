@@ -207,7 +207,8 @@ class GpuBackend(GpuArrays):
             try:
                 made = self._device.alloc(nbytes)
             except OutOfDeviceMemoryError as error:
-                raise self._full(f"a cache of {nbytes / 2**30:,.1f} GiB", error) from error
+                what = f"a cache of {nbytes / 2**30:,.1f} GiB"
+                raise self._full(what, error, "a smaller cache_size") from error
             return made.address, made.nbytes, made.owner
 
     def close(self) -> None:

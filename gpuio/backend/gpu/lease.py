@@ -141,13 +141,21 @@ class BatchArray(ArrayMethods):
             self._lease.written_here()
 
     def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
-        """Export without a copy; the consumer's `stream` waits until the batch is complete."""
+        """Export without a copy; the consumer's `stream` waits until the batch is complete.
+
+        -1 names none: the batch is complete then, and its memory is used again only after the
+        whole device has been waited for.
+        """
         if self._lease is not None and stream != -1:
             # DLPack's None means the default stream, whose handle is 1
             self._lease.hand_to(1 if stream is None else stream)
         elif self._lease is not None:
-            self._lease.wait()
+            self._lease.hand_over()
         return super().__dlpack__(stream=stream, **options)  # type: ignore[misc]
+
+    def toDlpack(self) -> Any:  # noqa: N802 -- CuPy's name
+        """Export as CuPy's arrays do, for a consumer whose streams nobody will know."""
+        return self.__dlpack__(stream=-1)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:

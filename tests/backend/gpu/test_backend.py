@@ -310,11 +310,21 @@ def test_a_consumers_stream_waits_for_the_batch_and_the_host_does_not(make):
     assert np.array_equal(seen[0], bits)
 
 
-def test_a_consumer_that_names_no_stream_gets_a_complete_batch_and_keeps_it(make):
-    """By `__cuda_array_interface__`: read at once, then again after the batch was dropped."""
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda out: out.__cuda_array_interface__,
+        lambda out: out.__dlpack__(stream=-1),
+        lambda out: out[:1].__dlpack__(stream=-1),
+        lambda out: out.toDlpack(),
+    ],
+    ids=["array interface", "DLPack without a stream", "of a view", "toDlpack"],
+)
+def test_a_consumer_that_names_no_stream_gets_a_complete_batch_and_keeps_it(make, take):
+    """Read at once, then again after the batch was dropped."""
     device, backend, out, bits = first_batch(make, keep=2)
     taken = Addressed(np.asarray(out))
-    assert out.__cuda_array_interface__["data"][0] == taken.address
+    take(out)
     assert np.array_equal(taken.read(), bits)
     stranger, seen = device.new_stream(), []
     stranger.work.append(lambda: seen.append(taken.read()))
