@@ -95,8 +95,8 @@ def kernel(
     sources : str
         names of the other modules in the folder of its own, or below it ("plan/sizes"), whose
         compiled functions, or writers of LLVM's code, it calls: Numba keeps compiled code by the
-        date of the function's own file, so what these files hold goes into the name under which it
-        is kept
+        date of the function's own file, so what these files hold, and the compiler's, goes into
+        the name under which it is kept
     allocates : bool
         it makes arrays; else Numba need not count who holds one, which is less to compile
 
@@ -107,8 +107,7 @@ def kernel(
     """
 
     def compile_now(function: Callable[..., Any]) -> Any:
-        if sources:
-            function.__qualname__ += f"_{_checksum(function, sources):08x}"
+        function.__qualname__ += f"_{_checksum(function, sources):08x}"
         begun = time.perf_counter()
         made = _left_beside(function, signature, allocates=allocates)
         if made is None:
@@ -226,11 +225,18 @@ def _say(folder: str, function: Callable[..., Any]) -> None:
 
 
 def _checksum(function: Callable[..., Any], sources: Iterable[str]) -> int:
-    """Return the CRC-32 of modules beside a function's own; 0 where they cannot be read."""
-    found, own = 0, Path(function.__code__.co_filename)
+    """Return the CRC-32 of the compiler and of modules beside a function's own.
+
+    0 where they cannot be read.
+    """
+    own = Path(function.__code__.co_filename)
+    paths = [own.parent / f"{name}.py" for name in sources]
+    if _compiler is not None:
+        paths.append(Path(_compiler.__file__))
+    found = 0
     try:
-        for name in sources:
-            found = zlib.crc32((own.parent / f"{name}.py").read_bytes(), found)
+        for path in paths:
+            found = zlib.crc32(path.read_bytes(), found)
     except OSError:
         return 0
     return found

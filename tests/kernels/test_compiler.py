@@ -243,3 +243,12 @@ def test_the_versions_that_were_tried_are_those_that_are_allowed():
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     least = re.search(r'"numba>=(\d+)\.(\d+)"', text)
     assert tuple(int(part) for part in least.groups()) == compiler._FIRST
+
+
+def test_code_that_another_compiler_has_made_is_made_anew(tmp_path):
+    site, kernels = tmp_path / "site", install(tmp_path / "site").parent
+    assert run(site, tmp_path) == ["0", "1"]
+    with (kernels / "compiler.py").open("a") as file:
+        file.write("# another one\n")
+    assert run(site, tmp_path) == ["0", "1"]
+    assert run(site, tmp_path) == ["1", "0"]
