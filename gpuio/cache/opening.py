@@ -100,8 +100,7 @@ def open_cache(
             if memory is None:
                 return None
             shared = _open[key] = _Shared(Store(memory))
-            if options.verbose:
-                _say(options, source, memory)
+            _say(options, source, memory)
         shared.users += 1
     given = (options.cache, shared.store, _share(options, source, shared.store.memory))
     release = _releaser(key, shared)
@@ -203,14 +202,19 @@ def _share(options: RecordOptions, source: Source, memory: Memory) -> float:
 
 
 def _say(options: RecordOptions, source: Source, memory: Memory) -> None:
-    """Log what is kept where, and how much of the source that is."""
+    """Log what is kept where, and how much of the source that is; without `verbose` warnings."""
     share = _share(options, source, memory)
-    _log.info(
-        "cache=%r: room for %.1f GB, %s of %d records",
+    too_small = share * source.part_rows < 1 <= source.part_rows
+    if not (too_small or options.verbose):
+        return
+    _log.log(
+        logging.WARNING if too_small else logging.INFO,
+        "cache=%r: room for %.1f GB, %s of %d records%s",
         options.cache,
         (memory.left + memory.nbytes) / 1e9,
         "all" if share >= 1 else f"about {100 * share:.0f} %",
         source.part_rows,
+        "; hardly one image fits: give a larger cache_size" if too_small else "",
     )
 
 

@@ -502,6 +502,15 @@ def test_options_that_do_not_go_together_are_refused(files, options, said):
         reader(files, **options)
 
 
+def test_it_warns_where_not_one_image_fits(files, caplog):
+    with reader(files, cache="host", cache_size=10) as it:
+        assert taken(it, 2) == epochs(files, 2)
+        assert it.stats()["cache"]["images"] == 0
+    (record,) = [record for record in caplog.records if "room for" in record.message]
+    assert record.levelno == logging.WARNING
+    assert "give a larger cache_size" in record.message
+
+
 def test_it_says_how_much_there_is_room_for(files, caplog):
     with caplog.at_level(logging.INFO, "gpuio"):
         reader(files, cache="host", cache_size="50kB", verbose=True).close()
