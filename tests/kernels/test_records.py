@@ -2,11 +2,8 @@
 
 import ctypes
 import itertools
-import os
 import random
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +24,7 @@ from gpuio.tasks.box_labels import BoxLabels, LabelSizes
 from gpuio.tasks.labels import RecordLabels
 from support import kinds
 from support.coding import exif, frame, segment
+from support.guarded import needs_pages, said
 from support.making import jpeg, photo
 from support.payloads import PAYLOADS, RECORDS
 
@@ -531,16 +529,8 @@ def test_any_bytes(soup, start):
 
 
 GUARDED = """
-import ctypes, mmap
 import test_records as t
 from gpuio.tasks.labels import RecordLabels
-
-PAGE, SIZE = mmap.PAGESIZE, 64 * mmap.PAGESIZE
-memory = mmap.mmap(-1, SIZE + 2 * PAGE)
-first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-protect = ctypes.CDLL(None, use_errno=True).mprotect
-for at in (0, PAGE + SIZE):  # no access
-    assert protect(ctypes.c_void_p(first + at), ctypes.c_size_t(PAGE), 0) == 0
 
 
 def check(framed, **how):
@@ -567,19 +557,9 @@ print("no byte beside a record was read")
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages as Linux does")
+@needs_pages
 def test_nothing_is_read_outside_a_record():
-    # in a process of its own: a read beside the pages would end it
-    here = Path(__file__).parent
-    paths = [here, here.parent, here.parents[1], *filter(None, sys.path)]
-    done = subprocess.run(
-        [sys.executable, "-c", GUARDED],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "no byte beside a record was read", (done.returncode, done.stderr)
+    assert said(GUARDED, 64, Path(__file__).parent) == "no byte beside a record was read"
 
 
 def test_a_jpeg_is_the_kind_of_that_name():

@@ -1,8 +1,5 @@
 """finish.cu: what it reads as words and reads once gives the bits of the CPU kernels."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ from gpuio.kernels.cuda.launch_plan import JOB, LaunchPlan
 from gpuio.kernels.cuda.stage import VIEW
 from gpuio.kernels.plan.layout import AREA, BILINEAR, NEAREST, PLAN
 from support import host_kernels
+from support.guarded import needs_pages, said
 from support.host_batches import execute, on_cpu, placed
 from support.plans import plain
 
@@ -58,17 +56,10 @@ def test_values_depend_on_no_byte_around_an_image_wherever_it_lies(channels, ori
 
 
 GUARDED = """
-import ctypes, mmap
 import numpy as np
 from support.host_batches import execute
 from test_finish_cu import crop, how
 
-PAGE = mmap.PAGESIZE
-memory = mmap.mmap(-1, 3 * PAGE)
-first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-protect = ctypes.CDLL(None, use_errno=True).mprotect
-for page in (0, 2):  # no access
-    assert protect(ctypes.c_void_p(first + page * PAGE), ctypes.c_size_t(PAGE), 0) == 0
 for height in (1, 2, 3):
     for width in (1, 2, 3, 4, 5, 9):
         for channels in (1, 3, 4):
@@ -83,20 +74,10 @@ print("no byte beside the page was read")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages as Linux does")
+@needs_pages
 def test_words_are_read_only_where_they_hold_a_byte_of_the_image():
     host_kernels.compiled()  # skips where there is no compiler
-    # in a process of its own: a read beside the page would end it
-    here = Path(__file__).parent
-    paths = [here, here.parents[1], here.parents[2], *filter(None, sys.path)]
-    done = subprocess.run(
-        [sys.executable, "-c", GUARDED],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "no byte beside the page was read", (done.returncode, done.stderr)
+    assert said(GUARDED, 1, Path(__file__).parent) == "no byte beside the page was read"
 
 
 @pytest.mark.parametrize("inter", [BILINEAR, NEAREST, AREA])
