@@ -209,8 +209,9 @@ assert orient.orient._compiler.pipeline_class is Compiler
 
 def test_a_numba_that_is_not_known_compiles_and_loads_by_itself(tmp_path):
     install(tmp_path / "site")
-    assert run(tmp_path / "site", tmp_path, OTHER + SCRIPT) == ["0", "1"]
-    assert run(tmp_path / "site", tmp_path) == ["1", "0"]  # what it kept is as good
+    for expected in (["0", "1"], ["1", "0"]):
+        assert run(tmp_path / "site", tmp_path, OTHER + SCRIPT) == expected
+    assert run(tmp_path / "site", tmp_path) == ["0", "1"]  # what our own compiler makes is its own
 
 
 TABLES = """
