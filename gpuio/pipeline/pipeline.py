@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
@@ -32,6 +30,7 @@ from gpuio.errors import ClosedError, GpuioError
 from gpuio.forking import lock
 from gpuio.order.block import BlockPasses
 from gpuio.order.epochs import BatchOrder, Order, joined
+from gpuio.pipeline.batch_stream import BatchStream
 from gpuio.pipeline.block_feed import BlockFeed
 from gpuio.pipeline.error_policy import ErrorPolicy
 from gpuio.pipeline.fetching import RemoteFeed
@@ -42,16 +41,15 @@ from gpuio.pipeline.parse import FramedRecords
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.pipeline.ranges import open_ranges
 from gpuio.pipeline.reader import RecordReader
-from gpuio.pipeline.share import Loaded, Share, gather, gathered
+from gpuio.pipeline.share import Loaded, Share
 from gpuio.pipeline.stats import Stats
 from gpuio.pipeline.thread_count import ThreadCount
 from gpuio.plan.decode_scale import fitted, scalable
 from gpuio.plan.mix import Mixer
 from gpuio.plan.request import PlanMaker, PlanRequest
 
-__all__ = ["BatchPosition", "BatchStream", "FinishedBatch", "Pipeline"]
+__all__ = ["BatchPosition", "FinishedBatch", "Pipeline"]
 
-_READ_AHEAD = 2  # readings of encoded bytes held beyond what is being made
 # batches read at once, and their bytes: reading sweeps the processor's caches, and what follows
 # costs as much for four of them as for one
 _AT_ONCE, _BYTES_AT_ONCE = 4, 8 << 20
@@ -576,94 +574,3 @@ class Pipeline:
         row = share.first + fault.row
         where = self.reader.where(int(share.loaded.order.position[row]))
         return fault.at(row, where)
-
-
-class BatchStream:
-    """An endless, ordered stream of batches; owns the threads until it is closed or dropped."""
-
-    expected: BatchPosition | None
-
-    def __init__(self, pipeline: Pipeline, position: BatchPosition) -> None:
-        self._stats, self._pid = pipeline.stats, os.getpid()
-        self._positions = pipeline.positions(position)
-        self.expected = next(self._positions)
-        self._together, self._shares_a_batch = pipeline.together, pipeline.calls
-        self._read_at_once = pipeline.read_at_once
-        self._ready: deque[FinishedBatch] = deque()  # of the group that was handed out last
-        with contextlib.ExitStack() as started:  # all stages or none
-            self._loads = started.enter_context(
-                Prefetcher(
-                    pipeline.load,
-                    pipeline.groups(position),
-                    depth=_READ_AHEAD,
-                    workers=1,
-                    name="gpuio-read",
-                )
-            )
-            self._shares = started.enter_context(pipeline.ahead(self._loads))
-            self._mixed: Prefetcher[FinishedBatch, FinishedBatch] | None = None
-            if pipeline.mixer is not None:
-                self._mixed = Prefetcher(
-                    pipeline.mix_early,
-                    gathered(self._shares),
-                    depth=1,
-                    workers=1,
-                    name="gpuio-mix",
-                )
-            started.pop_all()
-
-    def is_at(self, position: BatchPosition) -> bool:
-        """Say whether `next` gives that position; never in a forked child, which has no threads."""
-        return self.expected == position and self._pid == os.getpid()
-
-    def next(self) -> FinishedBatch:
-        """Wait for the next batch.
-
-        Raises
-        ------
-        GpuioError          what happened while the batch was read or made; the stream ends there
-        """
-        ready = self.ready if self._stats.timed else (0, 0)
-        begun = time.perf_counter()
-        if self._mixed is not None:
-            made = next(self._mixed)
-        else:
-            if not self._ready:
-                self._ready.extend(gather(self._shares))
-            made = self._ready.popleft()
-        self.expected = _next_or_none(self._positions)
-        waited = time.perf_counter() - begun
-        self._stats.add_taken(len(made) - made.pad, waited, made.cut_short, ready)
-        return made
-
-    def resize(self, threads: int) -> int:
-        """Make batches with another number of threads; return how many there are."""
-        return self._shares.resize(threads)
-
-    @property
-    def workers(self) -> int:
-        """Threads that make batches."""
-        return self._shares.workers
-
-    @property
-    def ready(self) -> tuple[int, int]:
-        """Batches that stand read and not begun, and made and not taken."""
-        made = self._shares.ready // self._shares_a_batch * self._together + len(self._ready)
-        if self._mixed is not None:
-            made += self._mixed.ready
-        return self._loads.ready * self._read_at_once, made
-
-    def close(self) -> None:
-        """Stop and join the threads; may be called twice."""
-        self._loads.close()
-        self._shares.close()
-        if self._mixed is not None:
-            self._mixed.close()
-
-
-def _next_or_none(positions: Iterator[BatchPosition]) -> BatchPosition | None:
-    """Return the next position; None where an epoch cannot be made: asking for it says why."""
-    try:
-        return next(positions, None)
-    except GpuioError:
-        return None
