@@ -62,6 +62,7 @@ REFUSED = {
     "batch too large": ({"batch_size": 100}, "choose last_batch='pad', 'partial' or 'discard'"),
     "typo": ({"rand_miror": True}, "did you mean rand_mirror?"),
     "cuda": ({"ctx": "cuda"}, "did you mean 'gpu'?"),
+    "context": ({"ctx": mx.gpu(1)}, "device_id=1"),
     "num_workers": ({"num_workers": 4}, "did you mean preprocess_threads?"),
     "drop_last": ({"drop_last": True}, "did you mean last_batch='discard'?"),
     "float labels": (

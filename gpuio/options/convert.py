@@ -217,8 +217,12 @@ def choice(*allowed: str) -> Callable[[Any], str]:
     def convert(value: Any) -> str:
         word = str(value)
         if word not in allowed:
+            name, _, rest = word.partition("(")
             meant = _ELSEWHERE.get(word.partition(":")[0])
             hint = f"; did you mean {meant!r}?" if meant in allowed else ""
+            if name in allowed and rest[:-1].isdecimal():  # a Context of MXNet's
+                number = f", and device_id={rest[:-1]}" if name == "gpu" else ""
+                hint = f"; here a device is a word: {name!r}{number}"
             raise ValueError(
                 f"expected one of {', '.join(map(repr, allowed))}, got {value!r}{hint}"
             )
