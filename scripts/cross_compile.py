@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import importlib
 import re
 import sys
@@ -23,6 +24,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from numba.core import config
 from numba.core.codegen import CPUCodeLibrary
+from numba.core.dispatcher import Dispatcher
 
 _OF_A_PROCESSOR = re.compile(r"@llvm\.(?:x86|aarch64|arm)\.[\w.]+")
 _FUSED = re.compile(r"\b(?:fn?m(?:add|sub)|fml[as])\b")
@@ -36,19 +38,19 @@ _KNOWN = re.compile(  # the C library, its mathematics, Numba's and Python's run
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[dict[str, bytes]]:
+def watched() -> Iterator[dict[Any, bytes]]:
     """Yield what is filled with LLVM's code of what Numba compiles, by library, compressed.
 
     It is what it was before code of this processor is made of it, which changes it in place; others
     link that, too.
     """
-    made: dict[str, bytes] = {}
+    made: dict[Any, bytes] = {}
     asked = CPUCodeLibrary._optimize_final_module  # noqa: SLF001 -- Numba shows only what is left
 
     def optimize(library: Any) -> None:
         asked(library)
         module = library._final_module.clone()  # noqa: SLF001
-        made[library.name] = zlib.compress(str(module).encode(), 1)
+        made[library] = zlib.compress(str(module).encode(), 1)
         for function in module.functions:  # as Numba has it for the libraries that link this one
             if not function.is_declaration and function.linkage == llvm.Linkage.external:
                 function.linkage = llvm.Linkage.linkonce_odr
@@ -61,16 +63,14 @@ def watched() -> Iterator[dict[str, bytes]]:
         CPUCodeLibrary._optimize_final_module = asked  # noqa: SLF001
 
 
-def kernels(names: list[str], made: dict[str, bytes]) -> Iterator[tuple[str, str]]:
-    """Yield the compiled functions of modules, each once: where it is, and LLVM's code."""
-    seen = set[str]()
-    for name in names:
-        for one, value in sorted(vars(importlib.import_module(name)).items()):
-            for compiled in getattr(value, "overloads", {}).values():
-                library = compiled.library.name
-                if library in made and library not in seen:
-                    seen.add(library)
-                    yield f"{name}.{one}", zlib.decompress(made[library]).decode()
+def kernels(names: list[str], made: dict[Any, bytes]) -> Iterator[tuple[str, str]]:
+    """Yield the compiled functions of modules: where each is, and LLVM's code."""
+    found = [one for one in gc.get_objects() if issubclass(type(one), Dispatcher)]
+    for one in sorted(found, key=lambda one: (one.py_func.__module__, one.py_func.__name__)):
+        for compiled in one.overloads.values() if one.py_func.__module__ in names else ():
+            if compiled.library in made:  # else it lies in its callers alone
+                name = f"{one.py_func.__module__}.{one.py_func.__name__}"
+                yield name, zlib.decompress(made[compiled.library]).decode()
 
 
 def faults(text: str, triple: str) -> list[str]:
@@ -116,11 +116,15 @@ def main() -> None:
 
 
 def _all() -> list[str]:
-    """Return every module of kernels, that of TurboJPEG, too, where the library is found."""
+    """Compile all; return every module of kernels, of TurboJPEG, too, if the library is found."""
     from gpuio.decode import turbojpeg
     from gpuio.kernels.__main__ import compile_all
+    from gpuio.kernels.cpu import resize, warp
 
     names = compile_all()
+    for taps in (2, 4, 8):  # made when a job first needs them
+        resize._compiled(taps)  # noqa: SLF001
+        warp._compiled(taps)  # noqa: SLF001
     if turbojpeg.compiled() is not None:
         names.append("gpuio.kernels.cpu.turbojpeg")
     return names

@@ -1,8 +1,6 @@
 """What binds a kernel to one processor is found, and code for another one is made without it."""
 
 import importlib.util
-import sys
-import types
 from pathlib import Path
 
 import numba
@@ -52,12 +50,17 @@ def test_what_keeps_code_from_another_processor_is_named(cross, declared, flags,
     assert any(said in one for one in found) if said else found == []
 
 
-def test_a_function_that_numba_compiles_is_made_for_it(cross, monkeypatch):
-    module = types.ModuleType("made_here")
-    monkeypatch.setitem(sys.modules, "made_here", module)
-    with cross.watched() as made:
+def test_functions_that_numba_compiles_are_made_for_it(cross):
+    def made(factor):
+        def add(a):
+            return a[0] * factor + a[1]
+
         # as kernels are: what counts references is this processor's once another test has used it
-        module.add = numba.njit("f8(f8[::1])", _nrt=False)(lambda a: a[0] * 2.0 + a[1])
-    ((name, text),) = cross.kernels(["made_here"], made)
-    assert name == "made_here.add"
-    assert cross.faults(text, ARM) == []
+        return numba.njit("f8(f8[::1])", _nrt=False)(add)
+
+    with cross.watched() as texts:
+        both = [made(2.0), made(3.0)]  # of one name
+    found = list(cross.kernels([__name__], texts))
+    assert [name for name, _ in found] == [f"{__name__}.add"] * len(both)
+    assert found[0][1] != found[1][1]
+    assert [cross.faults(text, ARM) for _, text in found] == [[], []]
