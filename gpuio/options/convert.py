@@ -221,8 +221,7 @@ def choice(*allowed: str) -> Callable[[Any], str]:
             meant = _ELSEWHERE.get(word.partition(":")[0])
             hint = f"; did you mean {meant!r}?" if meant in allowed else ""
             if name in allowed and rest[:-1].isdecimal():  # a Context of MXNet's
-                number = f", and device_id={rest[:-1]}" if name == "gpu" else ""
-                hint = f"; here a device is a word: {name!r}{number}"
+                hint = f"; a device is named by {name!r} and device_id={rest[:-1]}"
             raise ValueError(
                 f"expected one of {', '.join(map(repr, allowed))}, got {value!r}{hint}"
             )
