@@ -25,12 +25,18 @@ NOT_QUICK := plan/test_decode_scale storage/test_paths storage/test_remote stora
 .PHONY: demo quick test lint check docs release-check cross-compile parity frameworks decoders rehearsal rehearsal-soak sanitize kernel-table nvrtc \
 	gpu-dry-run bench fuzz soak clean
 
+# What a first look needs; what tests need, 2.5 GB with DALI, comes with .ready.
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[turbo]"
+	touch $@
+
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,plot]"
 	touch $@
 
-demo: $(VENV)/.ready
+demo: $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
 	$(BIN)/python -m gpuio.tools.demo $(if $(IMAGES),--images "$(IMAGES)",) --out demo-out
 
 quick: $(VENV)/.ready
