@@ -6,29 +6,52 @@
 from __future__ import annotations
 
 import ctypes
+import resource
+import sys
 
 import llvmlite.binding
 import numpy as np
 from numba import types
 
-from gpuio.kernels.jit import kernel
+from gpuio.kernels.jit import inner, kernel
+from gpuio.kernels.pointers import scratch
 
 __all__ = ["lay_out", "read_ranges", "scatter"]
 
 try:
     _found = ctypes.cast(ctypes.CDLL(None).pread, ctypes.c_void_p).value
     _copy = ctypes.cast(ctypes.CDLL(None).memcpy, ctypes.c_void_p).value
+    _usage = ctypes.cast(ctypes.CDLL(None).getrusage, ctypes.c_void_p).value
 except (AttributeError, TypeError) as error:
     raise ImportError("the C library has no pread") from error
 # under a name of our own, before code that calls it is loaded
 llvmlite.binding.add_symbol("gpuio_pread", _found)
 llvmlite.binding.add_symbol("gpuio_memcpy", _copy)
+llvmlite.binding.add_symbol("gpuio_getrusage", _usage)
 
 _pread = types.ExternalFunction(
     "gpuio_pread", types.intp(types.int32, types.uintp, types.uintp, types.int64)
 )
 _memcpy = types.ExternalFunction("gpuio_memcpy", types.uintp(types.uintp, types.uintp, types.uintp))
+_getrusage = types.ExternalFunction("gpuio_getrusage", types.int32(types.int32, types.uintp))
 _numbers = types.int64[::1]
+# whose usage tells of a thread alone; -1: this system has none, or of another layout
+_THREAD = -1
+if sys.platform == "linux" and ctypes.sizeof(ctypes.c_long) == 8:
+    _THREAD = resource.RUSAGE_THREAD
+_WAITS, _WORDS = 16, 64  # of Linux' `struct rusage`: ru_nvcsw; musl's is the longest
+_room = scratch(types.int64, _WORDS)
+
+
+@inner
+def _waits():
+    """Return how often this thread has waited so far; -1 where that cannot be told."""
+    if _THREAD < 0:
+        return np.int64(-1)
+    words = _room()
+    if _getrusage(np.int32(_THREAD), np.uintp(words.ctypes.data)) != 0:
+        return np.int64(-1)
+    return words[_WAITS]
 
 
 @kernel(
@@ -68,7 +91,10 @@ def lay_out(begin, length, order, gap, low, high, place):
     return reads, before
 
 
-@kernel(types.int64(types.int32, _numbers, _numbers, types.int64, types.uint8[::1]))
+@kernel(
+    types.UniTuple(types.int64, 2)(types.int32, _numbers, _numbers, types.int64, types.uint8[::1]),
+    "pointers",
+)
 def read_ranges(descriptor, low, high, first, memory):
     """Read ranges of a file one behind the other into memory.
 
@@ -82,8 +108,11 @@ def read_ranges(descriptor, low, high, first, memory):
     Returns
     -------
     int                         the first read that failed or ended early; n if none did
+    int                         how often the thread waited meanwhile, as for a disk; -1 where the
+                                system does not tell
     """
-    at = np.int64(0)
+    at, before = np.int64(0), _waits()
+    done = np.int64(low.size)
     for i in range(low.size):
         size = high[i] - low[i]
         if i >= first:
@@ -94,10 +123,13 @@ def read_ranges(descriptor, low, high, first, memory):
                     np.uintp(size - got), low[i] + got,
                 )  # fmt: skip
                 if more <= 0:
-                    return i
+                    break
                 got += more
+            if got < size:
+                done = np.int64(i)
+                break
         at += size
-    return low.size
+    return done, _waits() - before if before >= 0 else np.int64(-1)
 
 
 @kernel(types.void(_numbers, _numbers, _numbers))

@@ -29,8 +29,9 @@ __all__ = ["LocalFile", "read_whole"]
 # where a read neither waits for a disk nor is made by Python, it costs as much as copying this
 _NEAR = 4 << 10
 # seconds per read, and bytes per second beside them, beyond which a file lies on a disk, not in
-# memory
-_READ_S, _BYTES_PER_S = 30e-6, 1e9
+# memory: if the thread waited in half of its reads, or so often. Else it was the processor, which
+# others use, too, that took so long
+_READ_S, _BYTES_PER_S, _WAITS = 30e-6, 1e9, 4
 # seconds before each retry of a read that failed; a worker thread sleeps them
 _WAITS_S = (0.05, 0.2, 0.8)
 _PASSING = {errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.ENOMEM}
@@ -176,16 +177,18 @@ class LocalFile(StoredFile):
         order = starts.argsort(kind="stable")
         reads, nbytes = compiled.lay_out(starts, sizes, order, gap, low, high, place)
         low, high, memory = low[:reads], high[:reads], allocate(nbytes)
-        done, begun = 0, time.perf_counter()
+        done, waited, begun = 0, 0, time.perf_counter()
         while done < reads:
-            done = self._read_quickly(compiled, low, high, done, memory)
+            done, waits = self._read_quickly(compiled, low, high, done, memory)
+            waited += _WAITS if waits < 0 else waits
             if done < reads:  # whatever it was: errors and their second tries are of Python
                 data = self.read(int(low[done]), int(high[done] - low[done]))
                 done += 1
                 end = int((high[:done] - low[:done]).sum())
                 memory[end - len(data) : end] = np.frombuffer(data, np.uint8)
         expected_s = reads * _READ_S + nbytes / _BYTES_PER_S
-        self._far = time.perf_counter() - begun > expected_s
+        slow = time.perf_counter() - begun > expected_s
+        self._far = slow and 2 * waited >= min(reads, 2 * _WAITS)
         return memory, place
 
     def _read_quickly(
@@ -195,8 +198,8 @@ class LocalFile(StoredFile):
         high: npt.NDArray[np.int64],
         done: int,
         memory: npt.NDArray[np.uint8],
-    ) -> int:
-        """Read ranges from number `done` on until one fails; return its number."""
+    ) -> tuple[int, int]:
+        """Read ranges from number `done` on until one fails; return its number, and the waits."""
         fd = self._fd
         if fd < 0:
             raise ClosedError("file was closed", path=self.path)
@@ -204,15 +207,15 @@ class LocalFile(StoredFile):
             # another thread may close the file meanwhile, and its number be another file's
             own = os.dup(fd)
         except OSError:
-            return done
+            return done, 0
         try:
             if self._far and hasattr(os, "posix_fadvise"):  # all at once: a disk has many heads
                 for begin, end in zip(low[done:].tolist(), high[done:].tolist(), strict=True):
                     os.posix_fadvise(own, begin, end - begin, os.POSIX_FADV_WILLNEED)
-            failed: int = compiled.read_ranges(own, low, high, done, memory)
+            failed, waits = compiled.read_ranges(own, low, high, done, memory)
         finally:
             os.close(own)
-        return failed
+        return int(failed), int(waits)
 
     def check_unchanged(self) -> None:
         """Raise StorageError if the file at the path is no longer the one that was opened."""

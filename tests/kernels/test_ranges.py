@@ -1,6 +1,8 @@
 """Ranges of a file in one compiled call: where each lies, and which one could not be read."""
 
 import os
+import resource
+import sys
 
 import numpy as np
 import pytest
@@ -41,7 +43,7 @@ def test_every_range_is_where_it_is_said_to_be(descriptor, ranges, gap):
     for first, stop in zip(begin, end, strict=True):
         assert covered[first:stop].all()
     memory = np.zeros(int((high - low).sum()), np.uint8)
-    assert read_ranges(descriptor, low, high, 0, memory) == reads
+    assert read_ranges(descriptor, low, high, 0, memory)[0] == reads
     for at, first, stop in zip(place, begin, end, strict=True):
         assert (memory[at : at + stop - first] == DATA[first:stop]).all()
 
@@ -49,12 +51,12 @@ def test_every_range_is_where_it_is_said_to_be(descriptor, ranges, gap):
 def test_the_first_read_that_fails_is_named(descriptor):
     low, high = np.array([0, 4990, 100]), np.array([10, 5001, 110])
     memory = np.zeros(31, np.uint8)
-    assert read_ranges(descriptor, low, high, 0, memory) == 1  # the file ends in it
+    assert read_ranges(descriptor, low, high, 0, memory)[0] == 1  # the file ends in it
     assert (memory[:10] == DATA[:10]).all()
     assert (memory[21:] == 0).all()
-    assert read_ranges(descriptor, low, high, 2, memory) == 3
+    assert read_ranges(descriptor, low, high, 2, memory)[0] == 3
     assert (memory[21:] == DATA[100:110]).all()
-    assert read_ranges(-1, low, high, 0, memory) == 0
+    assert read_ranges(-1, low, high, 0, memory)[0] == 0
 
 
 def test_pieces_of_memory_are_copied_to_their_places():
@@ -65,3 +67,22 @@ def test_pieces_of_memory_are_copied_to_their_places():
     expected = np.zeros(300, np.uint8)
     expected[200:207], expected[10:110], expected[299] = DATA[5:12], DATA[1000:1100], DATA[4999]
     assert (memory == expected).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no system else tells of a thread's waits")
+def test_it_tells_how_often_the_thread_waited(descriptor):
+    low, high = np.array([0, 4000]), np.array([1000, 5000])
+    memory = np.zeros(2000, np.uint8)
+    assert read_ranges(descriptor, low, high, 0, memory) == (2, 0)  # it was just written
+
+    def waits():
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+    os.fsync(descriptor)
+    before = waits()
+    os.pread(descriptor, 5000, 0)
+    if resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw == before:
+        pytest.skip("the file lies in memory alone")
+    waits()
+    assert read_ranges(descriptor, low, high, 0, memory)[1] > 0

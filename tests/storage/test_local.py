@@ -100,6 +100,15 @@ def tell(monkeypatch, clock):
     monkeypatch.setattr(local, "time", told)
 
 
+def waiting(monkeypatch, waits):
+    """Let compiled reads say how often they waited."""
+    real = local._compiled()
+    fake = SimpleNamespace(
+        lay_out=real.lay_out, read_ranges=lambda *a: (real.read_ranges(*a)[0], next(waits))
+    )
+    monkeypatch.setattr(local, "_compiled", lambda: fake)
+
+
 @pytest.fixture(params=["compiled", "Python", "compiled, from a disk"])
 def packed(request, monkeypatch):
     """Return a function that opens a file whose ranges are read in one of three ways."""
@@ -108,6 +117,8 @@ def packed(request, monkeypatch):
     # time that stands still, or takes ages
     now = itertools.count(step=1000 if "disk" in request.param else 0)
     tell(monkeypatch, lambda: next(now))
+    if "disk" in request.param:
+        waiting(monkeypatch, itertools.repeat(100))
     return LocalFile
 
 
@@ -133,8 +144,8 @@ def test_packed_ranges_try_again_and_name_the_place(path, packed, monkeypatch, w
         fake = SimpleNamespace(
             lay_out=local._compiled().lay_out,
             read_ranges=lambda fd, low, high, first, memory: (
-                1
-                if first <= 1 and real(fd, low[:1], high[:1], first, memory) == 1
+                (1, 0)
+                if first <= 1 and real(fd, low[:1], high[:1], first, memory)[0] == 1
                 else real(fd, low, high, first, memory)
             ),
         )
@@ -170,9 +181,16 @@ def test_what_is_near_is_larger_where_a_disk_is_waited_for(path, monkeypatch):
         assert len(asked) == 2
         now = itertools.count()
         tell(monkeypatch, lambda: next(now))  # a second a read
-        file.read_packed(*ranges, Memory())
-        memory, _ = file.read_packed(*ranges, Memory())
-        assert len(memory) == 50_200
+        for waits in (0, 1):  # another process had the core: this one did not wait
+            waiting(monkeypatch, itertools.repeat(waits))
+            memory, _ = file.read_packed(*ranges, Memory())
+            assert len(memory) == 300
+        for waits in (2, -1):  # of 3 reads; -1: the system does not tell
+            file._far = False
+            waiting(monkeypatch, itertools.repeat(waits))
+            file.read_packed(*ranges, Memory())
+            memory, _ = file.read_packed(*ranges, Memory())
+            assert len(memory) == 50_200
 
 
 def test_a_file_that_is_closed_while_it_is_read_keeps_its_descriptor(path, monkeypatch):
