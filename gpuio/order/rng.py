@@ -23,6 +23,7 @@ __all__ = [
 _WORD = 0xFFFFFFFF  # the largest word, and the mask of one
 _BLOCK = 1 << 16  # words tested for rejection at once
 COMPILED_FROM = 20_000  # records; below, loading Numba costs more than it saves
+_in_python = [0]  # records that this process has shuffled without it
 
 
 class Mersenne:
@@ -120,11 +121,12 @@ def shuffle(
     Source: libstdc++ 4.8, bits/stl_algo.h, shuffle.
     """
     runs = np.array([len(values)], np.int64) if lengths is None else lengths
-    if len(values) >= COMPILED_FROM:
+    if len(values) + _in_python[0] >= COMPILED_FROM:
         from gpuio.kernels.plan.shuffle import swap_all
 
         swap_all(values, others, runs)
         return
+    _in_python[0] += len(values)
     items, draws = values.tolist(), iter(others.tolist())
     first = 0
     for length in runs.tolist():

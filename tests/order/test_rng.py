@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuio.kernels.plan.shuffle import swap_all
+from gpuio.order import rng
 from gpuio.order.rng import (
     Mersenne,
     draw_and_shuffle,
@@ -102,3 +104,19 @@ def test_a_small_shuffle_loads_no_numba():
         "assert 'numba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_many_small_shuffles_are_compiled_in_the_end(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(rng, "_in_python", [rng.COMPILED_FROM - 1500])
+    monkeypatch.setattr(
+        "gpuio.kernels.plan.shuffle.swap_all", lambda *a: compiled.append(len(a[0])) or swap_all(*a)
+    )
+    draws = draw_below(Mersenne(1), np.arange(2, 1001, dtype=np.uint32))
+    made = []
+    for _ in range(3):
+        made.append(np.arange(1000, dtype=np.int32))
+        shuffle(made[-1], draws)
+    assert compiled == [1000, 1000]
+    assert (made[0] == made[1]).all()
+    assert (made[1] == made[2]).all()
