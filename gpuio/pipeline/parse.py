@@ -37,7 +37,7 @@ _Labels = npt.NDArray[np.float32]
 
 # bytes of a batch: below, memory costs no page faults; above, they cost little beside the images
 _SMALL, _LARGE = 128 << 10, 32 << 20
-_KEPT = 2  # pieces of memory of a size that are free
+_KEPT = 4  # pieces of memory of a size that are free: one that is read into, others ahead
 
 _NONE = np.zeros(0, np.int64)
 _LARGEST = 1 << 58  # what the kernel may be told as a limit: no image comes near it

@@ -12,6 +12,7 @@ never what.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 import time
@@ -472,9 +473,11 @@ class Pipeline:
             group = next(groups, None)
             if group is None:
                 return
-            loads, error = group
+            loads, error = collections.deque(group[0]), group[1]
             starved_s = time.perf_counter() - begun
-            for loaded in loads:
+            del group
+            while loads:  # what was made is held no longer: its memory is read into next
+                loaded = loads.popleft()
                 rows = len(loaded.records.encoded)
                 out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
                 size = rows if loaded.batches else self.backend.share(rows, self.most_threads)
@@ -489,6 +492,7 @@ class Pipeline:
                 for number in range(helpers):
                     last = number + 1 == helpers
                     yield Share(loaded, out, 0, rows, 0.0, last, team, helps=True)
+                del loaded, out
             if error is not None:
                 raise error
 

@@ -1,6 +1,9 @@
 """Small batches are read, and made, several at a time, and are what each would be alone."""
 
+import gc
+import weakref
 from itertools import islice
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -166,3 +169,22 @@ def test_batches_are_read_at_once_where_records_are_small(pictures, monkeypatch)
             assert [len(group) for group in groups] == [1, found[most]]
     assert (found[8 << 20], found[1]) == (4, 1)
     assert 1 < found[20_000] < 4
+
+
+def test_what_was_made_is_not_held_while_more_is_read(pictures):
+    """Its memory is read into next."""
+    with mx.io.ImageRecordIter(**given(pictures)) as it:
+        machine, loaded = it._opened.pipeline, []
+
+        def load(number):
+            made = machine.load((pipeline.BatchPosition(0, 0, number),))
+            loaded.append(weakref.ref(made[0][0]))
+            return made
+
+        def groups():
+            yield load(0)
+            gc.collect()
+            assert loaded[0]() is None
+            yield load(1)
+
+        assert sum(map(attrgetter("last"), machine.shares(groups()))) == 2
