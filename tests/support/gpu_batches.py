@@ -61,6 +61,6 @@ def encoded(blobs):
     return made
 
 
-def batch(backend, blobs, rows, output=OUTPUT):
+def batch(backend, blobs, rows, output=OUTPUT, team=None):
     out = backend.allocate(output.shape(len(rows)), output.dtype)
-    return out, backend.make(encoded(blobs), rows, output, out)
+    return out, backend.make(encoded(blobs), rows, output, out, team)

@@ -187,7 +187,8 @@ class GpuBackend(GpuArrays):
                     faults += [Fault(start + fault.row, fault.error) for fault in found]
                 return faults
         finally:
-            self.division.crew.add(team)  # whatever happened, nobody waits for pieces to help with
+            if team.helpers:  # whatever happened, nobody waits for pieces to help with
+                self.division.crew.add(team)
 
     def mix(self, data: Any, partner: npt.NDArray[np.int64], share: float, box: Any) -> None:
         """Mix the rows of a batch in place; returns at once after queueing the kernel."""

@@ -154,7 +154,10 @@ def for_host(
     """
     sizes = plan["src_h"].astype(np.int64), plan["src_w"].astype(np.int64)
     pixels = sizes[0] * sizes[1]
-    host = (pixels < small) | ~_takes(records, sizes, channels)
+    host = pixels < small
+    if host.all():
+        return host
+    host |= ~_takes(records, sizes, channels)
     if share <= 0 or host.all():
         return host
     if share >= 1:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuio.backend.protocol import Encoded
+from gpuio.backend.protocol import Encoded, Work
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
 from gpuio.decode.scaled import ScaledDecoder
@@ -57,9 +57,9 @@ class HostDecoder:
 
         Parameters
         ----------
-        records : Encoded
+        records : Encoded       n rows
         rows : int64[k]         which of them, each with an image
-        plan : PLAN[k]          theirs
+        plan : PLAN[n]
         channels : {1, 3, 4}
         shape : (int, int)      (height, width) of the output
 
@@ -69,22 +69,42 @@ class HostDecoder:
                                 be read as a whole, where OpenCV decodes, and of a cache's images
         """
         found = np.zeros(len(rows), REGION)
-        found["right"], found["last"] = plan["src_w"], plan["src_h"]
-        if self._images is not None and channels < 4:
-            # a cache keeps whole images, and has them
-            parts = np.flatnonzero((records.keep[rows] == 0) & (records.decoded[rows] == 0))
-            rows, regions = rows[parts], np.zeros(len(parts), REGION)
-            self._find(
-                np.ascontiguousarray(plan[parts]),
-                records.address[rows],
-                records.length[rows],
-                records.headers[rows],
-                records.scale[rows],
-                *shape,
-                regions,
-            )
+        compiled = self._images is not None and channels < 4
+        whole = (records.keep | records.decoded) != 0  # a cache keeps whole images, and has them
+        if compiled and not whole.any():
+            self._find_all(records, rows, plan, shape, found)
+            return found
+        found["right"], found["last"] = plan["src_w"][rows], plan["src_h"][rows]
+        if compiled:
+            parts = np.flatnonzero(~whole[rows])
+            regions = np.zeros(len(parts), REGION)
+            self._find_all(records, rows[parts], plan, shape, regions)
             found[parts] = regions
         return found
+
+    def _find_all(
+        self,
+        records: Encoded,
+        rows: npt.NDArray[np.int64],
+        plan: npt.NDArray[np.void],
+        shape: tuple[int, int],
+        regions: npt.NDArray[np.void],
+    ) -> None:
+        """Fill in what is decoded of some rows, REGION[k], none of them a cache's."""
+        address, length, scale = records.address, records.length, records.scale
+        headers = records.headers
+        if len(rows) < len(plan) or (rows[1:] < rows[:-1]).any():  # else it is all, in order
+            plan, headers = plan[rows], headers[rows]
+            address, length, scale = address[rows], length[rows], scale[rows]
+        self._find(
+            np.ascontiguousarray(plan),
+            np.ascontiguousarray(address),
+            np.ascontiguousarray(length),
+            np.ascontiguousarray(headers),
+            np.ascontiguousarray(scale),
+            *shape,
+            regions,
+        )
 
     def decode(
         self,
@@ -95,6 +115,7 @@ class HostDecoder:
         memory: npt.NDArray[np.uint8],
         starts: npt.NDArray[np.int64],
         regions: npt.NDArray[np.void] | None = None,
+        work: Work | None = None,
     ) -> dict[int, DecodeError]:
         """Decode some rows of a batch.
 
@@ -108,12 +129,14 @@ class HostDecoder:
         starts : int64[k]       where in `memory` the pixels of each begin
         regions : REGION[k], optional
                                 what is decoded of each, from `regions`; None: whole images
+        work : Work, optional   receives what was done; None: that of the records does
 
         Returns
         -------
         dict of int to DecodeError
                                 why a row was not decoded; its memory holds anything
         """
+        work = records.work if work is None else work
         if regions is None:
             regions = np.zeros(len(rows), REGION)
             regions["right"], regions["last"] = sizes[:, 1], sizes[:, 0]
@@ -164,13 +187,13 @@ class HostDecoder:
                 memory[start : start + pixels.size] = pixels.reshape(-1)
                 if left[at] == self._warned:
                     records.note_warning(row)
-        if records.work.timed:
+        if work.timed:
             others = int(np.count_nonzero(left))
             if scaled is not None:
                 own = scaled.decoded - own
-            records.work.decoded("own", own)
-            records.work.decoded("turbojpeg", len(left) - others - own)
-            records.work.decoded("opencv", others - len(failed))
+            work.decoded("own", own)
+            work.decoded("turbojpeg", len(left) - others - own)
+            work.decoded("opencv", others - len(failed))
         return failed
 
     def _scaled(self) -> ScaledDecoder:

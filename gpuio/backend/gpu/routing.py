@@ -145,9 +145,12 @@ class Sources:
         for_host = for_host | known  # what a cache in host memory has is copied
         mine, fast = np.flatnonzero(present & for_host), np.flatnonzero(present & ~for_host)
         staged, refused = self._staged(decoders.host, mine), mine[:0]
-        with decoders.division.crew.together(team, self._pieces(decoders, staged)):
-            if fast.size:
-                refused = self._decode_fast(decoders, fast, again)
+        if staged is not None and not fast.size and not team.helpers:
+            self._decode_on_host(decoders, staged, slice(0, len(mine)))  # nobody would help
+        else:
+            with decoders.division.crew.together(team, self._pieces(decoders, staged)):
+                if fast.size:
+                    refused = self._decode_fast(decoders, fast, again)
         if refused.size:
             first, staged = len(mine), self._more(decoders.host, staged, refused)
             for piece in self._pieces(decoders, staged, first):
@@ -263,8 +266,7 @@ class Sources:
         """Give the images that the host decodes page-locked memory; None for no images."""
         if not rows.size:
             return None
-        plan, shape = self.rows[rows], self._shape
-        regions = host.regions(self._records, rows, plan, self._channels, shape)
+        regions = host.regions(self._records, rows, self.rows, self._channels, self._shape)
         starts = self._starts((regions["last"] - regions["first"]) * self._sizes[rows, 1])
         total = int(starts[-1])
         self._slot.memory("uploads", total)  # as large: it bounds what is page-locked
@@ -299,15 +301,15 @@ class Sources:
         """Decode some images into page-locked memory."""
         begun, rows = _clock(), staged.rows[part]
         work = Work(self._records.work.timed)  # threads count each for themselves
-        records = attrs.evolve(self._records, work=work)
         failed = decoders.host.decode(
-            records,
+            self._records,
             rows,
             self._sizes[rows],
             self._channels,
             staged.memory,
             staged.starts[:-1][part],
             staged.regions[part],
+            work,
         )
         self._failed.update(failed)
         self._pieces_done.append(work)

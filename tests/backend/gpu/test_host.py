@@ -306,8 +306,8 @@ def test_random_plans_read_what_was_decoded_and_nothing_else_is_written(make, mo
         rows.append(random_plan(rng, height, width, SIDE, SIDE, steps, (0, 1, 2)))
     rows, written, decode_all = np.concatenate(rows), [], HostDecoder.decode
 
-    def checked(self, records, of, sizes, channels, memory, starts, regions):
-        failed = decode_all(self, records, of, sizes, channels, memory, starts, regions)
+    def checked(self, records, of, sizes, channels, memory, starts, regions, work):
+        failed = decode_all(self, records, of, sizes, channels, memory, starts, regions, work)
         nbytes = (regions["last"] - regions["first"]) * sizes[:, 1] * channels
         written.append((memory, starts, nbytes))
         return failed
@@ -334,3 +334,23 @@ def test_what_an_engine_refuses_goes_with_the_hosts_part_in_one_copy(make, way):
         assert np.array_equal(out.asnumpy(), expected(blobs, rows))
     assert 0 < len(engine.given[0]) < 12
     assert len(backend._device.uploads) == 2
+
+
+@pytest.mark.parametrize(("host_share", "calls"), [(0, 1), (1, 4)])
+def test_what_nobody_helps_with_is_one_call(make, monkeypatch, host_share, calls):
+    """Pieces are for others to take."""
+    monkeypatch.setattr("gpuio.backend.gpu.routing._BYTES_A_PIECE", 1)
+    blobs, taken, decode_some = blobs_of(4), [], HostDecoder.decode
+
+    def decoding(self, records, rows, *more):
+        taken.append(rows.tolist())
+        return decode_some(self, records, rows, *more)
+
+    monkeypatch.setattr(HostDecoder, "decode", decoding)
+    backend = make(Engine(), host_share=host_share, host_pixels=HOST_PIXELS)
+    team = backend.division.team((0, 0, 0), 4, 3)
+    out, faults = batch(backend, blobs, rows := rows_of(blobs), team=team)
+    assert faults == []
+    assert np.array_equal(out.asnumpy(), expected(blobs, rows))
+    assert sorted(row for rows in taken for row in rows) == [0, 1, 2, 3]
+    assert len(taken) == calls
