@@ -17,13 +17,13 @@ __all__ = ["Cached"]
 class Cached(Gpuio):
     """gpuio's ImageRecordIter on the CPU, in one epoch of a fresh iterator.
 
-    `work` holds ``timed``, the epoch, 0 or 1; and ``disk_mb_per_s``, if reading from a cache on a
-    disk is to be slowed down to that.
+    `work` holds ``timed``, the epoch, 0 or 1; ``whole``, if its first batch is timed, too; and
+    ``disk_mb_per_s``, if reading from a cache on a disk is to be slowed down to that.
     """
 
     def __init__(self, work: dict[str, Any]) -> None:
         super().__init__(work)
-        self.timed = work["timed"]
+        self.timed, self.whole = work["timed"], work.get("whole")
         if work.get("disk_mb_per_s"):
             slow_down(1e6 * work["disk_mb_per_s"])
 
@@ -34,9 +34,16 @@ class Cached(Gpuio):
             for _ in it:
                 pass
             it.reset()
+        if self.whole:
+            yield 0, None
         for batch in it:
             yield batch.data[0].shape[0] - batch.pad, batch.data[0]
         it.close()
+
+    @staticmethod
+    def to_numpy(batch: Any) -> list[Any]:
+        """Return the images of a batch, one by one; of what comes before a first batch, none."""
+        return [] if batch is None else list(batch.asnumpy().copy())
 
 
 def slow_down(bytes_per_s: float) -> None:
@@ -47,11 +54,12 @@ def slow_down(bytes_per_s: float) -> None:
     fetch = Store.fetch
     disk._major_faults = itertools.count().__next__  # noqa: SLF001 -- its pages are in memory
 
-    def fetch_slowly(self: Any, found: Any, *, ahead: bool) -> int:
+    def fetch_slowly(self: Any, positions: Any, *, ahead: bool) -> Any:
         begun = time.perf_counter()
-        images: int = fetch(self, found, ahead=ahead)
-        nbytes = int(self._kernels.sizes(found.slots[found.slots != 0]).sum())
-        time.sleep(max(0.0, begun + nbytes / bytes_per_s - time.perf_counter()))
-        return images
+        found = fetch(self, positions, ahead=ahead)
+        if found is not None:
+            nbytes = int(self._kernels.sizes(found.slots[found.slots != 0]).sum())
+            time.sleep(max(0.0, begun + nbytes / bytes_per_s - time.perf_counter()))
+        return found
 
     Store.fetch = fetch_slowly  # type: ignore[method-assign]

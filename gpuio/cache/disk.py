@@ -2,7 +2,8 @@
 
 An image of a cache costs the time in which the reading thread brings it into memory: next to none
 while the system keeps the file's pages there, which it says (major page faults). Beside it stands
-the time of decoding it, which all threads share.
+the time of decoding it, which all threads share. That is measured when it is first needed: once
+some images have come from a disk, the next ones are made as if there were no cache.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _Ints = npt.NDArray[np.int64]
 
 _PROBE = 32 << 20  # bytes written and read to find out how fast a disk is
 _FEW = 8  # images read at once, and before it is concluded that a disk is far too slow
-_MEASURED = 48  # images before anything else is concluded
+_MEASURED = 48  # images, read or made without the cache, before anything else is concluded
 _FAR = 2.0  # times as long as decoding
 _STALLED, _STALLED_S = 3.0, 2.0  # keeping images, too, may take so many times the decoding, and
 # so many seconds of all threads more, before it is given up
@@ -67,7 +68,7 @@ class DiskCache(Cache):
     Parameters
     ----------
     kind, store, share, release : as `Cache`
-    decode_s : float        seconds that one thread takes to decode an image
+    decode_s : float        seconds that one thread takes to decode all of an image
     threads : int           that decode
     """
 
@@ -84,38 +85,55 @@ class DiskCache(Cache):
         super().__init__(kind, store, share, release)
         self._decode_s, self._threads = decode_s, threads
         self._fetched, self._fetch_s = 0, 0.0
+        self._alone, self._alone_s = 0, 0.0  # images made without the cache
+        self._tries = False  # that is being measured: nothing is read or kept meanwhile
         self._kept, self._keep_s = 0, 0.0
         self._reads = self._writes = True
         self._far = False  # the last images came from a disk, so the next ones are asked for ahead
 
     def find(self, positions: _Ints) -> Found | None:
         """Return what is ready of rows of the table, in memory; None where nothing is."""
-        if not self._reads:
+        if not self._reads or self._release is None:
             return None
-        faults, begun = _major_faults(), time.perf_counter()
-        found = super().find(positions)
-        if found is None:
-            return None
-        rows = np.flatnonzero(found.slots)
+        if self._tries and not (self._tried() and self._reads):
+            return self._noted(positions, None)
+        rows, found = np.flatnonzero(self._store.has(positions)), Found.none(len(positions))
         for at in range(0, len(rows), _FEW):
             few = rows[at : at + _FEW]
-            self._store.fetch(found.only(few), ahead=self._far)
+            faults, begun = _major_faults(), time.perf_counter()
+            some = self._store.fetch(positions[few], ahead=self._far)
             self._far = _major_faults() > faults
             if self._far:
                 self._weigh(len(few), time.perf_counter() - begun)
-            faults, begun = _major_faults(), time.perf_counter()
-            if not self._reads:  # the others are decoded
-                self._missed(len(rows) - at - len(few))
-                return found.only(rows[: at + _FEW])
-        return found
+            if some is not None:
+                found.put(few, some)
+            if self._tries or not self._reads:  # the others are decoded
+                break
+        return self._noted(positions, found if found.slots.any() else None)
 
     def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
         """Say which rows `find` would find now: see `Cache.has`."""
-        return super().has(positions) if self._reads else np.zeros(len(positions), np.bool_)
+        if not self._reads or self._tries:
+            return np.zeros(len(positions), np.bool_)
+        return super().has(positions)
 
     def claim(self, *args: Any) -> Claim | None:
         """Take the rows that are to be kept: see `Cache.claim`."""
-        return super().claim(*args) if self._writes else None
+        return super().claim(*args) if self._writes and not self._tries else None
+
+    def made_alone(self, images: int, seconds: float) -> None:
+        """Note what images cost without the cache: see `Cache.made_alone`."""
+        with self._lock:
+            self._alone += images
+            self._alone_s += seconds
+
+    def _tried(self) -> bool:
+        """Say whether enough images were made without the cache; then conclude from them."""
+        if self._alone < _MEASURED:
+            return False
+        self._tries = False
+        self._weigh(0, 0.0)
+        return True
 
     def settle(
         self, claim: Claim, kept: npt.NDArray[np.bool_], *, tried: bool, seconds: float
@@ -143,15 +161,18 @@ class DiskCache(Cache):
         """Note what images cost, and step aside where decoding them costs less."""
         self._fetched += images
         self._fetch_s += seconds
-        a_read, decode_s = self._fetch_s / self._fetched, self._decode_s / self._threads
+        if self._alone < _MEASURED:
+            self._tries = True
+            return
+        a_read, a_make = self._fetch_s / self._fetched, self._alone_s / self._alone / self._threads
         measured = self._fetched >= _MEASURED
-        if a_read > (decode_s if measured else _FAR * decode_s):
+        if a_read > (a_make if measured else _FAR * a_make):
             self._reads = self._writes = False
             _log.warning(
                 "cache='disk' steps aside: reading an image from it took %.2f ms, decoding takes "
                 "%.2f ms on %d threads: the disk of cache_dir is too slow",
                 1e3 * a_read,
-                1e3 * decode_s,
+                1e3 * a_make,
                 self._threads,
             )
         if measured:

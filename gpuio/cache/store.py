@@ -122,11 +122,10 @@ class Found:
         every = (self.slots, self.heads, self.lengths, self.pixels)
         return Found(*(np.where(rows, 0, one) for one in every))
 
-    def only(self, rows: _Ints) -> Found:
-        """Return the same without the others than some rows, by their numbers."""
-        others = np.ones(len(self.slots), np.bool_)
-        others[rows] = False
-        return self.without(others)
+    def put(self, rows: _Ints, some: Found) -> None:
+        """Take what was found of some rows, k of the n."""
+        self.slots[rows], self.heads[rows] = some.slots, some.heads
+        self.lengths[rows], self.pixels[rows] = some.lengths, some.pixels
 
 
 @attrs.frozen(eq=False)
@@ -166,7 +165,18 @@ class Store:
         self._inherited = memory.states == slots.READY if memory.kept else None
 
     def find(self, positions: _Ints) -> Found | None:
-        """Return the slots of rows of the table; -1 is no row. None where none is ready."""
+        """Return the slots of rows of the table; -1 is no row. None where none is ready.
+
+        What another process, or another day, has left is read and compared with its sum.
+        """
+        found = self._looked_up(positions)
+        if found is None or self._inherited is None:
+            return found
+        found = found.without(self._wrong(positions, found))
+        return found if found.slots.any() else None
+
+    def _looked_up(self, positions: _Ints) -> Found | None:
+        """Return the slots of rows; the first page of each is read, and it may be a wrong one."""
         found, memory = Found.none(len(positions)), self.memory
         count = self._kernels.find_slots(
             memory.base,
@@ -179,9 +189,7 @@ class Store:
             found.lengths,
             found.pixels,
         )
-        if not count:
-            return None
-        return found if self._inherited is None else self._checked(positions, found)
+        return found if count else None
 
     def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
         """Say which rows of the table are ready; -1 is no row. Not that each is as it was written.
@@ -191,28 +199,38 @@ class Store:
         ready: npt.NDArray[np.bool_] = self.memory.states[positions] == self._kernels.READY
         return ready & (positions >= 0)
 
-    def fetch(self, found: Found, *, ahead: bool) -> int:
-        """Bring the pixels of what was found into memory; return how many images they are.
+    def fetch(self, positions: _Ints, *, ahead: bool) -> Found | None:
+        """Return what `find` does, and bring the pixels into memory.
 
         Parameters
         ----------
-        found : Found
-        ahead : bool        ask the system for all of them before the first is waited for
+        positions : int64[n]    rows of the table
+        ahead : bool            ask the system for all of them before the first is waited for
         """
-        at = np.flatnonzero(found.slots)
-        slots, pixels = found.slots[at], found.pixels[at]
-        sizes = self._kernels.sizes(slots)
+        kernels, memory = self._kernels, self.memory
+        offsets = memory.offsets[positions[self.has(positions)]]
         if ahead:
-            self.memory.ask(slots - self.memory.base, pixels + sizes - slots)
-        self._kernels.touch(pixels, sizes)
-        return len(at)
+            memory.ask(offsets, np.full(len(offsets), kernels.FRONT))
+        found = self._looked_up(positions)
+        if found is None:
+            return None
+        if ahead:  # of what was never checked the sizes may be anything
+            rooms = memory.nbytes - offsets
+            sizes = kernels.FRONT + kernels.sizes(memory.base + offsets)
+            memory.ask(offsets, np.clip(sizes, 0, rooms))
+        if self._inherited is not None:
+            found = found.without(self._wrong(positions, found))
+        at = np.flatnonzero(found.slots)
+        kernels.touch(found.pixels[at], kernels.sizes(found.slots[at]))
+        return found if len(at) else None
 
-    def _checked(self, positions: _Ints, found: Found) -> Found | None:
-        """Return what was found, without slots that are not as they were written."""
+    def _wrong(self, positions: _Ints, found: Found) -> npt.NDArray[np.bool_]:
+        """Say which rows are not as they were written, of those that were never looked at."""
         assert self._inherited is not None
+        lost = np.zeros(len(positions), np.bool_)
         rows = np.flatnonzero((found.slots != 0) & self._inherited[positions])
         if not len(rows):
-            return found
+            return lost
         kernels, memory = self._kernels, self.memory
         at = positions[rows]
         wrong = np.zeros(len(rows), np.uint8)
@@ -223,11 +241,9 @@ class Store:
             _log.warning(
                 "cache: %d images in it are damaged, and are decoded again", np.count_nonzero(wrong)
             )
-            lost = np.zeros(len(positions), np.bool_)
             lost[rows[wrong != 0]] = True
-            found = found.without(lost)
         self._inherited[at] = False
-        return found if found.slots.any() else None
+        return lost
 
     def claim(
         self,

@@ -42,20 +42,17 @@ class Cache:
         ----------
         positions : int64[n]    -1: no row
         """
-        if self._release is None:
-            return None
-        found = self._store.find(positions)
+        return (
+            None if self._release is None else self._noted(positions, self._store.find(positions))
+        )
+
+    def _noted(self, positions: _Ints, found: Found | None) -> Found | None:
+        """Count what was found of rows of the table, and return it."""
         hits = 0 if found is None else int(np.count_nonzero(found.slots))
         with self._lock:
             self._hits += hits
             self._misses += int(np.count_nonzero(positions >= 0)) - hits
         return found
-
-    def _missed(self, count: int) -> None:
-        """Take back some of the last hits."""
-        with self._lock:
-            self._hits -= count
-            self._misses += count
 
     def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
         """Say which rows of the table `find` would find now, as far as can be told unlooked-at.
@@ -112,6 +109,9 @@ class Cache:
         seconds : float     that the share took, all of its rows
         """
         self._store.settle(claim, kept, tried)
+
+    def made_alone(self, images: int, seconds: float) -> None:
+        """Take notice of a share made without this: its images, and the seconds of the thread."""
 
     def counts(self) -> dict[str, Any]:
         """Return what was found and what there is, for statistics.

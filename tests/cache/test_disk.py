@@ -16,6 +16,8 @@ import pytest
 import gpuio as mx
 from gpuio.cache import disk, opening
 from gpuio.cache.store import Store
+from gpuio.kernels import slots
+from gpuio.pipeline import opening as pipeline_opening
 from support import making
 
 KILLS = Path(__file__).parents[1] / "support" / "cache_kills.py"
@@ -148,10 +150,9 @@ def slow(monkeypatch, seconds):
     """Let each image cost so much to read."""
     fetch = Store.fetch
 
-    def fetch_slowly(self, found, *, ahead):
-        count = fetch(self, found, ahead=ahead)
-        time.sleep(seconds * count)
-        return count
+    def fetch_slowly(self, positions, *, ahead):
+        time.sleep(seconds * len(positions))
+        return fetch(self, positions, ahead=ahead)
 
     monkeypatch.setattr(Store, "fetch", fetch_slowly)
     monkeypatch.setattr(disk, "_major_faults", itertools.count().__next__)
@@ -173,10 +174,52 @@ def test_a_disk_that_is_far_too_slow_is_left_in_the_middle_of_a_batch(tmp_path, 
     rec, folder = files(tmp_path, 72), tmp_path / "cache"
     expected = epochs(rec, folder, 2, batch_size=36)[0]
     slow(monkeypatch, 20e-3)
+    looked_at, check = [], slots.check_slots
+
+    def noted(addresses, *rest):
+        looked_at.append(len(addresses))
+        return check(addresses, *rest)
+
+    monkeypatch.setattr(slots, "check_slots", noted)
     made, cache = epochs(rec, folder, 2, batch_size=36)
     assert made == expected
     assert cache["aside"]
     assert cache["hits"] == disk._FEW
+    assert sum(looked_at) == disk._FEW  # no more was read for its checksum, either
+
+
+@pytest.mark.parametrize(("times", "aside"), [(1, True), (1000, False)])
+def test_what_decoding_costs_is_measured_where_images_are_made(tmp_path, monkeypatch, times, aside):
+    rec, folder = files(tmp_path, 72), tmp_path / "cache"
+    expected = epochs(rec, folder, 6)[0]
+    # at the opening nothing was known of regions, of the decoder's route, or of a busy machine
+    monkeypatch.setattr(pipeline_opening, "_decode_seconds", lambda *given: 1.0)
+    alone = disk.DiskCache.made_alone
+    monkeypatch.setattr(
+        disk.DiskCache, "made_alone", lambda self, n, took: alone(self, n, times * took)
+    )
+    slow(monkeypatch, 2e-3)
+    made, cache = epochs(rec, folder, 6)
+    assert made == expected
+    assert cache["aside"] == aside
+    assert (cache["hits"] == disk._FEW) == aside
+
+
+def test_loading_a_decoder_is_not_taken_for_decoding(tmp_path, monkeypatch):
+    rec, decode = files(tmp_path), pipeline_opening.decode
+    clock, calls = itertools.count(), []
+
+    def loading(*given):
+        calls.append(given)
+        if len(calls) == 1:
+            for _ in range(1000):
+                next(clock)
+        return decode(*given)
+
+    monkeypatch.setattr(pipeline_opening, "decode", loading)
+    monkeypatch.setattr(pipeline_opening.time, "thread_time", lambda: float(next(clock)))
+    with reader(rec, tmp_path / "cache") as it:
+        assert it._machine().cache._decode_s == 1.0
 
 
 def test_it_keeps_no_more_where_that_takes_too_long(tmp_path, monkeypatch, caplog):
