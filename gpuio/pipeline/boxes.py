@@ -43,11 +43,10 @@ def holds_boxes(
     StorageError            the file cannot be read
     """
     labels = []
-    for row in np.unique(spread(0, len(offset), min(_LOOKED_AT, len(offset)))).tolist():
+    rows = np.unique(spread(0, len(offset), min(_LOOKED_AT, len(offset))))
+    for framed in file.read_each(offset[rows], length[rows]):
         try:
-            _, label, *_ = parse_image_record(
-                unframe(file.read(int(offset[row]), int(length[row])))
-            )
+            _, label, *_ = parse_image_record(unframe(framed))
         except (FormatError, RecordError):  # damage says nothing of labels
             continue
         labels.append(np.atleast_1d(np.asarray(label, np.float32)))

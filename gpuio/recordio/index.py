@@ -479,9 +479,11 @@ def _looks_wrong(file: StoredFile, offset: Int64, length: Int64) -> bool:
     sample = {0, last, *rng.integers(0, last + 1, _SAMPLED).tolist()} if last >= 0 else set()
     if last >= 0 and int(offset[0]) != 0:
         return True
-    for at in sorted(sample):
+    chosen = np.array(sorted(sample), np.int64)
+    heads = file.read_each(offset[chosen], np.full(len(chosen), HEADER_BYTES))
+    for at, head in zip(chosen.tolist(), heads, strict=True):
         try:
-            flag, size = head_at(file.read(int(offset[at]), HEADER_BYTES), 0)
+            flag, size = head_at(head, 0)
         except FormatError:
             return True
         if flag not in (0, 1) or (flag == 0 and HEADER_BYTES + size + -size % 4 < length[at]):

@@ -301,10 +301,21 @@ def entries(records: Records, rows: npt.NDArray[np.int64] | None = None) -> Iter
     StorageError                    the file cannot be read
     """
     table, ids = records.table, _ids(records)
+    chosen = np.arange(len(table)) if rows is None else rows
     with open_stored(table.paths[0]) as file:
-        for row in (np.arange(len(table)) if rows is None else rows).tolist():
-            data = file.read(int(table.offset[row]), int(table.length[row]))
+        for row, data in zip(chosen.tolist(), _read(file, table, chosen), strict=True):
             yield _entry(records, ids, row, data)
+
+
+def _read(
+    file: StoredFile, table: RecordTable, rows: npt.NDArray[np.int64]
+) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of some rows."""
+    if (np.diff(rows) == 1).all():  # what follows is read along
+        for row in rows.tolist():
+            yield file.read(int(table.offset[row]), int(table.length[row]))
+    else:
+        yield from file.read_each(table.offset[rows], table.length[rows])
 
 
 def blocks(

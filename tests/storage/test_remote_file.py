@@ -8,6 +8,7 @@ from gpuio.errors import ClosedError, EmptyDatasetError, MissingFileError, Optio
 from gpuio.recordio.uri import expand
 from gpuio.storage.files import open_stored, read_whole
 from gpuio.storage.remote_file import RemoteFile
+from gpuio.tools.cli import main
 from support.making import jpeg, photo, write_rec
 from support.remote import served, url
 
@@ -180,6 +181,44 @@ def test_near_ranges_are_one_request_and_requests_have_a_cap(large):
         assert asked == [
             "bytes=0-102449", "bytes=31457280-41943039", f"bytes={9 << 20}-{(9 << 20) + 99}",
         ]  # fmt: skip
+
+
+def test_ranges_that_lie_apart_are_on_their_way_together(large, monkeypatch):
+    _, data = large
+    starts = np.random.default_rng(1).permutation(70) * (550 << 10)
+    lengths = np.where(np.arange(70) == 40, 9 << 20, 10)
+    lengths[69] = 0
+    waits = []
+    fetch = RemoteFile._fetch_each
+    monkeypatch.setattr(
+        RemoteFile, "_fetch_each", lambda file, some: waits.append(len(some)) or fetch(file, some)
+    )
+    starts[40] = 0
+    with open_stored("s3://bkt/large") as file:
+        found = [bytes(one) for one in file.read_each(starts, lengths)]
+    assert found == [data[a : a + n] for a, n in zip(starts, lengths, strict=True)]
+    assert len(waits) <= 5  # 32, 8, the large one, 29
+    assert max(waits) >= 20
+
+
+def test_opening_and_looking_into_a_file_waits_a_few_times(tmp_path, monkeypatch, capsys):
+    padded = [jpeg(photo(32, 32, i)) + bytes(5000) for i in range(200)]
+    rec, idx, *_ = write_rec(tmp_path, padded)
+    waits = []
+    read = RemoteFile.read
+    monkeypatch.setattr(
+        RemoteFile, "read", lambda file, *what: waits.append(what) or read(file, *what)
+    )
+    with served([rec, idx]) as server:
+        there = [url(server, path) for path in (rec, idx)]
+        mx.io.ImageRecordIter(path_imgrec=there[0], path_imgidx=there[1], **OPTIONS).close()
+        assert len(waits) < 12, waits
+        sheet = ["--out", str(tmp_path / "sheet.png"), "--quiet"]
+        for command in (["cat", there[0], "7", *sheet[:2]], ["show", there[0], "--random", *sheet]):
+            waits.clear()
+            assert main(command) == 0
+            assert len(waits) < 24, waits
+    capsys.readouterr()
 
 
 def test_a_long_read_is_several_requests(large):
