@@ -17,7 +17,7 @@ import contextlib
 import functools
 import operator
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 import llvmlite.binding as llvm
 import numba
@@ -25,8 +25,15 @@ from numba.core import cgutils, config
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.compiler_machinery import register_pass
+from numba.core.ir import UNDEFINED
+from numba.core.ir_utils import build_definitions
+from numba.core.lowering import Lower
 from numba.core.runtime import _nrt_python, rtsys
-from numba.core.types import BaseTuple, boolean  # type: ignore[attr-defined]
+from numba.core.ssa import reconstruct_ssa
+from numba.core.typed_passes import NativeLowering, PreLowerStripPhis
+from numba.core.types import BaseTuple, NumberClass, Type, boolean  # type: ignore[attr-defined]
+from numba.core.untyped_passes import ReconstructSSA
 from numba.extending import intrinsic
 
 __all__ = ["Cache", "InnerCompiler", "KernelCompiler", "keep"]
@@ -153,8 +160,10 @@ _UNUSED = frozenset(
         "AnnotateTypes",
         "DumpParforDiagnostics",
         "FindLiterallyCalls",
+        "IRProcessing",
         "InlineClosureLikes",
         "InlineInlinables",
+        "InlineOverloads",
         "LiteralPropagationSubPipelinePass",
         "LiteralUnroll",
         "MakeFunctionToJitFunction",
@@ -165,12 +174,17 @@ _UNUSED = frozenset(
     }
 )
 
+_CONVERTS: dict[Any, Any] = {}  # of numbers' types, which have no choice
+
 
 class _Typing:
     """Numba's rules of types, asked once for each kind of call; it asks them every time.
 
-    For one compilation: what a call is compiled to depends on the options of its caller.
+    In one compilation: what a call is compiled to may depend on the options of its caller. What is
+    a rule of Numba's own, such as a sum of numbers, is the same for all of a process.
     """
+
+    _common: ClassVar[dict[Any, Any]] = {}
 
     def __init__(self, context: Any) -> None:
         self._context = context
@@ -181,17 +195,76 @@ class _Typing:
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
         """Return the signature of a call, None where there is none."""
-        chosen_by = getattr(func, "_impl_keys", None)  # not of what is compiled, or bound, itself
+        kind: Any = func if isinstance(func, Type) else self._context._lookup_global(func)
+        # neither of what is compiled itself nor of what is bound to a value
+        chosen_by = (
+            _CONVERTS if isinstance(kind, NumberClass) else getattr(kind, "_impl_keys", None)
+        )
         if kws or chosen_by is None:
             return self._context.resolve_function_type(func, args, kws)
-        key = func, tuple(args)
-        found, chosen = self._signatures.get(key, (None, None))
+        key = kind, tuple(args)
+        found, chosen = self._signatures.get(key) or self._common.get(key) or (None, None)
         # a function compiled meanwhile may have chosen another implementation for its own options
         if found is None or chosen_by.get(found.args) is not chosen:
             found = self._context.resolve_function_type(func, args, kws)
             if found is not None:
-                self._signatures[key] = found, chosen_by.get(found.args)
+                chosen = chosen_by.get(found.args)
+                # else it is compiled, or written, for this call
+                own = chosen_by is _CONVERTS or chosen is kind.typing_key
+                (self._common if own else self._signatures)[key] = found, chosen
         return found
+
+
+class _Lower(Lower):  # type: ignore[misc]
+    """Numba's way from typed code to LLVM's, without asking for the types once more."""
+
+    def lower_binop(self, resty: Any, expr: Any, op: Any) -> Any:
+        """Return the value of an operator of two operands."""
+        if expr.static_lhs is not UNDEFINED or expr.static_rhs is not UNDEFINED:
+            return super().lower_binop(resty, expr, op)
+        context, builder = self.context, self.builder
+        signature = self.fndesc.calltypes[expr]
+        values = [
+            context.cast(builder, self.loadvar(one.name), self.typeof(one.name), wanted)
+            for one, wanted in zip((expr.lhs, expr.rhs), signature.args, strict=True)
+        ]
+        signature = _Typing(context.typing_context).resolve_function_type(op, signature.args, {})
+        kind = context.typing_context.resolve_value_type(op)
+        made = context.get_function(kind, signature)(builder, values)
+        return context.cast(builder, made, signature.return_type, resty)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Lowering(NativeLowering):  # type: ignore[misc]
+    """Numba's pass that takes that way."""
+
+    lowering_class = _Lower
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Single(ReconstructSSA):  # type: ignore[misc]
+    """Numba's pass that gives each variable one value, without what only generators need."""
+
+    def run_pass(self, state: Any) -> bool:
+        """Change the function's code."""
+        state.func_ir = reconstruct_ssa(state.func_ir)
+        self._patch_locals(state)
+        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Merged(PreLowerStripPhis):  # type: ignore[misc]
+    """Numba's pass that undoes that one, again without what only generators need."""
+
+    def run_pass(self, state: Any) -> bool:
+        """Change the function's code."""
+        state.func_ir = self._strip_phi_nodes(state.func_ir)
+        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        return True
+
+
+_OWN = {"NativeLowering": _Lowering, "ReconstructSSA": _Single, "PreLowerStripPhis": _Merged}
 
 
 class KernelCompiler(Compiler):  # type: ignore[misc]
@@ -203,7 +276,11 @@ class KernelCompiler(Compiler):  # type: ignore[misc]
         """Return Numba's own passes without those that find nothing to do."""
         pipelines: list[Any] = super().define_pipelines()
         for pipeline in pipelines:
-            pipeline.passes = [one for one in pipeline.passes if one[0].__name__ not in _UNUSED]
+            pipeline.passes = [
+                (_OWN.get(one.__name__, one), about)
+                for one, about in pipeline.passes
+                if one.__name__ not in _UNUSED
+            ]
             pipeline.finalize()
         return pipelines
 

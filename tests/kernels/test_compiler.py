@@ -12,6 +12,7 @@ from numba import types
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import TypingError
 from numba.core.runtime import _nrt_python, rtsys
+from numba.core.types.functions import BaseFunction
 
 from gpuio.kernels import jit
 from gpuio.kernels.__main__ import compile_all
@@ -167,6 +168,32 @@ def test_threads_that_compile_at_the_same_time_get_their_own_and_leave_collectin
         thread.join()
     assert found == {number: 10 + number for number in range(4)}
     assert gc.isenabled()
+
+
+def test_a_rule_of_types_is_asked_once_in_a_process(monkeypatch):
+    def compared(a, b):
+        total = 0
+        for n in range(a):
+            if n * b > 7 and a != n:
+                total += (n - b) // 3 + np.int64(n & 5)
+            elif n + b <= 3:
+                total ^= n << 1
+        return total
+
+    kind = INT(INT, INT)
+    jit._dispatcher(compared, allocates=False).compile(kind)
+    asked, own = [], BaseFunction.get_call_type
+
+    def counted(self, context, args, kws):
+        asked.append(str(self.typing_key))
+        return own(self, context, args, kws)
+
+    monkeypatch.setattr(BaseFunction, "get_call_type", counted)
+    made = jit._dispatcher(compared, allocates=False)  # not kept on disk, so compiled
+    made.compile(kind)
+    assert [made(9, b) for b in range(4)] == [compared(9, b) for b in range(4)]
+    again = [one for one in asked if one.startswith("<built-in function")]
+    assert not again, again
 
 
 FELLOWS = """
