@@ -37,7 +37,6 @@ __all__ = [
     "Order",
     "PassOrder",
     "epoch_shape",
-    "joined",
     "last_start",
     "part",
 ]
@@ -136,7 +135,7 @@ class BatchOrder:
     key: int | None = None
 
 
-def joined(orders: Sequence[BatchOrder]) -> BatchOrder:
+def _joined(orders: Sequence[BatchOrder]) -> BatchOrder:
     """Return the rows of several batches, one behind the other; its `pad` says nothing."""
     return BatchOrder(
         np.concatenate([order.position for order in orders]),
@@ -336,8 +335,15 @@ class Order:
             mx_index = np.concatenate([mx_index, more_index])
         return BatchOrder(position, passes, mx_index, pad, first if self._even else None)
 
-    def batches(self, pass_index: int, start: int, first: int, stop: int) -> list[BatchOrder]:
+    def batches(
+        self, pass_index: int, start: int, first: int, stop: int
+    ) -> tuple[list[BatchOrder], BatchOrder]:
         """Return batches first .. stop-1 of an epoch, as `batch` does, looked up at once.
+
+        Returns
+        -------
+        list of BatchOrder
+        BatchOrder              their rows, one behind the other; its `pad` says nothing
 
         Raises
         ------
@@ -345,7 +351,8 @@ class Order:
         """
         size, full = self.batch_size, min(stop, self.epoch(pass_index, start).batches - 1)
         if self.division.parts > 1 or full - first < 2:
-            return [self.batch(pass_index, start, k) for k in range(first, stop)]
+            made = [self.batch(pass_index, start, k) for k in range(first, stop)]
+            return made, _joined(made)
         place, rows = start + first * size, (full - first) * size
         position, mx_index = self._rows(pass_index, place, place + rows, start)
         passes = np.full(rows, pass_index, np.int64)
@@ -353,7 +360,11 @@ class Order:
         for at in range(0, rows, size):
             part, key = slice(at, at + size), place + at if self._even else None
             made.append(BatchOrder(position[part], passes[part], mx_index[part], 0, key))
-        return [*made, *(self.batch(pass_index, start, k) for k in range(full, stop))]
+        whole = BatchOrder(position, passes, mx_index, 0)
+        if full == stop:
+            return made, whole
+        rest = [self.batch(pass_index, start, k) for k in range(full, stop)]
+        return [*made, *rest], _joined([whole, *rest])
 
     def _rows(self, pass_index: int, first: int, stop: int, start: int) -> tuple[_Int64, _Int64]:
         """Return the records at places of a pass, and seed_aug's numbers."""

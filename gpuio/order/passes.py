@@ -179,11 +179,12 @@ class Passes:
 
     def _draw(self, pass_index: int, state: _State) -> tuple[_Drawn, _State, int]:
         """Draw one pass: its chunks and draws, the state after it, and the next pass."""
-        order = state.groups.copy()
-        self._group_source.state = state.group_source
+        order, groups_after = state.groups, state.group_source
         self._record_source.state = state.record_source
         if len(order) > 1:
+            order, self._group_source.state = order.copy(), groups_after
             shuffle(order, draw_below(self._group_source, run_sizes(np.array([len(order)]))))
+            groups_after = self._group_source.state
         visited = [self._groups[group] for group in order]
         starts = np.concatenate([group[:-1] for group in visited])
         lengths = np.concatenate([np.diff(group) for group in visited])
@@ -193,7 +194,7 @@ class Passes:
             draw_and_shuffle(self._record_source, draws, lengths)
         elif self._shuffle and len(lengths):
             draws = draw_below(self._record_source, run_sizes(lengths))
-        after = _State(order, self._group_source.state, self._record_source.state)
+        after = _State(order, groups_after, self._record_source.state)
         return (starts, lengths, draws), after, pass_index + 1
 
     def _make(self, drawn: _Drawn) -> _Pass:

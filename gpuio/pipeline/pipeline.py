@@ -30,7 +30,7 @@ from gpuio.decode.smaller import smaller_sizes
 from gpuio.errors import ClosedError, GpuioError
 from gpuio.forking import lock
 from gpuio.order.block import BlockPasses
-from gpuio.order.epochs import BatchOrder, Order, joined
+from gpuio.order.epochs import BatchOrder, Order
 from gpuio.pipeline.batch_stream import BatchStream
 from gpuio.pipeline.block_feed import BlockFeed
 from gpuio.pipeline.error_policy import ErrorPolicy
@@ -408,8 +408,8 @@ class Pipeline:
         begun = time.perf_counter()
         try:
             at, stop = group[0], group[-1].number + 1
-            orders = self.order.batches(at.pass_index, at.start, at.number, stop)
-            whole = self._load_rows(group[0], joined(orders))
+            orders, all_rows = self.order.batches(at.pass_index, at.start, at.number, stop)
+            whole = self._load_rows(group[0], all_rows)
         except GpuioError:
             return None
         records = whole.records
