@@ -240,9 +240,8 @@ class BatchParser:
         """Return memory for encoded bytes; batches differ a little in size, and use the same."""
         if not _SMALL <= nbytes <= _LARGE:
             return np.empty(nbytes, np.uint8)
-        step = 1 << max(nbytes.bit_length() - 3, 0)
-        memory = np.asarray(self._pool.array((-(-nbytes // step) * step,), "uint8"))
-        return memory[:nbytes]
+        size = 1 << (nbytes - 1).bit_length()  # what is not written to takes no memory
+        return np.asarray(self._pool.array((size,), "uint8"))[:nbytes]
 
     def framed(self, positions: _Int64) -> FramedRecords:
         """Read the records at `positions` as they lie in the files: see `read_framed`."""

@@ -174,7 +174,7 @@ class LocalFile(StoredFile):
             return self._packed(starts, starts + sizes, allocate)
         low, high, place = np.empty((3, len(starts)), np.int64)
         gap = self.merge_gap if self._far else _NEAR
-        order = starts.argsort(kind="stable")
+        order = starts.argsort()  # of equal ones any may come first
         reads, nbytes = compiled.lay_out(starts, sizes, order, gap, low, high, place)
         low, high, memory = low[:reads], high[:reads], allocate(nbytes)
         done, waited, begun = 0, 0, time.perf_counter()
