@@ -12,8 +12,10 @@ import logging
 import os
 import resource
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,10 @@ _PROBE = 32 << 20  # bytes written and read to find out how fast a disk is
 _FEW = 8  # images read at once, and before it is concluded that a disk is far too slow
 _MEASURED = 48  # images, read or made without the cache, before anything else is concluded
 _FAR = 2.0  # times as long as decoding
-_STALLED, _STALLED_S = 3.0, 2.0  # keeping images, too, may take so many times the decoding, and
-# so many seconds of all threads more, before it is given up
+_STALLED, _STALLED_S = 2.0, 2.0  # to keep images threads may wait so many times as long as decoding
+# them takes, and so many seconds of all threads more, before it is given up
+
+_SCHEDULED = Path("/proc/thread-self/schedstat")  # of a thread: ns on a core, ns ready for one
 
 _log = logging.getLogger("gpuio")
 
@@ -62,6 +66,18 @@ def _major_faults() -> int:
     return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_majflt
 
 
+def _asleep_s() -> float:
+    """Return the seconds in which this thread wanted no core, up to a constant.
+
+    Neither those in which it had one, nor those in which others had it: they say nothing of a disk.
+    """
+    try:
+        ready_s = 1e-9 * int(_SCHEDULED.read_bytes().split()[1])
+    except (OSError, ValueError, IndexError):  # another system
+        ready_s = 0.0
+    return time.perf_counter() - time.thread_time() - ready_s
+
+
 class DiskCache(Cache):
     """Decoded images of one iterator's records, on a disk.
 
@@ -87,7 +103,8 @@ class DiskCache(Cache):
         self._fetched, self._fetch_s = 0, 0.0
         self._alone, self._alone_s = 0, 0.0  # images made without the cache
         self._tries = False  # that is being measured: nothing is read or kept meanwhile
-        self._kept, self._keep_s = 0, 0.0
+        self._kept, self._wait_s = 0, 0.0
+        self._mine = threading.local()
         self._reads = self._writes = True
         self._far = False  # the last images came from a disk, so the next ones are asked for ahead
 
@@ -119,7 +136,12 @@ class DiskCache(Cache):
 
     def claim(self, *args: Any) -> Claim | None:
         """Take the rows that are to be kept: see `Cache.claim`."""
-        return super().claim(*args) if self._writes and not self._tries else None
+        if not self._writes or self._tries:
+            return None
+        claim = super().claim(*args)
+        if claim is not None:
+            self._mine.before_s = _asleep_s()
+        return claim
 
     def made_alone(self, images: int, seconds: float) -> None:
         """Note what images cost without the cache: see `Cache.made_alone`."""
@@ -135,27 +157,27 @@ class DiskCache(Cache):
         self._weigh(0, 0.0)
         return True
 
-    def settle(
-        self, claim: Claim, kept: npt.NDArray[np.bool_], *, tried: bool, seconds: float
-    ) -> None:
-        """Say what became of claimed rows: see `Cache.settle`; stop where it takes too long."""
-        begun = time.perf_counter()
-        super().settle(claim, kept, tried=tried, seconds=seconds)
+    def settle(self, claim: Claim, kept: npt.NDArray[np.bool_], *, tried: bool) -> None:
+        """Say what became of claimed rows: see `Cache.settle`; stop where that waits too long.
+
+        By the thread that claimed them. A disk that cannot follow lets it wait as it writes pixels.
+        """
+        super().settle(claim, kept, tried=tried)
         self._kept += len(kept)
-        self._keep_s += seconds + time.perf_counter() - begun
+        self._wait_s += _asleep_s() - self._mine.before_s
         if self._kept < _MEASURED:
             return
         alone = self._decode_s * self._kept
-        if self._writes and self._keep_s > _STALLED * alone + _STALLED_S:
+        if self._writes and self._wait_s > _STALLED * alone + _STALLED_S:
             self._writes = False
             _log.warning(
-                "cache='disk' keeps no more images: to decode and keep one took %.1f ms, to decode "
-                "it alone takes %.1f ms: the disk of cache_dir is too slow",
-                1e3 * self._keep_s / self._kept,
+                "cache='disk' keeps no more images: to keep one a thread waited %.1f ms, to decode "
+                "it takes %.1f ms: the disk of cache_dir is too slow",
+                1e3 * self._wait_s / self._kept,
                 1e3 * self._decode_s,
             )
-        if self._keep_s <= _STALLED * alone:  # else the seconds go on
-            self._kept, self._keep_s = 0, 0.0
+        if self._wait_s <= _STALLED * alone:  # else the seconds go on
+            self._kept, self._wait_s = 0, 0.0
 
     def _weigh(self, images: int, seconds: float) -> None:
         """Note what images cost, and step aside where decoding them costs less."""

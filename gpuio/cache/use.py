@@ -93,21 +93,8 @@ class Cache:
         share = self._share if pass_index <= self._first else 1.0
         return self._store.claim(positions, sizes, heads, headers, share)
 
-    def settle(
-        self,
-        claim: Claim,
-        kept: npt.NDArray[np.bool_],
-        *,
-        tried: bool,
-        seconds: float,  # noqa: ARG002 -- for a cache that weighs what it costs
-    ) -> None:
-        """Say what became of claimed rows of a share: see `Store.settle`.
-
-        Parameters
-        ----------
-        claim, kept, tried : as `Store.settle`
-        seconds : float     that the share took, all of its rows
-        """
+    def settle(self, claim: Claim, kept: npt.NDArray[np.bool_], *, tried: bool) -> None:
+        """Say what became of claimed rows of a share: see `Store.settle`."""
         self._store.settle(claim, kept, tried)
 
     def made_alone(self, images: int, seconds: float) -> None:

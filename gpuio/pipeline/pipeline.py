@@ -569,11 +569,11 @@ class Pipeline:
             faults = self.backend.make(records, plan, self.output, out, share.team)
             tried = True
         finally:
-            seconds = time.perf_counter() - begun
             if claim is not None:
-                cache.settle(claim, kept, tried=tried, seconds=seconds)
+                cache.settle(claim, kept, tried=tried)
             elif tried and not records.decoded.any():
-                cache.made_alone(int(np.count_nonzero(records.length > 0)), seconds)
+                images = int(np.count_nonzero(records.length > 0))
+                cache.made_alone(images, time.perf_counter() - begun)
         return faults
 
     def _named(self, share: Share, fault: Fault) -> Fault:
