@@ -4,100 +4,47 @@ import gc
 import weakref
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from fuzz.image_mutants import mutate
 from numba import types
 
 from gpuio.decode import turbojpeg
-from gpuio.decode.formats import ImageInfo, probe
-from gpuio.errors import DecodeError
 from gpuio.kernels.cpu import eighth, jpeg_pixels
 from gpuio.kernels.cpu.share import DECODE
 from gpuio.kernels.jit import kernel
 from gpuio.kernels.pointers import address
-from support import kinds
 from support.coding import exif, segment
 from support.guarded import needs_pages, said
-from support.making import SAMPLING, encoded, jpeg, photo, warned
+from support.making import encoded
+from support.plain_jpegs import (
+    GOOD,
+    OPTIMISED,
+    PLAIN,
+    QUALITY,
+    REFUSED,
+    RESTARTS,
+    Decoder,
+    agree,
+    header,
+    made,
+    opencv,
+    turbo,
+)
 
-PLAIN = ("4:4:4", "4:2:2", "4:2:0")
-RESTARTS, OPTIMISED = cv2.IMWRITE_JPEG_RST_INTERVAL, cv2.IMWRITE_JPEG_OPTIMIZE
-QUALITY = cv2.IMWRITE_JPEG_QUALITY
-
-
-def noisy(height, width, seed):
-    """A photo whose blocks have coefficients of every kind; at the edges of their range, too."""
-    rng = np.random.default_rng(seed)
-    image = photo(height, width, seed).astype(int) + rng.normal(0, rng.integers(1, 60), 3)
-    if seed % 3 == 0:
-        image = image + rng.normal(0, rng.integers(1, 90), image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
-
-
-def header(blob):
-    try:
-        return probe(blob)
-    except DecodeError:
-        return ImageInfo(0, 0, 0, 0, 0)
-
-
-class Decoder:
-    """A decoder of one thread, with nothing behind it, or TurboJPEG alone."""
-
-    def __init__(self, module=eighth, handle=None):
-        self.decoder = handle or eighth.EighthDecoder()
-        self.module = module
-
-    def __call__(self, blob, channels=3, window=None, size=None):
-        """Return the code and uint8[h, w, channels]; `window`: top, stop, left, right."""
-        data, info = np.frombuffer(blob, np.uint8), header(blob)
-        height, width = size or (-(-info.height // 8), -(-info.width // 8))
-        pixels = np.full((height, width, channels), 77, np.uint8)
-        plain = info.one_scan and info.frame in (0xC0, 0xC1) and info.channels in (1, 3)
-        code = self.module.decode(
-            self.decoder.address, data.ctypes.data, data.size, height, width, channels,
-            info.sampling if plain else 0, info.shortens, *(window or (0, 0, 0, width)), 8,
-            pixels.ctypes.data,
-        )  # fmt: skip
-        return code, pixels
-
-
-own = Decoder()
-
-
-def opencv(blob, channels=3):
-    flag = cv2.IMREAD_REDUCED_COLOR_8 if channels == 3 else cv2.IMREAD_REDUCED_GRAYSCALE_8
-    image = cv2.imdecode(np.frombuffer(blob, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
-    return image.reshape(*image.shape[:2], channels)
-
-
-def turbo():
-    """Return TurboJPEG's decoder of this thread."""
-    if not turbojpeg.status().usable:
-        pytest.skip(turbojpeg.status().reason)
-    return Decoder(turbojpeg.compiled(), turbojpeg.Handle(2**31 - 1, 100))
-
-
-def made(kind, height, width, seed, *flags):
-    image = noisy(height, width, seed)
-    if kind == "gray":
-        return encoded(image[:, :, 0], *flags)
-    return encoded(image, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SAMPLING[kind], *flags)
+own = Decoder(eighth, eighth.EighthDecoder(), eighth.SCALE)
 
 
 @pytest.mark.parametrize("kind", [*PLAIN, "gray"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_are_opencvs_and_turbojpegs(kind, channels):
-    rng, other = np.random.default_rng(7), turbo() if turbojpeg.status().usable else None
+    rng, other = np.random.default_rng(7), turbo(8) if turbojpeg.status().usable else None
     sizes = [(n, 41 - n) for n in range(1, 41)] + [(300, 517), (129, 128), (16, 700)]
     for seed, (height, width) in enumerate(sizes):
         flags = [QUALITY, int(rng.integers(1, 101)), RESTARTS, int(rng.choice([0, 0, 1, 3, 7]))]
         blob = made(kind, height, width, seed, *flags, OPTIMISED, seed % 2)
         code, pixels = own(blob, channels)
         assert code == eighth.DECODED
-        assert np.array_equal(pixels, opencv(blob, channels))
+        assert np.array_equal(pixels, opencv(blob, channels, 8))
         if other is not None:
             assert np.array_equal(pixels, other(blob, channels)[1])
 
@@ -107,7 +54,7 @@ def test_pixels_are_opencvs_and_turbojpegs(kind, channels):
 def test_every_quality(quality, optimised):
     for kind in PLAIN:
         blob = made(kind, 150, 170, 3 * quality, QUALITY, quality, OPTIMISED, optimised)
-        assert np.array_equal(own(blob)[1], opencv(blob))
+        assert np.array_equal(own(blob)[1], opencv(blob, 3, 8))
 
 
 def test_a_large_image_is_read_in_several_parts():
@@ -117,7 +64,7 @@ def test_a_large_image_is_read_in_several_parts():
         assert len(blob) > 10 * eighth._FILL
         code, pixels = own(blob)
         assert code == eighth.DECODED
-        assert np.array_equal(pixels, opencv(blob))
+        assert np.array_equal(pixels, opencv(blob, 3, 8))
 
 
 def test_a_region_alone_is_written():
@@ -126,7 +73,7 @@ def test_a_region_alone_is_written():
         height, width = (int(n) for n in rng.integers(200, 900, 2))
         channels = int(rng.choice([1, 3]))
         blob = made(PLAIN[seed % 3], height, width, seed, RESTARTS, seed % 2 * 11)
-        whole = opencv(blob, channels)
+        whole = opencv(blob, channels, 8)
         h, w = whole.shape[:2]
         top, left = int(rng.integers(h)), int(rng.integers(w))
         bottom, right = int(rng.integers(top + 1, h + 1)), int(rng.integers(left + 1, w + 1))
@@ -151,7 +98,7 @@ def test_what_is_below_is_not_looked_at_and_what_is_needed_is():
     blob = good[:at] + b"\xff\xd7" + good[at + 2 :]
     code, pixels = own(blob, window=(0, 40, 0, 25))
     assert code == eighth.DECODED
-    assert np.array_equal(pixels[:40], opencv(good)[:40])
+    assert np.array_equal(pixels[:40], opencv(good, 3, 8)[:40])
     assert own(blob, window=(0, 90, 0, 25))[0] == eighth.REFUSED
     assert own(blob)[0] == eighth.REFUSED
 
@@ -166,45 +113,7 @@ def test_profiles_and_comments_are_passed():
         good[:2] + good[20:],
     ):
         assert own(blob)[0] == eighth.DECODED
-        assert np.array_equal(own(blob)[1], opencv(good))
-
-
-def edited(blob, marker, at, *values):
-    """Return a JPEG with bytes of its first segment of a kind changed, from `at` in it on."""
-    place = blob.index(bytes([0xFF, marker])) + 4 + at
-    return blob[:place] + bytes(values) + blob[place + len(values) :]
-
-
-GOOD = jpeg(photo(60, 80))
-REFUSED = {
-    "progressive": encoded(photo(60, 80), cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
-    "4:4:0": made("4:4:0", 60, 80, 1),
-    "4:1:1": made("4:1:1", 60, 80, 1),
-    "png": cv2.imencode(".png", photo(60, 80))[1].tobytes(),
-    "cmyk": kinds.decoded()["jpeg cmyk"][0],
-    "arithmetic": kinds.decoded()["jpeg arithmetic"][0],
-    "several scans": kinds.decoded()["jpeg three_scans"][0],
-    "Adobe's R G B": GOOD[:2] + segment(0xEE, b"Adobe\0\x64\0\0\0\0\0") + GOOD[20:],
-    "named R G B": GOOD[:2] + edited(edited(GOOD, 0xC0, 6, 82), 0xDA, 1, 82)[20:],
-    "another version of JFIF": edited(GOOD, 0xE0, 5, 2),
-    "two profiles": GOOD[:2] + 2 * segment(0xE2, b"ICC_PROFILE\0\1\1abc") + GOOD[2:],
-    "half a profile": GOOD[:2] + segment(0xE2, b"ICC_PROFILE\0\1\2abc") + GOOD[2:],
-    "12 bits": edited(GOOD, 0xC0, 0, 12),
-    "another size": edited(GOOD, 0xC0, 1, 0, 240),
-    "a wrong table of quanta": edited(GOOD, 0xDB, 0, 9),
-    "16 bits of quanta": edited(GOOD, 0xDB, 0, 0x10),
-    "a quantum of zero": edited(GOOD, 0xDB, 1, 0),
-    "too many codes": edited(GOOD, 0xC4, 1, *[255] * 16),
-    "a code of ones": edited(GOOD, 0xC4, 1, 2),
-    "not all of the spectrum": GOOD.replace(b"\0\x3f\0", b"\0\x3e\0"),
-    "cut": GOOD[:-100],
-    "no end": GOOD[:-2],
-    "too much": warned(photo(60, 80))[1],
-    "scan ends too soon": GOOD[:-300] + b"\xff\xd9",
-    "zeros": bytes(2000),
-    "nothing": b"",
-    "two bytes": b"\xff\xd8",
-}
+        assert np.array_equal(own(blob)[1], opencv(good, 3, 8))
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -232,56 +141,11 @@ def test_an_image_without_a_table_does_not_get_that_of_the_one_before(marker):
     blob = GOOD[: at + 1] + b"\xe5" + GOOD[at + 2 :]  # a segment that nobody knows
     assert own(GOOD)[0] == eighth.DECODED
     assert own(blob)[0] == eighth.REFUSED
-    assert np.array_equal(own(GOOD)[1], opencv(GOOD))
-
-
-def mutants(cases, seed=0):
-    """Yield damaged JPEGs: half of them only behind their headers, some with other quanta."""
-    pool = [
-        made(kind, h, w, k, RESTARTS, r, OPTIMISED, k % 2, QUALITY, q)
-        for k, (kind, h, w, r, q) in enumerate(
-            [
-                ("4:2:0", 120, 90, 0, 90), ("4:4:4", 64, 100, 0, 50), ("4:2:2", 90, 121, 3, 95),
-                ("4:2:0", 130, 70, 5, 30), ("gray", 99, 50, 0, 80), ("4:2:0", 33, 200, 0, 100),
-            ]
-        )
-    ]  # fmt: skip
-    for case in range(cases):
-        rng = np.random.default_rng([seed, case])
-        blob = pool[case % len(pool)]
-        if case % 4 == 0:
-            yield mutate(rng, blob, pool)[:60_000]
-            continue
-        data = bytearray(blob)
-        start = blob.index(b"\xff\xda") + 14
-        if case % 4 == 1:  # numbers of every size, and what they become
-            at = blob.index(b"\xff\xdb") + 5
-            data[at : at + 64] = rng.choice([1, 3, 60, 255], 64).astype(np.uint8).tobytes()
-        if case % 4 != 1 or case % 3 == 0:
-            for _ in range(int(rng.integers(1, 4))):
-                data[int(rng.integers(start, len(data) - 2))] = int(rng.integers(255))
-        yield bytes(data)
-
-
-def agree(cases, seed=0):
-    """Compare with TurboJPEG; return how many were decoded, and how many not, by each."""
-    other, fates = turbo(), np.zeros((2, 2), int)
-    for number, blob in enumerate(mutants(cases, seed)):
-        info = header(blob)
-        if not 0 < info.height * info.width < 1_000_000:
-            continue
-        channels = 3 - 2 * (number % 5 == 0)
-        code, pixels = own(blob, channels)
-        expected, right = other(blob, channels)
-        if code == eighth.DECODED:
-            assert expected == eighth.DECODED, number
-            assert np.array_equal(pixels, right), number
-        fates[int(code != 0), int(expected != 0)] += 1
-    return fates
+    assert np.array_equal(own(GOOD)[1], opencv(GOOD, 3, 8))
 
 
 def test_nothing_damaged_is_taken_and_mutants_pixels_are_turbojpegs():
-    fates = agree(600)
+    fates = agree(own, 600)
     assert fates[0, 0] > 60
     assert fates[1, 1] > 60
     assert fates[0, 1] == 0
@@ -289,7 +153,7 @@ def test_nothing_damaged_is_taken_and_mutants_pixels_are_turbojpegs():
 
 @pytest.mark.slow
 def test_thousands_of_mutants():
-    assert agree(12_000, seed=1)[0, 1] == 0
+    assert agree(own, 12_000, seed=1)[0, 1] == 0
 
 
 @kernel(types.void(*(types.int64,) * 4), "../pointers", "vector", "jpeg_pixels")
@@ -311,20 +175,20 @@ def test_every_colour_is_libjpegs():
 
 
 def test_what_it_does_not_decode_goes_to_the_decoder_behind_it():
-    module = turbo().module
+    module = turbo(8).module
     behind = turbojpeg.Handle(2**31 - 1, 100)
-    both = Decoder(handle=eighth.EighthDecoder(address(module.decode, DECODE), behind.address))
+    both = Decoder(eighth, eighth.EighthDecoder(address(module.decode, DECODE), behind.address), 8)
     assert both(GOOD)[0] == eighth.DECODED
     assert both.decoder.decoded == 1
     code, pixels = both(REFUSED["4:4:0"])
     assert code == eighth.DECODED
-    assert np.array_equal(pixels, opencv(REFUSED["4:4:0"]))
+    assert np.array_equal(pixels, opencv(REFUSED["4:4:0"], 3, 8))
     assert both.decoder.decoded == 1
 
 
 def test_too_many_pixels_are_refused():
-    assert Decoder(handle=eighth.EighthDecoder(max_pixels=4800))(GOOD)[0] == eighth.DECODED
-    assert Decoder(handle=eighth.EighthDecoder(max_pixels=4799))(GOOD)[0] == eighth.REFUSED
+    assert Decoder(eighth, eighth.EighthDecoder(max_pixels=4800), 8)(GOOD)[0] == eighth.DECODED
+    assert Decoder(eighth, eighth.EighthDecoder(max_pixels=4799), 8)(GOOD)[0] == eighth.REFUSED
 
 
 def test_memory_is_bounded_and_goes_with_the_decoder():
@@ -339,6 +203,7 @@ def test_memory_is_bounded_and_goes_with_the_decoder():
 GUARDED = """
 import numpy as np
 import test_eighth as t
+from support.plain_jpegs import RESTARTS, header, made, mutants
 
 out = np.zeros((200, 200, 3), np.uint8)
 
@@ -354,12 +219,12 @@ def check(blob, sampling, height, width, early):
 
 
 for kind, name in ((0x221111, "4:2:0"), (0x211111, "4:2:2"), (0x11, "gray")):
-    whole = t.made(name, 90, 70, 4, t.RESTARTS, 2)
+    whole = made(name, 90, 70, 4, RESTARTS, 2)
     for size in [*range(0, min(len(whole), 700), 3), *range(700, len(whole) + 1, 137), len(whole)]:
         check(whole[:size], kind, 90, 70, 1)
         check(whole[: max(0, size - 2)] + b"\\xff\\xd9", kind, 90, 70, 1)
-for blob in t.mutants(300, seed=9):
-    info = t.header(blob)
+for blob in mutants(300, seed=9):
+    info = header(blob)
     if 0 < info.height * info.width < 40_000 and len(blob) <= SIZE:
         check(blob, info.sampling, info.height, info.width, 1)
 print("no byte beside an image was read")
