@@ -35,36 +35,31 @@ def _is_frame(marker):
 
 
 @inner
+def _word(data, at, high):
+    """Return two bytes; `high` says which of them is the higher, 0 or 1."""
+    return read_byte(data, at + high) << 8 | read_byte(data, at + 1 - high)
+
+
+@inner
 def _orientation(data, at, end):
     """Return the EXIF orientation of the bytes [at, end) of an APP1 segment; 1 for none."""
     if end - at < 6 + 8 or read_u32(data, at) != 0x66697845 or _two(data, at + 4) != 0:  # Exif\0\0
         return 1
     at += 6
-    size = end - at
-    order = _two(data, at)
-    if order == 0x4949:  # II: the lower byte first
-        low, high = 0, 1
-    elif order == 0x4D4D:  # MM
-        low, high = 1, 0
-    else:
+    size, order = end - at, _two(data, at)
+    high = 1 if order == 0x4949 else 0  # II: the lower byte first
+    if (high == 0 and order != 0x4D4D) or _word(data, at + 2, high) != 42:  # MM
         return 1
-    if read_byte(data, at + 2 + high) << 8 | read_byte(data, at + 2 + low) != 42:
-        return 1
-    first = 0
-    for k in range(4):
-        first = first << 8 | read_byte(data, at + 4 + (3 - k if high else k))
+    first = _word(data, at + 4 + 2 * high, high) << 16 | _word(data, at + 6 - 2 * high, high)
     if first + 2 > size:
         return 1
-    count = read_byte(data, at + first + high) << 8 | read_byte(data, at + first + low)
-    entry = first + 2
-    stop = min(entry + 12 * count, size - 11)
-    while entry < stop:
-        place = at + entry
-        if read_byte(data, place + high) << 8 | read_byte(data, place + low) == 0x0112:
-            kind = read_byte(data, place + 2 + high) << 8 | read_byte(data, place + 2 + low)
-            value = read_byte(data, place + 8 + high) << 8 | read_byte(data, place + 8 + low)
-            return value if kind == 3 and 1 <= value <= 8 else 1
-        entry += 12
+    place = at + first + 2
+    stop = min(place + 12 * _word(data, at + first, high), end - 11)
+    while place < stop:
+        if _word(data, place, high) == 0x0112:
+            value = _word(data, place + 8, high)
+            return value if _word(data, place + 2, high) == 3 and 1 <= value <= 8 else 1
+        place += 12
     return 1
 
 

@@ -36,15 +36,8 @@ from gpuio.kernels.addresses import read_byte, read_f32, read_u32, read_u64
 from gpuio.kernels.image_header import HEADER as IMAGE_HEADER
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.jpeg import DAMAGE, FORMAT, JPEG, LIMIT, OK, has_end, read_jpeg
-from gpuio.kernels.plan.box_label import (
-    LARGEST_OBJECT,
-    LEAST_HEADER,
-    LEAST_OBJECT,
-    ROW_HEAD,
-    ROW_SIZE,
-    box_fault,
-)
-from gpuio.kernels.pointers import view
+from gpuio.kernels.pointers import caller, view
+from gpuio.kernels.record_labels import BOXES, REFUSED, TAKEN, WRONG
 
 __all__ = [
     "ABSENT",
@@ -90,88 +83,58 @@ RECORDS = np.dtype(
     align=True,
 )
 
-_REFUSED, _TAKEN, _WRONG = range(3)  # labels
-
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
 _HEADER_BYTES = 24
 _FACTS = len(IMAGE_HEADER.names or ())
 
-_box_fault = inner(box_fault)
+_boxes = caller(BOXES)
 _words_at = view(types.int32)
 
 
 @inner
-def _boxes(labels, count, width, accepts, out):
-    """Write a detection's label row; return _REFUSED, _TAKEN or _WRONG.
-
-    It is refused if it is not a header and objects, or does not fit, or objects are wrong and
-    `accepts` is 0.
-    """
-    if count < LEAST_HEADER or (width > 0 and count != width) or count > out.size - ROW_HEAD:
-        return _REFUSED
-    head, object_width = read_f32(labels, 0), read_f32(labels, 4)
-    if not (LEAST_HEADER <= head <= count and LEAST_OBJECT <= object_width <= LARGEST_OBJECT):
-        return _REFUSED
-    first, step = np.int64(head), np.int64(object_width)
-    if first != head or step != object_width or (count - first) % step != 0:
-        return _REFUSED
-    taken = _TAKEN
-    for at in range(4 * first, 4 * count, 4 * step):
-        place = read_f32(labels, at + 4), read_f32(labels, at + 8)
-        end = read_f32(labels, at + 12), read_f32(labels, at + 16)
-        if _box_fault(read_f32(labels, at), place[0], place[1], end[0], end[1]) != 0:
-            if not accepts:
-                return _REFUSED
-            taken = _WRONG
-            break
-    out[ROW_SIZE] = count
-    for k in range(count):
-        out[ROW_HEAD + k] = read_f32(labels, 4 * k)
-    return taken
-
-
-@inner
 def _take_label(row, raw, rule, out):
-    """Write a record's label row; return whether the rule takes its labels: as `_boxes`."""
+    """Write a record's label row; return REFUSED, TAKEN or WRONG."""
     mode, width, column, classes = rule[0], rule[1], rule[2], rule[3]
     if mode == BY_CALLER:
-        return _TAKEN
+        return TAKEN
     labels, count = row.labels, np.int64(row.flag)
     if mode == DETECTION:
-        return _REFUSED if raw else _boxes(labels, count, width, classes, out)
+        if raw or rule[4] == 0:
+            return np.int64(REFUSED)
+        return _boxes(rule[4], (labels, count, width, classes, out))
     first = 1 if mode == RAGGED else 0
     if raw:  # no label at all is a 0
         if first and out.size < 2:
-            return _REFUSED
+            return REFUSED
         for k in range(2 if first else out.size):
             out[k] = first if k == 0 else 0
-        return _TAKEN
+        return TAKEN
     if count == 0:
         single = row.label
         if single != single:  # Python's float has its own idea of a NaN's bits
-            return _REFUSED
+            return REFUSED
         labels, count = row.payload - _HEADER_BYTES + 4, 1  # the header's own
     if mode == COLUMN:
         if column < 0 or column >= count or out.size != 1:
-            return _REFUSED
+            return REFUSED
         labels, count = labels + 4 * column, 1
     elif mode == FIXED:
         if count != out.size:
-            return _REFUSED
+            return REFUSED
     elif count + 1 > out.size:
-        return _REFUSED
+        return REFUSED
     if classes:
         for k in range(count):
             value = read_f32(labels, 4 * k)
             # from 2^23 on every float32 is a whole number
             if not (0 <= value < np.inf and (value >= 1 << 23 or value == np.int64(value))):
-                return _REFUSED
+                return REFUSED
     if first:
         out[0] = count
     for k in range(count):
         out[first + k] = read_f32(labels, 4 * k)
-    return _TAKEN
+    return TAKEN
 
 
 @inner
@@ -254,7 +217,7 @@ _rule_at, _sizes_at = view(types.int64), view(types.int32)
     "addresses",
     "pointers",
     "jpeg",
-    "plan/box_label",
+    "record_labels",
 )  # fmt: skip
 def read_records(
     addresses, lengths, raw, ids, rule, max_pixels, max_scans, upright, out, labels, facts, spots,
@@ -268,10 +231,10 @@ def read_records(
     lengths : int64[B]          bytes there; may go on behind the record; below 0: no record
     raw : bool                  payloads are bare images, not image records
     ids : uint64[B]             of bare images; not looked at otherwise
-    rule : int64[4]             FIXED, RAGGED, COLUMN, DETECTION or BY_CALLER; how many numbers
+    rule : int64[5]             FIXED, RAGGED, COLUMN, DETECTION or BY_CALLER; how many numbers
                                 DETECTION asks for, 0 for any; the COLUMN; 1 to refuse labels that
                                 are not classes, or for DETECTION to take labels whose boxes are
-                                wrong
+                                wrong; for DETECTION the address of a BOXES, else 0
     max_pixels : int            0 to 2^58, as `check_size` and `check_scans` take it
     max_scans : int             as `check_scans` takes it
     upright : bool              EXIF orientations are to be applied
@@ -306,12 +269,12 @@ def read_records(
             if raw:
                 row.id = ids[i]
             taken = _take_label(row, raw, rule_, _labels_at(first_label + 4 * i * columns, columns))
-            if taken == _REFUSED:
+            if taken == REFUSED:
                 status = LABEL
             elif facts[i] != 0:
                 _copy_facts(facts[i], row)
             else:
-                row.wrong = 1 if taken == _WRONG else 0
+                row.wrong = 1 if taken == WRONG else 0
                 if front > 0 and row.size >= front and _begin_alike(row.payload, alike, front):
                     _copy_row(rows[known], row)
                     row.ended = has_end(row.payload, row.size)

@@ -122,11 +122,16 @@ class BoxLabels:
 
     def rule(self) -> npt.NDArray[np.int64]:
         """Return how compiled code makes the rows: see `Labels`."""
+        from gpuio.kernels.pointers import address
+        from gpuio.kernels.record_boxes import take_boxes
+        from gpuio.kernels.record_labels import BOXES
         from gpuio.kernels.records import BY_CALLER, DETECTION
 
-        mode = DETECTION if self._list is None else BY_CALLER
+        if self._list is not None:
+            return np.array([BY_CALLER, 0, 0, 0, 0], np.int64)
         accepts = self._options.bad_boxes == "accept"
-        return np.array([mode, self._label_width, 0, accepts], np.int64)
+        boxes = address(take_boxes, BOXES)
+        return np.array([DETECTION, self._label_width, 0, accepts, boxes], np.int64)
 
     def take_listed(self, out: npt.NDArray[np.float32], ids: list[int]) -> list[int]:
         """Write the rows of ids from the list: see `Labels`."""

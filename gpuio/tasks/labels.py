@@ -148,7 +148,7 @@ class RecordLabels:
         mode = RAGGED if self.ragged else FIXED if self._column is None else COLUMN
         if self._listed is not None or (self.ragged and self._column is not None):
             mode = BY_CALLER
-        return np.array([mode, 0, column, self._classes], np.int64)
+        return np.array([mode, 0, column, self._classes, 0], np.int64)
 
     def take_listed(self, out: npt.NDArray[np.float32], ids: list[int]) -> list[int]:
         """Write the rows of ids from the list: see `Labels`."""

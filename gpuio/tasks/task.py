@@ -80,7 +80,7 @@ class Labels(Protocol):
         ...
 
     def rule(self) -> npt.NDArray[np.int64]:
-        """Return int64[4], how `kernels.records.read_records` makes the rows that `take` makes.
+        """Return int64[5], how `kernels.records.read_records` makes the rows that `take` makes.
 
         BY_CALLER where only `take` can, by a record's id: then `take_listed` is called.
         """

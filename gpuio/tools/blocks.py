@@ -146,7 +146,7 @@ def _looked_at(file: StoredFile, table: RecordTable, rows: _Int64, ids: _Int64 |
         length,
         ids is not None,
         (length if ids is None else ids[rows]).view(np.uint64),
-        np.array([BY_CALLER, 0, 0, 0], np.int64),
+        np.array([BY_CALLER, 0, 0, 0, 0], np.int64),
         _LIMIT,
         _LIMIT,
         False,

@@ -91,7 +91,7 @@ def are_padding(objects: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 def box_fault(identity: Any, left: Any, top: Any, right: Any, bottom: Any) -> int:
     """Return what is wrong with one box, the number of an entry of `BOX_FAULTS`; 0 for nothing.
 
-    Python runs it, and `gpuio.kernels.records` compiles it. Padding is not wrong.
+    Python runs it, and `gpuio.kernels.record_boxes` compiles it. Padding is not wrong.
     """
     if identity == left == top == right == bottom == -1:
         return 0
