@@ -20,8 +20,10 @@ from gpuio.backend import mixing
 from gpuio.backend.cores import usable_cores
 from gpuio.backend.pool import HostPool, element_type
 from gpuio.backend.protocol import Blob, Encoded, Fault, Output, Work
+from gpuio.backend.warp_region import warp_reach, warp_regions
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
+from gpuio.decode.region import RegionDecoder
 from gpuio.decode.scaled import ScaledDecoder
 from gpuio.decode.shorten import MARGIN, shorten
 from gpuio.decode.smaller import smaller
@@ -31,7 +33,6 @@ from gpuio.nd import NDArray, host_array
 
 __all__ = ["CpuBackend"]
 
-_WARP_TAPS = 6  # rows from the one above a place in an image to behind the last of Lanczos' taps
 _ROWS_A_SHARE = 8  # at least: of photos enough to hide the hand-over, and a batch is spread
 # of encoded images: 10 KB are some 0.1 ms of work. A call costs 0.05 ms in Python beside it
 _BYTES_A_SHARE, _BYTES_OF_SEVERAL = 800_000, 200_000
@@ -114,7 +115,9 @@ class CpuBackend:
         if not len(plan):
             return []
         scaled = self._scaled() if (records.scale > 1).any() and output.channels < 4 else None
-        rows, work = _Rows(records, plan, output, scaled, memory.scratch), records.work
+        regions = None if not job.decodes else RegionDecoder(self._turbo, memory.handle)
+        rows = _Rows(records, plan, output, scaled, memory.scratch, regions)
+        work = records.work
         faults: list[Fault] = []
         records = rows.make_smaller(faults)
         if job.decodes:
@@ -243,12 +246,15 @@ class _Rows:
         output: Output,
         scaled: ScaledDecoder | None,
         scratch: Any,
+        turbo: RegionDecoder | None = None,
     ) -> None:
         self.plan = plan
+        self._turbo = turbo
         self._scaled, self._scratch = scaled, scratch
         self._records, self._headers, self._output = records, records.headers, output
         self._images: list[npt.NDArray[np.uint8] | None] = [None] * len(records)
         self._needed: list[int] | None = None
+        self._regions: npt.NDArray[np.int64] | None = None
 
     def make_smaller(self, faults: list[Fault]) -> Encoded:
         """Decode the images that are made smaller at that; return what they then are.
@@ -352,9 +358,7 @@ class _Rows:
         header, needed, work = self._headers[number], self._needed[number], records.work
         begun = time.perf_counter()
         if scale > 1 and self._scaled is not None and not damaged:
-            size = math.prod(shape)
-            spare = None if lasting or size > _SPARE else self._scratch.take_spare("scaled", size)
-            pixels = np.empty(shape, np.uint8) if spare is None else spare.reshape(shape)
+            pixels = self._room(shape, lasting=lasting)
             at, length = int(records.address[number]), int(records.length[number])
             headers = self._headers[number : number + 1]
             route = self._scaled.decode(at, length, headers, needed, scale, pixels)
@@ -362,12 +366,31 @@ class _Rows:
                 work.decode_s += time.perf_counter() - begun
                 work.decoded(route, 1)
                 return pixels, row
+        if scale == 1 and self._turbo is not None and not damaged:
+            if self._regions is None:
+                self._regions = warp_regions(self.plan)
+            top, left, right = self._regions[number].tolist()
+            if right:
+                pixels = self._room(shape, lasting=lasting)
+                at, length = int(records.address[number]), int(records.length[number])
+                if self._turbo.decode(at, length, header, (top, needed, left, right), pixels):
+                    work.decode_s += time.perf_counter() - begun
+                    work.decoded("turbojpeg", 1)
+                    return pixels, row
         try:
             found = _decoded(blob, row, header, needed, channels, scale)
         finally:
             work.decode_s += time.perf_counter() - begun
         work.decoded("opencv", 1)
         return found
+
+    def _room(self, shape: tuple[int, int, int], *, lasting: bool) -> npt.NDArray[np.uint8]:
+        """Return uint8[shape] for an image: undefined contents."""
+        size = math.prod(shape)
+        if lasting or size > _SPARE:
+            return np.empty(shape, np.uint8)
+        spare: npt.NDArray[np.uint8] = self._scratch.take_spare("image", size).reshape(shape)
+        return spare
 
 
 def _decoded(
@@ -435,7 +458,7 @@ def _rows_needed(
     warped = rows["warp_h"] != 0
     if warped.any():
         plain &= ~warped | (resize_h == 0)
-        stop = np.where(warped, _warp_reach(rows), stop)
+        stop = np.where(warped, warp_reach(rows), stop)
     fits = (rows["crop_h"] == output.height) & (rows["crop_w"] == output.width)
     halved = (src_h == 2 * resize_h) & (rows["src_w"] == 2 * rows["resize_w"])
     window = fits & (rows["resize_inter"] <= BILINEAR) & ~halved
@@ -444,16 +467,4 @@ def _rows_needed(
     plain &= headers["shortens"] != 0
     use = plain & ((resize_h == 0) | window) & (rows["orient"] == 1) & (64 * reach < 63 * src_h)
     needed: list[int] = np.where(use, reach, 0).tolist()
-    return needed
-
-
-def _warp_reach(rows: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
-    """Return how many rows of each decoded image the crop of its warp reads, from the top."""
-    left, top = rows["crop_x"], rows["crop_y"]
-    right, bottom = left + rows["crop_w"] - 1, top + rows["crop_h"] - 1
-    matrix = rows["warp"]  # a source row grows or falls with x, and with y: the corners are extreme
-    lowest = np.maximum(matrix[:, 3] * left, matrix[:, 3] * right)
-    lowest += np.maximum(matrix[:, 4] * top, matrix[:, 4] * bottom) + matrix[:, 5]
-    reach = np.floor(np.clip(lowest, -1, 1e6)).astype(np.int64) + _WARP_TAPS
-    needed: npt.NDArray[np.int64] = np.maximum(reach, 1)
     return needed

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.decode.region import plain_sampling
 from gpuio.decode.turbojpeg import Handle
 
 __all__ = ["ScaledDecoder"]
@@ -78,13 +79,11 @@ class ScaledDecoder:
         if scale not in self._scales:
             return ""
         height, width, channels = pixels.shape
-        one = header[0]
-        plain = one["frame"] in (0xC0, 0xC1) and one["bits"] == 8 and one["one_scan"] != 0
         before = self.decoded
         code = self._decode(
             self.address, address, length, height, width, channels,
-            int(one["sampling"]) if plain and one["channels"] in (1, 3) else 0,
-            int(one["shortens"]), 0, stop, 0, width, scale, pixels.ctypes.data,
+            plain_sampling(header[0]), int(header[0]["shortens"]),
+            0, stop, 0, width, scale, pixels.ctypes.data,
         )  # fmt: skip
         if code != 0:
             return ""

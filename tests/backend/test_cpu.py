@@ -185,9 +185,13 @@ def test_every_output_is_the_same_with_both_decoders(kinds_of_jpeg, options, mon
 
 
 @needs_library
-def test_plain_jpegs_never_reach_opencv(paths, monkeypatch):
+@pytest.mark.parametrize(
+    "options",
+    [{"resize": 60, "rand_crop": True, "brightness": 0.2}, {**RESIZED_CROP, "max_rotate_angle": 9}],
+)
+def test_plain_jpegs_never_reach_opencv(paths, options, monkeypatch):
     monkeypatch.setattr(cpu, "decode", lambda *_: pytest.fail("OpenCV decodes"))
-    assert len(batches(paths[0], resize=60, rand_crop=True, brightness=0.2))
+    assert len(batches(paths[0], **options))
 
 
 def test_a_log_line_says_which_decoder_decodes(paths, caplog):
@@ -206,9 +210,12 @@ def test_shares_of_small_images_are_larger():
 
 
 def draw_row(rng, height, width):
-    """Return PLAN[1] of a crop, or of a window of a resize, to 24 x 24."""
-    row = plain(height, width)
-    if rng.random() < 0.5:
+    """Return PLAN[1] of a crop, of a crop of a warp, or of a window of a resize, to 24 x 24."""
+    row, kind = plain(height, width), rng.random()
+    if kind < 0.6:
+        if kind < 0.2:
+            row["warp_h"], row["warp_w"], row["warp_inter"] = height, width, 1
+            row["warp"] = [0.9, 0.1, rng.uniform(-9, 9), -0.1, 0.9, rng.uniform(-9, 9)]
         h, w = int(rng.integers(1, height + 1)), int(rng.integers(1, width + 1))
         row["crop_h"], row["crop_w"], row["crop_inter"] = h, w, 1
     else:
