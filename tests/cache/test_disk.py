@@ -146,6 +146,9 @@ def test_processes_share_one_file_in_memory(tmp_path, kind):
     assert len(list(folder.iterdir())) == (kind == "disk")
 
 
+AHEAD = 12  # epochs of 72 images: some of them are made before the last one is read, however ahead
+
+
 def slow(monkeypatch, seconds, times=1e-3):
     """Let each image cost so much to read, and making it so many times what it costs."""
     fetch, alone = Store.fetch, disk.DiskCache.made_alone
@@ -165,10 +168,10 @@ def slow(monkeypatch, seconds, times=1e-3):
 
 def test_it_steps_aside_where_decoding_is_faster(tmp_path, monkeypatch, caplog):
     rec, folder = files(tmp_path, 72), tmp_path / "cache"
-    expected = epochs(rec, folder, 3)[0]
+    expected = epochs(rec, folder, AHEAD)[0]
     slow(monkeypatch, 2e-3)
     with caplog.at_level(logging.WARNING, "gpuio"):
-        made, cache = epochs(rec, folder, 3)
+        made, cache = epochs(rec, folder, AHEAD)
     assert made == expected
     assert cache["aside"]
     assert cache["hits"] <= 72
@@ -177,7 +180,7 @@ def test_it_steps_aside_where_decoding_is_faster(tmp_path, monkeypatch, caplog):
 
 def test_a_disk_that_is_far_too_slow_is_left_in_the_middle_of_a_batch(tmp_path, monkeypatch):
     rec, folder = files(tmp_path, 72), tmp_path / "cache"
-    expected = epochs(rec, folder, 8, batch_size=36)[0]
+    expected = epochs(rec, folder, AHEAD, batch_size=36)[0]
     slow(monkeypatch, 2e-3)
     looked_at, check = [], slots.check_slots
 
@@ -186,7 +189,7 @@ def test_a_disk_that_is_far_too_slow_is_left_in_the_middle_of_a_batch(tmp_path, 
         return check(addresses, *rest)
 
     monkeypatch.setattr(slots, "check_slots", noted)
-    made, cache = epochs(rec, folder, 8, batch_size=36)
+    made, cache = epochs(rec, folder, AHEAD, batch_size=36)
     assert made == expected
     assert cache["aside"]
     assert cache["hits"] == disk._FEW
@@ -196,11 +199,11 @@ def test_a_disk_that_is_far_too_slow_is_left_in_the_middle_of_a_batch(tmp_path, 
 @pytest.mark.parametrize(("times", "aside"), [(1e-3, True), (1e5, False)])
 def test_what_decoding_costs_is_measured_where_images_are_made(tmp_path, monkeypatch, times, aside):
     rec, folder = files(tmp_path, 72), tmp_path / "cache"
-    expected = epochs(rec, folder, 6)[0]
+    expected = epochs(rec, folder, AHEAD)[0]
     # at the opening nothing was known of regions, of the decoder's route, or of a busy machine
     monkeypatch.setattr(pipeline_opening, "_decode_seconds", lambda *given: 1.0)
     slow(monkeypatch, 2e-3, times)
-    made, cache = epochs(rec, folder, 6)
+    made, cache = epochs(rec, folder, AHEAD)
     assert made == expected
     assert cache["aside"] == aside
     assert (cache["hits"] == disk._FEW) == aside
