@@ -77,12 +77,13 @@ def run(args: argparse.Namespace) -> int:
 
         check_target(args.plot, [args.record, *([args.idx] if args.idx else [])])
         check_plot(args.plot)
-    subject = Subject(args.record, args.idx, _options(args.options or []), args.batch_size)
-    try:
-        with progress("bench", args.progress) as advance:
+    options = _options(args.options or [])
+    with progress("bench", args.progress) as advance:
+        subject = Subject(args.record, args.idx, options, args.batch_size)
+        try:
             found = measure(subject, _threads(args.threads, subject.cores), args.seconds, advance)
-    finally:
-        subject.close()
+        finally:
+            subject.close()
     print(json.dumps(found, indent=1) if args.json else _text(found))
     if args.plot:
         from gpuio.tools.bench_plot import draw
@@ -144,8 +145,16 @@ def measure(
     begun = time.perf_counter()
     whole = math.ceil(seconds)  # the bar's length
 
+    shown = -1
+
     def passed() -> None:
-        advance(min(whole - 1, int(time.perf_counter() - begun)), whole)
+        nonlocal shown
+        now = min(whole - 1, int(time.perf_counter() - begun))
+        if now > shown:  # a second has passed: what is measured is left alone between two
+            advance(now, whole)
+            shown = now
+
+    subject.tick = passed
 
     def left(share: float) -> float:
         """Return the seconds to the end of what has this and the earlier shares of the time."""

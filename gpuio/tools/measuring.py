@@ -21,7 +21,7 @@ import numpy.typing as npt
 from gpuio.backend.cores import usable_cores
 from gpuio.backend.gpu.host import HostDecoder
 from gpuio.backend.protocol import Encoded
-from gpuio.errors import RecordError
+from gpuio.errors import OptionError, RecordError
 from gpuio.io.detection import ImageDetRecordIter
 from gpuio.io.record import ImageRecordIter
 from gpuio.options.files import DamageOptions, FileOptions
@@ -93,6 +93,7 @@ class Subject:
     it : ImageRecordIter
     options : dict          what it was opened with
     facts : dict            of JSON types: what the file holds
+    tick : callable()       called again and again while something is measured
 
     Raises
     ------
@@ -103,14 +104,16 @@ class Subject:
     def __init__(
         self, path: str, idx: str | None, options: dict[str, Any], batch_size: int | None = None
     ) -> None:
+        self.tick: Callable[[], None] = lambda: None
+        self._met: dict[str, int] | None = None
         idx = idx or index_beside(path)
         base: dict[str, Any] = {"path_imgrec": path, "resync": True, "verbose": False}
         base |= {"path_imgidx": idx} if idx else {}
         base |= {"reindex": True, "on_error": "skip", "max_bad": 2**31 - 1}
         base = {name: value for name, value in base.items() if name not in options}
-        plain = {"data_shape": (3, 32, 32), "batch_size": 1, "ctx": "cpu", "label_width": "ragged"}
+        plain = {"data_shape": (3, 32, 32), "batch_size": 1, "ctx": "cpu"}
         about_files = {name: value for name, value in options.items() if name in _ABOUT_FILES}
-        with ImageRecordIter(**{**base, **plain, **about_files}) as it:
+        with _opened({**base, **plain, **about_files}) as it:
             machine = it._machine()  # noqa: SLF001 -- the iterator's parts are what is measured
             table = machine.table
             rows = np.unique(spread(0, len(table), min(_LOOKED_AT, len(table))))
@@ -169,9 +172,10 @@ class Subject:
         order = order[: max(1, int(np.searchsorted(total, _IN_MEMORY)))]
         batches = [order[at : at + _BATCH] for at in range(0, len(order), _BATCH)]
         for row in order.tolist():
+            self.tick()
             _forget(files[table.file[row]], int(table.offset[row]), int(table.length[row]))
-        first = _read_rate(self.pipeline.reader, batches, seconds / 2)
-        again = _read_rate(self.pipeline.reader, batches[: first[2]], seconds / 2)
+        first = _read_rate(self.pipeline.reader, batches, seconds / 2, self.tick)
+        again = _read_rate(self.pipeline.reader, batches[: first[2]], seconds / 2, self.tick)
         return {
             "first_mb_per_s": round(first[0], 1),
             "first_records_per_s": round(first[1], 1),
@@ -204,6 +208,7 @@ class Subject:
                 begun, images = time.perf_counter(), next(done)
                 while (now := time.perf_counter()) - begun < seconds / _TRIES:
                     images += next(done)
+                    self.tick()
             rates.append(images / (now - begun))
         return quartiles(rates)
 
@@ -277,6 +282,7 @@ class Subject:
         ends = begun + seconds
         while (now := time.perf_counter()) < ends or not images:
             images += _next(self.it)
+            self.tick()
         told = self.it.stats()
         self.pipeline.stop()
         return images / (now - begun), told
@@ -289,12 +295,16 @@ class Subject:
     def cached(self, run: Run, seconds: float) -> dict[str, dict[str, float]]:
         """Measure a part of the file, so small that it is decoded in a part of the time.
 
+        The last of all: the iterator is closed.
+
         Returns
         -------
         dict        images/s, quartiles: "off", without a cache; "second_epoch", from the second
                     epoch on with cache="host"
         """
         rate = self._once(run, seconds / 5)[0]
+        self._met = self.faults()
+        self.it.close()  # its batches' memory would lie beside that of the next iterators
         records = len(self._machine.table)
         parts = max(1, math.ceil(records / max(4 * self.it.batch_size, rate * seconds / 5)))
         found = {}
@@ -302,7 +312,7 @@ class Subject:
             part = {"num_parts": parts, "part_index": 0, "preprocess_threads": run.threads}
             with type(self.it)(**{**self.options, **part, **more}) as it:
                 for _ in it:  # the first epoch fills it
-                    pass
+                    self.tick()
                 it.reset()
                 rates = []
                 for _ in range(_TRIES):
@@ -310,18 +320,29 @@ class Subject:
                     ends = begun + seconds / 5 / _TRIES
                     while (now := time.perf_counter()) < ends or not images:
                         images += _next(it)
+                        self.tick()
                     rates.append(images / (now - begun))
             found[name] = quartiles(rates)
         return found
 
     def faults(self) -> dict[str, int]:
         """Return how many records met so far were bad, or decoded with a warning."""
+        if self._met is not None:
+            return self._met
         told = self.it.stats()
         return {name: told[name] for name in ("faults", "decoded_with_warnings", "bad_boxes")}
 
     def close(self) -> None:
         """Close the iterator."""
         self.it.close()
+
+
+def _opened(options: dict[str, Any]) -> ImageRecordIter:
+    """Return an iterator that takes records of any number of labels, without reading them all."""
+    if "path_imglist" not in options:
+        with contextlib.suppress(OptionError):  # bare images have no label
+            return ImageRecordIter(**options, label_column=0)
+    return ImageRecordIter(**options, label_width="ragged")
 
 
 def _next(it: ImageRecordIter) -> int:
@@ -372,7 +393,7 @@ def _forget(file: Any, offset: int, length: int) -> None:
 
 
 def _read_rate(
-    reader: Any, batches: list[npt.NDArray[np.int64]], seconds: float
+    reader: Any, batches: list[npt.NDArray[np.int64]], seconds: float, tick: Callable[[], None]
 ) -> tuple[float, float, int]:
     """Read batches for some seconds; return MB/s and records/s, and batches read."""
     spent, nbytes, records, done = 0.0, 0, 0, 0
@@ -383,6 +404,7 @@ def _read_rate(
         nbytes += sum(len(buffer) for buffer in framed.buffers)
         records += len(rows)
         done += 1
+        tick()
         if spent > seconds:
             break
     return nbytes / 1e6 / max(spent, 1e-9), records / max(spent, 1e-9), done

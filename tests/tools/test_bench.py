@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gpuio as mx
 from gpuio.tools import bench, bench_plot, cli, measuring
 from gpuio.tools.advice import advise, chosen
 from gpuio.tools.measuring import Run, Subject, quartiles
@@ -284,3 +285,37 @@ def test_the_end_is_said_once(tmp_path, capsys):
 def test_another_kind_of_picture_is_refused_before_anything_is_measured():
     with pytest.raises(bench.OptionError, match=r"chart\.gif"):
         bench_plot.check_plot("chart.gif")
+
+
+def test_a_file_is_opened_without_a_look_at_every_label(tmp_path, monkeypatch):
+    def looked(*_, **__):
+        raise AssertionError("every record was read")
+
+    monkeypatch.setattr("gpuio.tasks.labelling._numbers", looked)
+    Subject(photos(tmp_path), None, {}).close()
+
+
+def test_bare_images_have_no_label_and_are_measured(tmp_path):
+    with mx.recordio.MXRecordIO(str(tmp_path / "bare.rec"), "w") as writer:
+        for k in range(5):
+            writer.write(jpeg(photo(120, 160, k)))
+    subject = Subject(str(tmp_path / "bare.rec"), None, {})
+    assert subject.facts["looked_at"] == 5
+    assert subject.facts["unusable_of_these"] == 0
+    subject.close()
+
+
+def test_whatever_is_measured_says_that_time_passes(tmp_path):
+    subject, ticks = Subject(photos(tmp_path), None, {}), []
+    subject.tick = lambda: ticks.append(None)
+    for measure in (
+        lambda: subject.storage(0.01),
+        lambda: subject.bare_decode(1, 0.01),
+        lambda: subject.runs([Run(1, 1)], 1, 0.01, lambda: None),
+        lambda: subject.cached(Run(1, 1), 0.05),
+    ):
+        ticks.clear()
+        measure()
+        assert ticks
+    assert subject.faults()["faults"] == 0
+    subject.close()
