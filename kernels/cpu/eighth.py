@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 
 from gpuio.kernels.addresses import read_byte
-from gpuio.kernels.cpu.jpeg_bits import item, put, put_byte, refill, unstuff
+from gpuio.kernels.cpu.jpeg_bits import is_at, item, look_further, put, put_byte, refill
 from gpuio.kernels.cpu.jpeg_blocks import pass_blocks, read_block
 from gpuio.kernels.cpu.jpeg_codes import CODES
 from gpuio.kernels.cpu.jpeg_front import FRONT, PLACES, QUANTA, places, read_front
@@ -63,31 +63,6 @@ _UNIT = 2_048  # more than a unit takes: 6 blocks of 64 times 31 bits
 _SIZE = _BYTES + _FILL + 2 * _UNIT
 
 _decode, _bytes_at, _state_at = caller(DECODE), view(types.uint8), view(types.int64)
-
-
-@inner
-def _look_further(own, p, end, q, last):
-    """Copy more of the image's bytes behind those that are left, which go to the front.
-
-    Returns
-    -------
-    p, q, last, more        see `_decoded`
-    """
-    first = own + _BYTES
-    for k in range(last - q):
-        put_byte(first, k, read_byte(q, k))
-    last -= q - first
-    p, last, more = unstuff(p, end, last, first + _FILL)
-    return p, first, last, more
-
-
-@inner
-def _is_at(p, end, q, last, more, count, marker):
-    """Say whether a marker follows where the blocks end, but for less than a byte's bits."""
-    spare = 8 * (last - q) + count
-    if more or spare < 0 or spare >= 8 or p + 1 >= end:
-        return False
-    return read_byte(p, 0) == 0xFF and read_byte(p, 1) == marker
 
 
 @inner
@@ -161,7 +136,7 @@ def _decoded(own, data, size, front, channels, first, last_row, left, right, wid
         put(own + _BLOCK, k, 0)
     p, end = data + start, data + size
     q = last = own + _BYTES
-    p, q, last, more = _look_further(own, p, end, q, last)
+    p, q, last, more = look_further(own + _BYTES, own + _BYTES + _FILL, p, end, q, last)
     bits, count = np.int64(0), np.int64(0)
     q, bits, count = refill(q, bits, count)
     zero = np.int64(0)  # a constant 0 would be another type, and all compiled twice
@@ -173,11 +148,15 @@ def _decoded(own, data, size, front, channels, first, last_row, left, right, wid
             if interval != 0:
                 if until == 0:
                     if more:
-                        p, q, last, more = _look_further(own, p, end, q, last)
-                    if not _is_at(p, end, q, last, more, count, 0xD0 + turn):
+                        p, q, last, more = look_further(
+                            own + _BYTES, own + _BYTES + _FILL, p, end, q, last
+                        )
+                    if not is_at(p, end, q, last, more, count, 0xD0 + turn):
                         return False
                     q = last = own + _BYTES
-                    p, q, last, more = _look_further(own, p + 2, end, q, last)
+                    p, q, last, more = look_further(
+                        own + _BYTES, own + _BYTES + _FILL, p + 2, end, q, last
+                    )
                     bits, count = zero, zero
                     q, bits, count = refill(q, bits, count)
                     mean_y, mean_b, mean_r = zero, zero, zero
@@ -185,7 +164,9 @@ def _decoded(own, data, size, front, channels, first, last_row, left, right, wid
                 until -= 1
             if last - q < _UNIT:
                 if more:
-                    p, q, last, more = _look_further(own, p, end, q, last)
+                    p, q, last, more = look_further(
+                        own + _BYTES, own + _BYTES + _FILL, p, end, q, last
+                    )
                 elif q > last + 8:
                     return False
             place = own + _MEANS + 4 * wide * high * unit_x
@@ -240,8 +221,8 @@ def _decoded(own, data, size, front, channels, first, last_row, left, right, wid
                 _write(own, row, pixels + y * width * channels, channels, left, right, width)
     if rows == down:
         if more:
-            p, q, last, more = _look_further(own, p, end, q, last)
-        return _is_at(p, end, q, last, more, count, np.int64(0xD9))
+            p, q, last, more = look_further(own + _BYTES, own + _BYTES + _FILL, p, end, q, last)
+        return is_at(p, end, q, last, more, count, np.int64(0xD9))
     return 8 * (last - q) + count >= 0
 
 
@@ -249,9 +230,11 @@ def _decoded(own, data, size, front, channels, first, last_row, left, right, wid
     DECODE,
     "../pointers",
     "../addresses",
+    "../memory",
     "vector",
     "jpeg_bits",
     "jpeg_blocks",
+    "jpeg_symbols",
     "jpeg_codes",
     "jpeg_front",
     "jpeg_pixels",

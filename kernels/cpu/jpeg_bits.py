@@ -16,8 +16,9 @@ from numba.extending import intrinsic
 from gpuio.kernels.addresses import read_byte
 from gpuio.kernels.cpu.vector import lanes
 from gpuio.kernels.jit import inner
+from gpuio.kernels.memory import copy
 
-__all__ = ["item", "put", "put_byte", "refill", "top", "unstuff"]
+__all__ = ["is_at", "item", "look_further", "put", "put_byte", "refill", "top", "unstuff"]
 
 _int = types.int64
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
@@ -153,3 +154,40 @@ def unstuff(p, end, to, limit):
         p += 2
         to += 1
     return p, to, True
+
+
+@inner
+def look_further(first, limit, p, end, q, last):
+    """Copy more of an image's bytes behind those that are left, which go to the front.
+
+    Parameters
+    ----------
+    first, limit : int      addresses: of the memory, and how far it is filled, as of `unstuff`
+    p, end : int            addresses: of the image's next byte, and behind its last one
+    q, last : int           addresses in the memory: of the next byte, and behind the last one
+
+    Returns
+    -------
+    p, q, last
+    more : bool             neither a marker nor the image's end stands at `p`
+    """
+    copy(first, q, max(last - q, 0))
+    last -= q - first
+    p, last, more = unstuff(p, end, last, limit)
+    return p, first, last, more
+
+
+@inner
+def is_at(p, end, q, last, more, count, marker):
+    """Say whether a marker follows where the blocks end, but for less than a byte's bits.
+
+    Parameters
+    ----------
+    p, end, q, last, more   as of `look_further`
+    count : int             of the bits that are left of those before `q`
+    marker : int            its second byte
+    """
+    spare = 8 * (last - q) + count
+    if more or spare < 0 or spare >= 8 or p + 1 >= end:
+        return False
+    return read_byte(p, 0) == 0xFF and read_byte(p, 1) == marker

@@ -10,7 +10,8 @@ Damage is said, not repaired. Kernels that use this module name it as a source, 
 from __future__ import annotations
 
 from gpuio.kernels.cpu.jpeg_bits import item, put, refill, top
-from gpuio.kernels.cpu.jpeg_codes import BITS, DC, LAST, LONG, symbol
+from gpuio.kernels.cpu.jpeg_codes import BITS, DC, LONG, symbols_of
+from gpuio.kernels.cpu.jpeg_symbols import LAST, number, symbol
 from gpuio.kernels.jit import inner
 
 __all__ = ["HIGHEST", "pass_blocks", "read_block"]
@@ -18,17 +19,6 @@ __all__ = ["HIGHEST", "pass_blocks", "read_block"]
 HIGHEST = 1 << 14  # a coefficient lies within [-HIGHEST, HIGHEST), else its sums may not fit
 _DC_SHIFT, _LAST_SHIFT = DC.bit_length() - 1, LAST.bit_length() - 1
 _RANGE_BITS = HIGHEST.bit_length()
-
-
-@inner
-def _number(bits, size):
-    """Return the signed number that the next `size` bits, 0 to 15, stand for."""
-    if size == 0:
-        return 0
-    value = top(bits, size)
-    if value < 1 << (size - 1):
-        value -= (1 << size) - 1
-    return value
 
 
 @inner
@@ -58,14 +48,14 @@ def pass_blocks(p, bits, count, codes, mean, to, blocks):
         n = k + (answer >> 5 & 127)
         used = answer & 31
         if n > 64:
-            length, size, steps, last = symbol(codes, first, bits)
+            length, size, steps, last = symbol(symbols_of(codes, first), bits)
             n = k + steps
             if length == 0 or n > 64:
                 return p, bits, count, mean, 1
             used = length + size
             answer = last
             if first != 0:
-                answer |= _number(bits << length, size) << 16
+                answer |= number(bits << length, size) << 16
         bits <<= used
         p, bits, count = refill(p, bits, count - used)
         mean += answer >> 16
@@ -100,11 +90,11 @@ def read_block(p, bits, count, codes, mean, quanta, places, to):
     answer = item(codes, top(bits, BITS) | DC)
     used = answer & 31
     if answer >> 5 & 127 == LONG:
-        length, size, _, answer = symbol(codes, 1, bits)
+        length, size, _, answer = symbol(symbols_of(codes, 1), bits)
         if length == 0:
             return p, bits, count, mean, 0, 1
         used = length + size
-        answer = _number(bits << length, size) << 16
+        answer = number(bits << length, size) << 16
     mean += answer >> 16
     value = mean * item(quanta, 0)
     bad = value + HIGHEST
@@ -118,12 +108,12 @@ def read_block(p, bits, count, codes, mean, quanta, places, to):
         used = answer & 31
         if n > 63:
             if answer >> 5 & 127 == LONG:
-                length, size, steps, answer = symbol(codes, 0, bits)
+                length, size, steps, answer = symbol(symbols_of(codes, 0), bits)
                 if length == 0:
                     return p, bits, count, mean, k, 1
                 used = length + size
                 n = k + steps
-                answer |= _number(bits << length, size) << 16
+                answer |= number(bits << length, size) << 16
             if n > 63:
                 return p, bits, count, mean, k, 1
         bits <<= used

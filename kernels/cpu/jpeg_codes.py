@@ -7,30 +7,27 @@ bits and coefficients to pass; for the others, one coefficient.
 A table's memory, `CODES` int32 each, is made anew only where an image brings other codes than the
 one before: most writers use the same ones.
 
-Kernels that use this module name it as a source, and `jpeg_bits`. Source: ITU-T T.81, sections C
-and F.2.2; libjpeg-turbo 3.0, jdhuff.c.
+Kernels that use this module name it as a source, `jpeg_bits` and `jpeg_symbols`.
 """
 
 from __future__ import annotations
 
 from gpuio.kernels.addresses import read_byte
-from gpuio.kernels.cpu.jpeg_bits import item, put, top
+from gpuio.kernels.cpu.jpeg_bits import item, put
+from gpuio.kernels.cpu.jpeg_symbols import COUNT, FIRST, LAST, SYMBOLS, fill_symbols
 from gpuio.kernels.jit import inner
 
-__all__ = ["BITS", "CODES", "DC", "LAST", "LONG", "MEANS", "VALUES", "keep_codes", "symbol"]
+__all__ = ["BITS", "CODES", "DC", "LONG", "MEANS", "VALUES", "keep_codes", "symbols_of"]
 
 BITS = 12  # of a look
 LONG = 127  # steps of an answer that is none: a longer code is there, or not one
-LAST = 1 << 12  # of an answer: the block ends behind it
 MEANS, VALUES = 1, 2  # what a look passes many coefficients for, and what it answers each for
 
 _SIZE = 1 << BITS
 DC = _SIZE  # looks at a block's first symbol stand behind those at the others
-# an answer: bits | steps << 5 | LAST | value << 16
-_END = _SIZE * 2  # of each, AC and DC: last code of each length, -1 for none
-_SHIFT = _END + 2 * 20  # from a code of a length to its symbol
-_SYMBOL = _SHIFT + 2 * 20  # of each symbol: number of bits | steps << 5; LAST
-_ONE = _SYMBOL + 2 * 256  # of each look: its first symbol: length | symbol << 5; 0: too long
+# an answer: bits | steps << 5 | LAST, the block ends | value << 16
+_CODES = _SIZE * 2  # symbols of AC, DC
+_ONE = _CODES + 2 * SYMBOLS  # of each look: its first symbol: length | symbol << 5; 0: too long
 _KEY = _ONE + 2 * _SIZE  # what all was made of: MEANS or VALUES, bytes of DC, bytes of AC
 CODES = _KEY + 2 * 272 + 32
 
@@ -61,34 +58,26 @@ def _bytes_of(place):
 
 
 @inner
-def _fill_symbols(codes, place, which):
-    """Read a table, AC (0) or DC (1); return False where libjpeg refuses it."""
-    code, k = 0, 0
-    one = _ONE + _SIZE * which
-    for at in range(_SIZE):
-        put(codes, one + at, 0)
-    for length in range(1, 17):
-        put(codes, _SHIFT + 20 * which + length, k - code)
-        count = read_byte(place, length - 1)
-        for _ in range(count):
-            found = read_byte(place, 16 + k)
-            bits, steps = found & 15, (found >> 4) + 1
-            if which == 1 and found > 15:
-                return False
-            if which == 0 and bits == 0 and steps != 16:
-                steps = 1 | LAST >> 5  # an end of block
-            put(codes, _SYMBOL + 256 * which + k, bits | steps << 5)
-            if length <= BITS and (code + 1) << (BITS - length) <= _SIZE:
-                first = one + (code << (BITS - length))
-                for at in range(1 << (BITS - length)):
-                    put(codes, first + at, length | (bits | steps << 5) << 5)
-            code += 1
+def symbols_of(codes, which):
+    """Return the address of a table's symbols, AC (0) or DC (1)."""
+    return codes + 4 * (_CODES + SYMBOLS * which)
+
+
+@inner
+def _fill_ones(codes, which):
+    """Note the first symbol of each look, AC (0) or DC (1)."""
+    symbols = symbols_of(codes, which)
+    to, k = _ONE + _SIZE * which, 0
+    end = to + _SIZE
+    for length in range(1, BITS + 1):
+        for _ in range(item(symbols, COUNT + length)):
+            found = item(symbols, FIRST + k)
             k += 1
-        if count > 0 and code >= 1 << length:  # no code is all ones
-            return False
-        put(codes, _END + 20 * which + length, code - 1 if count > 0 else -1)
-        code <<= 1
-    return True
+            for _ in range(1 << (BITS - length)):
+                put(codes, to, length | found << 5)
+                to += 1
+    for at in range(to, end):
+        put(codes, at, 0)
 
 
 @inner
@@ -159,8 +148,9 @@ def keep_codes(codes, kind, dc, ac):
         return True
     put(codes, _KEY, 0)
     for which in range(2):
-        if not _fill_symbols(codes, ac if which == 0 else dc, which):
+        if not fill_symbols(symbols_of(codes, which), ac if which == 0 else dc, which):
             return False
+        _fill_ones(codes, which)
     _fill_looks(codes, kind)
     at = _KEY + 1
     for k in range(dc_size):
@@ -170,23 +160,3 @@ def keep_codes(codes, kind, dc, ac):
         put(codes, at + k, read_byte(ac, k))
     put(codes, _KEY, kind)
     return True
-
-
-@inner
-def symbol(codes, which, bits):
-    """Return the next symbol: bits of its code, 0 for none; of the number behind it; steps; LAST.
-
-    Parameters
-    ----------
-    codes : int         address of the table
-    which : {0, 1}      AC or DC
-    bits : int          the next bits, the first one highest
-    """
-    length = 1
-    while length < 17 and top(bits, length) > item(codes, _END + 20 * which + length):
-        length += 1
-    if length > 16:
-        return 0, 0, 0, 0
-    place = top(bits, length) + item(codes, _SHIFT + 20 * which + length)
-    found = item(codes, _SYMBOL + 256 * which + place)
-    return length, found & 31, found >> 5 & 127, found & LAST
