@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from gpuio.kernels.cpu.vector import wide
 from gpuio.kernels.jit import inner, kernel
 
 __all__ = ["jitter", "shift_hls", "shift_pca"]
@@ -80,14 +81,15 @@ def _gray_sum(window):
     total = 0
     for start in range(0, window.size, 4096):
         part = _I(0)  # 32 bits hold so many
-        for pixel in window[start : start + 4096]:
-            b, g, r, _ = _split(pixel)
+        some = window[start : start + 4096]
+        for i in range(some.size):
+            b, g, r, _ = _split(some[i])
             part = _I(part + _gray(b, g, r))
         total += part
     return total
 
 
-@kernel(types.void(_window, types.int64, types.int32[::1], types.float32[::1]))
+@kernel(types.void(_window, types.int64, types.int32[::1], types.float32[::1]), "vector")
 def jitter(window, channels, order, gain):
     """Change brightness (0), contrast (1) and saturation (2), in the order given.
 
@@ -98,6 +100,7 @@ def jitter(window, channels, order, gain):
     order : int32[m]
     gain : float32[3]           of brightness, contrast, saturation
     """
+    wide()
     n = window.size
     for step in order:
         alpha = gain[step]
@@ -181,7 +184,7 @@ def _moved(value, by, most):
     return _f(min(max(_I(value + by), _I(0)), most))
 
 
-@kernel(types.void(_window, types.int32[::1]))
+@kernel(types.void(_window, types.int32[::1]), "vector")
 def shift_hls(window, shift):
     """Add to hue, lightness and saturation as bytes, clamped to 180, 255 and 255.
 
@@ -190,6 +193,7 @@ def shift_hls(window, shift):
     window : uint32[n]          B, G, R from the lowest byte on
     shift : int32[3]            of hue (2 degrees each), lightness, saturation
     """
+    wide()
     unit, full = _f(1) / _f(255), _f(255)
     hue_by, light_by, satur_by = shift[0], shift[1], shift[2]
     for i in range(window.size):

@@ -5,9 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from numba import types
+from numba.core.registry import cpu_target
 
-from gpuio.kernels import normalise
+from gpuio.kernels import jit, normalise
 from gpuio.kernels.cpu import augment
+from gpuio.kernels.cpu.vector import wide
 from gpuio.kernels.plan.layout import PLAN
 from support import reference
 
@@ -298,3 +301,19 @@ def test_threads_with_a_scratch_each_make_the_same_pixels():
     with ThreadPoolExecutor(4) as pool:
         first, *others = pool.map(make, range(8))
     assert all(other == first for other in others)
+
+
+def test_wide_loops_are_made_where_the_processor_keeps_its_clock():
+    def doubled(values):
+        wide()
+        for i in range(values.size):
+            values[i] *= np.float32(2)
+
+    made = jit._dispatcher(doubled, allocates=False)  # not kept on disk, so compiled
+    made.compile(types.void(types.float32[::1]))
+    values = np.arange(40, dtype=np.float32)
+    made(values)
+    assert (values == 2 * np.arange(40)).all()
+    (text,) = made.inspect_llvm().values()
+    calm = "+avx512vbmi2" in cpu_target.target_context.codegen()._tm_features
+    assert ('"prefer-vector-width"="512"' in text) == calm
