@@ -26,6 +26,7 @@ from gpuio.decode.opencv import decode
 from gpuio.decode.region import RegionDecoder
 from gpuio.decode.scaled import ScaledDecoder
 from gpuio.decode.shorten import MARGIN, shorten
+from gpuio.decode.small import RECORD_BYTES, SmallDecoder, any_small
 from gpuio.decode.smaller import smaller
 from gpuio.errors import BackendError, DecodeError, GpuioError
 from gpuio.kernels.plan.layout import BILINEAR
@@ -70,7 +71,7 @@ class CpuBackend:
         from gpuio.kernels.cpu import job
 
         self._kernels, self._turbo = job, turbojpeg.compiled()
-        self._limits = max_pixels, max_scans
+        self._limits, self._small_records = (max_pixels, max_scans), record_bytes <= RECORD_BYTES
         self._rows_a_share = max(_ROWS_A_SHARE, _BYTES_A_SHARE // max(record_bytes, 1))
         self._rows_together = max(_ROWS_A_SHARE, _BYTES_OF_SEVERAL // max(record_bytes, 1))
         self.most_threads = usable_cores()
@@ -104,8 +105,8 @@ class CpuBackend:
     ) -> list[Fault]:
         """Make all rows in one call that holds no GIL, then those that it leaves, row by row.
 
-        With TurboJPEG the call decodes, too; without it, and for what is not a plain JPEG, OpenCV
-        does.
+        With TurboJPEG the call decodes, too, and small JPEGs without it; all else, and what is not
+        a plain JPEG, OpenCV does.
         """
         normalisation, job = self._prepared(output)
         memory = self._memory()
@@ -120,12 +121,17 @@ class CpuBackend:
         work = records.work
         faults: list[Fault] = []
         records = rows.make_smaller(faults)
-        if job.decodes:
+        small = None
+        if scaled is None and output.channels < 4:
+            small = self._small(records.headers)
+        own = small if small is not None else scaled
+        decodes = job.decodes or small is not None
+        if decodes:
             sources, lengths = records.address, np.maximum(records.length, 0)
         else:
             sources, lengths = rows.decode(faults)
         headers = np.ascontiguousarray(records.headers)
-        before = 0 if scaled is None else scaled.decoded
+        before = 0 if own is None else own.decoded
         begun = time.perf_counter()
         done = job.make(
             rows.plan,
@@ -139,16 +145,16 @@ class CpuBackend:
             records.keep,
             records.kept,
             timed=work.timed,
-            decoder=scaled,
+            decoder=own if decodes else None,
         )
         if work.timed:
             _note(work, time.perf_counter() - begun, memory.spent)
-            if job.decodes:
+            if decodes:
                 taken = (done == self._kernels.MADE) | records.kept
-                own = 0 if scaled is None else scaled.decoded - before
+                itself = 0 if own is None else own.decoded - before
                 here = int(np.count_nonzero(taken & (records.decoded == 0)))
-                work.decoded("own", own)
-                work.decoded("turbojpeg", here - own)
+                work.decoded("own", itself)
+                work.decoded("turbojpeg", here - itself)
         warns = self._kernels.WARNED, self._kernels.DOUBTED
         for number in np.flatnonzero(done).tolist():
             if done[number] == self._kernels.NO_IMAGE:
@@ -181,6 +187,14 @@ class CpuBackend:
         if made is None:
             max_pixels = self._limits[0]
             made = self._mine.scaled = ScaledDecoder(self._turbo, self._mine.handle, max_pixels)
+        return made
+
+    def _small(self, headers: npt.NDArray[np.void]) -> SmallDecoder | None:
+        """Return this thread's decoder of small JPEGs; None where none was seen in such records."""
+        made: SmallDecoder | None = getattr(self._mine, "small", None)
+        if made is None and self._small_records and any_small(headers):
+            made = SmallDecoder(self._turbo, self._mine.handle, self._limits[0])
+            self._mine.small = made
         return made
 
     def _prepared(self, output: Output) -> tuple[Any, Any]:

@@ -62,7 +62,8 @@ def measures(
         look_ahead              {"read": batches that stood read when one was asked for, "made";
                                 "room": for made ones}
         threads, prefetch_buffer, cores, cores_used
-        decoders                images by decoder: "own" (at 1/8), "turbojpeg", "opencv", "engine"
+        decoders                images by decoder: "own" (gpuio itself), "turbojpeg",
+                                "opencv", "engine"
         read_bytes              by storage
         reads_from_memory       files are read as fast as memory gives them
         turbojpeg               whether it can be used

@@ -88,7 +88,8 @@ class Job:
     ----------
     normalisation : Normalisation
     channels, height, width : int       of the output
-    turbo : module, optional            whose `decode` decodes rows; without it they come decoded
+    turbo : module, optional            whose `decode` decodes rows; without it they come decoded,
+                                        unless `make` is given a decoder
     """
 
     def __init__(
@@ -169,8 +170,8 @@ class Job:
         decoded, keep, kept         as `known`, `keep`, `kept` of `share.make_share`; None: no image
                                     was decoded before, and none stays
         timed : bool                fill in `memory.spent`
-        decoder : object, optional  decodes in place of `turbo`, where that decodes: its `function`
-                                    is the address of a DECODE, its `address` this thread's handle
+        decoder : object, optional  decodes in place of `turbo`, or without it: its `function` is
+                                    the address of a DECODE, its `address` this thread's handle
 
         Returns
         -------
@@ -180,14 +181,15 @@ class Job:
             self._load_colours()
         channels, height, width = self._shape
         job = self._job.copy()
-        memory.fit(rows, height, width, channels if self.decodes else 0)
+        decodes = self.decodes or decoder is not None
+        memory.fit(rows, height, width, channels if decodes else 0)
         values = out
         if self._narrow:
             size = out.size * 4
             values = memory.scratch.take_spare("values", size).view(np.float32).reshape(out.shape)
         window = memory.scratch.take_window(4 * height * width)
         job["handle"], job["pixels"] = memory.handle, memory.pixels.ctypes.data
-        if decoder is not None and self.decodes:
+        if decoder is not None:
             job["decode"], job["handle"] = decoder.function, decoder.address
         job["out"], job["out_step"] = values.ctypes.data, values.strides[0]
         job["clock"] = self._clock if timed else 0

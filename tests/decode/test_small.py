@@ -1,0 +1,107 @@
+"""Jobs of small JPEGs are decoded by gpuio itself, to the same pixels; no other job loads that."""
+
+import numpy as np
+import pytest
+
+import gpuio as mx
+from gpuio.backend import cpu
+from gpuio.decode import small, turbojpeg
+from support import kinds
+from support.making import encoded, jpeg, photo, png, warned, write_rec
+from support.plain_jpegs import PLAIN, made
+
+NOISE = np.random.default_rng(0).integers(0, 256, (110, 110, 3), np.uint8)
+KINDS = [made([*PLAIN, "gray", "4:4:0"][k % 5], 40 + k % 3, 48 + k % 5, k) for k in range(40)]
+
+
+@pytest.fixture(params=["turbojpeg", "opencv"])
+def way(request, monkeypatch):
+    """With TurboJPEG, if it is there, and without it."""
+    if request.param == "opencv":
+        monkeypatch.setattr(turbojpeg, "compiled", lambda: None)
+    elif not turbojpeg.status().usable:
+        pytest.skip(turbojpeg.status().reason)
+    return request.param
+
+
+def epoch(rec, **options):
+    """Return an epoch's data, and the iterator's stats."""
+    given = {"data_shape": (3, 32, 32), "batch_size": 8, "verbose": False, "seed": 3}
+    with mx.io.ImageRecordIter(path_imgrec=rec, **(given | options)) as it:
+        data = np.concatenate([batch.data[0].asnumpy() for batch in it])
+        return data, it.stats()
+
+
+OPTIONS = [
+    {},
+    {"resize": 36},
+    {"rand_crop": True, "rand_mirror": True, "resize": -1},
+    {"random_resized_crop": True, "min_random_area": 0.1, "resize": -1},
+    {"data_shape": (1, 32, 32)},
+    {"max_rotate_angle": 20},
+    {"layout": "NHWC", "dtype": "uint8", "data_shape": (3, 40, 48)},
+    {"cache": "host"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda one: "-".join(one) or "plain")
+def test_batches_are_the_same(tmp_path, way, options, monkeypatch):
+    rec, _ = write_rec(tmp_path, KINDS)
+    data, stats = epoch(rec, **options)
+    assert (stats["decoders"].get("own", 0) > 30) == ("max_rotate_angle" not in options)
+    monkeypatch.setattr(cpu, "any_small", lambda _: False)
+    monkeypatch.setattr(turbojpeg, "compiled", lambda: None)
+    right, before = epoch(rec, **options)
+    assert np.array_equal(data, right)
+    assert "own" not in before["decoders"]
+
+
+def test_who_decoded_is_said(tmp_path, way):
+    rec, _ = write_rec(tmp_path, KINDS)
+    _, stats = epoch(rec, resize=-1)
+    by = stats["decoders"]  # the next epoch may have begun
+    assert by.keys() == {"own", way}
+    assert by["own"] == 4 * by[way]  # 4:4:0
+
+
+def test_orientation_is_none_of_its_business(tmp_path, way, monkeypatch):
+    blobs = [kinds.decoded()[name][0] for name in kinds.decoded() if "exif" in name]
+    assert len(blobs) > 5
+    rec, _ = write_rec(tmp_path, blobs)
+    data, _ = epoch(rec, data_shape=(3, 40, 40))
+    monkeypatch.setattr(cpu, "any_small", lambda _: False)
+    assert np.array_equal(data, epoch(rec, data_shape=(3, 40, 40))[0])
+
+
+def test_warnings_are_counted_as_before(tmp_path, way):
+    rec, _ = write_rec(tmp_path, [jpeg(photo(60, 60)), *warned(photo(60, 60))])
+    _, stats = epoch(rec, data_shape=(3, 60, 60), round_batch=False)
+    assert stats["decoded_with_warnings"] == (2 if way == "turbojpeg" else 0)
+    assert stats["decoders"]["own"] > 0
+
+
+def test_images_that_are_cut_short_are_refused_as_before(tmp_path, way):
+    good = jpeg(photo(60, 60))
+    rec, _ = write_rec(tmp_path, [good, good[:-100], good[:-2]])
+    _, stats = epoch(rec, on_error="zero", round_batch=False, max_bad=9)
+    assert sorted(one["key"] for one in stats["failed_records"]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "blobs",
+    [
+        [png(photo(40, 40, k)) for k in range(16)],
+        [encoded(photo(300, 300, k)) for k in range(8)],
+        [encoded(photo(40, 40)), *([png(NOISE)] * 8)],
+    ],
+    ids=["png", "large", "large records"],
+)
+def test_other_jobs_do_not_load_it(tmp_path, blobs, monkeypatch):
+    monkeypatch.setattr(cpu, "SmallDecoder", lambda *_: pytest.fail("loaded"))
+    rec, _ = write_rec(tmp_path, blobs)
+    epoch(rec)
+
+
+def test_a_limit_of_pixels_is_kept(tmp_path):
+    decoder = small.SmallDecoder(None, None, max_pixels=100)
+    assert decoder._own._state["max_pixels"] == 100
