@@ -33,6 +33,7 @@ _LARGE = _UNEVEN * _BLOCK  # bytes of a text for which it is taken where it is h
 _DIGITS = 16  # of a number, at most: two words
 _EIGHT = "V8"  # eight bytes as one element, of a type that needs no alignment
 _PAD = bytes(8)  # behind a text, for the last number's word
+_NO_KEYS = np.empty(0, np.int64)
 _DENSE = 4  # places per key up to which a table of places is smaller than a sorted copy
 
 
@@ -186,9 +187,19 @@ class _Gathered:
 
     def add(self, text: bytes) -> bool:
         """Take whole lines; False where one is not of the common form."""
-        found = self._parsed(text)
-        if found is None and (b"\r" in text or b" " in text):
-            found = self._parsed(text.replace(b"\r\n", b"\n").replace(b" ", b"\t"))
+        taken = self._take(text)
+        if not taken and (b"\r" in text or b" " in text):
+            taken = self._take(text.replace(b"\r\n", b"\n").replace(b" ", b"\t"))
+        return taken
+
+    def _take(self, text: bytes) -> bool:
+        """Take whole lines whose fields a TAB parts; False where one is not of the common form."""
+        compiled = self._uneven > _UNEVEN or (
+            self._size > _LARGE and "gpuio.kernels.jit" in sys.modules
+        )
+        if compiled and self._keys is None and (done := self._take_compiled(text)) is not None:
+            return done
+        found = _parse_compiled(text) if compiled else self._parsed(text)
         if found is None:
             return False
         keys, offsets = found
@@ -213,10 +224,25 @@ class _Gathered:
         self._count = stop
         return True
 
+    def _take_compiled(self, text: bytes) -> bool | None:
+        """Take lines whose keys go on as before, straight to their place; None: another way."""
+        start = self._count
+        if start == 0 or start + _most_lines(text) > len(self._offsets):
+            return None
+        from gpuio.kernels.index_text import parse_lines
+
+        flat, following = np.frombuffer(text, np.uint8), self._first + start
+        count, same = parse_lines(flat, following, _NO_KEYS, self._offsets[start:])
+        if count < 0:
+            return False
+        if same < count or start + count > len(self._offsets):
+            return None
+        self._used += len(text)
+        self._count += count
+        return True
+
     def _parsed(self, text: bytes) -> tuple[Int64, Int64] | None:
         """Return keys and offsets of whole lines, None where one is not of the common form."""
-        if self._uneven > _UNEVEN or (self._size > _LARGE and "gpuio.kernels.jit" in sys.modules):
-            return _parse_compiled(text)
         found = _parse_even(text)
         if found is None:
             self._uneven += 1
@@ -248,9 +274,14 @@ def _parse_compiled(text: bytes) -> tuple[Int64, Int64] | None:
     """Parse lines of any length by the compiled loop."""
     from gpuio.kernels.index_text import parse_lines
 
-    keys, offsets = np.empty((2, len(text) // 4 + 1), np.int64)
-    count = parse_lines(np.frombuffer(text, np.uint8), _DIGITS, keys, offsets)
+    keys, offsets = np.empty((2, _most_lines(text)), np.int64)
+    count, _ = parse_lines(np.frombuffer(text, np.uint8), 0, keys, offsets)
     return None if count < 0 else (keys[:count], offsets[:count])
+
+
+def _most_lines(text: bytes) -> int:
+    """Return how many lines a text may have."""
+    return len(text) // 4 + 1
 
 
 def _parse_even(text: bytes) -> tuple[Int64, Int64] | None:

@@ -12,7 +12,11 @@ __all__ = ["draw_and_swap", "skip_draws", "swap_all"]
 
 _WORDS = 624  # of a state of mt19937
 
-_room = scratch(types.uint32, _WORDS)
+_AT_ONCE = (
+    256  # numbers drawn before they are swapped: their places are then looked up side by side
+)
+
+_room, _others = scratch(types.uint32, _WORDS), scratch(types.int64, _AT_ONCE)
 
 
 @kernel("void(int32[::1], uint32[::1], int64[::1])")
@@ -72,27 +76,33 @@ def draw_and_swap(words, at, values, lengths):
     -------
     int                     the next word's index
     """
-    out = _room()
+    out, others = _room(), _others()
     _temper(words, out)
     first = 0
     for run in range(lengths.shape[0]):
-        for place in range(1, lengths[run]):
-            size = np.uint32(place + 1)
-            scale = np.uint32(0xFFFFFFFF) // size
-            limit = np.uint32(scale * size)
-            while True:
-                if at >= 624:
-                    _twist(words)
-                    _temper(words, out)
-                    at = 0
-                at += 1
-                if out[at - 1] < limit:
-                    break
-            i, j = first + place, first + np.int64(out[at - 1] // scale)
-            held = values[i]
-            values[i] = values[j]
-            values[j] = held
-        first += lengths[run]
+        place, length = np.int64(1), lengths[run]
+        while place < length:
+            begin, count = first + place, min(length - place, _AT_ONCE)
+            for k in range(count):
+                # float64 divides whole numbers below 2^32 to the right floor, and sooner
+                scale = np.uint32(np.float64(0xFFFFFFFF) / np.float64(place + 1))
+                limit = np.uint32(scale * np.uint32(place + 1))
+                while True:
+                    if at >= 624:
+                        _twist(words)
+                        _temper(words, out)
+                        at = 0
+                    at += 1
+                    if out[at - 1] < limit:
+                        break
+                others[k] = first + np.int64(np.float64(out[at - 1]) / np.float64(scale))
+                place += 1
+            for k in range(count):
+                i, j = begin + k, others[k]
+                held = values[i]
+                values[i] = values[j]
+                values[j] = held
+        first += length
     return at
 
 
