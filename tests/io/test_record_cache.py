@@ -195,6 +195,52 @@ def test_the_parts_of_a_manifest_are_cached_too(many, options):
         assert until_nothing_is_read(it) == (expected, 0)
 
 
+def test_the_parts_of_a_manifest_behind_a_url_are_kept_on_a_disk(many, tmp_path):
+    options = {**BLOCKS, **CROPS, "path_imgidx": ""}
+    expected = epochs([many, ""], 6, **options)
+    options |= {"cache": "disk", "cache_dir": str(tmp_path / "cache"), "cache_size": "4MB"}
+    with served(sorted(many.parent.glob("*.*"))) as server:
+        with reader([url(server, many), ""], **options) as it:
+            assert until_nothing_is_read(it) == (expected, 0)
+        with reader([url(server, many), ""], **options) as it:
+            begun = sum(it.stats()["read_bytes"].values())  # what is looked at when it is opened
+            assert taken(it, 6) == expected
+            assert it.stats()["cache"]["misses"] == 0
+            assert sum(it.stats()["read_bytes"].values()) == begun
+
+
+@pytest.mark.parametrize("policy", ["skip", "zero", "replace"])
+def test_bad_records_of_a_manifest_stay_bad_from_run_to_run(tmp_path, policy):
+    images = [making.jpeg(making.photo(40 + k % 9, 60 - k % 7, k)) for k in range(30)]
+    images[3], images[17] = b"no image", images[17][:200] + b"\xff\xd9"
+    made = str(manifest_of(write_parts(tmp_path, [12, 1, 17], images.__getitem__)))
+    options = {"path_imgidx": "", "on_error": policy, "shuffle": True, **CROPS}
+    room = {"cache": "disk", "cache_dir": str(tmp_path / "cache"), "cache_size": "4MB"}
+    with reader([made, ""], **options) as it:
+        expected, faults = taken(it), it.stats()["faults"]
+    for _ in range(2):
+        with reader([made, ""], **options, **room) as it:
+            assert taken(it) == expected
+            assert it.stats()["faults"] == faults > 0
+
+
+def test_a_run_that_resumes_another_one_finds_its_cache(many, tmp_path):
+    options = {"path_imgidx": "", "shuffle": True, **CROPS}
+    room = {"cache": "disk", "cache_dir": str(tmp_path / "cache"), "cache_size": "4MB"}
+    expected = epochs([many, ""], 2, **options)
+    with reader([many, ""], **options, **room) as it:
+        taken(it, 1)
+        it.reset()
+        it.load_state_dict({**it.state_dict(), "epoch": 0, "start": 0, "samples": 0})
+        for _ in range(2):
+            it.next()
+        state = it.state_dict()
+    with reader([many, ""], **options, **room) as it:
+        it.load_state_dict(state)
+        assert taken(it, 2) == expected[2:]
+        assert it.stats()["cache"]["misses"] == 0
+
+
 def test_of_a_manifest_a_resumed_epoch_is_the_same(many):
     options = {"path_imgidx": "", "shuffle": True, **CROPS}
     expected = epochs([many, ""], 2, **options)
