@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +24,16 @@ _START = HEADER_BYTES + FORMAT.size
 _HEAD = struct.Struct("<IIIf")  # magic, part flag and length, label flag, label
 
 
-def labels_of(table: RecordTable, column: int = 0) -> _Float32:
+def labels_of(
+    table: RecordTable, column: int = 0, advance: Callable[[int, int], None] | None = None
+) -> _Float32:
     """Return one label of each record; NaN where a record has no such label or is damaged.
 
     Parameters
     ----------
     table : RecordTable         of image records
     column : int                which of a record's labels, from 0
+    advance : callable(done, total), optional
 
     Returns
     -------
@@ -40,12 +44,16 @@ def labels_of(table: RecordTable, column: int = 0) -> _Float32:
     StorageError                a file cannot be read
     """
     made = np.full(len(table), np.nan, np.float32)
+    done = 0
     for number, path in enumerate(table.paths):
         rows = np.flatnonzero(table.file == number)
         with open_stored(path) as file:
             for at in range(0, len(rows), _AT_ONCE):
                 some = rows[at : at + _AT_ONCE]
                 made[some] = _some(file, table.offset[some], table.length[some], column)
+                done += len(some)
+                if advance is not None:
+                    advance(done, len(table))
     return made
 
 

@@ -137,7 +137,8 @@ def _conditions(
     """Yield each condition that is given: its option, and which records meet it, bool[N]."""
     if args.labels or args.no_labels:
         names = {name: number for number, name in class_names(args.source).items()}
-        label = labels_of(records.table)
+        with progress(f"reading labels of {args.source}", args.progress) as advance:
+            label = labels_of(records.table, advance=advance)
         for option, given in (("--labels", args.labels), ("--no-labels", args.no_labels)):
             if given:
                 among = np.zeros(len(label), bool)

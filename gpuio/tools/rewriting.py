@@ -47,6 +47,7 @@ __all__ = [
 Int64 = npt.NDArray[np.int64]
 
 _AT_ONCE = 32 << 20  # bytes read, and then written, at once
+_WRITTEN = 4 << 20  # bytes that one call writes
 _SYNC_EVERY = 64 << 20  # bytes: what a crash of the machine can cost a run that goes on
 _MOST = 1 << 16  # records at once
 
@@ -288,11 +289,12 @@ def _write(
             unsynced = 0
             with progress(f"writing {part.with_suffix('').name}", how) as advance:
                 for rows, records in _batches(choice, sources, done):
-                    buffer = b"".join(records)
-                    rest = memoryview(buffer)
-                    while rest:  # a disk that gets full takes a part first, and says so next
-                        rest = rest[file.write(rest) :]
-                    unsynced += len(buffer)
+                    for piece in _joined(records):
+                        rest = memoryview(piece)
+                        while rest:  # a disk that gets full takes a part first, and says so next
+                            rest = rest[file.write(rest) :]
+                        unsynced += len(piece)
+                    records.clear()  # they would lie beside the next ones
                     if unsynced >= _SYNC_EVERY:
                         os.fsync(fd)
                         unsynced = 0
@@ -339,8 +341,19 @@ def _batches(
                 ):
                     _check(framed, source, at)
                     found[row] = copied(framed)
+                ranges.clear()
         yield rows, found
         first = stop
+
+
+def _joined(records: list[bytes | memoryview]) -> Iterator[bytes]:
+    """Yield the bytes of records, some MiB at once, so that little of them is there twice."""
+    begin = size = 0
+    for stop, record in enumerate(records, 1):
+        size += len(record)
+        if size >= _WRITTEN or stop == len(records):
+            yield b"".join(records[begin:stop])
+            begin, size = stop, 0
 
 
 def _near(offset: Int64, length: Int64) -> Iterator[Int64]:

@@ -13,7 +13,7 @@ from gpuio.recordio.classes import labels_of
 from gpuio.tools.arguments import at_least
 from gpuio.tools.classnames import copy_names
 from gpuio.tools.entries import open_file
-from gpuio.tools.progress import add_progress
+from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.rewriting import add_target_arguments, check_free, images_of, rewrite, tell
 
 __all__ = ["add_arguments", "run"]
@@ -80,7 +80,10 @@ def run(args: argparse.Namespace) -> int:
     choice, left_out = images_of(open_file(args.source, args.idx, "auto", args.progress))
     for target in targets:  # before the first is written
         check_free(target, choice.paths, force=args.force, resume=args.resume)
-    labels = labels_of(choice.table()) if args.by_label else np.zeros(len(choice), np.float32)
+    labels = np.zeros(len(choice), np.float32)
+    if args.by_label:
+        with progress(f"reading labels of {args.source}", args.progress) as advance:
+            labels = labels_of(choice.table(), advance=advance)
     part = divide(labels, shares, seed=None if args.consecutive else args.seed)
     counts = np.bincount(part, minlength=count)
     if not counts.all():

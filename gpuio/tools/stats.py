@@ -27,7 +27,7 @@ from gpuio.storage.files import open_stored
 from gpuio.tools.arguments import at_least
 from gpuio.tools.census import count_files
 from gpuio.tools.entries import add_files_arguments, named_files
-from gpuio.tools.progress import add_progress, scanning
+from gpuio.tools.progress import add_progress, progress, scanning
 from gpuio.tools.terminal import say
 
 __all__ = ["add_arguments", "run", "shuffle_stats"]
@@ -129,7 +129,8 @@ def shuffle_stats(table: RecordTable, args: argparse.Namespace) -> dict[str, Any
     ------
     OptionError                 sizes that make no block or no pool
     """
-    label = labels_of(table)
+    with progress("reading labels", args.progress) as advance:
+        label = labels_of(table, advance=advance)
     known, number = np.unique(label, return_inverse=True)
     orders = {}
     for name, shuffle in _SHUFFLES.items():

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -326,3 +327,30 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch, capsys):
             tracemalloc.stop()
     assert peaks[0] < 3 << 20
     assert peaks[1] > 12 << 20  # what is measured is measured
+
+
+def test_bytes_of_records_lie_in_memory_hardly_twice(tmp_path, capsys, monkeypatch):
+    blobs = [jpeg(photo(8, 8, k)) + bytes(20_000) for k in range(200)]
+    rec, *_ = write_rec(tmp_path, blobs)
+    run(capsys, "shuffle", rec, tmp_path / "first.rec", "--quiet")  # what is loaded is loaded
+    monkeypatch.setattr(rewriting, "_AT_ONCE", 1 << 20)
+    monkeypatch.setattr(rewriting, "_WRITTEN", 1 << 16)
+    tracemalloc.start()
+    try:
+        assert run(capsys, "shuffle", rec, tmp_path / "mixed.rec", "--quiet")[0] == 0
+        assert tracemalloc.get_traced_memory()[1] < 2.7 * (1 << 20)
+    finally:
+        tracemalloc.stop()
+    sound(capsys, tmp_path / "mixed.rec")
+
+
+def test_reading_labels_says_how_far_it_is(tmp_path, capsys):
+    rec, *_ = write_rec(tmp_path, [jpeg(photo(8, 8, k)) for k in range(4)], [0, 1, 0, 1])
+    plain = ("--progress", "plain")
+    for command in (
+        ("filter", rec, tmp_path / "few.rec", "--labels", "1", *plain),
+        ("split", rec, tmp_path / "half", "--parts", "2", "--by-label", *plain),
+    ):
+        code, _, err = run(capsys, *command)
+        assert code == 0
+        assert f"reading labels of {rec}: 4 of 4" in err
