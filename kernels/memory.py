@@ -54,6 +54,7 @@ def same(typing, one, other, count):
     def generate(context, builder, signature, args):
         form = ir.FunctionType(_I32, [_PLACE, _PLACE, _I64])
         function = cgutils.get_or_insert_function(builder.module, form, "memcmp")
+        function.attributes.add("nobuiltin")  # else it becomes bcmp, which not every C library has
         places = [builder.inttoptr(value, _PLACE) for value in args[:2]]
         return builder.icmp_signed("==", builder.call(function, [*places, args[2]]), _I32(0))
 
