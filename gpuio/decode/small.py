@@ -1,6 +1,7 @@
 """Who decodes small JPEGs at their full size: gpuio itself, then TurboJPEG if it is there.
 
-Compiled when a share of a job of small records first has such an image; no other job pays for it.
+Compiled when a share of a job of small records first has such an image, or the host is first given
+several of them for a GPU; no other job pays for it.
 
 Invariant: what is decoded has the pixels that OpenCV makes, and what is not decoded is for OpenCV.
 """
@@ -20,16 +21,18 @@ MAX_PIXELS = 65_536  # of an image; of larger ones it has little to spare
 RECORD_BYTES = 24_576  # of a job's mean record: of a larger one few images are so small
 
 
-def any_small(headers: npt.NDArray[np.void]) -> bool:
-    """Say whether an image is a small JPEG that gpuio may decode itself.
+def any_small(headers: npt.NDArray[np.void], at_least: int = 1) -> bool:
+    """Say whether images are small JPEGs that gpuio may decode itself.
 
     Parameters
     ----------
     headers : HEADER[n]
+    at_least : int          how many of them
     """
     plain = (headers["frame"] == 0xC0) | (headers["frame"] == 0xC1)
     pixels = headers["height"].astype(np.int64) * headers["width"]
-    return bool((plain & (headers["one_scan"] != 0) & (pixels <= MAX_PIXELS)).any())
+    found = plain & (headers["one_scan"] != 0) & (pixels <= MAX_PIXELS)
+    return int(np.count_nonzero(found)) >= at_least
 
 
 class SmallDecoder:

@@ -18,12 +18,14 @@ from gpuio.backend.protocol import Encoded, Work
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
 from gpuio.decode.scaled import ScaledDecoder
+from gpuio.decode.small import SmallDecoder, any_small
 from gpuio.decode.smaller import smaller
 from gpuio.errors import DecodeError
 from gpuio.kernels.image_region import REGION
 
 __all__ = ["HostDecoder", "host_bytes"]
 
+_SEVERAL = 16  # small JPEGs in one call: a batch of photos has one or two, and compiles nothing
 _MAX_PIXELS, _MAX_SCANS = 2**31 - 1, 100  # the reader has refused what is beyond its limits
 
 
@@ -149,14 +151,16 @@ class HostDecoder:
             rows, sizes, starts = rows[~known], sizes[~known], starts[~known]
             regions = regions[~known]
         left = np.ones(len(rows), np.uint8)
-        scaled, own = None, 0
+        itself: ScaledDecoder | SmallDecoder | None = None
         if channels < 4 and (records.scale[rows] > 1).any():
-            scaled = self._scaled()
-            own = scaled.decoded
-        if channels < 4 and (self._turbo is not None or scaled is not None):
+            itself = self._scaled()
+        elif channels < 4 and self._turbo is not None:
+            itself = self._small(records.headers[rows])
+        own = 0 if itself is None else itself.decoded
+        if channels < 4 and (self._turbo is not None or itself is not None):
             function, handle = self._function, 0
-            if scaled is not None:
-                function, handle = scaled.function, scaled.address
+            if itself is not None:
+                function, handle = itself.function, itself.address
             else:
                 handle = self._handle().address
             heights, widths = np.ascontiguousarray(sizes.T)
@@ -189,8 +193,8 @@ class HostDecoder:
                     records.note_warning(row)
         if work.timed:
             others = int(np.count_nonzero(left))
-            if scaled is not None:
-                own = scaled.decoded - own
+            if itself is not None:
+                own = itself.decoded - own
             work.decoded("own", own)
             work.decoded("turbojpeg", len(left) - others - own)
             work.decoded("opencv", others - len(failed))
@@ -202,6 +206,13 @@ class HostDecoder:
         if made is None:
             handle = None if self._turbo is None else self._handle()
             made = self._mine.scaled = ScaledDecoder(self._turbo, handle, _MAX_PIXELS)
+        return made
+
+    def _small(self, headers: npt.NDArray[np.void]) -> SmallDecoder | None:
+        """Return this thread's decoder of small JPEGs; None where few of them were seen."""
+        made: SmallDecoder | None = getattr(self._mine, "small", None)
+        if made is None and any_small(headers, _SEVERAL):
+            made = self._mine.small = SmallDecoder(self._turbo, self._handle())
         return made
 
     def _loop(self) -> Any:

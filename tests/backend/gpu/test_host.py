@@ -259,6 +259,19 @@ def test_a_warning_of_libjpeg_is_noted_of_its_row():
     assert records.warned.tolist() == [False, True, True, False]
 
 
+@pytest.mark.skipif(not turbojpeg.status().usable, reason="no TurboJPEG")
+@pytest.mark.parametrize(("count", "who"), [(3, "turbojpeg"), (20, "own")])
+def test_several_small_images_are_decoded_by_gpuio_itself(count, who):
+    blobs = [jpeg(picture(60, 80, seed=k)) for k in range(count)]
+    records, sizes = encoded(blobs), np.full((count, 2), (60, 80))
+    records.work.timed = True
+    memory, starts = np.zeros((count, 60, 80, 3), np.uint8), np.arange(count) * 60 * 80 * 3
+    failed = HostDecoder().decode(records, np.arange(count), sizes, 3, memory.reshape(-1), starts)
+    assert failed == {}
+    assert records.work.routes == {who: count}
+    assert np.array_equal(memory, [decode(blob, 3) for blob in blobs])
+
+
 @pytest.mark.parametrize("parts", [64, 2])
 def test_who_decoded_is_counted_and_seconds_are_noted(make, way, monkeypatch, parts):
     monkeypatch.setattr("gpuio.backend.gpu.backend.MAX_ROWS", parts)
