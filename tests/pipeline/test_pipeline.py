@@ -122,7 +122,10 @@ class FakeOrder:
         )
 
     def batches(self, pass_index, start, first, stop):
-        return [self.batch(pass_index, start, number) for number in range(first, stop)]
+        made = [self.batch(pass_index, start, number) for number in range(first, stop)]
+        names = ("position", "pass_index", "mx_index")
+        rows = (np.concatenate([getattr(one, name) for one in made]) for name in names)
+        return made, BatchOrder(*rows, pad=0)
 
 
 class FakePlanner:
