@@ -1,8 +1,10 @@
 """Execute one row of a batch's plan again: the image that is in the batch, from its bytes.
 
+On the CPU this equals ``batch.data[0][3]``::
+
     batch = it.next()
     image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    again = replay(image, batch.plan[3], it.options)     # equals batch.data[0][3] on the CPU
+    again = replay(image, batch.plan[3], it.options)
 
 A row may be changed first: without its mirror, say, or with another crop. What was
 done to whole batches (mixup, cutmix) is not part of it: see ``batch.mix``.
