@@ -226,6 +226,8 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
@@ -247,7 +249,7 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
             f"{one.kernels:.1f}",
             f"{one.serial:.1f}",
             f"{one.total:.1f}",
-            f"{one.total / 3600:.2f}",
+            f"{one.total / 3600:.3f}",
             f"{one.record_bytes / 1e3:.0f} GB",
             f"{one.decoded_bytes / 1e3:.0f} GB",
         ]
