@@ -33,7 +33,8 @@ _FEW = 8  # images read at once, and before it is concluded that a disk is far t
 _MEASURED = 48  # images, read or made without the cache, before anything else is concluded
 _FAR = 2.0  # times as long as decoding
 _STALLED, _STALLED_S = 2.0, 2.0  # to keep images threads may wait so many times as long as decoding
-# them takes, and so many seconds of all threads more, before it is given up
+# them takes and images wait that are not kept, and so many seconds of all threads more, before it
+# is given up
 
 _SCHEDULED = Path("/proc/thread-self/schedstat")  # of a thread: ns on a core, ns ready for one
 
@@ -104,6 +105,9 @@ class DiskCache(Cache):
         self._alone, self._alone_s = 0, 0.0  # images made without the cache
         self._tries = False  # that is being measured: nothing is read or kept meanwhile
         self._kept, self._wait_s = 0, 0.0
+        self._doubts = False  # whether keeping waits too long: nothing is kept meanwhile
+        self._others, self._others_s = 0, 0.0  # images made then, and what they waited
+        self._usual_s = 0.0  # what an image waits that is not kept, for other threads mostly
         self._mine = threading.local()
         self._reads = self._writes = True
         self._far = False  # the last images came from a disk, so the next ones are asked for ahead
@@ -136,11 +140,11 @@ class DiskCache(Cache):
 
     def claim(self, *args: Any) -> Claim | None:
         """Take the rows that are to be kept: see `Cache.claim`."""
-        if not self._writes or self._tries:
+        self._mine.before_s = _asleep_s()
+        if not self._writes or self._tries or self._doubts:
             return None
         claim = super().claim(*args)
-        if claim is not None:
-            self._mine.before_s = _asleep_s()
+        self._mine.before_s = _asleep_s()
         return claim
 
     def made_alone(self, images: int, seconds: float) -> None:
@@ -148,6 +152,14 @@ class DiskCache(Cache):
         with self._lock:
             self._alone += images
             self._alone_s += seconds
+            if not self._doubts:
+                return
+            self._others += images
+            self._others_s += _asleep_s() - self._mine.before_s
+            if self._others >= _MEASURED:
+                self._usual_s = self._others_s / self._others
+                self._others, self._others_s, self._doubts = 0, 0.0, False
+                self._conclude()
 
     def _tried(self) -> bool:
         """Say whether enough images were made without the cache; then conclude from them."""
@@ -163,21 +175,33 @@ class DiskCache(Cache):
         By the thread that claimed them. A disk that cannot follow lets it wait as it writes pixels.
         """
         super().settle(claim, kept, tried=tried)
-        self._kept += len(kept)
-        self._wait_s += _asleep_s() - self._mine.before_s
-        if self._kept < _MEASURED:
-            return
-        alone = self._decode_s * self._kept
-        if self._writes and self._wait_s > _STALLED * alone + _STALLED_S:
+        with self._lock:
+            self._kept += len(kept)
+            self._wait_s += _asleep_s() - self._mine.before_s
+            if self._kept < _MEASURED or self._doubts:
+                return
+            if self._stalls():
+                self._doubts = True  # threads may wait for each other as long: that is measured
+            elif self._wait_s <= _STALLED * self._kept * (self._decode_s + self._usual_s):
+                self._kept, self._wait_s = 0, 0.0  # else the seconds go on
+
+    def _stalls(self) -> bool:
+        """Say whether images that are kept wait too long."""
+        usual = self._kept * (self._decode_s + self._usual_s)
+        return self._writes and self._wait_s > _STALLED * usual + _STALLED_S
+
+    def _conclude(self) -> None:
+        """Keep no more images where that waits too long, beside what others wait as well."""
+        if self._stalls():
             self._writes = False
             _log.warning(
-                "cache='disk' keeps no more images: to keep one a thread waited %.1f ms, to decode "
-                "it takes %.1f ms: the disk of cache_dir is too slow",
+                "cache='disk' keeps no more images: to keep one a thread waited %.1f ms, without "
+                "the cache %.1f ms, to decode it takes %.1f ms: the disk of cache_dir is too slow",
                 1e3 * self._wait_s / self._kept,
+                1e3 * self._usual_s,
                 1e3 * self._decode_s,
             )
-        if self._wait_s <= _STALLED * alone:  # else the seconds go on
-            self._kept, self._wait_s = 0, 0.0
+        self._kept, self._wait_s = 0, 0.0
 
     def _weigh(self, images: int, seconds: float) -> None:
         """Note what images cost, and step aside where decoding them costs less."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import gpuio as mx
+from gpuio.backend.cpu import CpuBackend
 from gpuio.cache import disk, opening
 from gpuio.cache.store import Store
 from gpuio.kernels import slots
@@ -251,6 +252,25 @@ def test_it_keeps_no_more_where_it_waits_too_long(tmp_path, monkeypatch, caplog,
     else:
         assert cache["images"] == 120
     assert caplog.text.count("keeps no more") == (held_up == "waiting")
+
+
+def test_images_that_wait_without_a_cache_as_well_are_kept(tmp_path, monkeypatch, caplog):
+    """Threads wait for each other: that says nothing of a disk."""
+    rec, folder = files(tmp_path, 400), tmp_path / "cache"
+    make = CpuBackend.make
+
+    def make_slowly(self, *given):
+        time.sleep(0.02)
+        return make(self, *given)
+
+    monkeypatch.setattr(CpuBackend, "make", make_slowly)
+    monkeypatch.setattr(disk, "_STALLED_S", 0.1)
+    monkeypatch.setattr(pipeline_opening, "_decode_seconds", lambda *given: 2e-4)
+    options = {"data_shape": (3, 224, 224), "preprocess_threads": 1}  # each batch alone
+    with caplog.at_level(logging.WARNING, "gpuio"):
+        _, cache = epochs(rec, folder, **options)
+    assert cache["images"] >= 400 - 2 * disk._MEASURED  # but for those of the comparison
+    assert "keeps no more" not in caplog.text
 
 
 def test_a_slow_disk_is_not_begun_with_if_memory_is_too_small(tmp_path, monkeypatch, caplog):
