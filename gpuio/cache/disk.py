@@ -35,6 +35,7 @@ _FAR = 2.0  # times as long as decoding
 _STALLED, _STALLED_S = 2.0, 2.0  # to keep images threads may wait so many times as long as decoding
 # them takes and images wait that are not kept, and so many seconds of all threads more, before it
 # is given up
+_PATIENCE = 20  # times so many rows are let pass until those images are there
 
 _SCHEDULED = Path("/proc/thread-self/schedstat")  # of a thread: ns on a core, ns ready for one
 
@@ -106,6 +107,7 @@ class DiskCache(Cache):
         self._tries = False  # that is being measured: nothing is read or kept meanwhile
         self._kept, self._wait_s = 0, 0.0
         self._doubts = False  # whether keeping waits too long: nothing is kept meanwhile
+        self._asked = 0  # rows that were not kept for that
         self._others, self._others_s = 0, 0.0  # images made then, and what they waited
         self._usual_s = 0.0  # what an image waits that is not kept, for other threads mostly
         self._mine = threading.local()
@@ -140,12 +142,24 @@ class DiskCache(Cache):
 
     def claim(self, *args: Any) -> Claim | None:
         """Take the rows that are to be kept: see `Cache.claim`."""
-        self._mine.before_s = _asleep_s()
-        if not self._writes or self._tries or self._doubts:
+        if not self._writes or self._tries:
             return None
-        claim = super().claim(*args)
+        claim = None if self._put_off(len(args[0])) else super().claim(*args)
         self._mine.before_s = _asleep_s()
         return claim
+
+    def _put_off(self, rows: int) -> bool:
+        """Say whether rows are not kept, because others are made without it to compare with.
+
+        Where each share has images of the cache, none is. Then keeping goes on.
+        """
+        with self._lock:
+            if not self._doubts:
+                return False
+            self._asked += rows
+            if self._asked > _PATIENCE * _MEASURED:
+                self._doubts, self._kept, self._wait_s = False, 0, 0.0
+            return self._doubts
 
     def made_alone(self, images: int, seconds: float) -> None:
         """Note what images cost without the cache: see `Cache.made_alone`."""
@@ -181,7 +195,10 @@ class DiskCache(Cache):
             if self._kept < _MEASURED or self._doubts:
                 return
             if self._stalls():
-                self._doubts = True  # threads may wait for each other as long: that is measured
+                self._doubts, self._asked = (
+                    True,
+                    0,
+                )  # threads may wait for each other as long: that is measured
             elif self._wait_s <= _STALLED * self._kept * (self._decode_s + self._usual_s):
                 self._kept, self._wait_s = 0, 0.0  # else the seconds go on
 
@@ -205,6 +222,11 @@ class DiskCache(Cache):
 
     def _weigh(self, images: int, seconds: float) -> None:
         """Note what images cost, and step aside where decoding them costs less."""
+        with self._lock:
+            self._weigh_all(images, seconds)
+
+    def _weigh_all(self, images: int, seconds: float) -> None:
+        """Do so; the lock is held."""
         self._fetched += images
         self._fetch_s += seconds
         if self._alone < _MEASURED:

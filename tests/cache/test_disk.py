@@ -273,6 +273,26 @@ def test_images_that_wait_without_a_cache_as_well_are_kept(tmp_path, monkeypatch
     assert "keeps no more" not in caplog.text
 
 
+def test_a_doubt_that_nothing_can_settle_ends(tmp_path, monkeypatch):
+    """Where each share has images of the cache, none is made without it."""
+    rec, folder = files(tmp_path, 400), tmp_path / "cache"
+    settle, doubted = Store.settle, []
+
+    def settle_slowly(self, *given):
+        time.sleep(0.03 if not doubted else 0)
+        settle(self, *given)
+
+    monkeypatch.setattr(Store, "settle", settle_slowly)
+    monkeypatch.setattr(disk.DiskCache, "made_alone", lambda *_: doubted.append(1))
+    monkeypatch.setattr(disk, "_STALLED_S", 0.1)
+    monkeypatch.setattr(disk, "_PATIENCE", 1)
+    monkeypatch.setattr(pipeline_opening, "_decode_seconds", lambda *given: 2e-4)
+    options = {"data_shape": (3, 224, 224), "preprocess_threads": 1}
+    _, cache = epochs(rec, folder, **options)
+    assert doubted
+    assert cache["images"] > 250
+
+
 def test_a_slow_disk_is_not_begun_with_if_memory_is_too_small(tmp_path, monkeypatch, caplog):
     rec, folder = files(tmp_path), tmp_path / "cache"
     monkeypatch.setattr(opening, "read_rate", lambda folder: 1.0)
