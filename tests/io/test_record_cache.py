@@ -271,16 +271,17 @@ def test_a_cache_of_parts_that_changed_is_replaced(many, tmp_path, change):
 
 
 def test_of_a_set_that_does_not_fit_a_fixed_part_is_kept(files):
+    count = 12  # some epochs are read before the first is taken
     with reader(files, cache="host", cache_size=100_000, last_batch="discard", **CROPS) as it:
         made, counts = [], []
-        for _ in range(4):
+        for _ in range(count):
             made += taken(it, 1)
             counts.append(it.stats()["cache"])
-        assert made == epochs(files, 4, last_batch="discard", **CROPS)
-    assert 0 < counts[1]["images"] < 37
-    assert counts[1]["images"] <= counts[2]["images"] == counts[3]["images"]
+        assert made == epochs(files, count, last_batch="discard", **CROPS)
+    assert 0 < counts[-1]["images"] < 37
+    assert counts[-2]["images"] == counts[-1]["images"]
     assert max(one["bytes"] for one in counts) <= 100_000
-    assert counts[3]["hits"] > counts[0]["hits"]
+    assert counts[-1]["hits"] > counts[0]["hits"]
 
 
 def test_of_a_set_in_order_what_is_kept_is_spread_over_it(tmp_path):
