@@ -318,6 +318,8 @@ def _make(path: str, key: str, rows: int, capacity: int) -> None:
     )
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)  # it is not stale
+        if not _is_at(fd, temporary):  # another process took it for stale before
+            return
         os.posix_fallocate(fd, 0, first)
         os.ftruncate(fd, capacity)
         head = np.zeros(1, _HEAD)

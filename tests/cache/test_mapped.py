@@ -274,6 +274,21 @@ def test_stale_files_are_removed_and_used_ones_are_not(tmp_path):
         assert {one.name for one in tmp_path.iterdir()} == {names[0], names[2]}
 
 
+def test_a_new_file_that_another_process_takes_for_a_stale_one_is_made_again(tmp_path, monkeypatch):
+    path, made, make = str(tmp_path / "gpuio-host-one"), [], mapped.tempfile.mkstemp
+
+    def not_yet_locked(**given):
+        fd, temporary = make(**given)
+        made.append(temporary)
+        if len(made) == 1:  # another one opens a cache here, and tidies up
+            remove_stale(str(tmp_path), "gpuio-host-")
+        return fd, temporary
+
+    monkeypatch.setattr(mapped.tempfile, "mkstemp", not_yet_locked)
+    open_mapped(path, "key", ROWS, 1 << 20, kept=False).close()
+    assert len(made) == 2
+
+
 @pytest.mark.parametrize("work", ["take", "close", "look for stale ones", "open"])
 def test_threads_of_one_process_wait_for_each_other(path, tmp_path, work):
     """lockf keeps no thread of the process out, and any closing of the file lets it go."""
