@@ -92,10 +92,13 @@ def epochs(files, count=3, **options):
         return taken(it, count)
 
 
+MANY = 8  # epochs: what is read ahead, several of them, is not looked for
+
+
 @pytest.mark.parametrize("job", JOBS)
 def test_batches_are_the_same_to_the_bit(files, job):
     with reader(files, cache="host", **JOBS[job]) as it:
-        assert taken(it) == epochs(files, **JOBS[job])
+        assert taken(it, MANY) == epochs(files, MANY, **JOBS[job])
         assert it.stats()["cache"]["hits"] >= len(it._machine().table)
 
 
@@ -324,7 +327,7 @@ def test_warnings_are_counted_of_images_that_opencv_made_before(bad, before):
     options = {"on_error": "skip", "batch_size": 5, **CROPS}
     with reader(bad, **options) as it, reader(bad, cache="host", **{**options, **before}) as first:
         expected = taken(it)
-        taken(first)
+        taken(first, MANY)
         with reader(bad, cache="host", **options) as kept:
             assert taken(kept) == expected
             assert kept.stats()["warned_records"] == it.stats()["warned_records"]
@@ -436,9 +439,9 @@ def test_bare_images(tmp_path):
     path.write_bytes(b"".join(encode(blob) for blob in blobs))
     options = {"path_imgidx": "", "batch_size": 4, "shuffle": False, **CROPS}
     with reader((path, ""), **options) as it:
-        expected = taken(it, 8)  # what is read ahead is not looked for
+        expected = taken(it, MANY)
     with reader((path, ""), cache="host", **options) as it:
-        assert taken(it, 8) == expected
+        assert taken(it, MANY) == expected
         assert it.stats()["cache"]["hits"] >= 10
 
 
@@ -457,10 +460,10 @@ def test_detection(tmp_path):
     moves = {"rand_mirror_prob": 0.5, "rand_crop_prob": 0.7, "min_crop_scales": 0.5, "seed": 2}
     options = {"data_shape": (3, 60, 80), "batch_size": 4, "verbose": False, **moves}
     with mx.io.ImageDetRecordIter(path_imgrec=files[0], **there(PLACE, options)) as it:
-        expected = taken(it)
+        expected = taken(it, MANY)
     options["cache"] = "host"
     with mx.io.ImageDetRecordIter(path_imgrec=files[0], **there(PLACE, options)) as it:
-        assert taken(it) == expected
+        assert taken(it, MANY) == expected
         assert it.stats()["cache"]["hits"] > 0
         # classification finds the same images
         del options["rand_mirror_prob"], options["rand_crop_prob"], options["min_crop_scales"]
@@ -472,12 +475,12 @@ def test_detection(tmp_path):
 def test_images_are_made_smaller_once_whether_they_fit_or_not(files, monkeypatch):
     options = {"cache": "host", "cache_resize": 30, "label_width": 1, **CROPS}
     with reader(files, **options) as it:
-        made = taken(it)
+        made = taken(it, MANY)
         assert it.stats()["cache"]["hits"] >= len(it._machine().table)
-    assert made == epochs(files, **options, cache_size=20_000)
-    assert made != epochs(files, **CROPS)
+    assert made == epochs(files, MANY, **options, cache_size=20_000)
+    assert made != epochs(files, MANY, **CROPS)
     monkeypatch.setattr(turbojpeg, "compiled", lambda: None)
-    assert made == epochs(files, **options)
+    assert made == epochs(files, MANY, **options)
 
 
 def test_a_mean_image_is_that_of_the_smaller_images(files, tmp_path):

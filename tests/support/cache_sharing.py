@@ -16,7 +16,7 @@ import numpy as np
 
 import gpuio as mx
 
-EPOCHS = 3
+EPOCHS = 6  # what is read ahead, several of them, is not looked for
 _fork = multiprocessing.get_context("fork")
 
 
