@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from gpuio.kernels.addresses import read_byte
 from gpuio.kernels.cpu.jpeg_bits import item, put
-from gpuio.kernels.cpu.jpeg_symbols import COUNT, FIRST, LAST, SYMBOLS, fill_symbols
+from gpuio.kernels.cpu.jpeg_symbols import COUNT, FIRST, LAST, SYMBOLS, bytes_of, fill_symbols
 from gpuio.kernels.jit import inner
 
 __all__ = ["BITS", "CODES", "DC", "LONG", "MEANS", "VALUES", "keep_codes", "symbols_of"]
@@ -46,15 +46,6 @@ def _is_same(codes, kind, dc, ac, dc_size, ac_size):
     for k in range(ac_size):
         same = same and item(codes, at + k) == read_byte(ac, k)
     return same
-
-
-@inner
-def _bytes_of(place):
-    """Return how many bytes a table's lengths and symbols take."""
-    size = 16
-    for k in range(16):
-        size += read_byte(place, k)
-    return size
 
 
 @inner
@@ -143,7 +134,7 @@ def keep_codes(codes, kind, dc, ac):
     kind : {MEANS, VALUES}
     dc, ac : int            addresses: sixteen lengths, and the symbols, all in the image
     """
-    dc_size, ac_size = _bytes_of(dc), _bytes_of(ac)
+    dc_size, ac_size = bytes_of(dc), bytes_of(ac)
     if _is_same(codes, kind, dc, ac, dc_size, ac_size):
         return True
     put(codes, _KEY, 0)

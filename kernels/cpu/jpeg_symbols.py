@@ -10,7 +10,7 @@ from gpuio.kernels.addresses import read_byte
 from gpuio.kernels.cpu.jpeg_bits import item, put, top
 from gpuio.kernels.jit import inner
 
-__all__ = ["COUNT", "FIRST", "LAST", "SYMBOLS", "fill_symbols", "number", "symbol"]
+__all__ = ["COUNT", "FIRST", "LAST", "SYMBOLS", "bytes_of", "fill_symbols", "number", "symbol"]
 
 LAST = 1 << 12  # of a symbol: the block ends behind it
 
@@ -20,6 +20,20 @@ _HIGHEST = 20  # code of each length, -1 for none
 _SHIFT = 40  # from a code of a length to its symbol
 FIRST = 60  # of each: number of bits | steps << 5 | LAST
 SYMBOLS = FIRST + 256
+
+
+@inner
+def bytes_of(place):
+    """Return how many bytes a table's lengths and symbols take.
+
+    Parameters
+    ----------
+    place : int             address of sixteen lengths, and the symbols
+    """
+    size = 16
+    for k in range(16):
+        size += read_byte(place, k)
+    return size
 
 
 @inner

@@ -17,9 +17,16 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from gpuio.kernels.addresses import read_byte
 from gpuio.kernels.cpu.jpeg_bits import item, put, refill, top
-from gpuio.kernels.cpu.jpeg_symbols import COUNT, FIRST, SYMBOLS, fill_symbols, number, symbol
+from gpuio.kernels.cpu.jpeg_symbols import (
+    COUNT,
+    FIRST,
+    SYMBOLS,
+    bytes_of,
+    fill_symbols,
+    number,
+    symbol,
+)
 from gpuio.kernels.jit import inner
 from gpuio.kernels.memory import copy, same
 
@@ -57,15 +64,6 @@ def put_short(typing, base, index, value):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
-
-
-@inner
-def _bytes_of(place):
-    """Return how many bytes a table's lengths and symbols take."""
-    size = 16
-    for k in range(16):
-        size += read_byte(place, k)
-    return size
 
 
 @inner
@@ -147,7 +145,7 @@ def keep_values(codes, dc, ac):
     codes : int             address of int32[VALUES], zeros at first
     dc, ac : int            addresses: sixteen lengths, and the symbols, all in the image
     """
-    sizes = _bytes_of(dc) << 16 | _bytes_of(ac)
+    sizes = bytes_of(dc) << 16 | bytes_of(ac)
     dc_size, ac_size, key = sizes >> 16, sizes & 0xFFFF, codes + 4 * _KEY
     if item(codes, _SIZES) == sizes and same(key, dc, dc_size) and same(key + dc_size, ac, ac_size):
         return True
