@@ -12,45 +12,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.decode.own import OwnDecoder
 from gpuio.decode.region import plain_sampling
 from gpuio.decode.turbojpeg import Handle
 
 __all__ = ["ScaledDecoder"]
 
 
-class ScaledDecoder:
-    """One thread's decoder.
+class ScaledDecoder(OwnDecoder):
+    """One thread's decoder: see `OwnDecoder`.
 
     Parameters
     ----------
     turbo : module or None      whose `decode` decodes what gpuio does not itself
     handle : Handle or None     of this thread, for it
     max_pixels : int            of an image of full size
-
-    Attributes
-    ----------
-    function, address : int     a DECODE of `gpuio.kernels.cpu.share`, and its handle
     """
 
     def __init__(self, turbo: Any, handle: Handle | None, max_pixels: int = 2**31 - 1) -> None:
         from gpuio.kernels.cpu import eighth
-        from gpuio.kernels.cpu.share import DECODE
-        from gpuio.kernels.pointers import address
 
-        then, its = 0, 0
-        if turbo is not None and handle is not None:
-            then, its = address(turbo.decode, DECODE), handle.address
-        self._handle = handle  # it lives as long as this object
-        self._scales = (8, 4, 2) if then else (eighth.SCALE,)
+        super().__init__(eighth.decode, eighth.EighthDecoder, turbo, handle, max_pixels)
+        behind = turbo is not None and handle is not None
+        self._scales = (8, 4, 2) if behind else (eighth.SCALE,)
         self._decode = eighth.decode
-        self._own = eighth.EighthDecoder(then, its, max_pixels)
-        self.function: int = address(eighth.decode, DECODE)
-        self.address: int = self._own.address
-
-    @property
-    def decoded(self) -> int:
-        """How many images gpuio has decoded itself."""
-        return self._own.decoded
 
     def decode(
         self,

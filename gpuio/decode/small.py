@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.decode.own import OwnDecoder
 from gpuio.decode.turbojpeg import Handle
 
 __all__ = ["RECORD_BYTES", "SmallDecoder", "any_small"]
@@ -35,34 +36,18 @@ def any_small(headers: npt.NDArray[np.void], at_least: int = 1) -> bool:
     return int(np.count_nonzero(found)) >= at_least
 
 
-class SmallDecoder:
-    """One thread's decoder.
+class SmallDecoder(OwnDecoder):
+    """One thread's decoder: see `OwnDecoder`.
 
     Parameters
     ----------
     turbo : module or None      whose `decode` decodes what gpuio does not itself
     handle : Handle or None     of this thread, for it
     max_pixels : int            of an image
-
-    Attributes
-    ----------
-    function, address : int     a DECODE of `gpuio.kernels.cpu.share`, and its handle
     """
 
     def __init__(self, turbo: Any, handle: Handle | None, max_pixels: int = 2**31 - 1) -> None:
         from gpuio.kernels.cpu import small
-        from gpuio.kernels.cpu.share import DECODE
-        from gpuio.kernels.pointers import address
 
-        then, its = 0, 0
-        if turbo is not None and handle is not None:
-            then, its = address(turbo.decode, DECODE), handle.address
-        self._handle = handle  # it lives as long as this object
-        self._own = small.SmallDecoder(then, its, min(max_pixels, MAX_PIXELS))
-        self.function: int = address(small.decode, DECODE)
-        self.address: int = self._own.address
-
-    @property
-    def decoded(self) -> int:
-        """How many images gpuio has decoded itself."""
-        return self._own.decoded
+        most = min(max_pixels, MAX_PIXELS)
+        super().__init__(small.decode, small.SmallDecoder, turbo, handle, most)
