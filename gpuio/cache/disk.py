@@ -223,10 +223,10 @@ class DiskCache(Cache):
     def _weigh(self, images: int, seconds: float) -> None:
         """Note what images cost, and step aside where decoding them costs less."""
         with self._lock:
-            self._weigh_all(images, seconds)
+            self._weigh_locked(images, seconds)
 
-    def _weigh_all(self, images: int, seconds: float) -> None:
-        """Do so; the lock is held."""
+    def _weigh_locked(self, images: int, seconds: float) -> None:
+        """Do so, with the lock held."""
         self._fetched += images
         self._fetch_s += seconds
         if self._alone < _MEASURED:
