@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["advise", "chosen"]
+__all__ = ["advise", "chosen", "kept"]
 
 _ENOUGH = 0.97  # share of the best rate that is as good as the best
 _BOUND = 0.8  # share of the bare decoding's rate from which on decoding limits
@@ -25,6 +25,22 @@ def chosen(rates: Mapping[int, dict[str, float]]) -> int:
     return min(value for value, one in rates.items() if one["median"] >= _ENOUGH * best)
 
 
+def kept(rates: Mapping[int, dict[str, float]], current: int) -> int:
+    """Return the current setting where no other is faster beyond the noise; else one that is.
+
+    Two settings are told apart where their quartiles do not overlap. Of those that are not told
+    from the best the smallest is taken.
+
+    Parameters
+    ----------
+    rates : dict        setting to its quartiles
+    current : int       one of them
+    """
+    best = max(rates.values(), key=lambda one: one["median"])
+    group = [value for value, one in rates.items() if one["q3"] >= best["q1"]]
+    return current if current in group else min(group)
+
+
 def advise(found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return options to set, and sentences that say why.
 
@@ -39,12 +55,8 @@ def advise(found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     options["preprocess_threads"] = threads
     rate = found["threads"][str(threads)]["images_per_s"]["median"]
     lines.append(f"preprocess_threads={threads}: {rate:,.0f} images/s")
-    ahead = chosen({int(n): one["images_per_s"] for n, one in found["prefetch"].items()})
-    options["prefetch_buffer"] = ahead
-    lines.append(
-        f"prefetch_buffer={ahead}: more gains nothing while batches are asked for evenly; raise it "
-        "if your steps differ in length"
-    )
+    options["prefetch_buffer"], line = _on_prefetch(found)
+    lines.append(line)
     best = max(one["images_per_s"]["median"] for one in found["threads"].values())
     kept = _on_cache(found)
     if kept is not None:
@@ -55,6 +67,19 @@ def advise(found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if said:
             lines.append(said)
     return options, lines
+
+
+def _on_prefetch(found: dict[str, Any]) -> tuple[int, str]:
+    """Return how many batches ahead to set, and why."""
+    rates = {int(number): one["images_per_s"] for number, one in found["prefetch"].items()}
+    current = found["options"]["prefetch_buffer"]
+    ahead = kept(rates, current)
+    if ahead == current:
+        why = "no other number is faster beyond the noise"
+    else:
+        times = rates[ahead]["median"] / rates[current]["median"]
+        why = f"{times:.2f} times the rate with {current}"
+    return ahead, f"prefetch_buffer={ahead}: {why}; raise it if your steps differ in length"
 
 
 def _on_cache(found: dict[str, Any]) -> tuple[dict[str, Any], str] | None:

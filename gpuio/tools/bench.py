@@ -30,7 +30,7 @@ EXAMPLES = (
 EXITS = {1: "no record that was looked at is an image"}
 
 _SECONDS = 40  # of measuring
-_ROUNDS = 3  # of each way
+_ROUNDS = 5  # of each way
 _LEAST_S = 0.05  # of one run
 _AHEAD = (1, 2, 4, 8)
 # shares of the time
@@ -100,6 +100,11 @@ def _options(given: list[str]) -> dict[str, Any]:
         if not mark:
             raise OptionError(f"--set {one}: expected NAME=VALUE")
         found[name.strip()] = value
+    if "preprocess_threads" in found:
+        raise OptionError(
+            "--set preprocess_threads: several numbers of threads are measured, those that "
+            "--threads names; default: up to all cores"
+        )
     return found
 
 
@@ -167,14 +172,15 @@ def measure(
     for place, count in enumerate(threads):
         bare[str(count)] = subject.bare_decode(count, left(ends) / (len(threads) - place))
         passed()
-    wanted = [Run(count, 4) for count in threads]
+    ahead = subject.it.options.prefetch_buffer
+    wanted = [Run(count, ahead) for count in threads]
     by_threads = _runs(subject, wanted, left(next(shares)), passed)
     best = chosen({one["run"]["threads"]: one["images_per_s"] for one in by_threads.values()})
-    wanted = [Run(best, ahead) for ahead in _AHEAD]
+    wanted = [Run(best, number) for number in sorted({ahead, *_AHEAD})]
     by_prefetch = _runs(subject, wanted, left(next(shares)), passed)
     cached = None
     if subject.can_cache:
-        cached = subject.cached(Run(best, 4), left(next(shares)))
+        cached = subject.cached(Run(best, ahead), left(next(shares)))
         passed()
     found: dict[str, Any] = {
         "path": subject.options["path_imgrec"],
@@ -188,6 +194,7 @@ def measure(
         "met": subject.faults(),
     }
     found["options"]["data_shape"] = list(subject.it.options.data_shape)
+    found["options"]["prefetch_buffer"] = ahead
     found["advice"], found["why"] = advise(found)
     found["seconds"] = round(time.perf_counter() - begun, 1)
     advance(whole, whole)

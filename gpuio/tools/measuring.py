@@ -130,7 +130,7 @@ class Subject:
         same, least = _alike(heights, widths), batch_size or min(_BATCH, len(table))
         base |= {"shuffle": True, "batch_size": least, **_guessed(same, boxes=boxes)}
         self.options = {**base, **options}
-        self.it = (ImageDetRecordIter if boxes else ImageRecordIter)(**self.options)
+        self.it = self._whole_batches(ImageDetRecordIter if boxes else ImageRecordIter)
         self._machine = self.it._machine()  # noqa: SLF001
         self.pipeline, self.cores = self._machine.pipeline, usable_cores()
         pixels = float(np.mean(heights.astype(np.float64) * widths))
@@ -149,6 +149,19 @@ class Subject:
             "cores": self.cores,
             "free_memory_bytes": _free_memory(),
         }
+
+    def _whole_batches(self, kind: type[ImageRecordIter]) -> ImageRecordIter:
+        """Open the iterator; without an epoch's short batch, where nothing is said about it.
+
+        Of such a batch some images count and others do not: of few records that is a part of what
+        is measured.
+        """
+        if not {"last_batch", "round_batch"} & set(self.options):
+            with contextlib.suppress(OptionError):  # a part has fewer records than a batch
+                it = kind(**self.options, last_batch="discard")
+                self.options["last_batch"] = "discard"
+                return it
+        return kind(**self.options)
 
     def _kind(self, *, boxes: bool) -> str:
         """Return in a word what the file is."""
@@ -350,7 +363,7 @@ def _next(it: ImageRecordIter) -> int:
     for _ in range(2):
         with contextlib.suppress(StopIteration):
             batch = it.next()
-            return it.batch_size - int(batch.pad or 0)
+            return len(batch.data[0]) - int(batch.pad or 0)
         it.reset()
     raise AssertionError  # an epoch has a batch
 

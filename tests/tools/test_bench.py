@@ -8,7 +8,7 @@ import pytest
 
 import gpuio as mx
 from gpuio.tools import bench, bench_plot, cli, measuring
-from gpuio.tools.advice import advise, chosen
+from gpuio.tools.advice import advise, chosen, kept
 from gpuio.tools.measuring import Run, Subject, quartiles
 from support import boxes
 from support.faceset import write_faces
@@ -99,6 +99,31 @@ def test_the_text_names_the_numbers_and_the_options_to_set(tmp_path, capsys):
     assert any("decode_scale='auto'" in line for line in lines)
 
 
+def test_batches_ahead_that_are_given_are_measured_too(tmp_path, capsys):
+    code, out, _ = run(capsys, photos(tmp_path), "--set", "prefetch_buffer=3", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert list(found["prefetch"]) == ["1", "2", "3", "4", "8"]
+    assert found["threads"]["1"]["run"]["prefetch"] == 3
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "images"),
+    [
+        (4, {}, [4, 4, 4]),  # an epoch's short batch is left out
+        (4, {"last_batch": "partial"}, [4, 2, 4]),
+        (4, {"round_batch": "0"}, [4, 2, 4]),
+        (8, {}, [6, 4, 2]),  # more than there are: it is completed, as a training's is
+    ],
+)
+def test_images_of_a_batch_are_counted(tmp_path, size, options, images):
+    subject = Subject(photos(tmp_path), None, {"data_shape": (3, 40, 40), **options}, size)
+    try:
+        assert [measuring._next(subject.it) for _ in images] == images
+    finally:
+        subject.close()
+
+
 def test_the_chart_has_the_bound_drawn_in(tmp_path, capsys, monkeypatch):
     drawn = []
     figure = pytest.importorskip("matplotlib.figure").Figure
@@ -117,6 +142,7 @@ def test_the_chart_has_the_bound_drawn_in(tmp_path, capsys, monkeypatch):
     [
         (["--set", "resize"], "expected NAME=VALUE"),
         (["--set", "resiez=4"], "resiez"),
+        (["--set", "preprocess_threads=2"], "those that --threads names"),
         (["--plot", "chart.txt"], "expected a name that ends in .png"),
     ],
 )
@@ -166,6 +192,30 @@ def test_the_smallest_that_is_as_good_as_the_best_is_chosen(medians, best):
     assert chosen(rates(*medians)) == best
 
 
+@pytest.mark.parametrize(
+    ("runs", "current", "best"),
+    [
+        ({1: (97, 98, 99), 2: (100, 101, 102), 4: (99, 100, 101)}, 4, 4),  # not told from the best
+        ({1: (90, 91, 92), 4: (97, 98, 99), 8: (100, 101, 102)}, 4, 8),
+        ({1: (90, 100, 110), 2: (100, 101, 102), 4: (80, 81, 82)}, 4, 1),
+        ({3: (100, 101, 102), 4: (200, 201, 202)}, 3, 4),
+    ],
+)
+def test_a_setting_is_left_where_no_other_is_faster_beyond_the_noise(runs, current, best):
+    assert kept({number: quartiles(run) for number, run in runs.items()}, current) == best
+
+
+def test_the_reason_for_batches_ahead_tells_whether_they_were_changed():
+    runs = {"4": {"images_per_s": quartiles([100.0])}, "8": {"images_per_s": quartiles([150.0])}}
+    options, lines = advise(situation(prefetch=runs))
+    assert options["prefetch_buffer"] == 8
+    assert lines[1].startswith("prefetch_buffer=8: 1.50 times the rate with 4; ")
+    runs["8"] = runs["4"]
+    options, lines = advise(situation(prefetch=runs))
+    assert options["prefetch_buffer"] == 4
+    assert lines[1].startswith("prefetch_buffer=4: no other number is faster beyond the noise; ")
+
+
 FACTS = {
     "mean_pixels": 60_000,
     "unusable_of_these": 0,
@@ -179,7 +229,7 @@ def situation(**changed):
     run = {str(number): {"images_per_s": one} for number, one in rates(1000, 1900).items()}
     return {
         "facts": FACTS,
-        "options": {"data_shape": [3, 224, 224]},
+        "options": {"data_shape": [3, 224, 224], "prefetch_buffer": 4},
         "storage": {"first_records_per_s": 50_000.0},
         "bare_decode": {"2": quartiles([5000.0])},
         "threads": run,
