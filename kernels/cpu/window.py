@@ -157,6 +157,58 @@ def store_pixel(typing, pixels, at, pixel):
     return signature, generate
 
 
+def _four_pixels(builder, source, count):
+    """Return four neighbours of `count` channels as <4 x i32>; four bytes behind them are read."""
+    if count == 1:
+        loaded = builder.load(builder.bitcast(source, _lanes(8, 4).as_pointer()), align=1)
+        return builder.zext(loaded, _lanes(32, 4))
+    loaded = builder.load(builder.bitcast(source, _lanes(8, 16).as_pointer()), align=1)
+    none = ir.Constant(loaded.type, [0] * 16)
+    index = [count * x + c if c < count else 16 for x in range(4) for c in range(4)]
+    return builder.bitcast(builder.shuffle_vector(loaded, none, _mask(*index)), _lanes(32, 4))
+
+
+@intrinsic
+def copy_four(typing, channels, mirror, pixels, at, out, to):
+    """Write 4 pixels next to each other, four bytes each; up to 4 bytes behind them are read.
+
+    Parameters
+    ----------
+    channels : {1, 3, 4}
+    mirror : bool               write the last one first
+    pixels, out : uint8[n]
+    at, to : int                of the first byte
+    """
+    signature = types.void(channels, mirror, pixels, at, out, to)
+
+    def generate(context, builder, signature, args):
+        channels, mirror, pixels, at, out, to = args
+        source = _address(context, builder, signature.args[2], pixels, at, 8)
+        target = _address(context, builder, signature.args[4], out, to, 32, 4)
+        is_colour = builder.icmp_signed("==", channels, channels.type(3))
+        is_gray = builder.icmp_signed("==", channels, channels.type(1))
+        with builder.if_else(is_colour) as (then, otherwise):
+            with then:
+                colour, from_colour = _four_pixels(builder, source, 3), builder.block
+            with otherwise:
+                with builder.if_else(is_gray) as (gray, alpha):
+                    with gray:
+                        one, from_one = _four_pixels(builder, source, 1), builder.block
+                    with alpha:
+                        four, from_four = _four_pixels(builder, source, 4), builder.block
+                other, from_other = builder.phi(one.type), builder.block
+                other.add_incoming(one, from_one)
+                other.add_incoming(four, from_four)
+        made = builder.phi(colour.type)
+        made.add_incoming(colour, from_colour)
+        made.add_incoming(other, from_other)
+        flipped = builder.shuffle_vector(made, made, _mask(3, 2, 1, 0))
+        builder.store(builder.select(mirror, flipped, made), target, align=1)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 @inner
 def _linear_taps(dst, src, first, step, count, inside, index, weight):
     """Fill index and packed weights of `count` taps along one axis, from `first` by `step`.
@@ -260,11 +312,27 @@ def _bilinear(
 
 
 @inner
+def _copy(pixels, base, pitch, channels, y0, x0, mirror, h, w, out, tail):
+    """Write a window of the image as it is."""
+    fours = w // 4 * 4
+    keep = np.uint32(0xFFFFFFFF) if channels == 4 else np.uint32((1 << (8 * channels)) - 1)
+    for y in range(h):
+        row, start = _source_row(pixels, base + (y0 + y) * pitch, (x0 + w) * channels, tail)
+        start += x0 * channels
+        for x in range(0, fours, 4):
+            to = w * y + (w - 4 - x if mirror else x)
+            copy_four(channels, mirror, row, start + x * channels, out, 4 * to)
+        for x in range(fours, w):
+            to = w * y + (w - 1 - x if mirror else x)
+            store_pixel(out, 4 * to, load_pixel(row, start + x * channels) & keep)
+
+
+@inner
 def _nearest(
     pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y0, x0, mirror, h, w, out,
     taps, tail,
 ):  # fmt: skip
-    """Write a window of a nearest resize; a plain copy if the sizes are equal."""
+    """Write a window of a nearest resize."""
     length = src_w * channels
     scale_y = 1.0 / (float(dst_h) / float(src_h))
     scale_x = 1.0 / (float(dst_w) / float(src_w))
@@ -349,7 +417,10 @@ def make_window(rows, i, pixels, channels, height, width, out, taps, lanes, tail
     if taps.size < 8 * need or lanes.size < 8 * need or tail.size < 4 * need:
         return -need
     flip = row.mirror != 0
-    if same or inter == NEAREST:
+    if same:
+        x0, y0, start = np.int64(x), np.int64(y), np.int64(base)
+        _copy(pixels, start, np.int64(pitch), channels, y0, x0, flip, height, width, out, tail)
+    elif inter == NEAREST:
         _nearest(
             pixels, base, pitch, channels, src_h, src_w, dst_h, dst_w, y, x, flip,
             height, width, out, taps, tail,
