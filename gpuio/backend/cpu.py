@@ -39,6 +39,7 @@ _ROWS_A_SHARE = 8  # at least: of photos enough to hide the hand-over, and a bat
 _BYTES_A_SHARE, _BYTES_OF_SEVERAL = 800_000, 200_000
 _BYTES_TOGETHER = 1 << 20  # of batches made as one: who holds one of them holds all their memory
 _SPARE = 16 << 20  # bytes of pixels that a thread keeps for images that are made smaller
+_LARGE = 4 << 20  # bytes of a batch that is read from memory, not from a cache, whoever reads it
 _MOST_THREADS = 8  # unless more are asked for: one process of several may not take a machine
 
 
@@ -79,6 +80,7 @@ class CpuBackend:
         self._pool = HostPool(keep)
         self._mine = threading.local()
         self._jobs: tuple[Output, Any, Any] | None = None
+        self._largest = 0  # bytes of a batch
         turbojpeg.announce(verbose=verbose)
 
     def share(self, batch_size: int, threads: int) -> int:
@@ -93,7 +95,9 @@ class CpuBackend:
 
     def allocate(self, shape: tuple[int, ...], dtype: str) -> NDArray:
         """Return a batch's array: undefined contents, the pool's memory."""
-        return self._pool.array(shape, dtype)
+        made = self._pool.array(shape, dtype)
+        self._largest = max(self._largest, made.nbytes)
+        return made
 
     def make(
         self,
@@ -146,6 +150,7 @@ class CpuBackend:
             records.kept,
             timed=work.timed,
             decoder=own if decodes else None,
+            past=self._largest >= _LARGE,
         )
         if work.timed:
             _note(work, time.perf_counter() - begun, memory.spent)

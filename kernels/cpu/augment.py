@@ -105,10 +105,14 @@ class Normalisation:
             from gpuio.kernels.cpu.finish_16 import finish_16
 
             finish_16(pixels, terms, brain, flat.view(np.uint16), *shape, *strides)
+        elif self.layout == "NHWC":
+            from gpuio.kernels.cpu.finish_32_pixels import finish_32_pixels
+
+            finish_32_pixels(pixels, terms, False, flat, *shape, *strides)
         else:
             from gpuio.kernels.cpu.finish_32 import finish_32
 
-            finish_32(pixels, terms, flat, *shape, *strides)
+            finish_32(pixels, terms, False, flat, *shape, *strides)
 
     def _write_centred(self, pixels: Any, row: Any, flat: Any, shape: Any, strides: Any) -> None:
         """Write with a mean image; narrow types are made from float32 afterwards."""

@@ -124,7 +124,7 @@ class Job:
         for name, value in {
             "decode": 0 if turbo is None else address(turbo.decode, share.DECODE),
             "window": address(make_window, share.WINDOW),
-            "finish": address(_finish(kind), FINISH[kind]),
+            "finish": address(_finish(kind, normalisation.layout), FINISH[kind]),
             "kind": kind,
             "channels": channels,
             "height": height,
@@ -155,6 +155,7 @@ class Job:
         *,
         timed: bool = False,
         decoder: Any = None,
+        past: bool = False,
     ) -> npt.NDArray[np.uint8]:
         """Make rows of a batch.
 
@@ -172,6 +173,8 @@ class Job:
         timed : bool                fill in `memory.spent`
         decoder : object, optional  decodes in place of `turbo`, or without it: its `function` is
                                     the address of a DECODE, its `address` this thread's handle
+        past : bool                 write float32 past the processor's caches: the batch is so large
+                                    that it would not stay in them
 
         Returns
         -------
@@ -192,6 +195,7 @@ class Job:
         if decoder is not None:
             job["decode"], job["handle"] = decoder.function, decoder.address
         job["out"], job["out_step"] = values.ctypes.data, values.strides[0]
+        job["past"] = past
         job["clock"] = self._clock if timed else 0
         done = np.empty(len(rows), np.uint8)
         if decoded is None:
@@ -233,7 +237,7 @@ def _kind(normalisation: Normalisation) -> int:
     return HALVES if size == 2 else FLOATS
 
 
-def _finish(kind: int) -> Any:
+def _finish(kind: int, layout: str) -> Any:
     """Return the kernel that writes values."""
     if kind == RATIOS:
         from gpuio.kernels.cpu.finish_ratio import finish_ratio
@@ -251,6 +255,10 @@ def _finish(kind: int) -> Any:
         from gpuio.kernels.cpu.finish_16 import finish_16
 
         return finish_16
+    if layout == "NHWC":
+        from gpuio.kernels.cpu.finish_32_pixels import finish_32_pixels
+
+        return finish_32_pixels
     from gpuio.kernels.cpu.finish_32 import finish_32
 
     return finish_32

@@ -17,7 +17,23 @@ from numba.extending import intrinsic
 
 from gpuio.kernels.jit import inner
 
-__all__ = ["bits_of", "lane"]
+__all__ = ["LINE", "VALUES", "bits_of", "fence", "lane", "to_line", "write_pixels", "write_plane"]
+
+LINE = 64  # bytes of a cache line
+VALUES = 16  # float32 in it
+_I32 = ir.IntType(32)
+
+
+def _spread(builder, value, kind):
+    """Return a number in all lanes."""
+    none = ir.Constant(kind, ir.Undefined)
+    one = builder.insert_element(none, value, _I32(0))
+    return builder.shuffle_vector(one, none, _mask([0] * kind.count))
+
+
+def _mask(index):
+    """Return which lanes a shuffle takes."""
+    return ir.Constant(ir.VectorType(_I32, len(index)), list(index))
 
 
 @intrinsic
@@ -29,6 +45,134 @@ def lane(typing, pixel, bits):
         return builder.and_(builder.lshr(*args), ir.Constant(ir.IntType(32), 255))
 
     return signature, generate
+
+
+def _values(builder, window, bits, terms):
+    """Return the float32 of a channel of 16 pixels."""
+    pixels, values = ir.VectorType(_I32, VALUES), ir.VectorType(ir.FloatType(), VALUES)
+    source = builder.bitcast(window, pixels.as_pointer())
+    pixel = builder.lshr(builder.load(source, align=4), _spread(builder, bits, pixels))
+    value = builder.sitofp(builder.and_(pixel, ir.Constant(pixels, [255] * VALUES)), values)
+    mean, factor, shift = (_spread(builder, term, values) for term in terms)
+    value = builder.fmul(builder.fsub(value, mean), factor)
+    return builder.fadd(value, shift)
+
+
+def _store(builder, value, to, past):
+    """Store a cache line of values; `past`, known as it runs: leave the caches as they are."""
+    with builder.if_else(past) as (then, otherwise):
+        with then:  # in halves: of two stores that are alike LLVM makes one, and forgets how
+            for start in (0, VALUES // 2):
+                half = range(start, start + VALUES // 2)
+                some = builder.shuffle_vector(value, value, _mask(half))
+                place = builder.gep(to, [ir.IntType(64)(start)])
+                place = builder.bitcast(place, some.type.as_pointer())
+                stored = builder.store(some, place, align=LINE // 2)
+                stored.set_metadata("nontemporal", builder.module.add_metadata([_I32(1)]))
+        with otherwise:
+            builder.store(value, builder.bitcast(to, value.type.as_pointer()), align=LINE)
+
+
+def _data(context, builder, kind, array):
+    return context.make_array(kind)(context, builder, array).data
+
+
+@intrinsic
+def to_line(typing, line):
+    """Return how many values of float32[n] lie before the first cache line that begins in it."""
+
+    def generate(context, builder, signature, args):
+        place = ir.IntType(64)
+        data = builder.ptrtoint(_data(context, builder, signature.args[0], args[0]), place)
+        return builder.lshr(builder.and_(builder.neg(data), place(LINE - 1)), place(2))
+
+    return types.int64(line), generate
+
+
+@intrinsic
+def write_plane(typing, past, window, line, x, bits, mean, factor, shift):
+    """Write ``(p - mean) * factor + shift`` of a channel of 16 pixels next to each other.
+
+    Parameters
+    ----------
+    past : bool                 past the caches, which `fence` completes
+    window : uint32[n]
+    line : float32[n]
+    x : int                     of the first pixel; a cache line begins at its value
+    bits : uint32               where the channel stands in a pixel
+    mean, factor, shift : float32
+    """
+    signature = types.void(past, window, line, x, bits, *(types.float32,) * 3)
+
+    def generate(context, builder, signature, args):
+        past, window, line, x, bits, *terms = args
+        source = builder.gep(_data(context, builder, signature.args[1], window), [x])
+        to = builder.gep(_data(context, builder, signature.args[2], line), [x])
+        _store(builder, _values(builder, source, bits, terms), to, past)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def write_pixels(typing, past, window, line, x, terms):
+    """Write R G B of 16 pixels next to each other, as `write_plane` a channel of them.
+
+    Parameters
+    ----------
+    past, window, x             as of `write_plane`
+    line : float32[3 * n]
+    terms : float32[3, 3 or more]
+                                mean, factor and shift of each channel
+    """
+    signature = types.void(past, window, line, x, terms)
+
+    def generate(context, builder, signature, args):
+        past, window, line, x, terms = args
+        place = ir.IntType(64)
+        source = builder.gep(_data(context, builder, signature.args[1], window), [x])
+        to = builder.gep(
+            _data(context, builder, signature.args[2], line), [builder.mul(x, place(3))]
+        )
+        given = context.make_array(signature.args[4])(context, builder, terms)
+        width = builder.extract_value(given.shape, 1)
+        red, green, blue = (
+            _values(
+                builder,
+                source,
+                _I32(16 - 8 * c),
+                [
+                    builder.load(builder.gep(given.data, [at]))
+                    for at in (
+                        builder.add(builder.mul(width, place(k)), place(c)) for k in range(3)
+                    )
+                ],
+            )
+            for c in range(3)
+        )
+        for third in range(3):
+            first, second = [], []
+            for k in range(VALUES):
+                pixel, c = divmod(VALUES * third + k, 3)
+                first.append(pixel + VALUES * c if c < 2 else 0)
+                second.append(k if c < 2 else VALUES + pixel)
+            some = builder.shuffle_vector(red, green, _mask(first))
+            some = builder.shuffle_vector(some, blue, _mask(second))
+            _store(builder, some, builder.gep(to, [place(VALUES * third)]), past)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def fence(typing):
+    """Let everybody see what was written past the caches."""
+
+    def generate(context, builder, signature, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @inner

@@ -69,6 +69,7 @@ JOB = np.dtype(
         ("by_c", np.int64),  # strides of the values, in elements
         ("by_y", np.int64),
         ("by_x", np.int64),
+        ("past", np.int64),  # FLOATS are written past the caches
         ("brain", np.int64),  # HALVES are bfloat16
         ("wide", np.int64),  # RATIOS have a mean image
         ("own", np.int64),  # a row's gain and shift take part
@@ -96,7 +97,7 @@ WINDOW = types.int64(
     _plan, _int, _bytes, _int, _int, _int, _bytes, types.int32[::1], types.int16[::1], _bytes
 )
 FINISH = {
-    FLOATS: types.void(_pixels, _table, _floats, *_shape),
+    FLOATS: types.void(_pixels, _table, types.boolean, _floats, *_shape),
     HALVES: types.void(_pixels, _table, types.boolean, types.uint16[::1], *_shape),
     BYTES: types.void(_pixels, types.int32[::1], _int, _int, _bytes, *_shape),
     CENTRED: types.void(_pixels, _image, _table, types.boolean, _floats, *_shape),
@@ -308,7 +309,7 @@ def _write(job, row, window, out, given, whole, centre, terms):
         terms[2, k] = np.float32(shift * given[2, k]) / given[1, k]
     if kind == FLOATS:
         values = _floats_at(out, size)
-        _finish_32(job.finish, (window, terms, values, c, h, w, by_c, by_y, by_x))
+        _finish_32(job.finish, (window, terms, job.past != 0, values, c, h, w, by_c, by_y, by_x))
     elif kind == HALVES:
         halves = _halves_at(out, size)
         _finish_16(job.finish, (window, terms, job.brain != 0, halves, c, h, w, by_c, by_y, by_x))

@@ -184,6 +184,32 @@ def test_every_output_is_the_same_with_both_decoders(kinds_of_jpeg, options, mon
     assert found == batches(kinds_of_jpeg, **options)
 
 
+@pytest.mark.parametrize("options", [{}, {"layout": "NHWC"}, {"dtype": "float16"}])
+def test_large_batches_are_written_past_the_caches(kinds_of_jpeg, options, monkeypatch):
+    passed = set()
+    real = cpu.CpuBackend._prepared
+
+    def prepared(self, output):
+        normalisation, job = real(self, output)
+        made = job.make
+        if made.__name__ == "make":
+
+            def noted(*arguments, past, **more):
+                passed.add(past)
+                return made(*arguments, past=past, **more)
+
+            job.make = noted
+        return normalisation, job
+
+    monkeypatch.setattr(cpu.CpuBackend, "_prepared", prepared)
+    small = batches(kinds_of_jpeg, **RESIZED_CROP, **options)
+    assert passed == {False}
+    passed.clear()
+    monkeypatch.setattr(cpu, "_LARGE", 2 * 3 * 40 * 48 * 9)  # of float16; more than that of float32
+    assert batches(kinds_of_jpeg, **RESIZED_CROP, **options) == small
+    assert passed == {True}
+
+
 @needs_library
 @pytest.mark.parametrize(
     "options",
