@@ -269,12 +269,12 @@ def read_records(
             if raw:
                 row.id = ids[i]
             taken = _take_label(row, raw, rule_, _labels_at(first_label + 4 * i * columns, columns))
+            row.wrong = 1 if taken == WRONG else 0
             if taken == REFUSED:
                 status = LABEL
             elif facts[i] != 0:
                 _copy_facts(facts[i], row)
             else:
-                row.wrong = 1 if taken == WRONG else 0
                 if front > 0 and row.size >= front and _begin_alike(row.payload, alike, front):
                     _copy_row(rows[known], row)
                     row.ended = has_end(row.payload, row.size)

@@ -472,6 +472,23 @@ def test_detection(tmp_path):
             assert other.stats()["cache"]["misses"] == 0
 
 
+def test_wrong_boxes_are_counted_of_images_that_others_decoded(tmp_path):
+    labels = [boxes.label([[0, 0.1 * (k % 2), 0.2, 0.05, 0.8]]) for k in range(6)]  # 3 are wrong
+    files = making.write_rec(tmp_path, [making.jpeg(making.photo(48, 60, 1))] * 6, labels)
+    options = {"data_shape": (3, 48, 60), "batch_size": 3, "verbose": False, "cache": "host"}
+    found = []
+    with reader(files, cache="host", label_width="ragged") as it:
+        taken(it)
+        for _ in range(2):
+            given = there(PLACE, {**options, "path_imgidx": files[1]})
+            with mx.io.ImageDetRecordIter(path_imgrec=files[0], **given) as other:
+                taken(other)
+                told = other.stats()
+                found.append((told["bad_boxes"], [one["key"] for one in told["bad_box_records"]]))
+                assert told["cache"]["misses"] == 0
+    assert found == [(3, [1, 3, 5])] * 2
+
+
 def test_images_are_made_smaller_once_whether_they_fit_or_not(files, monkeypatch):
     options = {"cache": "host", "cache_resize": 30, "label_width": 1, **CROPS}
     with reader(files, **options) as it:
