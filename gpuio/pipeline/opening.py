@@ -34,6 +34,7 @@ from gpuio.pipeline.pipeline import BatchPosition, Pipeline
 from gpuio.pipeline.reader import RecordReader
 from gpuio.pipeline.stats import Stats
 from gpuio.recordio.checksum import open_checksums
+from gpuio.recordio.fingerprint import which_files
 from gpuio.recordio.index import RecordTable, open_table
 from gpuio.recordio.layouts import Contents
 from gpuio.recordio.manifest import Manifest, manifest_named, read_manifest
@@ -294,6 +295,9 @@ def _source(
     else:
         paths, known = list(table.paths), [[file.size, file.mtime_ns] for file in files]
     digest = [known, _digest(table, files)]
+    if options.cache != "disk":  # else what is at the same paths
+        parts = table.manifest.paths if isinstance(table, ManifestTable) else ()
+        digest += [which_files(paths), which_files(parts)]
     return Source(paths, digest, len(table), order.n_records, mean, raw, decode_s)
 
 

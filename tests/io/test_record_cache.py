@@ -411,6 +411,28 @@ def test_another_iterator_of_the_process_finds_what_is_there(files):
         assert gray._machine().cache._store is not it._machine().cache._store
 
 
+@pytest.mark.parametrize("room", ["memory", "file"])
+@pytest.mark.parametrize("of_parts", [False, True])
+def test_files_of_equal_size_and_date_are_told_apart(tmp_path, room, of_parts):
+    images = [making.jpeg(making.photo(32, 32, k)) for k in range(80)]
+    images = [one + bytes(max(map(len, images)) - len(one)) for one in images]
+    options = {"cache": "host", "path_imgidx": "", "shuffle": False}
+    options |= {"cache_dir": str(tmp_path / "cache")} if room == "file" else {}
+    made, kept = [], []
+    for name in "ab":  # two images change places, neither of which is looked at for its source
+        folder = tmp_path / name
+        folder.mkdir()
+        (rec,) = write_parts(folder, [80], images.__getitem__, labels=lambda number: 0.0)
+        os.utime(rec, (9, 9))
+        made.append([str(manifest_of([rec]) if of_parts else rec), ""])
+        images[42], images[43] = images[43], images[42]
+    with contextlib.ExitStack() as held:
+        its = (held.enter_context(reader(files, **options)) for files in made)
+        kept += [taken(it, 1) for it in its]
+    assert kept == [epochs(files, 1, path_imgidx="", shuffle=False) for files in made]
+    assert kept[0] != kept[1]
+
+
 def test_labels_are_the_iterators_own(files, tmp_path):
     listed = tmp_path / "list.lst"
     lines = [f"{k}\t{k + 0.5}\t{-k}\tname" for k in range(60)]
