@@ -21,6 +21,7 @@ from gpuio.options.launcher import launched
 from gpuio.options.machine import GPU_ONLY, DecoderOptions, FormOptions, MachineOptions
 from gpuio.options.normalise import NormaliseOptions
 from gpuio.options.order import BLOCK_MIB, POOL_MIB, OrderOptions
+from gpuio.storage.urls import is_url
 
 __all__ = ["RecordOptions"]
 
@@ -124,10 +125,20 @@ class RecordOptions(
     def _check_cache(self) -> None:
         """Check the options of the cache against each other."""
         if self.cache == "off":
-            for name in ("cache_dir", "cache_resize"):
-                if getattr(self, name):
-                    raise OptionError(f"{name}: an option of the cache, but cache='off'")
+            for field in attrs.fields(CacheOptions):
+                if field.name != "cache" and getattr(self, field.name) != field.default:
+                    raise OptionError(f"{field.name}: an option of the cache, but cache='off'")
             return
+        if self.cache == "device" and self.cache_dir:
+            raise OptionError(
+                "cache_dir: has no use with cache='device', which is the GPU's memory"
+            )
+        if is_url(self.cache_dir):
+            raise OptionError(
+                "cache_dir: its file is mapped into memory, so that a URL cannot hold it: name a "
+                "folder of this machine",
+                path=self.cache_dir,
+            )
         if self.cache == "disk" and not self.cache_dir:
             raise OptionError("cache_dir: required with cache='disk', the folder of its file")
         if self.decode_scale != "off":

@@ -142,7 +142,7 @@ def configure(
         if not value > 0:
             raise OptionError(f"{name}={value}: expected more than 0")
     if block_cache is not None:
-        given["block_cache"] = absolute(block_cache)
+        given["block_cache"] = _folder("block_cache", block_cache)
     made = attrs.evolve(limits(), **given)
     if made.deadline_s < made.timeout_s:
         raise OptionError(
@@ -150,6 +150,15 @@ def configure(
         )
     _limits[:] = [made]
     return made
+
+
+def _folder(name: str, path: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a folder of this machine; OptionError for a URL."""
+    if is_url(path):
+        raise OptionError(
+            f"{name}: blocks of what is read are kept in a folder of this machine, got {path}"
+        )
+    return absolute(path)
 
 
 def limits() -> Limits:
@@ -162,7 +171,7 @@ def _of_environment() -> Limits:
     given: dict[str, Any] = {}
     folder = os.environ.get("GPUIO_BLOCK_CACHE", "")
     if folder:
-        given["block_cache"] = absolute(folder)
+        given["block_cache"] = _folder("GPUIO_BLOCK_CACHE", folder)
     text = os.environ.get("GPUIO_BLOCK_CACHE_BYTES", "")
     if text:
         if not (text.isascii() and text.isdigit() and int(text)):

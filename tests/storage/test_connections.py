@@ -55,3 +55,11 @@ def test_the_environment_names_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("GPUIO_BLOCK_CACHE_BYTES", "1G")
     with pytest.raises(OptionError, match="GPUIO_BLOCK_CACHE_BYTES"):
         limits()
+
+
+def test_blocks_are_kept_on_this_machine(monkeypatch):
+    with pytest.raises(OptionError, match=r"block_cache: .* a folder of this machine"):
+        configure(block_cache="s3://bucket/blocks")
+    monkeypatch.setenv("GPUIO_BLOCK_CACHE", "s3://bucket/blocks")
+    with pytest.raises(OptionError, match=r"GPUIO_BLOCK_CACHE: .* a folder of this machine"):
+        limits()
