@@ -161,6 +161,7 @@ class Store:
         self._kernels, self.memory = slots, memory
         self._lock = lock()
         self._refused = 1 << 62  # bytes: the smallest slot that there was no room for
+        self._said_damaged = False
         # what another process, or another day, has left: looked at when it is first found
         self._inherited = memory.states == slots.READY if memory.kept else None
 
@@ -238,9 +239,13 @@ class Store:
         if kernels.check_slots(found.slots[rows], at, rooms, wrong):
             with self._lock, memory.alone():
                 memory.offsets[at[wrong != 0]], memory.states[at[wrong != 0]] = 0, kernels.EMPTY
-            _log.warning(
-                "cache: %d images in it are damaged, and are decoded again", np.count_nonzero(wrong)
-            )
+                said, self._said_damaged = self._said_damaged, True
+            if not said:
+                _log.warning(
+                    "cache: images in %s are damaged, record %d of the set first; all that are "
+                    "found so are decoded again",
+                    *(memory.path, at[wrong != 0][0]),
+                )
             lost[rows[wrong != 0]] = True
         self._inherited[at] = False
         return lost

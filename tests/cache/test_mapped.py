@@ -147,6 +147,18 @@ def test_damaged_images_are_noticed_once_they_are_asked_for(path, caplog):
         assert held(store) == {1: 1, 2: 8, 3: 1}
 
 
+def test_many_damaged_images_are_one_line_of_the_log(path, caplog):
+    with opened(path) as store:
+        claim = put(store, [1, 2, 3])
+        places = claim.pixels - store.memory.base
+    for at in places.tolist():
+        damage(path, at + 100, b"x")
+    with opened(path) as store, caplog.at_level(logging.WARNING, "gpuio"):
+        assert [store.find(np.array([row])) for row in (3, 1, 2)] == [None] * 3
+    (line,) = caplog.messages
+    assert f"{path} are damaged, record 3 " in line
+
+
 @pytest.mark.parametrize("value", [8, 1 << 50, -8])
 def test_a_damaged_index_leads_nowhere(path, value):
     with opened(path) as store:
