@@ -22,7 +22,6 @@ from gpuio.backend import Backend, Output, open_backend
 from gpuio.cache.opening import Source, open_cache
 from gpuio.cache.use import Cache
 from gpuio.decode.opencv import decode
-from gpuio.decode.smaller import smaller_sizes
 from gpuio.errors import DecodeError, FormatError, OptionError, StorageError
 from gpuio.nd import asnumpy
 from gpuio.options.machine import GPU_ONLY
@@ -283,7 +282,6 @@ def _source(
         return Source([], [], 0, 0, 0.0, raw)
     count = int(order.chunks(0)[1].sum())
     heights, widths, _ = reader.look(order.rows_at(_looked_at(table, count)))
-    heights, widths = smaller_sizes(heights, widths, options.cache_resize)
     pixels = heights.astype(np.int64) * widths
     pixels = pixels[pixels > 0]
     mean = float(pixels.mean()) * options.data_shape[0] if len(pixels) else 0.0

@@ -22,6 +22,7 @@ from gpuio.cache.use import Cache
 from gpuio.decode.formats import probe
 from gpuio.decode.jpeg import completed
 from gpuio.decode.limits import check_format, check_scans, check_size
+from gpuio.decode.smaller import smaller_sizes
 from gpuio.errors import GpuioError, Where
 from gpuio.options.record import RecordOptions
 from gpuio.pipeline.error_policy import Accepted
@@ -131,6 +132,7 @@ class RecordReader:
         self._table, self._files, self._labels = table, files, labels
         self._raw_ids, self._checksums = raw_ids, checksums
         self._max_pixels, self._max_scans = options.max_pixels, options.max_scans
+        self._edge = options.cache_resize
         self.cache: Cache | None = None  # of decoded images, for records that need not be read
         self._accepts_cut = options.truncated == "accept"
         self._upright = options.exif == "apply" and options.data_shape[0] != 4
@@ -303,9 +305,12 @@ class RecordReader:
     def look(
         self, positions: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Return heights and widths (0 where there is no image) and label rows of some records."""
+        """Return heights and widths (0 where there is no image) and label rows of some records.
+
+        Sizes are those that plans are drawn for, with `cache_resize` of the smaller images.
+        """
         records = self.read(positions)
-        return records.heights, records.widths, records.labels
+        return *smaller_sizes(records.heights, records.widths, self._edge), records.labels
 
 
 def _storage(path: str) -> str:

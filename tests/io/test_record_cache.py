@@ -525,6 +525,21 @@ def test_images_are_made_smaller_once_whether_they_fit_or_not(files, monkeypatch
     assert made == epochs(files, MANY, **options)
 
 
+def test_boxes_in_mxnets_stream_are_those_of_smaller_images(tmp_path):
+    files = boxes.write(tmp_path)
+    options = {"data_shape": (3, 30, 40), "batch_size": 4, "verbose": False, "cache": "host"}
+    options |= {"aug_stream": "mxnet", "rand_mirror_prob": 0.5, "rand_crop_prob": 0.7}
+    found = []
+    for size in ("1MB", 1):
+        more = {"cache_resize": 30, "cache_size": size, "min_crop_scales": 0.5}
+        given = there(PLACE, {**options, **more})
+        with mx.io.ImageDetRecordIter(path_imgrec=files[0], **given) as it:
+            found.append(taken(it))
+            plan = it.next().plan
+        assert set(zip(plan["src_h"].tolist(), plan["src_w"].tolist(), strict=True)) == {(30, 40)}
+    assert found[0] == found[1]
+
+
 def test_a_mean_image_is_that_of_the_smaller_images(files, tmp_path):
     options = {"resize": 40, "cache": "host", "cache_resize": 30}
     epochs(files, 1, mean_img=str(tmp_path / "mean.bin"), **options)
