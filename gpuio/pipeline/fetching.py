@@ -14,6 +14,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import attrs
@@ -71,6 +72,7 @@ class RemoteFeed:
     order : Order
     reader : RecordReader
     positions : callable        the batches from a position on, in the order of the asking
+    fetching : callable         returns a context that each fetch happens in
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class RemoteFeed:
         order: _Orders,
         reader: _Reader,
         positions: Callable[[BatchPosition], Iterator[BatchPosition]],
+        fetching: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self._order, self._reader, self._positions = order, reader, positions
+        self._fetching = fetching
         self._fetches: Prefetcher[_Group, list[_Fetched]] | None = None
         self._ready: deque[_Fetched] = deque()
         self._halted, self._pid = False, 0
@@ -181,7 +185,8 @@ class RemoteFeed:
     def _fetch(self, group: _Group) -> list[_Fetched]:
         """Fetch the batches of a group together, but for records that a cache has decoded."""
         positions = np.concatenate([order.position for _, order in group])
-        framed = self._reader.framed(np.where(self._reader.spared(positions), -1, positions))
+        with self._fetching():
+            framed = self._reader.framed(np.where(self._reader.spared(positions), -1, positions))
         made, first = [], 0
         for position, order in group:
             stop = first + len(order.position)

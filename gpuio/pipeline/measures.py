@@ -31,6 +31,7 @@ def measures(
     together: int,
     cores: int,
     mixes: bool,
+    fetches: bool = False,
     can_cache: bool = False,
 ) -> dict[str, Any]:
     """Return what was measured, as JSON types.
@@ -44,6 +45,7 @@ def measures(
     together : int              batches that are made as one: 1, but of small ones
     cores : int                 that the process may use
     mixes : bool                a thread of its own mixes
+    fetches : bool              threads of their own fetch what the reading thread parses
     can_cache : bool            decoded images could be kept, and are not
 
     Returns
@@ -69,7 +71,7 @@ def measures(
         turbojpeg               whether it can be used
         limit                   {"stage", "sentence", "options"}
     """
-    now = _stages(since.since)
+    now = _stages(since.since, fetches=fetches)
     consumer, between = since.since["consumer_s"], since.since["between_s"]
     if since.single:  # then that is the consumer's time
         consumer, between = consumer + between, 0.0
@@ -77,7 +79,7 @@ def measures(
     per = 1 / elapsed if elapsed > 0 else 0.0
     count = dict.fromkeys(STAGES, 1) | dict.fromkeys(("making", "decode", "kernels"), threads)
     batches, images, stages = int(since.since["batches"]), since.since["images"], {}
-    for name, seconds in _stages(since.totals).items():
+    for name, seconds in _stages(since.totals, fetches=fetches).items():
         if name == "mixing" and not mixes:
             continue
         free = now[name] / count[name]
@@ -87,6 +89,7 @@ def measures(
             "busy": min(1.0, free * per),
             "images_per_s": images / free if free > 0 and images > 0 else None,
         }
+    file_s = since.since["fetch_s" if fetches else "file_s"]
     found: dict[str, Any] = {
         "elapsed_s": elapsed,
         "measured_batches": batches,
@@ -96,7 +99,7 @@ def measures(
         "starved": since.since["starved_s"] * per,
         "between_epochs_s": between,
         "images_per_s": images * per,
-        "read_bytes_per_s": since.since["read_bytes"] / now["read"] if now["read"] > 0 else 0.0,
+        "read_bytes_per_s": since.since["read_bytes"] / file_s if file_s > 0 else 0.0,
         "stages": stages,
         "look_ahead": {
             **{kind: since.since[f"ready_{kind}"] / max(batches, 1) for kind in ("read", "made")},
@@ -117,13 +120,14 @@ def measures(
     return found
 
 
-def _stages(seconds: dict[str, float]) -> dict[str, float]:
+def _stages(seconds: dict[str, float], *, fetches: bool) -> dict[str, float]:
     """Return the seconds of each stage."""
     reading, making = seconds["read_s"], seconds["make_s"]
+    files = seconds["fetched_s" if fetches else "file_s"]
     made = {
         "reading": reading,
-        "read": seconds["file_s"],
-        "headers": reading - seconds["file_s"] - seconds["plan_s"],
+        "read": files,
+        "headers": reading - files - seconds["plan_s"],
         "plan": seconds["plan_s"],
         "making": making,
         "decode": seconds["decode_s"],

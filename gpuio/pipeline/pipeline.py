@@ -126,7 +126,8 @@ class Pipeline:
         if blocks is not None:
             self._feed = BlockFeed(blocks, order, reader, self.positions)
         elif remote:
-            self._feed = RemoteFeed(order, reader, self.positions)
+            self._feed = RemoteFeed(order, reader, self.positions, self._fetching)
+        self._fetches = isinstance(self._feed, RemoteFeed)  # on threads of their own
         self.together = 1 if self._feed else backend.together(order.batch_size, output)
         # batches that are read at once: those that are made as one, else some, each made alone
         self.read_at_once = self.together
@@ -204,6 +205,7 @@ class Pipeline:
                 together=self.together,
                 cores=usable_cores(),
                 mixes=self.mixer is not None,
+                fetches=self._fetches,
                 can_cache=self._can_cache,
             )
         if self.backend.division is not None:
@@ -426,9 +428,16 @@ class Pipeline:
             order = self.order.batch(position.pass_index, position.start, position.number)
             loaded = self._load_rows(position, order)
         else:
-            loaded = self._load_rows(position, *self._feed.take(position))
+            taken = self._feed.take(position)
+            if self._fetches:
+                self.stats.add(fetched_s=time.perf_counter() - begun)
+            loaded = self._load_rows(position, *taken)
         self._note_read(begun, loaded)
         return loaded
+
+    def _fetching(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context that a thread fetches in."""
+        return self.stats.fetching()
 
     def _note_read(self, begun: float, loaded: Loaded) -> None:
         """Count what was read, and since when."""

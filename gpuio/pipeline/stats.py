@@ -5,8 +5,9 @@ Invariant: adding is safe from any thread and costs no more than a lock.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -25,6 +26,8 @@ _COUNTS = (
 _SECONDS = ("read_s", "make_s", "wait_s")  # measured in any case
 _STAGES = (
     *("file_s", "plan_s", "decode_s", "kernels_s", "mix_s"),
+    "fetch_s",  # in which threads of their own were fetching, one of them or several
+    "fetched_s",  # that the reading thread waited for them
     "starved_s",  # that a making thread waited for records
     "asked_s",  # from asking for a batch until it is handed out
     "consumer_s",  # from handing one out until the next one of its epoch is asked for
@@ -98,6 +101,7 @@ class Stats:
         self._read: dict[str, int] = {}
         self._routes: dict[str, int] = {}
         self._ready = [0, 0]  # batches read, and made, at each hand-out, summed
+        self._fetches, self._fetches_since = 0, 0.0  # under way; when the first of these began
         self._turns = _Turns()
 
     def add(self, **amounts: float) -> None:
@@ -115,6 +119,21 @@ class Stats:
             self._seconds["file_s"] += seconds
             for storage, amount in read.items():
                 self._read[storage] = self._read.get(storage, 0) + amount
+
+    @contextlib.contextmanager
+    def fetching(self) -> Iterator[None]:
+        """Count the time in which at least one thread is inside of this."""
+        with self._lock:
+            if not self._fetches:
+                self._fetches_since = time.perf_counter()
+            self._fetches += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._fetches -= 1
+                if not self._fetches:
+                    self._seconds["fetch_s"] += time.perf_counter() - self._fetches_since
 
     def add_read(self, seconds: float, plan_s: float, nbytes: int) -> None:
         """Add batches that were read, `plan_s` of the seconds drawing their plan.
@@ -181,8 +200,12 @@ class Stats:
 
     def _totals(self) -> dict[str, float]:
         """Return the seconds, and the counts that rates are made of."""
+        fetch_s = self._seconds["fetch_s"]
+        if self._fetches:
+            fetch_s += time.perf_counter() - self._fetches_since
         return {
             **self._seconds,
+            "fetch_s": fetch_s,
             "images": self._counts["images"],
             "batches": self._counts["batches"],
             "read_bytes": sum(self._read.values()),

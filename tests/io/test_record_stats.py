@@ -8,9 +8,11 @@ import pytest
 
 import gpuio as mx
 from gpuio.backend import cpu
+from gpuio.pipeline import fetching
 from gpuio.pipeline import pipeline as pipeline_module
 from gpuio.storage.local import LocalFile
 from support.making import jpeg, photo, reader, write_rec
+from support.remote import served, url
 
 SMALL = [jpeg(photo(32, 32, seed)) for seed in range(4)]
 KEYS = {  # of a version without stages
@@ -71,6 +73,25 @@ def test_slow_storage(many, monkeypatch):
     assert "MB/s from local files" in stats["limit"]["sentence"]
     assert stats["waits"] > 0.5
     assert stats["stages"]["read"]["seconds"] > 16 * 0.02
+
+
+def test_behind_a_url_reading_waits_for_what_several_threads_fetch(many, monkeypatch):
+    monkeypatch.setattr(fetching, "_GROUP_BYTES", 64 << 10)
+    with served(many) as server:
+        paths = [url(server, path) for path in many]
+        with reader(paths, preprocess_threads=2, batch_size=64) as it:
+            it.next()
+            server.latency_s = 0.03
+            begun = time.perf_counter()
+            stats = drain(it, 2)
+            wall = time.perf_counter() - begun
+    assert stats["limit"]["stage"] == "storage", stats["limit"]
+    stages = {name: one["seconds"] for name, one in stats["stages"].items()}
+    assert stages["reading"] < 1.2 * wall
+    assert stages["reading"] == pytest.approx(
+        sum(stages[name] for name in ("read", "headers", "plan")), rel=0.01
+    )
+    assert stages["read"] > 0.5 * stages["reading"]
 
 
 def test_files_in_memory_are_not_called_slow_storage(small, monkeypatch, cores):

@@ -139,3 +139,24 @@ def test_the_report_of_what_was_not_measured_says_so():
         "0 images in 0 batches",
         "stages were not measured: stats=False",
     ]
+
+
+def test_what_other_threads_fetch_counts_by_the_clock(monkeypatch):
+    clock = iter([1.0, 3.0, 10.0, 12.0, 13.0])
+    monkeypatch.setattr(stats_module.time, "perf_counter", lambda: next(clock))
+    stats = Stats()
+    with stats.fetching():
+        with stats.fetching():
+            pass
+        stats.add_file(1.5, {"s3": 1000})
+        stats.add_file(1.9, {"s3": 1000})
+    stats.add(fetched_s=0.25)
+    stats.add_read(0.5, 0.1, 1000)
+    stats.add_taken(10, 0.2, 0, (1, 3))
+    since = stats.since_first()
+    assert since.totals["fetch_s"] == pytest.approx(2.0)  # not the threads' 3.4 seconds
+    found = told(stats, fetches=True)
+    seconds = {name: found["stages"][name]["seconds"] for name in ("reading", "read", "headers")}
+    assert seconds == pytest.approx({"reading": 0.5, "read": 0.25, "headers": 0.15})
+    with stats.fetching():
+        assert stats.since_first().totals["fetch_s"] == pytest.approx(4.0)  # what is under way, too
