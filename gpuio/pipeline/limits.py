@@ -42,8 +42,8 @@ def find_limit(found: dict[str, Any]) -> Limit:
 
     Parameters
     ----------
-    found : dict        of `gpuio.pipeline.measures`, with "can_cache", "wanted_threads" and
-                        "together", which it is given
+    found : dict        of `gpuio.pipeline.measures`, with "can_cache", "wanted_threads", "together"
+                        and "checks", which it is given, and "damaged": bad records were met
     """
     elapsed, batches = found["elapsed_s"], found["measured_batches"]
     if batches < _FEWEST or elapsed <= 0:
@@ -78,8 +78,9 @@ def _percent(share: float) -> str:
     return f"{100 * min(share, 1):.0f} %"
 
 
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
+def _threads(count: int, were: bool = False) -> str:
+    said = "1 thread" if count == 1 else f"{count} threads"
+    return f"{said} {'was' if count == 1 else 'were'}" if were else said
 
 
 def _consumer(found: dict[str, Any]) -> Limit:
@@ -123,10 +124,14 @@ def _reading(found: dict[str, Any]) -> Limit:
             f"{_cache(found)}",
         )
     if part == "headers":
+        tries = ["checksum off"] if found["checks"] else []
+        if found["damaged"] or (found["turbojpeg"] and found["decoders"].get("opencv", 0)):
+            tries.append("a file without damaged or rare records")
+        tries += ["a larger batch_size", "several iterators over parts (num_parts)"]
         return Limit(
             "headers",
-            f"reading headers limits: its one thread is busy {_percent(busy)}; try a file without "
-            "damaged or rare records, checksum off, or several iterators over parts (num_parts)",
+            f"reading headers limits: its one thread is busy {_percent(busy)}; try "
+            f"{', '.join(tries[:-1])}, or {tries[-1]}",
         )
     return Limit(
         "plan",
@@ -183,13 +188,30 @@ def _in_bursts(found: dict[str, Any]) -> bool:
 def _contention(found: dict[str, Any]) -> Limit:
     used, cores = found["cores_used"], found["cores"]
     got = "" if used is None else f"; this process got {used:.1f} of {cores} cores"
+    small, options = _small(found)
     return Limit(
         "contention",
         f"gpuio's threads are kept from running: you waited {_percent(found['waits'])} of the time "
-        f"while {_threads(found['threads'])} were busy "
-        f"{_percent(found['stages']['making']['busy'])}. Other threads hold Python's lock, or "
-        f"other processes the cores{got}",
+        f"while {_threads(found['threads'], True)} busy "
+        f"{_percent(found['stages']['making']['busy'])}. {small or 'Other'} threads hold Python's "
+        f"lock, or other processes the cores{got}",
+        options,
     )
+
+
+def _small(found: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Say that batches are small where several are made as one, and what to set; else nothing."""
+    if found["together"] == 1:
+        return "", {}
+    ahead = found["together"] * found["wanted_threads"]
+    if found["threads"] < min(found["wanted_threads"], found["cores"]):
+        said, options = (
+            f"raise prefetch_buffer to {ahead}, or batch_size",
+            {"prefetch_buffer": ahead},
+        )
+    else:
+        said, options = "raise batch_size", {}
+    return f"Batches are small, and each is handed on by itself: {said}. Or other", options
 
 
 def _look_ahead(found: dict[str, Any]) -> Limit:
@@ -199,7 +221,7 @@ def _look_ahead(found: dict[str, Any]) -> Limit:
     return Limit(
         "look-ahead",
         f"the look-ahead is too short: you waited {_percent(found['waits'])} of the time while "
-        f"{_threads(found['threads'])} were idle {_percent(idle)}, so batches are asked for in "
+        f"{_threads(found['threads'], True)} idle {_percent(idle)}, so batches are asked for in "
         f"bursts; raise prefetch_buffer from {depth} to {wanted}",
         {"prefetch_buffer": wanted},
     )

@@ -33,6 +33,7 @@ def measures(
     mixes: bool,
     fetches: bool = False,
     can_cache: bool = False,
+    checks: bool = False,
 ) -> dict[str, Any]:
     """Return what was measured, as JSON types.
 
@@ -47,6 +48,7 @@ def measures(
     mixes : bool                a thread of its own mixes
     fetches : bool              threads of their own fetch what the reading thread parses
     can_cache : bool            decoded images could be kept, and are not
+    checks : bool               records are checked against checksums
 
     Returns
     -------
@@ -116,6 +118,7 @@ def measures(
         "turbojpeg": turbojpeg.status().usable,
     }
     hints = {"can_cache": can_cache, "wanted_threads": wanted_threads, "together": together}
+    hints |= {"checks": checks, "damaged": since.totals["faults"] > 0}
     found["limit"] = attrs.asdict(find_limit({**found, **hints}))
     return found
 

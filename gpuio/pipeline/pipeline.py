@@ -171,6 +171,14 @@ class Pipeline:
         stream = self._stream
         if isinstance(stream, BatchStream) and stream.is_at(position):
             return stream
+        begun = time.perf_counter()
+        try:
+            return self._stream_from(position)
+        finally:  # whoever asked waits for threads that end and begin as for a batch
+            self.stats.add(wait_s=time.perf_counter() - begun)
+
+    def _stream_from(self, position: BatchPosition) -> BatchStream:
+        """Return a new stream that begins at a position."""
         self.stop()
         if self.backend.division is not None and self.backend.division.share is None:
             self._find_share(position)
@@ -207,6 +215,7 @@ class Pipeline:
                 mixes=self.mixer is not None,
                 fetches=self._fetches,
                 can_cache=self._can_cache,
+                checks=self.reader.checks,
             )
         if self.backend.division is not None:
             told |= self.backend.division.as_dict()

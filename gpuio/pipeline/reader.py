@@ -164,6 +164,11 @@ class RecordReader:
         return self._table.mean_length
 
     @property
+    def checks(self) -> bool:
+        """Whether records are checked against checksums."""
+        return self._checksums is not None
+
+    @property
     def is_remote(self) -> bool:
         """Whether some of the files lie behind a network."""
         return any(map(is_url, self._table.paths))

@@ -42,8 +42,8 @@ class Since:
 
     Attributes
     ----------
-    totals, since : dict        seconds by name, "images", "batches" and "read_bytes", and how many
-                                batches stood read, and made, when one was asked for, summed over
+    totals, since : dict        seconds by name, "images", "batches", "faults" and "read_bytes", and
+                                how many batches stood read, and made, when one was asked for, summed over
                                 these: in all; since then
     cores_used : float          cores that this process kept busy since then; None if not measured
     single : bool               no epoch had a second batch
@@ -208,6 +208,7 @@ class Stats:
             "fetch_s": fetch_s,
             "images": self._counts["images"],
             "batches": self._counts["batches"],
+            "faults": self._counts["faults"],
             "read_bytes": sum(self._read.values()),
             "ready_read": self._ready[0],
             "ready_made": self._ready[1],

@@ -8,7 +8,7 @@ import pytest
 
 import gpuio as mx
 from gpuio.backend import cpu
-from gpuio.pipeline import fetching
+from gpuio.pipeline import batch_stream, fetching
 from gpuio.pipeline import pipeline as pipeline_module
 from gpuio.storage.local import LocalFile
 from support.making import jpeg, photo, reader, write_rec
@@ -148,6 +148,25 @@ def test_a_look_ahead_that_is_too_short_for_bursts(large, cores):
     assert stats["limit"]["stage"] == "look-ahead", (stats["limit"], stats)
     assert stats["limit"]["options"] == {"prefetch_buffer": 4}
     assert stats["look_ahead"]["made"] < 1
+
+
+def test_beginning_anew_is_waiting_and_not_handing_over(many, monkeypatch):
+    real = batch_stream.BatchStream.close
+
+    def slow(self):
+        time.sleep(0.02)
+        real(self)
+
+    monkeypatch.setattr(batch_stream.BatchStream, "close", slow)
+    with reader(many, preprocess_threads=2, batch_size=64) as it:
+        for _ in range(8):
+            for _ in range(2):
+                it.next()
+            it.reset()
+        stats = it.stats()
+    assert stats["limit"]["stage"] != "hand-over", stats["limit"]
+    assert stats["waits"] > 0.5
+    assert stats["hand_overs"] < 0.3
 
 
 def test_every_key_and_the_decoders_of_a_file(small):

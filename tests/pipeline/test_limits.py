@@ -33,6 +33,8 @@ def situation(*, waits=0.5, reading=0.1, making=0.1, mixing=None, **other):
         "can_cache": True,
         "wanted_threads": other.get("threads", 2),
         "together": 1,
+        "checks": False,
+        "damaged": False,
         **other,
     }
 
@@ -129,7 +131,44 @@ def situation(*, waits=0.5, reading=0.1, making=0.1, mixing=None, **other):
             "reading limits: its one thread is busy 90 %, though the files are in memory",
             {},
         ),
-        ({"reading": 0.9, "parts": {"headers": 2.0}}, "headers", "reading headers limits", {}),
+        (
+            {"reading": 0.9, "parts": {"headers": 2.0}},
+            "headers",
+            (
+                "reading headers limits: its one thread is busy 90 %; try a larger batch_size, or "
+                "several iterators over parts (num_parts)"
+            ),
+            {},
+        ),
+        (
+            {"reading": 0.9, "parts": {"headers": 2.0}, "checks": True, "damaged": True},
+            "headers",
+            (
+                "reading headers limits: its one thread is busy 90 %; try checksum off, a file "
+                "without damaged or rare records, a larger batch_size, or several iterators"
+            ),
+            {},
+        ),
+        (
+            {"making": 0.3, "consumes": 0.0, "together": 10},
+            "contention",
+            (
+                "gpuio's threads are kept from running: you waited 50 % of the time while 2 "
+                "threads were busy 30 %. Batches are small, and each is handed on by itself: raise "
+                "batch_size. Or other threads hold Python's lock"
+            ),
+            {},
+        ),
+        (
+            {"making": 0.3, "consumes": 0.0, "together": 10, "threads": 1, "wanted_threads": 2},
+            "contention",
+            (
+                "gpuio's threads are kept from running: you waited 50 % of the time while 1 thread "
+                "was busy 30 %. Batches are small, and each is handed on by itself: raise "
+                "prefetch_buffer to 20, or batch_size. Or other threads hold Python's lock"
+            ),
+            {"prefetch_buffer": 20},
+        ),
         ({"reading": 0.9, "parts": {"plan": 2.0}}, "plan", "drawing random numbers limits", {}),
         ({"mixing": 0.9}, "mixing", "mixing limits: its one thread is busy 90 %", {}),
         ({"hand_overs": 0.4}, "hand-over", "handing over limits: 40 % of the time", {}),
