@@ -43,8 +43,8 @@ class Since:
     Attributes
     ----------
     totals, since : dict        seconds by name, "images", "batches", "faults" and "read_bytes", and
-                                how many batches stood read, and made, when one was asked for, summed over
-                                these: in all; since then
+                                how many batches stood read, and made, when one was asked for,
+                                summed over these: in all; since then
     cores_used : float          cores that this process kept busy since then; None if not measured
     single : bool               no epoch had a second batch
     read_bytes : dict           bytes in all, by storage
