@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 import attrs
@@ -129,6 +130,8 @@ def _number(key: int | str) -> int | None:
 
 def index_beside(path: str | os.PathLike[str]) -> str | None:
     """Return the path of the index beside a record file, FILE.idx, if something is there."""
+    if not PurePath(path).name:  # a folder: "." or "/"
+        return None
     idx = beside(path, suffix=".idx")
     return idx if idx != os.fspath(path) and is_there(idx) else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpuio.errors import OptionError
+from gpuio.errors import OptionError, StorageError
 
 __all__ = ["check_plot", "draw"]
 
@@ -19,9 +19,12 @@ def check_plot(path: str) -> None:
     Raises
     ------
     OptionError         an unknown suffix, or matplotlib is missing
+    StorageError        there is no such folder
     """
     if Path(path).suffix.lower() not in _KINDS:
         raise OptionError(f"--plot {path}: expected a name that ends in {', '.join(_KINDS)}")
+    if not Path(path).absolute().parent.is_dir():
+        raise StorageError("cannot write: its folder is missing", path=path)
     try:
         import matplotlib as mpl
     except ImportError as error:

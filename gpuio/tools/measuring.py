@@ -28,6 +28,7 @@ from gpuio.options.files import DamageOptions, FileOptions
 from gpuio.pipeline.boxes import holds_boxes
 from gpuio.pipeline.prefetch import Prefetcher
 from gpuio.recordio.keys import index_beside
+from gpuio.recordio.manifest import manifest_named
 from gpuio.recordio.sniff import spread
 
 __all__ = ["Run", "Subject", "quartiles"]
@@ -45,6 +46,7 @@ _ABOUT_FILES = {"record_layout", "payload"} | {
     for field in attrs.fields(mixin)
     if field.name not in ("data_shape", "batch_size")
 }
+_ABOUT_LABELS = {"label_width", "label_column", "path_imglist"}
 # the training of photos
 _RANDOM_CROPS = {
     "data_shape": (3, 224, 224),
@@ -109,7 +111,11 @@ class Subject:
         idx = idx or index_beside(path)
         base: dict[str, Any] = {"path_imgrec": path, "resync": True, "verbose": False}
         base |= {"path_imgidx": idx} if idx else {}
-        base |= {"reindex": True, "on_error": "skip", "max_bad": 2**31 - 1}
+        base |= {"on_error": "skip", "max_bad": 2**31 - 1}
+        if manifest_named(path) is not None:  # its parts have their indexes, and are whole
+            del base["resync"]
+        else:
+            base["reindex"] = True
         base = {name: value for name, value in base.items() if name not in options}
         plain = {"data_shape": (3, 32, 32), "batch_size": 1, "ctx": "cpu"}
         about_files = {name: value for name, value in options.items() if name in _ABOUT_FILES}
@@ -117,8 +123,11 @@ class Subject:
             machine = it._machine()  # noqa: SLF001 -- the iterator's parts are what is measured
             table = machine.table
             rows = np.unique(spread(0, len(table), min(_LOOKED_AT, len(table))))
+            bare = machine.contents.payload == "raw"
             heights, widths, _ = machine.pipeline.reader.look(rows)
-            boxes = holds_boxes(machine.files[0], table.offset, table.length)
+            which = table.file[rows]
+            own = rows[which == which[0]]
+            boxes = holds_boxes(machine.files[which[0]], table.offset[own], table.length[own])
         good = heights > 0
         if not good.any():
             raise RecordError(
@@ -129,6 +138,8 @@ class Subject:
         heights, widths = heights[good], widths[good]
         same, least = _alike(heights, widths), batch_size or min(_BATCH, len(table))
         base |= {"shuffle": True, "batch_size": least, **_guessed(same, boxes=boxes)}
+        if not (boxes or bare or _ABOUT_LABELS & set(options)):
+            base["label_column"] = 0  # of any number of labels
         self.options = {**base, **options}
         self.it = self._whole_batches(ImageDetRecordIter if boxes else ImageRecordIter)
         self._machine = self.it._machine()  # noqa: SLF001
@@ -138,7 +149,7 @@ class Subject:
         self.facts: dict[str, Any] = {
             "records": len(table),
             "bytes": int(np.sum(table.sizes)),
-            "mean_record_bytes": round(float(table.length.mean())),
+            "mean_record_bytes": table.mean_length,
             "median_size": [int(np.median(widths)), int(np.median(heights))],
             "mean_pixels": round(pixels),
             "decoded_bytes": round(3 * pixels * len(table)),
@@ -229,7 +240,11 @@ class Subject:
         """Return encoded images in memory, and (height, width) of each; int64[n, 2]."""
         total = np.cumsum(self._machine.table.length[self.rows])
         rows = self.rows[: max(1, int(np.searchsorted(total, _IN_MEMORY)))]
-        records = self.pipeline.reader.read(rows).encoded
+        read = self.pipeline.reader.read(rows)
+        records = read.encoded
+        if not (records.length >= 0).any():
+            error = read.faults[0].error
+            raise _unusable(error.message, error.path, error.key)
         sizes = np.stack([records.headers["height"], records.headers["width"]], axis=1)
         good = np.flatnonzero(records.length >= 0)
         kept = Encoded.empty(len(good))
@@ -291,21 +306,17 @@ class Subject:
         """Return images/s of one run, and what was measured in it."""
         self.pipeline.work_with(run.threads, run.prefetch)
         _next(self.it)
-        images, begun = 0, time.perf_counter()
-        ends = begun + seconds
-        while (now := time.perf_counter()) < ends or not images:
-            images += _next(self.it)
-            self.tick()
+        rate = _rate(self.it, seconds, self.tick)
         told = self.it.stats()
         self.pipeline.stop()
-        return images / (now - begun), told
+        return rate, told
 
     @property
     def can_cache(self) -> bool:
         """Whether decoded images could be kept, and are not."""
         return getattr(self.it.options, "cache", "") == "off"
 
-    def cached(self, run: Run, seconds: float) -> dict[str, dict[str, float]]:
+    def cached(self, run: Run, seconds: float) -> dict[str, dict[str, float]] | None:
         """Measure a part of the file, so small that it is decoded in a part of the time.
 
         The last of all: the iterator is closed.
@@ -313,7 +324,7 @@ class Subject:
         Returns
         -------
         dict        images/s, quartiles: "off", without a cache; "second_epoch", from the second
-                    epoch on with cache="host"
+                    epoch on with cache="host". None where the part has no image
         """
         rate = self._once(run, seconds / 5)[0]
         self._met = self.faults()
@@ -327,14 +338,10 @@ class Subject:
                 for _ in it:  # the first epoch fills it
                     self.tick()
                 it.reset()
-                rates = []
-                for _ in range(_TRIES):
-                    images, begun = 0, time.perf_counter()
-                    ends = begun + seconds / 5 / _TRIES
-                    while (now := time.perf_counter()) < ends or not images:
-                        images += _next(it)
-                        self.tick()
-                    rates.append(images / (now - begun))
+                try:
+                    rates = [_rate(it, seconds / 5 / _TRIES, self.tick) for _ in range(_TRIES)]
+                except RecordError:  # of a part all records may be bad
+                    return None
             found[name] = quartiles(rates)
         return found
 
@@ -356,6 +363,30 @@ def _opened(options: dict[str, Any]) -> ImageRecordIter:
         with contextlib.suppress(OptionError):  # bare images have no label
             return ImageRecordIter(**options, label_column=0)
     return ImageRecordIter(**options, label_width="ragged")
+
+
+def _unusable(reason: str, path: str | None, key: Any) -> RecordError:
+    """Return the error of a file of which the options take no record."""
+    return RecordError(f"no record can be used with these options: {reason}", path=path, key=key)
+
+
+def _rate(it: ImageRecordIter, seconds: float, tick: Callable[[], None]) -> float:
+    """Take batches for so many seconds, one with an image at least; return images/s.
+
+    Raises
+    ------
+    RecordError         an epoch and more had none
+    """
+    images, taken, begun = 0, 0, time.perf_counter()
+    ends = begun + seconds
+    while (now := time.perf_counter()) < ends or not images:
+        if not images and taken > 2 * len(it):
+            failed = it.stats()["failed_records"][0]
+            raise _unusable(failed["reason"], failed["path"], failed["key"])
+        images += _next(it)
+        taken += 1
+        tick()
+    return images / (now - begun)
 
 
 def _next(it: ImageRecordIter) -> int:

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 import gpuio as mx
+from gpuio.errors import RecordError
 from gpuio.tools import bench, bench_plot, cli, measuring
 from gpuio.tools.advice import advise, chosen, kept
 from gpuio.tools.measuring import Run, Subject, quartiles
 from support import boxes
 from support.faceset import write_faces
 from support.making import jpeg, photo, png, write_rec
+from support.parts import manifest_of, write_parts
 
 QUICK = ("--seconds", "1", "--threads", "1", "--progress", "none")
 
@@ -84,6 +86,57 @@ def test_every_kind_of_file_is_measured_and_advised(tmp_path, capsys, made, kind
     assert found["advice"]["prefetch_buffer"] in (1, 2, 4, 8)
     assert (found["met"]["faults"] > 0) == (made is damaged)
     assert any("has damage" in line for line in found["why"]) == (made is damaged)
+
+
+def columns(folder):
+    blobs = [jpeg(photo(40, 40, k)) for k in range(6)]
+    return write_rec(folder, blobs, [np.arange(30 + k % 2, dtype=np.float32) for k in range(6)])[0]
+
+
+def parts(folder):
+    images = [jpeg(photo(40, 40, k)) for k in range(6)]
+    return manifest_of(write_parts(folder, [3, 1, 2], images.__getitem__))
+
+
+def several(folder):
+    return parts(folder).parent
+
+
+@pytest.mark.parametrize("made", [columns, parts, several])
+def test_images_of_any_labels_and_of_several_files_are_measured(
+    tmp_path, capsys, monkeypatch, made
+):
+    made = made(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "." if made == tmp_path else made, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["facts"]["records"] == 6
+    assert found["met"]["faults"] == 0
+    assert found["cache"] is not None
+
+
+WIDE = {"data_shape": (3, 224, 224), "random_resized_crop": True, "max_pixels": 10_000}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"label_width": 2}, "label_width asks for 2"), (WIDE, "more than max_pixels=10000")],
+)
+def test_options_that_take_no_record_are_told(tmp_path, options, said):
+    rec = write_rec(tmp_path, [jpeg(photo(2, 600, k)) for k in range(6)])[0]
+    subject = Subject(rec, None, options)
+    try:
+        with pytest.raises(RecordError, match=rf"no record can be used .*{said}"):
+            bench.measure(subject, [1], 0.1)
+    finally:
+        subject.close()
+
+
+def test_a_part_without_an_image_says_nothing_of_a_cache(tmp_path):
+    blobs = [b"no image"] * 12 + [jpeg(photo(40, 40, k)) for k in range(12)]
+    subject = Subject(write_rec(tmp_path, blobs)[0], None, {"shuffle": False}, 1)
+    assert subject.cached(Run(1, 1), 0.0) is None
 
 
 def test_the_text_names_the_numbers_and_the_options_to_set(tmp_path, capsys):
@@ -335,6 +388,13 @@ def test_the_end_is_said_once(tmp_path, capsys):
 def test_another_kind_of_picture_is_refused_before_anything_is_measured():
     with pytest.raises(bench.OptionError, match=r"chart\.gif"):
         bench_plot.check_plot("chart.gif")
+
+
+def test_a_chart_whose_folder_is_missing_is_refused_before_anything_is_measured(tmp_path, capsys):
+    path = tmp_path / "none" / "chart.png"
+    code, out, err = run(capsys, photos(tmp_path), "--plot", path)
+    assert (code, out) == (3, "")
+    assert "its folder is missing" in err
 
 
 def test_a_file_is_opened_without_a_look_at_every_label(tmp_path, monkeypatch):
