@@ -17,6 +17,7 @@ still.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import mmap
@@ -77,12 +78,13 @@ def open_mapped(path: str, key: str, rows: int, capacity: int, *, kept: bool) ->
     """
     try:
         for _ in range(_TRIES):
-            fd = _opened(path)
+            fd = _opened(path, kept=kept)
             if fd is None:
                 _make(path, key, rows, capacity)
                 continue
             try:
-                alone = _locked(fd)
+                writes = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+                alone = _locked(fd, writes=writes)
                 if not _is_at(fd, path):
                     _let_go(fd)
                     continue
@@ -90,7 +92,7 @@ def open_mapped(path: str, key: str, rows: int, capacity: int, *, kept: bool) ->
                     raise StorageError("cannot use a cache that is another user's", path=path)
                 wrong = _wrong(fd, key, rows)
                 if not wrong:
-                    return MappedMemory(fd, path, kept=kept, alone=alone)
+                    return MappedMemory(fd, path, kept=kept, alone=alone, writes=writes)
                 _log.info("cache: %s is made anew: %s", path, wrong)
                 os.unlink(path)  # noqa: PTH108
                 _let_go(fd)
@@ -136,21 +138,25 @@ class MappedMemory:
     path : str
     kept : bool         the file stays when nobody uses it any more
     alone : bool        nobody else uses it: claims are those of processes that ended
+    writes : bool       it may be written; else what is ready stays, and is all there will be
     """
 
     apart = np.zeros(0, np.int64)
 
-    def __init__(self, fd: int, path: str, *, kept: bool, alone: bool) -> None:
+    def __init__(self, fd: int, path: str, *, kept: bool, alone: bool, writes: bool = True) -> None:
         self._fd, self.path, self.kept, self._pid = fd, path, kept, os.getpid()
-        self._map = mmap.mmap(fd, os.fstat(fd).st_size)
+        access = mmap.ACCESS_WRITE if writes else mmap.ACCESS_READ
+        self._map = mmap.mmap(fd, os.fstat(fd).st_size, access=access)
         whole = np.frombuffer(self._map, np.uint8)
         self._head = whole[: _HEAD.itemsize].view(_HEAD)
         rows = int(self._head["rows"][0])
         self.base = whole.ctypes.data
         self.offsets = whole[_PAGE : _PAGE + 8 * rows].view(np.int64)
         self.states = whole[_PAGE + 8 * rows : _PAGE + 9 * rows]
-        self._full = False
-        if alone:
+        self._full, self._writes = not writes, writes
+        if not writes:
+            self._take_over()
+        elif alone:
             self._repair()
             fcntl.flock(fd, fcntl.LOCK_SH)
 
@@ -163,6 +169,19 @@ class MappedMemory:
         astray = (self.offsets != 0) & ((self.offsets < first) | (self.offsets >= stop))
         self.states[bad | (astray & (self.states == READY))] = EMPTY
         self.offsets[astray] = 0
+
+    def _take_over(self) -> None:
+        """Look rows up in an index of this process's own, which may be written."""
+        from gpuio.kernels.slots import READY
+
+        self.offsets, self.states = self.offsets.copy(), self.states.copy()
+        self._repair()
+        self.offsets[self.states != READY] = 0  # nobody writes there
+        _log.warning(
+            "cache: %s cannot be written: the %d images that are in it are used, others are "
+            "decoded in each epoch",
+            *(self.path, np.count_nonzero(self.states == READY)),
+        )
 
     @property
     def nbytes(self) -> int:
@@ -225,6 +244,9 @@ class MappedMemory:
     def alone(self) -> Iterator[None]:
         """Keep others from taking and claiming meanwhile: processes, and threads of this one."""
         with _own:
+            if not self._writes:  # the index is this process's own
+                yield
+                return
             fcntl.lockf(self._fd, fcntl.LOCK_EX)
             try:
                 yield
@@ -260,22 +282,36 @@ def _let_go(fd: int) -> None:
         os.close(fd)
 
 
-def _opened(path: str) -> int | None:
-    """Return a descriptor of the file; None where there is none."""
+def _opened(path: str, *, kept: bool) -> int | None:
+    """Return a descriptor of the file; None where there is none.
+
+    Of one that stays, and that may not be written, a descriptor for reading.
+    """
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return os.open(path, os.O_RDWR | flags)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if not kept or error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        return os.open(path, os.O_RDONLY | flags)
 
 
-def _locked(fd: int) -> bool:
-    """Lock a file as one of its users; say whether there is no other."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        fcntl.flock(fd, fcntl.LOCK_SH)
-        return False
-    return True
+def _locked(fd: int, *, writes: bool) -> bool:
+    """Lock a file as one of its users; say whether there is no other.
+
+    Who only reads it is one of several: that lock needs nothing written, on any file system.
+    """
+    if writes:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        else:
+            return True
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return False
 
 
 def _is_at(fd: int, path: str) -> bool:

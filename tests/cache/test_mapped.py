@@ -262,6 +262,53 @@ def test_a_folder_without_links_between_files(path, monkeypatch):
         assert held(store) == {1: 1}
 
 
+@pytest.fixture
+def no_writing(monkeypatch):
+    """A file system that lets nothing be written."""
+    real = os.open
+
+    def refuse(path, flags, *args, **more):
+        if flags & os.O_RDWR:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return real(path, flags, *args, **more)
+
+    def begin():
+        monkeypatch.setattr(mapped.os, "open", refuse)
+
+    return begin
+
+
+def test_what_is_in_a_file_that_cannot_be_written_is_used(path, no_writing, caplog):
+    with opened(path) as store:
+        at = put(store, [1, 2, 3]).pixels[1] - store.memory.base
+        store.settle(claimed(store, [4]), np.zeros(1, bool), tried=False)  # it has a place
+        claimed(store, [5])  # and so has this, whose process ends
+        store.memory.offsets[3] = 1 << 40
+    damage(path, int(at), b"x")
+    before = Path(path).read_bytes()
+    no_writing()
+    with opened(path) as store, caplog.at_level(logging.WARNING, "gpuio"):
+        assert "the 2 images that are in it are used" in caplog.text
+        assert held(store) == {1: 1}  # that 2 is damaged is noticed once it is asked for
+        assert claimed(store, [0, 2, 3, 4, 5]) is None
+    assert Path(path).read_bytes() == before
+
+
+def test_a_file_of_another_source_that_cannot_be_written_is_left(path, no_writing, monkeypatch):
+    with opened(path) as store:
+        put(store, [1])
+    before = Path(path).read_bytes()
+    no_writing()
+
+    def refuse(path):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(mapped.os, "unlink", refuse)
+    with pytest.raises(StorageError, match="Read-only"), opened(path, "other"):
+        pass
+    assert Path(path).read_bytes() == before
+
+
 def test_another_users_file_is_not_used(path, monkeypatch):
     with opened(path):
         pass
