@@ -125,9 +125,9 @@ class RecordOptions(
     def _check_cache(self) -> None:
         """Check the options of the cache against each other."""
         if self.cache == "off":
-            for field in attrs.fields(CacheOptions):
-                if field.name != "cache" and getattr(self, field.name) != field.default:
-                    raise OptionError(f"{field.name}: an option of the cache, but cache='off'")
+            for name in ("cache_dir", "cache_resize"):
+                if getattr(self, name):
+                    raise OptionError(f"{name}: an option of the cache, but cache='off'")
             return
         if self.cache == "device" and self.cache_dir:
             raise OptionError(

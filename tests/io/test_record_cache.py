@@ -600,7 +600,6 @@ def test_an_epoch_that_is_cut_short_leaves_nothing_half_done(files):
         ({"cache": "disk"}, "cache_dir: required"),
         ({"cache_dir": "/tmp"}, "cache='off'"),
         ({"cache_resize": 32}, "cache='off'"),
-        ({"cache_size": "1GB"}, "cache='off'"),
         ({"cache": "disk", "cache_dir": "s3://bucket/folder"}, "a folder of this machine"),
         ({"cache": "disk", "cache_dir": "https://host/x"}, "a folder of this machine"),
         ({"cache": "device", "cache_dir": "/tmp"}, "no use with cache='device'"),
