@@ -30,6 +30,7 @@ class Collector:
 
     def __init__(self) -> None:
         self._iterators: dict[str, weakref.ref[Any]] = {}
+        self._most: dict[str, dict[str, float]] = {}  # of counters: what was told before
 
     def add(self, iterator: Any, name: str) -> None:
         """Add an iterator, under a name that no living one has.
@@ -42,6 +43,8 @@ class Collector:
         known = self._iterators.get(name)
         if known is not None and known() not in (None, iterator):
             raise OptionError(f"name: another iterator is called {name!r}: give each its own")
+        if known is None or known() is not iterator:
+            self._most[name] = {}
         self._iterators[name] = weakref.ref(iterator)
 
     def collect(self) -> Iterator[Any]:
@@ -59,8 +62,18 @@ class Collector:
                     for key, value in numbers.items():
                         base, _, labelled = key.partition(".")
                         if base == name:
-                            made.add_metric([iterator, labelled] if label else [iterator], value)
+                            told = self._grown(iterator, key, value) if table is COUNTERS else value
+                            made.add_metric([iterator, labelled] if label else [iterator], told)
                 yield made
+
+    def _grown(self, iterator: str, key: str, value: float) -> float:
+        """Return a counter that never falls: a stage whose time is a difference may, for a moment.
+
+        Prometheus takes a counter that falls for one that began at 0 again.
+        """
+        most = self._most.setdefault(iterator, {})
+        most[key] = max(value, most.get(key, value))
+        return most[key]
 
     def _found(self) -> dict[str, dict[str, float]]:
         """Return the numbers of each iterator that is still open."""
@@ -74,6 +87,7 @@ class Collector:
             except ClosedError:
                 pass
             self._iterators.pop(name, None)
+            self._most.pop(name, None)
         return found
 
 

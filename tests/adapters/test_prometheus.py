@@ -109,3 +109,23 @@ def test_without_the_library_the_extra_is_named(files, monkeypatch):
         pytest.raises(BackendError, match=r"pip install 'gpuio\[prometheus\]'"),
     ):
         prometheus.register(it)
+
+
+def test_a_counter_never_falls(files, library, monkeypatch):
+    registry = library.CollectorRegistry()
+    seconds = iter([5.0, 4.0, 6.0, 1.0])
+
+    def value():
+        numbers = {"stage_seconds.headers": next(seconds), "busy_ratio.headers": 0.5}
+        monkeypatch.setattr(prometheus, "metrics", lambda it: numbers)
+        labels = {"iterator": "train", "stage": "headers"}
+        return registry.get_sample_value("gpuio_stage_seconds_total", labels)
+
+    with reader(files) as it:
+        prometheus.register(it, "train", registry)
+        assert [value(), value(), value()] == [5, 5, 6]
+    del it
+    gc.collect()
+    with reader(files) as it:
+        prometheus.register(it, "train", registry)  # another one, of the same name
+        assert value() == 1
