@@ -42,6 +42,7 @@ _MOVES = (
     "number of parts and any batch size"
 )
 _MOVED = frozenset(["batch_size", "num_parts", "part_index"]), _MOVES
+_NAMED = 3  # files that a report names
 # attributes that are made anew where an iterator is unpickled
 _OWN = frozenset(
     [
@@ -198,9 +199,13 @@ class ImageRecordIter(DataIter):
                 self._note_dropped(shape)
                 return False
             begun, pipeline = time.perf_counter(), machine.pipeline
-            with pipeline.ranges["next"]:
-                made = pipeline.next(self._at)
-                self._batch = self._to_batch(made)
+            try:
+                with pipeline.ranges["next"]:
+                    self._batch = self._to_batch(pipeline.next(self._at))
+            except BaseException:
+                if pipeline.stats.timed:
+                    pipeline.stats.fail(begun, time.perf_counter(), first=self._at.number == 0)
+                raise
             if pipeline.stats.timed:
                 now = time.perf_counter()
                 pipeline.stats.hand_out(begun, now, first=self._at.number == 0)
@@ -331,8 +336,11 @@ class ImageRecordIter(DataIter):
 
     def report(self) -> str:
         """Return `stats()` as a table, and one sentence: what limits, and the option to try."""
-        paths = ", ".join(Path(path).name for path in self._machine().table.paths)
-        return report(self.stats(), f"{type(self).__name__} over {paths}")
+        paths = self._machine().table.paths
+        named = ", ".join(Path(path).name for path in paths[:_NAMED])
+        if len(paths) > _NAMED:
+            named += f" and {len(paths) - _NAMED:,} more"
+        return report(self.stats(), f"{type(self).__name__} over {named}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the iterator stands, as JSON types.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -42,9 +41,17 @@ class Stages(Protocol):
 
 
 class BatchStream:
-    """An endless, ordered stream of batches; owns the threads until it is closed or dropped."""
+    """An endless, ordered stream of batches; owns the threads until it is closed or dropped.
+
+    Attributes
+    ----------
+    expected : BatchPosition or None    where the next batch is
+    stood_ready : (int, int)            batches that stood read, and made, when the last one was
+                                        asked for
+    """
 
     expected: BatchPosition | None
+    stood_ready = 0, 0
 
     def __init__(self, pipeline: Stages, position: BatchPosition) -> None:
         self._stats, self._pid = pipeline.stats, os.getpid()
@@ -86,8 +93,7 @@ class BatchStream:
         ------
         GpuioError          what happened while the batch was read or made; the stream ends there
         """
-        ready = self.ready if self._stats.timed else (0, 0)
-        begun = time.perf_counter()
+        self.stood_ready = self.ready if self._stats.timed else (0, 0)
         if self._mixed is not None:
             made = next(self._mixed)
         else:
@@ -95,8 +101,6 @@ class BatchStream:
                 self._ready.extend(gather(self._shares))
             made = self._ready.popleft()
         self.expected = _next_or_none(self._positions)
-        waited = time.perf_counter() - begun
-        self._stats.add_taken(len(made) - made.pad, waited, made.cut_short, ready)
         return made
 
     def resize(self, threads: int) -> int:

@@ -147,9 +147,11 @@ class Pipeline:
         GpuioError          what happened while the batch was read or made; asking again tries again
         ClosedError         after `close()`, or when closed while waiting
         """
-        stream = self._stream_at(position)
+        begun = time.perf_counter()
+        stream = self._stream_at(position)  # threads that begin are waited for as well
         try:
             made = stream.next()
+            waited = time.perf_counter() - begun
             if self._count is not None:
                 self._choose_threads(self._count, stream, first=position.number == 0)
             if made.warned.any():
@@ -157,6 +159,8 @@ class Pipeline:
                     self.policy.note_warning(record, self.reader.where(record))
             self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))
             self.mix(made)
+            images = len(made) - made.pad
+            self.stats.add_taken(images, waited, made.cut_short, stream.stood_ready)
         except BaseException as error:
             self.stop()  # an interrupt too: a half-gathered batch must not shift the ones after it
             error.add_note(
@@ -171,14 +175,6 @@ class Pipeline:
         stream = self._stream
         if isinstance(stream, BatchStream) and stream.is_at(position):
             return stream
-        begun = time.perf_counter()
-        try:
-            return self._stream_from(position)
-        finally:  # whoever asked waits for threads that end and begin as for a batch
-            self.stats.add(wait_s=time.perf_counter() - begun)
-
-    def _stream_from(self, position: BatchPosition) -> BatchStream:
-        """Return a new stream that begins at a position."""
         self.stop()
         if self.backend.division is not None and self.backend.division.share is None:
             self._find_share(position)

@@ -198,6 +198,15 @@ class Stats:
             elif now - turns.looked > _CPU_EVERY_S:
                 turns.looked, turns.cpu = now, time.process_time()
 
+    def fail(self, asked: float, now: float, *, first: bool) -> None:
+        """Note that a batch was asked for and none could be given: shares say nothing of that."""
+        with self._lock:
+            turns, total = self._turns, self._seconds
+            if turns.last:
+                total["between_s" if first else "consumer_s"] += asked - turns.last
+                total["between_s"] += now - asked
+                turns.last = now
+
     def _totals(self) -> dict[str, float]:
         """Return the seconds, and the counts that rates are made of."""
         fetch_s = self._seconds["fetch_s"]

@@ -1,5 +1,6 @@
 """stats() and report() of real iterators: the sentence is right in made situations."""
 
+import contextlib
 import json
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 import gpuio as mx
 from gpuio.backend import cpu
+from gpuio.errors import DecodeError, StorageError
 from gpuio.pipeline import batch_stream, fetching
 from gpuio.pipeline import pipeline as pipeline_module
 from gpuio.storage.local import LocalFile
@@ -167,6 +169,46 @@ def test_beginning_anew_is_waiting_and_not_handing_over(many, monkeypatch):
     assert stats["limit"]["stage"] != "hand-over", stats["limit"]
     assert stats["waits"] > 0.5
     assert stats["hand_overs"] < 0.3
+
+
+@pytest.mark.parametrize(("policy", "images"), [("skip", 9), ("zero", 12), ("raise", 4)])
+def test_images_are_those_that_were_handed_out(tmp_path, policy, images):
+    blobs = [b"no image" if k in (5, 6, 11) else SMALL[0] for k in range(12)]
+    with reader(write_rec(tmp_path, blobs), on_error=policy) as it:
+        for _ in range(3):
+            with contextlib.suppress(DecodeError):
+                it.next()
+        stats = it.stats()
+    assert (stats["images"], stats["batches"]) == (images, 1 if policy == "raise" else 3)
+
+
+def test_a_batch_that_could_not_be_given_takes_no_share_of_the_time(large, monkeypatch):
+    real = pipeline_module.Pipeline.next
+
+    def failing(self, position):
+        if not tries.pop():
+            time.sleep(0.05)
+            raise StorageError("for once")
+        return real(self, position)
+
+    monkeypatch.setattr(pipeline_module.Pipeline, "next", failing)
+    tries = [1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
+    with reader(large, preprocess_threads=2) as it:
+        for _ in tries.copy():
+            with contextlib.suppress(StorageError):
+                it.next()
+        stats = it.stats()
+    assert stats["measured_batches"] == 5
+    assert stats["between_epochs_s"] > 0.25
+    assert stats["consumes"] < 0.5
+    assert stats["waits"] + stats["consumes"] + stats["hand_overs"] == pytest.approx(1, abs=0.05)
+
+
+def test_a_report_names_some_files_of_many(tmp_path):
+    parts = [write_rec(tmp_path, SMALL[:1], name=f"{k}")[0] for k in range(5)]
+    with reader([";".join(parts)], index=False) as it:
+        it.next()
+        assert it.report().splitlines()[0] == "ImageRecordIter over 0.rec, 1.rec, 2.rec and 2 more"
 
 
 def test_every_key_and_the_decoders_of_a_file(small):
