@@ -119,7 +119,7 @@ class DiskCache(Cache):
         if not self._reads or self._release is None:
             return None
         if self._tries and not (self._tried() and self._reads):
-            return self._noted(positions, None)
+            return None
         rows, found = np.flatnonzero(self._store.has(positions)), Found.none(len(positions))
         for at in range(0, len(rows), _FEW):
             few = rows[at : at + _FEW]
@@ -132,7 +132,7 @@ class DiskCache(Cache):
                 found.put(few, some)
             if self._tries or not self._reads:  # the others are decoded
                 break
-        return self._noted(positions, found if found.slots.any() else None)
+        return found if found.slots.any() else None
 
     def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
         """Say which rows `find` would find now: see `Cache.has`."""

@@ -42,17 +42,13 @@ class Cache:
         ----------
         positions : int64[n]    -1: no row
         """
-        return (
-            None if self._release is None else self._noted(positions, self._store.find(positions))
-        )
+        return None if self._release is None else self._store.find(positions)
 
-    def _noted(self, positions: _Ints, found: Found | None) -> Found | None:
-        """Count what was found of rows of the table, and return it."""
-        hits = 0 if found is None else int(np.count_nonzero(found.slots))
+    def count(self, hits: int, misses: int) -> None:
+        """Count records whose pixels were found, and those whose were not."""
         with self._lock:
             self._hits += hits
-            self._misses += int(np.count_nonzero(positions >= 0)) - hits
-        return found
+            self._misses += misses
 
     def has(self, positions: _Ints) -> npt.NDArray[np.bool_]:
         """Say which rows of the table `find` would find now, as far as can be told unlooked-at.

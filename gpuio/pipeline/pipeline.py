@@ -448,6 +448,10 @@ class Pipeline:
         """Count what was read, and since when."""
         seconds = time.perf_counter() - begun
         self.stats.add_read(seconds, loaded.plan_s, loaded.records.encoded.nbytes)
+        if self._cache is not None:
+            hits = int(np.count_nonzero(loaded.records.encoded.decoded))
+            asked = int(np.count_nonzero(loaded.order.position >= 0))
+            self._cache.count(hits, asked - hits)
 
     def _load_rows(
         self, position: BatchPosition, order: BatchOrder, framed: FramedRecords | None = None

@@ -514,6 +514,16 @@ def test_wrong_boxes_are_counted_of_images_that_others_decoded(tmp_path):
     assert found == [(3, [1, 3, 5])] * 2
 
 
+def test_records_that_are_looked_at_once_more_count_once(tmp_path):
+    labels = [boxes.label([[0, 0.1, 0.2, 0.05, 0.8]]) for _ in range(12)]  # wrong: each by itself
+    files = making.write_rec(tmp_path, [making.jpeg(making.photo(48, 60, 1))] * 12, labels)
+    options = {"data_shape": (3, 48, 60), "batch_size": 3, "verbose": False, "cache": "host"}
+    with mx.io.ImageDetRecordIter(path_imgrec=files[0], **there(PLACE, options)) as it:
+        taken(it, 60)
+        told = it.stats()
+    assert told["cache"]["hits"] + told["cache"]["misses"] < 1.5 * told["images"]
+
+
 def test_images_are_made_smaller_once_whether_they_fit_or_not(files, monkeypatch):
     options = {"cache": "host", "cache_resize": 30, "label_width": 1, **CROPS}
     with reader(files, **options) as it:
