@@ -204,11 +204,13 @@ class ImageRecordIter(DataIter):
                     self._batch = self._to_batch(pipeline.next(self._at))
             except BaseException:
                 if pipeline.stats.timed:
-                    pipeline.stats.fail(begun, time.perf_counter(), first=self._at.number == 0)
+                    now, first = time.perf_counter(), self._at.number == 0
+                    pipeline.stats.fail(begun, now, first=first, threads=pipeline.working)
                 raise
             if pipeline.stats.timed:
                 now = time.perf_counter()
-                pipeline.stats.hand_out(begun, now, first=self._at.number == 0)
+                first = self._at.number == 0
+                pipeline.stats.hand_out(begun, now, first=first, threads=pipeline.working)
             self._at = BatchPosition(self._at.pass_index, self._at.start, self._at.number + 1)
             if self._at.number == shape.batches:
                 self._note_dropped(shape)

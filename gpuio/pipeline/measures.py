@@ -79,17 +79,22 @@ def measures(
         consumer, between = consumer + between, 0.0
     elapsed = since.since["asked_s"] + consumer
     per = 1 / elapsed if elapsed > 0 else 0.0
-    count = dict.fromkeys(STAGES, 1) | dict.fromkeys(("making", "decode", "kernels"), threads)
+    passed = since.since["asked_s"] + since.since["consumer_s"] + since.since["between_s"]
+    # their number may have changed meanwhile
+    mean = since.since["thread_s"] / passed if passed > 0 and since.since["thread_s"] else threads
+    count: dict[str, float] = dict.fromkeys(STAGES, 1)
+    count |= dict.fromkeys(("making", "decode", "kernels"), mean)
     batches, images, stages = int(since.since["batches"]), since.since["images"], {}
     for name, seconds in _stages(since.totals, fetches=fetches).items():
         if name == "mixing" and not mixes:
             continue
         free = now[name] / count[name]
+        now_count = threads if name in ("making", "decode", "kernels") else 1
         stages[name] = {
             "seconds": seconds,
-            "threads": count[name],
+            "threads": now_count,
             "busy": min(1.0, free * per),
-            "images_per_s": images / free if free > 0 and images > 0 else None,
+            "images_per_s": images / now[name] * now_count if now[name] > 0 < images else None,
         }
     file_s = since.since["fetch_s" if fetches else "file_s"]
     found: dict[str, Any] = {

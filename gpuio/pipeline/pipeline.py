@@ -197,13 +197,19 @@ class Pipeline:
         if wanted != self.threads:
             self.threads = stream.resize(wanted)
 
+    @property
+    def working(self) -> int:
+        """How many threads make batches now."""
+        stream = self._stream
+        return stream.workers if isinstance(stream, BatchStream) else self.threads
+
     def told(self) -> dict[str, Any]:
         """Return what was done so far, and what it took: see `stats` and `measures`."""
-        told, stream = self.stats.as_dict(), self._stream
+        told = self.stats.as_dict()
         if self.stats.timed:
             told |= measures(
                 self.stats.since_first(),
-                threads=stream.workers if isinstance(stream, BatchStream) else self.threads,
+                threads=self.working,
                 wanted_threads=self.threads,
                 prefetch_buffer=self.prefetch,
                 together=self.together,

@@ -32,6 +32,7 @@ _STAGES = (
     "asked_s",  # from asking for a batch until it is handed out
     "consumer_s",  # from handing one out until the next one of its epoch is asked for
     "between_s",  # from an epoch's last batch until the next one's first is asked for
+    "thread_s",  # of making threads, whether they worked or not
 )
 _CPU_EVERY_S = 0.1  # seconds between two looks at the CPU time of the process
 
@@ -177,18 +178,20 @@ class Stats:
             self._ready[0] += ready[0]
             self._ready[1] += ready[1]
 
-    def hand_out(self, asked: float, now: float, *, first: bool) -> None:
+    def hand_out(self, asked: float, now: float, *, first: bool, threads: int = 0) -> None:
         """Note that a batch was asked for and handed out, at these times of `time.perf_counter`.
 
         Parameters
         ----------
         first : bool            it is the first one of its epoch
+        threads : int           that made batches since the one before; 0: it is not known
         """
         with self._lock:
             turns, total = self._turns, self._seconds
             total["asked_s"] += now - asked
             if turns.last:
                 total["between_s" if first else "consumer_s"] += asked - turns.last
+                total["thread_s"] += threads * (now - turns.last)
                 turns.inner += not first
             turns.last = now
             if turns.before is None:
@@ -198,13 +201,14 @@ class Stats:
             elif now - turns.looked > _CPU_EVERY_S:
                 turns.looked, turns.cpu = now, time.process_time()
 
-    def fail(self, asked: float, now: float, *, first: bool) -> None:
+    def fail(self, asked: float, now: float, *, first: bool, threads: int = 0) -> None:
         """Note that a batch was asked for and none could be given: shares say nothing of that."""
         with self._lock:
             turns, total = self._turns, self._seconds
             if turns.last:
                 total["between_s" if first else "consumer_s"] += asked - turns.last
                 total["between_s"] += now - asked
+                total["thread_s"] += threads * (now - turns.last)
                 turns.last = now
 
     def _totals(self) -> dict[str, float]:

@@ -73,6 +73,20 @@ def test_shares_are_of_the_time_after_the_first_batch_and_inside_of_epochs():
     assert found["read_bytes"] == {"local": 13200}
 
 
+def test_threads_that_came_later_were_not_idle_before():
+    stats = Stats()
+    for number, threads in enumerate([1, 1, 1, 1, 1, 4, 4, 4, 4, 4, 4]):
+        if number:
+            stats.add_made(threads * 0.1, 0.0, Work(True, threads * 0.1, 0.0, {}))
+        stats.add_taken(10, 0.1, 0, (0, 0))
+        now = 100.0 + 0.1 * number
+        stats.hand_out(now - 0.1, now, first=number == 0, threads=threads)
+    making = told(stats, threads=4, wanted_threads=4, cores=4)["stages"]["making"]
+    assert making["threads"] == 4
+    assert making["busy"] == pytest.approx(1.0)  # not 2.8 / 4
+    assert making["images_per_s"] == pytest.approx(100 / 2.8 * 4)
+
+
 def test_the_time_between_epochs_counts_nothing():
     once, twice = told(turns(Stats(), [11])), told(turns(Stats(), [6, 6]))
     assert twice["between_epochs_s"] == pytest.approx(5.0)
