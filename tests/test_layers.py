@@ -96,6 +96,7 @@ LOCKS = {
     "gpuio/backend/gpu/engines.py": "a condition; nothing decodes on a GPU after a fork",
     "gpuio/forking.py": "it makes the others",
     "gpuio/pipeline/prefetch.py": "its machine refuses to work in a child",
+    "gpuio/storage/kept_bytes.py": "a condition over such a lock; a child may not read, nor wait",
 }
 MAKES_LOCKS = {"Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"}
 MAKES_THREADS = {"Process", "ProcessPoolExecutor", "Thread", "ThreadPoolExecutor", "Timer", "fork"}

@@ -42,6 +42,7 @@ from gpuio.recordio.reindex import reindexed
 from gpuio.recordio.sniff import spread
 from gpuio.recordio.uri import expand, expand_indexes
 from gpuio.storage.atomic import check_target
+from gpuio.storage.connections import limits
 from gpuio.storage.opened import OpenFiles
 from gpuio.storage.urls import is_url
 from gpuio.tasks.task import Labels, Task
@@ -51,8 +52,6 @@ __all__ = ["Opened", "open_pipeline"]
 _PLACES = "p"  # how a digest made by `RecordTable.checksum` begins
 
 _log = logging.getLogger("gpuio")
-
-_FEW_REQUESTS = 64 << 20  # bytes of files, of which records in any order lie near each other
 
 _LOOKED_AT = 64  # records whose sizes tell how many images a cache has room for
 _NEIGHBOURS = 8  # of them one behind the other, where each part has to be opened
@@ -258,7 +257,7 @@ def _of_manifest(options: RecordOptions, path: str) -> ManifestTable:
 def _doubt_single_records(options: RecordOptions, table: RecordTable, reader: RecordReader) -> None:
     """Say that a shuffle asks a server for every record by itself, where it does."""
     single = options.shuffle == "full" or (options.shuffle is True and table.indexed)
-    if single and reader.is_remote and int(table.sizes.sum()) > _FEW_REQUESTS:
+    if single and reader.is_remote and int(table.sizes.sum()) > limits().memory_bytes:
         _log.warning(
             "shuffle=%r reads %d records over a network in a random order, with about one request "
             "for each: shuffle='block' reads blocks of some MiB, in a few requests per thousand "

@@ -17,7 +17,7 @@ from gpuio.storage.urls import begins_with, checked, is_url
 
 __all__ = ["Connection", "Limits", "configure", "connect", "connection_of", "limits"]
 
-_GIB = 1 << 30
+_GIB, _MIB = 1 << 30, 1 << 20
 
 
 @attrs.frozen(repr=False, eq=False)
@@ -46,6 +46,7 @@ class Limits:
     in_flight : int             requests at once, of one read
     block_cache : str           folder of blocks that are kept on disk; "": none are
     block_cache_bytes : int     most bytes in it
+    memory_bytes : int          most bytes of small files that stay in memory; 0: none do
     """
 
     timeout_s: float = 20.0
@@ -53,6 +54,7 @@ class Limits:
     in_flight: int = 32
     block_cache: str = ""
     block_cache_bytes: int = 64 * _GIB
+    memory_bytes: int = 128 * _MIB
 
 
 _connections: list[Connection] = []
@@ -106,6 +108,7 @@ def configure(
     in_flight: int | None = None,
     block_cache: str | os.PathLike[str] | None = None,
     block_cache_bytes: int | None = None,
+    memory_bytes: int | None = None,
 ) -> Limits:
     """Set what reading remote files may take, in this process; what is not given stays.
 
@@ -118,6 +121,8 @@ def configure(
                                 of this machine; "": none. Else that of the environment,
                                 GPUIO_BLOCK_CACHE
     block_cache_bytes : int     most bytes in it (64 GiB); else GPUIO_BLOCK_CACHE_BYTES
+    memory_bytes : int          most bytes, of all files together, that iterators keep in memory of
+                                files which fit (128 MiB); 0: none. With a block cache none are
 
     Returns
     -------
@@ -141,6 +146,10 @@ def configure(
     for name, value in given.items():
         if not value > 0:
             raise OptionError(f"{name}={value}: expected more than 0")
+    if memory_bytes is not None:
+        if memory_bytes < 0:
+            raise OptionError(f"memory_bytes={memory_bytes}: expected 0 or more")
+        given["memory_bytes"] = memory_bytes
     if block_cache is not None:
         given["block_cache"] = _folder("block_cache", block_cache)
     made = attrs.evolve(limits(), **given)

@@ -13,10 +13,13 @@ from typing import overload
 
 import numpy as np
 
+from gpuio import hooks
 from gpuio.errors import ClosedError, StorageError
 from gpuio.forking import lock
+from gpuio.storage.connections import limits
 from gpuio.storage.files import open_stored
 from gpuio.storage.stored import StoredFile
+from gpuio.storage.urls import is_url
 
 __all__ = ["OpenFiles", "open_at_once"]
 
@@ -112,9 +115,27 @@ class OpenFiles(Sequence[StoredFile]):
             pass
 
     def check_unchanged(self) -> None:
-        """Raise StorageError if a file that was opened is no longer what it was."""
-        for number in np.flatnonzero(self._seen[0] >= 0).tolist():
-            self[number].check_unchanged()
+        """Raise StorageError if a file that was opened is no longer what it was.
+
+        Servers are asked for several files at once.
+        """
+        numbers: list[int] = np.flatnonzero(self._seen[0] >= 0).tolist()
+        far = sum(is_url(self._paths[number]) for number in numbers)
+        if far < 2:
+            for number in numbers:
+                self[number].check_unchanged()
+            return
+        workers = min(limits().in_flight, far)
+        with hooks.call(
+            "ahead",
+            lambda number: self[number].check_unchanged(),
+            numbers,
+            depth=2 * workers,
+            workers=workers,
+            name="gpuio-remote",
+        ) as checks:
+            for _ in checks:
+                pass
 
     def close(self) -> None:
         """Close the files; may be called twice."""

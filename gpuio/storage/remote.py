@@ -18,6 +18,7 @@ import attrs
 from gpuio.errors import MissingFileError, StorageError
 from gpuio.forking import lock, waiting
 from gpuio.storage.connections import Limits, connection_of, limits
+from gpuio.storage.request_cost import RequestCost
 from gpuio.storage.stores import (
     ARROW_SCHEMES,
     OBJECT_STORES,
@@ -31,6 +32,9 @@ from gpuio.storage.urls import divided, scheme_of, shown
 __all__ = ["Listed", "RemoteObject", "listed"]
 
 _SHOWN = 400  # characters of a library's error
+
+# bytes that may lie between ranges of one request: at least, until it is known, at most
+_GAPS = 8 << 10, 32 << 10, 256 << 10
 
 _STATUS = re.compile(r"status code: (\d{3} [A-Za-z ]+)")
 
@@ -58,13 +62,17 @@ class RemoteObject:
     Raises
     ------
     StorageError        the scheme is unknown, the library for it is missing or cannot be set up
+
+    Attributes
+    ----------
+    cost : RequestCost  of requests to its host
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         _check_fork(url)
         with _translated("cannot open", url):
-            self._store, self._key = _store_of(url)
+            self._store, self._key, self.cost = _store_of(url)
 
     def head(self, what: str = "cannot open") -> Version:
         """Return which version is there.
@@ -104,6 +112,10 @@ class RemoteObject:
                 f"{what}: {len(memoryview(data)):,} came", path=self.url, offset=start
             )
         return data
+
+    def check_fork(self) -> None:
+        """Raise StorageError in a forked child of a process that has read from a network."""
+        _check_fork(self.url)
 
     @property
     def pins(self) -> bool:
@@ -264,8 +276,8 @@ def _extra(url: str) -> str:
     return f"reading {scheme}:// needs pip install gpuio[{extra}]{also}"
 
 
-def _store_of(url: str) -> tuple[Store, str]:
-    """Return what reads a URL, the same for all of its host, and the key there."""
+def _store_of(url: str) -> tuple[Store, str, RequestCost]:
+    """Return what reads a URL, the key there, and what requests cost; but for the key, by host."""
     said = connection_of(url)
     scheme = scheme_of(url)
     if said is not None and said.filesystem is not None:
@@ -279,6 +291,8 @@ def _store_of(url: str) -> tuple[Store, str]:
         if name not in _stores:
             _stores[name] = (
                 make_store(root, scheme, said),
-                said,
-            )  # kept, so that its id stays its own
-        return _stores[name][0], key
+                said,  # kept, so that its id stays its own
+                RequestCost(*_GAPS),
+            )
+        store, _, cost = _stores[name]
+        return store, key, cost

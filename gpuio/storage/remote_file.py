@@ -1,11 +1,13 @@
 """A remote file, read by position.
 
 Invariant: every byte is of the version that was opened. Ranges that are near are one request, of
-some MiB at most, and the requests of one read are on their way together.
+some MiB at most, and the requests of one read are on their way together. How near that is, requests
+to the same host have shown. Of a file that is small batches keep in memory what they read.
 """
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -16,16 +18,18 @@ import numpy.typing as npt
 
 from gpuio import hooks
 from gpuio.errors import ClosedError, StorageError
+from gpuio.forking import lock
 from gpuio.storage.block_cache import open_cache
 from gpuio.storage.connections import limits
+from gpuio.storage.kept_bytes import KeptBytes, keep
 from gpuio.storage.remote import RemoteObject
 from gpuio.storage.stored import StoredFile
 from gpuio.storage.stores import Version
 
 __all__ = ["BLOCK_BYTES", "Blocks", "RemoteFile"]
 
-# ranges closer together than this are one request: what lies between takes no longer than another
-_GAP = 256 << 10
+_KEPT_GAP = 256 << 10  # of ranges that are kept: what lies between them is wanted soon
+_COPIED_GAP = 4 << 10  # of ranges in memory: what lies between them is copied along
 _CAP = 8 << 20  # bytes of a request: a connection that fails loses no more
 # a read that goes on where the last one ended asks for more than it needs, more each time
 _FIRST_AHEAD, _MOST_AHEAD, _GROWTH = 64 << 10, 4 << 20, 4
@@ -65,7 +69,7 @@ class RemoteFile(StoredFile):
     """
 
     is_remote = True
-    merge_gap, merge_cap = _GAP, _CAP
+    merge_cap = _CAP
 
     def __init__(self, url: str, blocks: Blocks | None = None) -> None:
         self._object = RemoteObject(url)
@@ -78,12 +82,20 @@ class RemoteFile(StoredFile):
         if blocks is None and taken.block_cache:
             blocks = open_cache(taken.block_cache, taken.block_cache_bytes, taken.deadline_s)
         self._blocks = blocks
+        self._may_keep = taken.memory_bytes if blocks is None else 0
+        self._kept: KeptBytes | None = None
+        self._keeping = lock()
         self._closed = False
         self._ahead: tuple[int, Any] = (0, b"")  # where the last answer begins, and it
         self._step = _FIRST_AHEAD
 
     def __repr__(self) -> str:
         return f"RemoteFile({self.path!r})"
+
+    @property
+    def merge_gap(self) -> int:  # type: ignore[override]
+        """Bytes between two ranges that cost no more than a request for each of them."""
+        return self._object.cost.gap_bytes
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes from `offset` on; what follows is read along.
@@ -149,7 +161,9 @@ class RemoteFile(StoredFile):
     def _fetch(self, wanted: tuple[int, int, npt.NDArray[np.uint8]]) -> None:
         """Read a range by a request of its own."""
         start, stop, memory = wanted
+        begun = time.perf_counter()
         data = self._object.get(start, stop, self._version)
+        self._object.cost.note(stop - start, time.perf_counter() - begun)
         memory[: stop - start] = np.frombuffer(data, np.uint8)
 
     def _take(self, wanted: tuple[int, int, npt.NDArray[np.uint8]]) -> None:
@@ -187,34 +201,56 @@ class RemoteFile(StoredFile):
         stops: npt.NDArray[np.int64],
         allocate: Callable[[int], npt.NDArray[np.uint8]],
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Read ranges straight into the memory that they are wanted in."""
+        """Read ranges straight into the memory that they are wanted in, or copy what is kept."""
         order = np.argsort(starts, kind="stable")
-        lows, highs, firsts = self._merge(starts[order].tolist(), stops[order].tolist())
+        kept = self._keep()
+        gap = None if kept is None else _COPIED_GAP
+        lows, highs, firsts = self._merge(starts[order].tolist(), stops[order].tolist(), gap)
         for low, high in zip(lows, highs, strict=True):
             self._check(low, high - low)
         ends = np.cumsum([0, *(high - low for low, high in zip(lows, highs, strict=True))])
         memory = allocate(int(ends[-1]))
         parts = [memory[begin:] for begin in ends[:-1].tolist()]
-        self._fetch_each(self._requests(lows, highs, parts))
+        if kept is None:
+            self._fetch_each(self._requests(lows, highs, parts))
+        else:
+            self._object.check_fork()
+            held = kept.take(lows, highs, _KEPT_GAP, _CAP, self._fetch_each)
+            for low, high, part in zip(lows, highs, parts, strict=True):
+                part[: high - low] = held[low:high]
         number = np.repeat(np.arange(len(lows)), np.diff([*firsts, len(starts)]))
         start = np.empty_like(starts)
         start[order] = starts[order] - np.array(lows, np.int64)[number] + ends[number]
         return memory, start
 
+    def _keep(self) -> KeptBytes | None:
+        """Return where what batches read stays; None where there is no room for the file."""
+        if self._may_keep:
+            with self._keeping:
+                if self._may_keep and not self._closed:
+                    self._kept = keep(self.size, self._may_keep)
+                self._may_keep = 0
+        return self._kept
+
     def check_unchanged(self) -> None:
         """Raise StorageError if another version is there; a read that names its version says so.
 
         Where reads do, nothing is asked: what was opened is what is read, or reading it fails.
+        What is kept is read without asking, and so asked for here.
         """
-        if not (self._object.pins and self._version.pinned):
+        if self._kept is not None or not (self._object.pins and self._version.pinned):
             self._object.check(self._version)
 
     def check_contents(self) -> None:
         """Nothing: each read says whether it is of the version that was opened."""
 
     def close(self) -> None:
-        """Let go of what was read along; may be called twice."""
-        self._closed, self._ahead = True, (0, b"")
+        """Let go of what was read along, and of what is kept; may be called twice."""
+        with self._keeping:
+            self._closed, self._ahead = True, (0, b"")
+            kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (RemoteFile, (self.path,))

@@ -200,8 +200,10 @@ class StoredFile(ABC):
         """Return the bytes of some reads."""
         return [self.read(low, high - low) for low, high in zip(lows, highs, strict=True)]
 
-    def _merge(self, begin: list[int], end: list[int]) -> tuple[list[int], list[int], list[int]]:
-        """Join ranges, ascending by `begin`, that are near; return what to read.
+    def _merge(
+        self, begin: list[int], end: list[int], gap: int | None = None
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Join ranges, ascending by `begin`, that are near: `merge_gap`; return what to read.
 
         Returns
         -------
@@ -212,8 +214,9 @@ class StoredFile(ABC):
         highs: list[int] = []
         firsts: list[int] = []
         low = high = 0
+        gap = self.merge_gap if gap is None else gap
         for index, (start, stop) in enumerate(zip(begin, end, strict=True)):
-            if firsts and start - high <= self.merge_gap and stop - low <= self.merge_cap:
+            if firsts and start - high <= gap and stop - low <= self.merge_cap:
                 if stop > high:
                     high = highs[-1] = stop
                 continue

@@ -1,16 +1,23 @@
 """Remote files by position: the bytes of the local file, by few requests."""
 
+import contextlib
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import gpuio as mx
 from gpuio.errors import ClosedError, EmptyDatasetError, MissingFileError, OptionError, StorageError
 from gpuio.recordio.uri import expand
+from gpuio.storage.connections import configure
 from gpuio.storage.files import open_stored, read_whole
+from gpuio.storage.opened import OpenFiles
 from gpuio.storage.remote_file import RemoteFile
+from gpuio.storage.request_cost import RequestCost
 from gpuio.tools.cli import main
 from support.making import jpeg, photo, write_rec
-from support.remote import served, url
+from support.remote import as_before, served, url
 
 SCHEMES = ("s3", "http")
 COUNT = 60
@@ -165,9 +172,10 @@ def test_what_cannot_be_read_is_said(place, said):
 
 def test_near_ranges_are_one_request_and_requests_have_a_cap(large):
     server, data = large
-    starts = np.array([9 << 20, 0, 100 << 10, 30 << 20, (9 << 20) + 50])
+    starts = np.array([9 << 20, 0, 20 << 10, 30 << 20, (9 << 20) + 50])
     lengths = np.array([100, 50, 50, 10 << 20, 10])
     for get in ("read_ranges", "read_packed"):
+        configure(memory_bytes=0)
         with open_stored("s3://bkt/large") as file:
             server.requests.clear()
             if get == "read_ranges":
@@ -179,8 +187,112 @@ def test_near_ranges_are_one_request_and_requests_have_a_cap(large):
         assert [bytes(one) for one in found] == expected
         asked = sorted(one[2] for one in server.requests if one[0] == "GET")
         assert asked == [
-            "bytes=0-102449", "bytes=31457280-41943039", f"bytes={9 << 20}-{(9 << 20) + 99}",
+            "bytes=0-20529", "bytes=31457280-41943039", f"bytes={9 << 20}-{(9 << 20) + 99}",
         ]  # fmt: skip
+
+
+def asked_bytes(server):
+    """Return how many bytes the requests for parts of files asked for."""
+    parts = [one[2].removeprefix("bytes=").split("-") for one in server.requests if one[2]]
+    return sum(int(high) + 1 - int(low) for low, high in parts)
+
+
+def epochs(it, count):
+    """Return the ids of some epochs."""
+    ids = []
+    for _ in range(count):
+        for batch in it:
+            ids += batch.index.tolist()
+        it.reset()
+    return ids
+
+
+@pytest.fixture(scope="module")
+def padded(tmp_path_factory):
+    """Return a record file of 6 MB and its index: small images with zeros behind them."""
+    images = [jpeg(photo(16, 16, i)) + bytes(30_000 + 97 * i) for i in range(170)]
+    return write_rec(tmp_path_factory.mktemp("padded"), images)[:2]
+
+
+SHUFFLED = {**OPTIONS, "shuffle": True, "seed": 1}
+
+
+def test_a_small_file_is_transferred_once_however_it_is_shuffled(padded):
+    size = Path(padded[0]).stat().st_size
+    with served(padded) as server:
+        rec, idx = (url(server, path) for path in padded)
+        with mx.io.ImageRecordIter(path_imgrec=rec, path_imgidx=idx, **SHUFFLED) as it:
+            server.requests.clear()
+            remote = epochs(it, 3)
+            assert asked_bytes(server) <= size
+            server.requests.clear()
+            remote += epochs(it, 1)
+            assert asked_bytes(server) == 0
+    with mx.io.ImageRecordIter(path_imgrec=padded[0], path_imgidx=padded[1], **SHUFFLED) as it:
+        assert epochs(it, 4) == remote
+
+
+def test_of_a_larger_file_little_more_comes_than_is_wanted(padded, monkeypatch):
+    monkeypatch.setattr(RequestCost, "note", lambda *_: None)  # what this machine takes says little
+    size = Path(padded[0]).stat().st_size
+    with served(padded, memory_bytes=size - 1) as server, open_stored(url(server, padded[0])) as it:
+        server.requests.clear()
+        rng, wanted = np.random.default_rng(0), 0
+        for _ in range(8):  # groups of batches, of a twelfth of the file each
+            starts = rng.choice(size // 10_000 - 1, 50, replace=False) * 10_000
+            it.read_packed(starts, np.full(50, 10_000), lambda n: np.empty(n, np.uint8))
+            wanted += 50 * 10_000
+        assert asked_bytes(server) < 2 * wanted
+
+
+def test_a_small_file_that_changes_is_an_error_at_the_next_epoch(padded):
+    with served(padded) as server:
+        rec, idx = (url(server, path) for path in padded)
+        with mx.io.ImageRecordIter(path_imgrec=rec, path_imgidx=idx, **SHUFFLED) as it:
+            epochs(it, 2)
+            data = server.objects["bkt/" + Path(rec).name]
+            server.objects["bkt/" + Path(rec).name] = data[:-1] + b"x"
+            with pytest.raises(StorageError, match=r"file changed .* etag .* etag"):
+                epochs(it, 3)
+
+
+def test_files_that_do_not_fit_together_are_not_all_kept_and_closing_makes_room(padded):
+    size = Path(padded[0]).stat().st_size
+    whole = np.array([0]), np.array([size]), lambda n: np.empty(n, np.uint8)
+    with served(padded, memory_bytes=size + 10) as server:
+        place = url(server, padded[0])
+
+        def again(file):
+            """Return how many bytes come when the file is read a second time."""
+            file.read_packed(*whole)
+            server.requests.clear()
+            file.read_packed(*whole)
+            return asked_bytes(server)
+
+        with open_stored(place) as one, open_stored(place) as other:
+            assert (again(one), again(other)) == (0, size)
+        with open_stored(place) as one:
+            assert again(one) == 0
+        with pytest.raises(ClosedError):
+            one.read_packed(*whole)
+
+
+def test_many_small_files_are_asked_for_together_whether_they_changed(padded, monkeypatch):
+    data = Path(padded[0]).read_bytes()[:100]
+    with served() as server:
+        server.objects |= {f"bkt/{number}": data for number in range(16)}
+        with contextlib.closing(OpenFiles([f"s3://bkt/{number}" for number in range(16)])) as files:
+            for file in files:
+                file.read_packed([0], [50], lambda n: np.empty(n, np.uint8))
+            server.requests.clear()
+            files.check_unchanged()
+            assert len(server.requests) == 16
+            server.objects["bkt/7"] = data + b"x"
+            with pytest.raises(StorageError, match="file changed"):
+                files.check_unchanged()
+            together = threading.Barrier(8)
+            monkeypatch.setattr(RemoteFile, "check_unchanged", lambda _: together.wait(10))
+            files.check_unchanged()
 
 
 def test_ranges_that_lie_apart_are_on_their_way_together(large, monkeypatch):
@@ -267,12 +379,13 @@ def test_the_end_of_the_file_is_an_error_and_none_of_a_server(large):
         ({}, False),
     ],
 )
-def test_a_shuffle_of_single_records_is_doubted(server, paths, monkeypatch, caplog, options, said):
-    monkeypatch.setattr("gpuio.pipeline.opening._FEW_REQUESTS", 1000)
+def test_a_shuffle_of_single_records_is_doubted(server, paths, caplog, options, said):
     for place in (paths, [url(server, path) for path in paths]):
         given = {n: place[v] if n.startswith("path") else v for n, v in options.items()}
-        with mx.io.ImageRecordIter(path_imgrec=place[0], **OPTIONS, **given):
-            pass
+        with as_before():
+            configure(memory_bytes=1000)
+            with mx.io.ImageRecordIter(path_imgrec=place[0], **OPTIONS, **given):
+                pass
         assert ("shuffle='block'" in caplog.text) is (said and place is not paths)
     assert len([one for one in caplog.records if one.levelname == "WARNING"]) == said
 
