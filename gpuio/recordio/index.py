@@ -28,7 +28,7 @@ from gpuio.recordio.foreign import refuse_foreign
 from gpuio.recordio.framing import HEADER_BYTES, end_of_record, head_at, is_junk, scan
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_text import read_index, write_index
-from gpuio.recordio.keys import fits, read_listed
+from gpuio.recordio.keys import Listed, fits, read_listed
 from gpuio.recordio.resync import SkippedRange, resync, warn_of_skipped
 from gpuio.storage.atomic import check_target
 from gpuio.storage.files import open_stored, read_whole, status
@@ -268,14 +268,15 @@ class RecordTable:
 
 
 def open_table(
-    paths: Sequence[str], idx_paths: Sequence[str] = (), *, past_damage: bool = False
+    paths: Sequence[str], idx_paths: Sequence[str | Listed] = (), *, past_damage: bool = False
 ) -> RecordTable:
     """Find every record of a set of files.
 
     Parameters
     ----------
     paths : sequence of str         .rec files
-    idx_paths : sequence of str     one index a file, or none at all
+    idx_paths : sequence of str or Listed       one index a file, or none at all; what was read of
+                                    one stands for its path
     past_damage : bool              go on behind damage, with a warning for each file and its ranges
                                     in `skipped`. An index finds the records behind damage itself:
                                     with one this only leaves out what lies beyond the file's end
@@ -295,17 +296,17 @@ def open_table(
             f"{len(paths)} record files and {len(idx_paths)} index files: expected one index for "
             "each record file"
         )
-    indexes: Sequence[str | None] = idx_paths or [None] * len(paths)
+    indexes: Sequence[str | Listed | None] = idx_paths or [None] * len(paths)
     pairs = zip(paths, indexes, strict=True)
     return join_tables([file_table(*pair, past_damage=past_damage) for pair in pairs])
 
 
-def file_table(path: str, idx_path: str | None, *, past_damage: bool) -> RecordTable:
-    """Find every record of one file, which may hold none; errors as `open_table`."""
+def file_table(path: str, index: str | Listed | None, *, past_damage: bool) -> RecordTable:
+    """Find every record of one file, which may hold none; index and errors as `open_table`."""
     key: range | Int64
     with open_stored(path) as file:
-        if idx_path is not None:
-            offset, length, key, skipped = _indexed(file, idx_path, past_damage=past_damage)
+        if index is not None:
+            offset, length, key, skipped = _indexed(file, index, past_damage=past_damage)
         else:
             offset, length, skipped = _found(file, past_damage=past_damage)
             key = range(len(offset))
@@ -316,7 +317,7 @@ def file_table(path: str, idx_path: str | None, *, past_damage: bool) -> RecordT
         offset=offset,
         length=length,
         key=_Consecutive(key) if isinstance(key, range) else key,
-        indexed=idx_path is not None,
+        indexed=index is not None,
         skipped=skipped,
     )
 
@@ -361,10 +362,11 @@ def _found(file: StoredFile, *, past_damage: bool) -> tuple[Int64, Int64, tuple[
 
 
 def _indexed(
-    file: StoredFile, idx_path: str, *, past_damage: bool
+    file: StoredFile, index: str | Listed, *, past_damage: bool
 ) -> tuple[Int64, Int64, range | Int64, tuple[SkippedRange, ...]]:
     """Return offsets, lengths and keys of a file with an index, checked by samples."""
-    key, offset = _read_int_index(idx_path)
+    idx_path = index.path if isinstance(index, Listed) else index
+    key, offset = _int_index(index) if isinstance(index, Listed) else _read_int_index(index)
     order = None
     if not (offset[1:] > offset[:-1]).all():
         order = np.argsort(offset, kind="stable")
@@ -463,7 +465,18 @@ def _read_odd_index(idx_path: str) -> tuple[Int64, Int64]:
                 return table[:, 0], table[:, 1]
     except (OSError, ValueError, OverflowError):
         pass  # read_index finds out what is wrong and says so
-    keys, offsets = read_index(idx_path, str)
+    return _numbered(idx_path, *read_index(idx_path, str))
+
+
+def _int_index(listed: Listed) -> tuple[range | Int64, Int64]:
+    """Return keys and offsets of an index that was read, as `_read_int_index`."""
+    if isinstance(listed.lines, tuple):
+        return _numbered(listed.path, *listed.lines)
+    return listed.lines.keys, listed.lines.offsets
+
+
+def _numbered(idx_path: str, keys: list[str], offsets: list[int]) -> tuple[Int64, Int64]:
+    """Return the lines of an index as arrays; keys that are not numbers are those of the lines."""
     too_large = [offset for offset in offsets if offset >= 1 << 63]
     if too_large:
         raise FormatError(f"index holds offset {too_large[0]}, beyond any file", path=idx_path)

@@ -20,12 +20,13 @@ import numpy.typing as npt
 from gpuio.errors import FormatError, GpuioError
 from gpuio.recordio.framing import HEADER_BYTES, head_at
 from gpuio.recordio.index_binary import open_entries
+from gpuio.recordio.index_entries import Entries
 from gpuio.recordio.index_text import read_index
 from gpuio.storage.files import is_there
 from gpuio.storage.stored import StoredFile
 from gpuio.storage.urls import beside
 
-__all__ = ["Listed", "fits", "index_beside", "misfit", "read_listed"]
+__all__ = ["Listed", "fits", "index_beside", "read_fitting", "read_listed"]
 
 Int64 = npt.NDArray[np.int64]
 
@@ -42,11 +43,13 @@ class Listed:
     path : str
     offset : int64[N]           bytes, ascending
     key : array[N]              int64, or of str where a key is not a whole number
+    lines : Entries, or (list of str, list of int)      keys and offsets in the order of the file
     """
 
     path: str
     offset: Int64
     key: npt.NDArray[Any]
+    lines: Entries | tuple[list[str], list[int]]
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -143,11 +146,12 @@ def read_listed(idx_path: str) -> Listed:
     ------
     StorageError, FormatError       as `gpuio.recordio.index_text.read_index`
     """
+    lines: Entries | tuple[list[str], list[int]]
     entries = open_entries(idx_path)
     if entries is not None:
-        offset, key = entries.offsets, entries.key_array()
+        lines, offset, key = entries, entries.offsets, entries.key_array()
     else:
-        texts, offsets = read_index(idx_path, str)
+        texts, offsets = lines = read_index(idx_path, str)
         offset = np.array([min(one, _BEYOND) for one in offsets], np.int64)
         numbers = [_number(text) for text in texts]
         whole = all(one is not None for one in numbers)
@@ -155,19 +159,30 @@ def read_listed(idx_path: str) -> Listed:
     if not (offset[1:] > offset[:-1]).all():
         order = np.argsort(offset, kind="stable")
         offset, key = offset[order], key[order]
-    return Listed(idx_path, offset, key)
+    return Listed(idx_path, offset, key, lines)
 
 
-def misfit(file: StoredFile, idx_path: str) -> str:
-    """Say why an index does not belong to a file, by a look at three records; "" if it does.
+def read_fitting(file: StoredFile, idx_path: str) -> tuple[Listed | None, str]:
+    """Read an index if it belongs to a file, by a look at three records.
 
     They are the first, the middle and the last one that it lists; more than half must be there, so
     that damage to one of them does not make an index foreign.
+
+    Returns
+    -------
+    listed : Listed or None     None where it does not belong to the file, or cannot be read
+    reason : str                why not; "" where it does
     """
     try:
         listed = read_listed(idx_path)
     except GpuioError as error:
-        return error.message
+        return None, error.message
+    reason = _misfit(file, listed)
+    return (None if reason else listed), reason
+
+
+def _misfit(file: StoredFile, listed: Listed) -> str:
+    """Say why an index does not belong to a file; "" if it does."""
     if not len(listed):
         return "it lists nothing" if file.size else ""
     rows = sorted({0, len(listed) // 2, len(listed) - 1})

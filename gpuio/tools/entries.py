@@ -23,7 +23,7 @@ from gpuio.errors import DecodeError, FormatError, GpuioError, GpuioWarning, Opt
 from gpuio.recordio.framing import unframe
 from gpuio.recordio.header import parse_image_record
 from gpuio.recordio.index import RecordTable, open_table
-from gpuio.recordio.keys import index_beside, misfit, read_listed
+from gpuio.recordio.keys import Listed, index_beside, read_fitting, read_listed
 from gpuio.recordio.layouts import Contents, recognise
 from gpuio.recordio.manifest import manifest_named, read_manifest
 from gpuio.recordio.uri import expand
@@ -214,7 +214,7 @@ def open_file(
     StorageError, FormatError       as `open_table` and `recognise`
     """
     with scanning(f"reading {record}", progress):
-        table, unlisted = _table(record, idx)
+        table, unlisted, listed = _table(record, idx)
     every = table
     contents = recognise(table, record_layout)
     if record_layout == "plain" and not table.indexed and contents.payload != "raw":
@@ -233,45 +233,52 @@ def open_file(
         contents,
         np.searchsorted(every.offset, offset),
         keyed,
-        _texts(table, record, idx, offset),
+        _texts(table, listed, offset),
         len(every),
     )
 
 
 def _texts(
-    table: RecordTable, record: str, idx: str | None, offset: npt.NDArray[np.int64]
+    table: RecordTable, listed: Listed | None, offset: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.object_] | None:
     """Return the keys of an index whose keys are not whole numbers, array of str."""
-    idx = idx or index_beside(record)
-    if not table.indexed or idx is None:
+    if not table.indexed or listed is None:
         return None
-    listed = read_listed(idx)
     return None if listed.whole or not len(listed) else listed.key[listed.find(offset)[0]]
 
 
-def _table(record: str, idx: str | None) -> tuple[RecordTable, npt.NDArray[np.int64]]:
-    """Return a file's records, and the offsets of those that the index beside it does not list."""
+def _table(
+    record: str, idx: str | None
+) -> tuple[RecordTable, npt.NDArray[np.int64], Listed | None]:
+    """Return a file's records, and the offsets of those that the index beside it does not list.
+
+    The third is the index, read once: the one that was named, or the one beside the file.
+    """
     none = np.empty(0, np.int64)
     if idx is not None:
-        return open_table([record], [idx]), none
+        try:
+            listed = read_listed(idx)
+        except GpuioError:  # what is wrong with the record file is said first
+            return open_table([record], [idx]), none, None
+        return open_table([record], [listed]), none, listed
     idx = index_beside(record)
     if idx is None:
-        return open_table([record]), none
+        return open_table([record]), none, None
     with open_stored(record) as file:
-        reason = misfit(file, idx)
-    if not reason:
+        beside, reason = read_fitting(file, idx)
+    if beside is not None:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", GpuioWarning)
             try:
-                table = open_table([record], [idx])
+                table = open_table([record], [beside])
             except FormatError as error:
                 reason = error.message.removeprefix(f"{idx}: ")
     if reason:
         print(f"{idx} is not used: {reason}", file=sys.stderr)
-        return open_table([record]), none
+        return open_table([record]), none, None
     for one in said:
         print(one.message, file=sys.stderr)
-    return _with_unlisted(table) if said else (table, none)
+    return *(_with_unlisted(table) if said else (table, none)), beside
 
 
 def _with_unlisted(table: RecordTable) -> tuple[RecordTable, npt.NDArray[np.int64]]:

@@ -21,7 +21,7 @@ from gpuio.order.block import block_records
 from gpuio.order.epochs import Order
 from gpuio.recordio.classes import labels_of
 from gpuio.recordio.index import RecordTable, open_table
-from gpuio.recordio.keys import index_beside, misfit
+from gpuio.recordio.keys import Listed, index_beside, read_fitting
 from gpuio.recordio.layouts import recognise
 from gpuio.storage.files import open_stored
 from gpuio.tools.arguments import at_least
@@ -89,7 +89,9 @@ def run(args: argparse.Namespace) -> int:
     files = named_files(args)
     paths = [path for path, _ in files]
     with scanning(f"reading {', '.join(paths)}", args.progress):
-        known = [found for path, idx in files if (found := idx or _beside(path)) is not None]
+        known: list[str | Listed] = [
+            found for path, idx in files if (found := idx or _beside(path)) is not None
+        ]
         table = open_table(paths, known if len(known) == len(paths) else [])
         contents = recognise(table, "auto", "auto")
     if contents.payload == "raw":
@@ -99,16 +101,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _beside(path: str) -> str | None:
+def _beside(path: str) -> Listed | None:
     """Return the index beside a file if it belongs to it; say why one is not used."""
     idx = index_beside(path)
     if idx is None:
         return None
     with open_stored(path) as file:
-        reason = misfit(file, idx)
+        listed, reason = read_fitting(file, idx)
     if reason:
         say("stats", f"{idx} is not used: {reason}")
-    return None if reason else idx
+    return listed
 
 
 def shuffle_stats(table: RecordTable, args: argparse.Namespace) -> dict[str, Any]:

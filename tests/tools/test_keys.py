@@ -9,13 +9,14 @@ import pytest
 
 from gpuio.errors import GpuioWarning
 from gpuio.recordio.index import file_table, read_index, remake_index
-from gpuio.recordio.keys import fits, index_beside, misfit, read_listed
+from gpuio.recordio.keys import fits, index_beside, read_fitting, read_listed
 from gpuio.recordio.lists import read_list
 from gpuio.recordio.reindex import reindexed
 from gpuio.storage.local import LocalFile
 from gpuio.tools import cli
 from support.faceset import record, write_payloads
 from support.making import flat, jpeg, offsets, photo, write_rec
+from support.remote import served
 
 BLOBS = [flat(10 * i, 8, 8 + 40 * i) for i in range(6)]
 KEYS = [70, 10, 60, 20, 50, 30]
@@ -204,7 +205,9 @@ def test_one_damaged_record_makes_no_index_foreign(keyed):
         data[at[number] : at[number] + 4] = b"xxxx"
         (Path(rec).parent / "bad.rec").write_bytes(data)
         with LocalFile(Path(rec).parent / "bad.rec") as file:
-            assert misfit(file, idx) == ""
+            listed, reason = read_fitting(file, idx)
+            assert listed is not None
+            assert reason == ""
 
 
 def test_what_fits():
@@ -228,3 +231,24 @@ def test_what_lies_beside_a_record_file(tmp_path):
         ["a", "b"],
         [0, 5],
     )
+
+
+@pytest.mark.parametrize(
+    "command", ["info {0}", "ls {0}", "stats {0}", "stats {0} --shuffle", "ls {0} --idx {1}"]
+)
+@pytest.mark.parametrize("keys", ["numbers", "texts"])
+def test_an_index_behind_a_url_is_read_once(tmp_path, command, keys, capsys):
+    rec, idx, *_ = write_rec(tmp_path, [jpeg(photo(16, 16, i)) for i in range(6)])
+    if keys == "texts":
+        text = Path(idx).read_text()
+        Path(idx).write_text("".join(f"k{line}\n" for line in text.splitlines()))
+    argv = command.format(rec, idx).split()
+    argv += ["--quiet"] * (argv[0] == "stats")
+    assert cli.main(argv) == 0
+    local = capsys.readouterr().out.replace(str(tmp_path), "s3://bkt")
+    with served([rec, idx]) as server:
+        assert cli.main([one.replace(str(tmp_path), "s3://bkt") for one in argv]) == 0
+        asked = [method for method, path, _ in server.requests if path.endswith("idx")]
+    assert capsys.readouterr().out == local
+    reads = 1 if keys == "numbers" else 2  # which are tried as numbers first
+    assert asked.count("GET") == reads
