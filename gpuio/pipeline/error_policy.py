@@ -20,6 +20,7 @@ from gpuio.backend import Fault
 from gpuio.errors import DecodeError, FormatError, GpuioError, RecordError, Where
 from gpuio.forking import lock
 from gpuio.pipeline.stats import Stats
+from gpuio.recordio.framing import MENDED
 from gpuio.recordio.resync import SkippedRange
 from gpuio.storage.paths import open_regular, unusable
 from gpuio.tasks.task import WrongLabel
@@ -102,7 +103,7 @@ class ErrorPolicy:
         for fault in batch.faults:
             self._note(fault.error)
         if self.on_error == "raise":
-            raise batch.faults[0].error
+            raise _with_next_step(batch.faults[0].error)
         for fault in batch.faults:
             _let_go(fault.error)
         with self._lock:
@@ -258,6 +259,18 @@ class ErrorPolicy:
 def is_error_log(head: bytes) -> bool:
     """Whether a file that begins with these bytes is an error_log."""
     return head.startswith(b'{"time": ')
+
+
+def _with_next_step(error: GpuioError) -> GpuioError:
+    """Return the error of a bad record with what to do about it."""
+    step = "on_error='skip' goes on without such records"
+    if isinstance(error, FormatError) and MENDED not in error.message:
+        step = f"{MENDED}, and {step}"
+    made = type(error)(
+        f"{error.message}; {step}", path=error.path, key=error.key, offset=error.offset
+    )
+    made.__cause__ = error.__cause__
+    return made.with_traceback(error.__traceback__)
 
 
 def _let_go(error: BaseException | None) -> None:

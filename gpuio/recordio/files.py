@@ -25,7 +25,7 @@ from gpuio.errors import (
     StorageError,
 )
 from gpuio.recordio.foreign import refuse_foreign
-from gpuio.recordio.framing import HEADER_BYTES, encode, head_at, unframe, whole_at
+from gpuio.recordio.framing import HEADER_BYTES, MENDED, encode, head_at, unframe, whole_at
 from gpuio.recordio.index_binary import open_entries
 from gpuio.recordio.index_entries import Entries
 from gpuio.recordio.index_text import check_key, read_index
@@ -260,7 +260,9 @@ class MXRecordIO:
             if self._at == 0:
                 refuse_foreign(self.handle)
             raise FormatError(
-                f"Invalid RecordIO File: {error.message}", path=self._path, offset=self._at
+                f"Invalid RecordIO File: {error.message}; {MENDED}",
+                path=self._path,
+                offset=self._at,
             ) from None
         self._at += len(framed)
         return payload

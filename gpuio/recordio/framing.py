@@ -25,6 +25,7 @@ __all__ = [
     "HEADER_BYTES",
     "MAGIC",
     "MAX_PAYLOAD",
+    "MENDED",
     "encode",
     "end_of_record",
     "head_at",
@@ -40,6 +41,7 @@ __all__ = [
 MAGIC = 0xCED7230A
 HEADER_BYTES = 8
 MAX_PAYLOAD = (1 << 29) - 1  # bytes; the length field's
+MENDED = "`gpuio repair` makes a clean copy"  # how messages about damage end
 
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
 _HEADER = struct.Struct("<II")
@@ -244,8 +246,7 @@ def scan(file: StoredFile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]
         refuse_foreign(file)
     if not is_junk(file, error.offset):
         raise FormatError(
-            f"{error.message}; `gpuio repair` makes a clean copy, and resync=True reads on behind "
-            "the damage",
+            f"{error.message}; {MENDED}, and resync=True reads on behind the damage",
             path=file.path,
             offset=error.offset,
         )

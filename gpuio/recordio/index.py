@@ -394,7 +394,7 @@ def _indexed(
             refuse_foreign(file)
             raise FormatError(
                 f"{what}; is it another file's index? `gpuio rec2idx` makes a new one. If the "
-                "record file was cut, resync=True reads what is left",
+                "record file was cut, resync=True reads what is left, and `gpuio repair` copies it",
                 path=file.path,
                 key=int(key[first]),
                 offset=int(offset[first]),

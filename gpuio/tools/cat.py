@@ -12,6 +12,7 @@ from gpuio.recordio.foreign import is_image
 from gpuio.recordio.keys import index_beside
 from gpuio.storage.atomic import check_target, writing
 from gpuio.tools.entries import add_file_arguments, entries, open_records
+from gpuio.tools.mending import repair_line
 from gpuio.tools.terminal import say
 
 __all__ = ["add_arguments", "run"]
@@ -60,9 +61,15 @@ def run(args: argparse.Namespace) -> int:
     (entry,) = entries(records, rows[:1])
     if entry.error is not None and len(entry.blob) == 0:
         if entry.key is None:
-            say("cat", f"{entry.name}: {entry.error.message}")
+            say("cat", f"{entry.name}: {entry.error.message}; {repair_line(args.record)}")
             return 1
-        raise entry.error.at(Where(args.record, entry.key, entry.offset))
+        error = entry.error.within(Where(args.record, entry.key, entry.offset))
+        raise type(error)(
+            f"{error.message}; {repair_line(args.record)}",
+            path=error.path,
+            key=error.key,
+            offset=error.offset,
+        ) from entry.error
     if len(entry.blob) == 0:
         say("cat", f"{entry.name} holds labels and no image")
         return 1

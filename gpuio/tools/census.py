@@ -25,6 +25,7 @@ from gpuio.tasks.box_check import look_like_boxes
 from gpuio.tools.blocks import Block
 from gpuio.tools.classnames import class_names, label_text
 from gpuio.tools.entries import Entry, Records, blocks, named, named_files, open_file
+from gpuio.tools.mending import repair_line
 from gpuio.tools.progress import progress
 from gpuio.tools.quality import jpeg_qualities, jpeg_quality
 
@@ -437,6 +438,8 @@ def count_files(args: argparse.Namespace) -> int:
                 "\n" * bool(found) + f"{path}: {records.table.sizes[0]:,} bytes, {total:,} records"
             )
             print(census_text(counted, class_names(path)))
+            if counted.unusable_count:
+                print(repair_line(path))
         found.append({"path": path, **counted.as_dict()})
     if args.json:
         print(json.dumps(found[0] if len(found) == 1 else {"files": found}, indent=1))

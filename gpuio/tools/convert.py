@@ -31,6 +31,7 @@ from gpuio.storage.urls import is_url
 from gpuio.tools.arguments import at_least
 from gpuio.tools.classnames import class_names, write_names
 from gpuio.tools.entries import Entry, Records, entries, open_file
+from gpuio.tools.mending import repair_line
 from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.rewriting import add_target_arguments, check_free
 from gpuio.tools.sample import SUFFIXES, Foreign, Sample, whole_label
@@ -137,6 +138,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"  left out: {problem}", file=sys.stderr)
         if len(problems) > _SHOWN:
             print(f"  and {len(problems) - _SHOWN} more", file=sys.stderr)
+        if problems and source == "record":
+            print(repair_line(args.source), file=sys.stderr)
     return 1 if problems else 0
 
 

@@ -19,6 +19,7 @@ from gpuio.storage.paths import absolute, unusable
 from gpuio.storage.urls import is_url, name_of
 from gpuio.tools.classnames import label_text
 from gpuio.tools.entries import Entry, add_file_arguments, entries, open_records
+from gpuio.tools.mending import repair_line
 from gpuio.tools.progress import add_progress, progress
 
 __all__ = ["add_arguments", "run", "write_image"]
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 3 a file could not be read or written
     """
     folder, items, problems, by_number = absolute(args.folder).rstrip("/"), [], [], 0
+    damaged = False
     name = name_of(args.record)
     list_path = f"{folder}/{Path(name).stem}.lst"
     seen: collections.Counter[int] = collections.Counter()
@@ -75,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
             advance(number, total)
             if entry.info is None:
                 reason = "no image" if entry.error is None else entry.error.message
+                damaged |= entry.error is not None
                 problems.append(f"{entry.name} at byte {entry.offset}: {reason}")
                 continue
             key = entry.key if isinstance(entry.key, int) else entry.number
@@ -103,6 +106,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"  left out: {problem}", file=sys.stderr)
     if len(problems) > _MAX_SHOWN:
         print(f"  and {len(problems) - _MAX_SHOWN} more", file=sys.stderr)
+    if damaged:
+        print(repair_line(args.record), file=sys.stderr)
     return 1 if problems else 0
 
 

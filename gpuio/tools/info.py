@@ -27,6 +27,7 @@ from gpuio.tools.entries import (
     named_files,
     open_file,
 )
+from gpuio.tools.mending import repair_line
 from gpuio.tools.progress import add_progress, progress
 from gpuio.tools.quality import jpeg_quality
 
@@ -240,6 +241,8 @@ def _text(facts: dict[str, Any]) -> str:
     ]
     if facts["unusable_count"] > 20:
         lines.append(f"and {facts['unusable_count'] - 20} more unusable records")
+    if facts["unusable_count"]:
+        lines.append(repair_line(facts["path"]))
     return "\n".join(lines)
 
 

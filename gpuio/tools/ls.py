@@ -23,8 +23,10 @@ from gpuio.tools.entries import (
     named_files,
     open_file,
 )
+from gpuio.tools.mending import repair_line
 from gpuio.tools.printable import printable
 from gpuio.tools.progress import add_progress, progress
+from gpuio.tools.terminal import say
 
 __all__ = ["add_arguments", "run"]
 
@@ -88,6 +90,8 @@ def _list(path: str, idx: str | None, args: argparse.Namespace) -> int:
                 advance(done + at + 1, len(rows))
             done += len(block.rows)
             advance(done, len(rows))
+    if bad and not args.json:
+        say("ls", f"{bad} unusable: {repair_line(path)}")
     return bad
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError, StorageError
-from gpuio.recordio.framing import unframe
+from gpuio.recordio.framing import MENDED, unframe
 from gpuio.recordio.index import RecordTable, write_index
 from gpuio.storage.atomic import check_target, writing
 from gpuio.storage.files import exists, open_stored, read_whole, remove
@@ -373,9 +373,7 @@ def _check(framed: memoryview, source: StoredFile, offset: int) -> None:
     try:
         unframe(framed)
     except FormatError as error:
-        raise FormatError(
-            f"{error.message}; `gpuio repair` makes a clean copy", path=source.path, offset=offset
-        ) from error
+        raise FormatError(f"{error.message}; {MENDED}", path=source.path, offset=offset) from error
 
 
 def _each(column: npt.NDArray[Any]) -> Iterator[Any]:

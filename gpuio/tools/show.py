@@ -23,6 +23,7 @@ from gpuio.tools.census import census
 from gpuio.tools.classnames import class_names
 from gpuio.tools.contact import check_sheet, contact_sheet, stacked, write_sheet
 from gpuio.tools.entries import Records, add_file_arguments, open_records
+from gpuio.tools.mending import repair_line
 from gpuio.tools.page import gallery, page, section
 from gpuio.tools.picking import group_rows, some_rows
 from gpuio.tools.progress import add_progress, progress
@@ -271,3 +272,5 @@ def _tell(args: argparse.Namespace, shown: int, bad: int, of: int) -> None:
     for path in (args.out, args.html):
         if path is not None:
             print(f"{path}: {what}", file=sys.stderr)
+    if bad:
+        print(repair_line(args.record), file=sys.stderr)

@@ -22,6 +22,7 @@ from gpuio.storage.stored import StoredFile
 from gpuio.tools.arguments import at_least
 from gpuio.tools.engine import add_engine, runner
 from gpuio.tools.entries import add_files_arguments, named_files
+from gpuio.tools.mending import repair_line
 from gpuio.tools.progress import add_progress, progress, scanning
 from gpuio.tools.terminal import say
 
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             code = max(code, int(bool(facts["problems"])))
             if not args.json:
-                _print(facts)
+                _print(facts, args)
         found.append(facts)
     if args.json:
         print(json.dumps({"files": found, "sound": code == 0}, indent=1))
@@ -219,7 +220,7 @@ def _facts(
         }
 
 
-def _print(facts: dict[str, Any]) -> None:
+def _print(facts: dict[str, Any], args: argparse.Namespace) -> None:
     """Print the problems and the summary of one file."""
     problems, warned = facts["problems"], facts["warnings"]
     for one in warned[:_SHOWN]:
@@ -235,3 +236,24 @@ def _print(facts: dict[str, Any]) -> None:
         f"{facts['path']}: {facts['bytes']:,} bytes, {facts['records']:,} records, "
         f"{', '.join(facts['checked'])}: {said}"
     )
+    if step := _next_step(facts, args):
+        print(f"{facts['path']}: {step}")
+
+
+def _next_step(facts: dict[str, Any], args: argparse.Namespace) -> str:
+    """Return what mends the problems of one file; "" where nothing of ours does."""
+    kinds = {
+        one["kind"]
+        for one in facts["problems"]
+        if one["kind"] != "checksum" or one["record"] is not None
+    }
+    if not facts["records"]:
+        return ""
+    if kinds & {"framing", "record", "image", "checksum"}:
+        depth = ["--decode" if args.decode else "--headers"] if args.decode or args.headers else []
+        if args.checksum:
+            depth.append("--checksum" if args.checksum is True else f"--checksum {args.checksum}")
+        return repair_line(facts["path"], " ".join(depth))
+    if "index" in kinds:
+        return f"`gpuio rec2idx {facts['path']}` makes a new index"
+    return ""

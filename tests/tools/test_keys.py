@@ -77,9 +77,10 @@ def test_without_an_index_the_word_is_record(foreign, tmp_path, capsys, how):
     at = file_table(rec, None, past_damage=False).offset.tolist()
     if how == "without":
         Path(idx).unlink()
-    said = f"{idx} is not used: no record starts at byte" if how == "foreign" else ""
+    said = f"{idx} is not used: no record starts at byte" if how == "foreign" else "gpuio ls: "
     code, out, err = run(capsys, "ls", rec)
-    assert (code, err.count("\n"), err.startswith(said)) == (1, int(how == "foreign"), True)
+    assert (code, err.count("\n"), err.startswith(said)) == (1, 1 + (how == "foreign"), True)
+    assert "gpuio ls: 1 unusable: `gpuio repair" in err
     assert out.splitlines()[0].split("\t")[0] == "record"
     assert [line.split("\t")[0] for line in out.splitlines()[1:]] == list("012345")
     rows, _ = listed(capsys, rec)

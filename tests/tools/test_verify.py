@@ -167,7 +167,8 @@ def test_the_text_lists_problems_and_sums_up(six, capsys):
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[0].startswith(f"{six[0]}: framing at byte {at[2]} to {at[3]}: bad magic")
-    assert lines[-1].endswith("5 records, framing, index, headers: 2 problems")
+    assert lines[-2].endswith("5 records, framing, index, headers: 2 problems")
+    assert "`gpuio repair" in lines[-1]
     assert f"verify {six[0]}: 5 of 5" in said.err
 
 
@@ -175,7 +176,7 @@ def test_more_problems_than_are_shown(tmp_path, capsys):
     rec, _ = write_rec(tmp_path, [b"x"] * 120)
     assert cli.main(["verify", rec, "--headers", "--quiet"]) == 1
     said = capsys.readouterr().out
-    assert len(said.splitlines()) == 102
+    assert len(said.splitlines()) == 103
     assert "and 20 more" in said
 
 
