@@ -5,6 +5,7 @@ import inspect
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,33 @@ def test_no_page_of_the_site_links_out_of_it(site):
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+class _Texts(HTMLParser):
+    """The lines of a page's text, but for what stands as it was typed."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines, self._typed = [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self._typed += tag in ("pre", "script", "style")
+
+    def handle_endtag(self, tag):
+        self._typed -= tag in ("pre", "script", "style")
+
+    def handle_data(self, data):
+        if not self._typed:
+            self.lines += data.split("\n")
+
+
+@pytest.mark.slow
+def test_no_page_of_the_site_runs_columns_together(site):
+    """Blanks that make columns in a docstring are one blank in a page."""
+    found = []
+    for page in site.rglob("*.html"):
+        texts = _Texts()
+        texts.feed(page.read_text())
+        columns = [line for line in texts.lines if re.search(r"\S {3,}\S", line)]
+        found += [f"{page.relative_to(site)}: {line}" for line in columns]
+    assert found == []

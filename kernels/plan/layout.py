@@ -4,35 +4,34 @@ The dtype is the ABI: Numba reads its rows as records, and the C struct in front
 is generated from it. Every random number of a batch is already in it; executing a plan draws
 nothing.
 
-The steps, in order, each skipped where its field says so:
+The steps, in order; each has the field by which it is skipped:
 
-1. resize   the decoded image (src_h, src_w) to (resize_h, resize_w)       resize_h == 0: skip
-2. pre_colour  PRE_COLOUR_HLS: add pre_colour_hls[0..2] to hue, lightness, saturation; then
-            PRE_COLOUR_GAIN: multiply every channel by pre_colour_gain, rounded
-                                                                           pre_colour == 0: skip
-3. flip     flip left to right                                             flip == 0: skip
-4. expand   lay the image at (expand_y, expand_x) of a canvas (expand_h, expand_w) of value `fill`
-                                                                           expand_h == 0: skip
-5. warp     one affine warp to (warp_h, warp_w)                            warp_h == 0: skip
-6. pad      a border of `pad` pixels of value `fill` on all four sides     pad == 0: skip
-7. upscale1, upscale2
-            up to two enlargements of an image smaller than the output     upscale1_h == 0: skip
-8. crop     the window (crop_y, crop_x, crop_h, crop_w) of the image as it is now, resized to the
-            output (H, W) with crop_inter if it is not already of that size; with letterbox_h > 0
-            resized to (letterbox_h, letterbox_w) instead, the output's upper left, all else of it 0
-9. post_affine
-            one bilinear affine warp of the output's window onto itself    post_affine_on == 0: skip
-10. jitter  brightness (0), contrast (1), saturation (2) in `jitter_order` jitter == 0: skip
-11. hls     add hls[0..2] to hue, lightness, saturation                    hls_on == 0: skip
-12. pca     add pca[0..2] to B, G, R                                       pca_on == 0: skip
-13. tone    the first `tone_count` of tone_op with tone_arg, in order      tone_count == 0: skip
-14. mirror  flip left to right                                             mirror == 0: skip
-15. erase   fill (erase_y, erase_x, erase_h, erase_w) of the flipped window with the bytes
-            erase_value of B, G, R (, A) or gray                           erase_h == 0: skip
-16. normalise ``(p - mean) * (gain * scale / std) + shift * scale / std``, float32, one rounding per
-            operation; gain and shift are this image's own, without `scale`: 1 and 0 = no change.
-            uint8 is the byte itself, int8 ``clamp(p - round(mean))``. Where the output asks for
-            ratios it is ``(p - mean) / std * scale``, and gain and shift have no part in it
+1. resize: the decoded image (src_h, src_w) to (resize_h, resize_w). Skipped if resize_h == 0.
+2. pre_colour: with PRE_COLOUR_HLS add pre_colour_hls[0..2] to hue, lightness, saturation; then with
+   PRE_COLOUR_GAIN multiply every channel by pre_colour_gain, rounded. Skipped if pre_colour == 0.
+3. flip: left to right. Skipped if flip == 0.
+4. expand: lay the image at (expand_y, expand_x) of a canvas (expand_h, expand_w) of value `fill`.
+   Skipped if expand_h == 0.
+5. warp: one affine warp to (warp_h, warp_w). Skipped if warp_h == 0.
+6. pad: a border of `pad` pixels of value `fill` on all four sides. Skipped if pad == 0.
+7. upscale1, upscale2: up to two enlargements of an image smaller than the output. Skipped if
+   upscale1_h == 0.
+8. crop: the window (crop_y, crop_x, crop_h, crop_w) of the image as it is now, resized to the
+   output (H, W) with crop_inter if it is not already of that size; with letterbox_h > 0 resized to
+   (letterbox_h, letterbox_w) instead, the output's upper left, all else of it 0.
+9. post_affine: one bilinear affine warp of the output's window onto itself. Skipped if
+   post_affine_on == 0.
+10. jitter: brightness (0), contrast (1), saturation (2) in `jitter_order`. Skipped if jitter == 0.
+11. hls: add hls[0..2] to hue, lightness, saturation. Skipped if hls_on == 0.
+12. pca: add pca[0..2] to B, G, R. Skipped if pca_on == 0.
+13. tone: the first `tone_count` of tone_op with tone_arg, in order. Skipped if tone_count == 0.
+14. mirror: flip left to right. Skipped if mirror == 0.
+15. erase: fill (erase_y, erase_x, erase_h, erase_w) of the flipped window with the bytes
+    erase_value of B, G, R (, A) or gray. Skipped if erase_h == 0.
+16. normalise: ``(p - mean) * (gain * scale / std) + shift * scale / std``, float32, one rounding
+    per operation; gain and shift are this image's own, without `scale`: 1 and 0 = no change. uint8
+    is the byte itself, int8 ``clamp(p - round(mean))``. Where the output asks for ratios it is
+    ``(p - mean) / std * scale``, and gain and shift have no part in it.
 
 Detection has pre_colour, flip, expand and letterbox instead of jitter, hls, pca and mirror: its
 colours change before its geometry. MXNet has no post_affine, tone and erase. Tones: BRIGHTNESS,
