@@ -142,11 +142,18 @@ def test_kernels_are_the_bound(small, cores):
     assert stats["stages"]["kernels"]["seconds"] > stats["stages"]["decode"]["seconds"]
 
 
-def test_a_look_ahead_that_is_too_short_for_bursts(large, cores):
+def test_a_look_ahead_that_is_too_short_for_bursts(large, cores, monkeypatch):
+    """Images take as long as they sleep: on a busy machine real ones took longer than the pause."""
     cores(2)
+
+    def make(backend, records, *_):
+        time.sleep(0.0125 * len(records))
+        return []
+
+    monkeypatch.setattr(cpu.CpuBackend, "make", make)
     options = {"preprocess_threads": 2, "prefetch_buffer": 1, "batch_size": 8}
     with reader(large, **options) as it:
-        stats = drain(it, 6, lambda number: time.sleep(0.1 if number == 1 else 0))
+        stats = drain(it, 4, lambda number: time.sleep(0.25 if number == 1 else 0))
     assert stats["limit"]["stage"] == "look-ahead", (stats["limit"], stats)
     assert stats["limit"]["options"] == {"prefetch_buffer": 4}
     assert stats["look_ahead"]["made"] < 1
