@@ -16,7 +16,7 @@ import numpy as np
 
 from gpuio.adapters.grain import RecordSource
 from gpuio.adapters.loader import Loader
-from gpuio.adapters.torch import to_classes, to_torch
+from gpuio.adapters.torch import import_torch, to_classes, to_torch
 from gpuio.errors import OptionError, StorageError
 from gpuio.io.array import NDArrayIter
 from gpuio.io.base import DataIter
@@ -48,7 +48,7 @@ def _files(root_dir: str | os.PathLike[str]) -> tuple[str, str]:
 
 def _ranks() -> tuple[int | str, int]:
     """Return how many ranks there are and which this is: PyTorch's group, else the launcher's."""
-    from torch import distributed
+    distributed = import_torch().distributed
 
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_world_size(), distributed.get_rank()
@@ -57,7 +57,7 @@ def _ranks() -> tuple[int | str, int]:
 
 def _to_device(local_rank: int) -> Callable[[Any], Any]:
     """Return what moves a tensor to this process's GPU, where there is one."""
-    import torch
+    torch = import_torch()
 
     if not torch.cuda.is_available():
         return lambda tensor: tensor
@@ -295,7 +295,7 @@ class MXFaceDataset:
         return len(self._faces)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        import torch
+        torch = import_torch()
 
         sample = self._faces[index]
         image = torch.from_numpy(sample["image"]).permute(2, 0, 1)

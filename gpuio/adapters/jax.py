@@ -15,6 +15,15 @@ from gpuio.io.base import DataIter
 __all__ = ["loader", "to_classes", "to_jax"]
 
 
+def _import_jax() -> Any:
+    """Return JAX; ImportError names the extra."""
+    try:
+        import jax
+    except ImportError as error:
+        raise ImportError(f"{error}: pip install 'gpuio[jax]'", name="jax") from error
+    return jax
+
+
 def to_jax(array: Any, sharding: Any = None) -> Any:
     """Return an array as a `jax.Array`.
 
@@ -34,7 +43,7 @@ def to_jax(array: Any, sharding: Any = None) -> Any:
     TypeError           a CSR batch
     ImportError         without JAX: pip install 'gpuio[jax]'
     """
-    import jax
+    jax = _import_jax()
 
     check_dense(array)
     if sharding is not None:

@@ -17,6 +17,15 @@ from gpuio.io.base import DataIter
 __all__ = ["loader", "to_classes", "to_torch"]
 
 
+def import_torch() -> Any:
+    """Return PyTorch; ImportError names the extra."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(f"{error}: pip install 'gpuio[torch]'", name="torch") from error
+    return torch
+
+
 def to_torch(array: Any) -> Any:
     """Return an array as a tensor over the same memory.
 
@@ -33,7 +42,7 @@ def to_torch(array: Any) -> Any:
     TypeError           from PyTorch, for a dtype it does not have; for a CSR batch
     ImportError         without PyTorch: pip install 'gpuio[torch]'
     """
-    import torch
+    torch = import_torch()
 
     check_dense(array)
     if not isinstance(array, np.ndarray):
@@ -58,7 +67,7 @@ def to_classes(label: Any) -> Any:
     RecordError         a label on the host that is not a whole number. On a device they are cut
                         unseen: label_type='class' of `ImageRecordIter` looks at them before
     """
-    import torch
+    torch = import_torch()
 
     if len(label.shape) != 1:
         return to_torch(label)
