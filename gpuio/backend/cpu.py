@@ -84,8 +84,9 @@ class CpuBackend:
         turbojpeg.announce(verbose=verbose)
 
     def share(self, batch_size: int, threads: int) -> int:
-        """Return how many rows one call should take."""
-        return max(1, min(self._rows_a_share, -(-batch_size // threads)))
+        """Return how many rows one call should take; all calls take about as many."""
+        calls = max(threads, round(batch_size / self._rows_a_share))
+        return max(1, -(-batch_size // calls))
 
     def together(self, batch_size: int, output: Output) -> int:
         """Return how many batches one call should take: small ones are mostly hand-over."""

@@ -20,8 +20,10 @@ def smaller_sizes(height: Any, width: Any, edge: int) -> tuple[Any, Any]:
     height, width : int32[n]    pixels; 0 where there is no image
     edge : int                  0: as they are
     """
+    if edge == 0:
+        return height, width
     shorter = np.minimum(height, width).astype(np.int64)
-    if edge == 0 or not (shorter > edge).any():
+    if not (shorter > edge).any():
         return height, width
     found = []
     for size in (height, width):

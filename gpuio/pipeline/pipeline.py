@@ -54,6 +54,8 @@ __all__ = ["BatchPosition", "FinishedBatch", "Pipeline"]
 # batches read at once, and their bytes: reading sweeps the processor's caches, and what follows
 # costs as much for four of them as for one
 _AT_ONCE, _BYTES_AT_ONCE = 4, 8 << 20
+# of encoded images that one call makes, where batches enough are made ahead for all threads
+_BYTES_OF_A_CALL = 200_000
 _PAUSE_S = 0.2  # between two epochs: beyond, nobody needed threads
 _TRIED = 4  # batches that are made, again and again, to find the share of the host's cores
 
@@ -504,7 +506,7 @@ class Pipeline:
                 loaded = loads.popleft()
                 rows = len(loaded.records.encoded)
                 out = self.backend.allocate(self.output.shape(rows), self.output.dtype)
-                size = rows if loaded.batches else self.backend.share(rows, self.most_threads)
+                size = rows if loaded.batches else self._rows_a_call(rows)
                 place = loaded.position.pass_index, loaded.position.start, loaded.position.number
                 team = None if division is None else division.team(place, rows, self.threads)
                 helpers = 0 if division is None else division.helpers(rows, self.threads)
@@ -520,11 +522,20 @@ class Pipeline:
             if error is not None:
                 raise error
 
+    def _rows_a_call(self, rows: int) -> int:
+        """Return how many rows of a batch one call makes; a small batch is spread no further than
+        keeps all threads at work, and as much again in line.
+        """
+        threads = self.most_threads
+        if rows * self.reader.mean_length <= _BYTES_OF_A_CALL:
+            threads = min(threads, -(-2 * threads // max(self.prefetch // self.together, 1)))
+        return self.backend.share(rows, threads)
+
     @property
     def calls(self) -> int:
         """Calls that make what is loaded together."""
         size, division = self.order.batch_size, self.backend.division
-        calls = -(-size // self.backend.share(size, self.most_threads))
+        calls = -(-size // self._rows_a_call(size))
         return calls + (0 if division is None else division.helpers(size, self.threads))
 
     def ahead(

@@ -229,7 +229,8 @@ def test_a_log_line_says_which_decoder_decodes(paths, caplog):
 
 def test_shares_of_small_images_are_larger():
     assert cpu.CpuBackend(record_bytes=100_000).share(256, 2) == 8
-    assert cpu.CpuBackend(record_bytes=7_000).share(256, 2) == 114
+    assert cpu.CpuBackend(record_bytes=7_000).share(256, 2) == 128
+    assert cpu.CpuBackend(record_bytes=7_000).share(300, 2) == 100
     assert cpu.CpuBackend(record_bytes=7_000).share(256, 16) == 16
     assert cpu.CpuBackend(record_bytes=7_000).share(16, 2) == 8
     assert cpu.CpuBackend(record_bytes=0).share(256, 4) == 64

@@ -171,6 +171,28 @@ def test_batches_are_read_at_once_where_records_are_small(pictures, monkeypatch)
     assert 1 < found[20_000] < 4
 
 
+@pytest.mark.parametrize(
+    ("threads", "prefetch", "calls"), [(1, 1, 1), (2, 4, 1), (4, 4, 2), (4, 1, 4), (4, 2, 4)]
+)
+def test_small_batches_are_spread_no_further_than_threads_need(tmp_path, threads, prefetch, calls):
+    """A call costs as much as some images; those of batches ahead are for the other threads."""
+    paths = write_rec(tmp_path, [flat(9)] * 16)
+    options = given(paths, data_shape=(3, 256, 256), batch_size=16, prefetch_buffer=prefetch)
+    with mx.io.ImageRecordIter(**options, preprocess_threads=threads) as it:
+        made = it._machine().pipeline
+        assert made.together == 1
+        assert made.calls == calls
+        assert made._rows_a_call(16) == 16 // calls
+        assert np.isfinite(next(it).data[0].asnumpy()).all()
+
+
+def test_batches_of_large_records_are_spread_over_the_threads(tmp_path):
+    paths = write_rec(tmp_path, [jpeg(photo(300, 300)) + bytes(40_000)] * 16)
+    options = given(paths, data_shape=(3, 256, 256), batch_size=16, preprocess_threads=2)
+    with mx.io.ImageRecordIter(**options) as it:
+        assert it._machine().pipeline.calls == 2
+
+
 def test_what_was_made_is_not_held_while_more_is_read(pictures):
     """Its memory is read into next."""
     with mx.io.ImageRecordIter(**given(pictures)) as it:
