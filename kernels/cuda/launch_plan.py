@@ -242,20 +242,21 @@ class LaunchPlan:
         stops = [*self._starts[1:], self.table_bytes]
         at = [tables_address + start for start in self._starts]
         jobs, *_, views = self._parts
-        jobs["plans"], jobs["terms"], jobs["sums"] = at[1], at[2], at[3]
-        jobs["mean_image"] = at[4] if self._mean_image is not None else 0
-        jobs["views"] = at[-1]
+        centre = at[4] if self._mean_image is not None else 0
+        jobs[:] = at[1], at[-1], at[2], at[3], centre, out_address, self._height, self._width, 0
         for job, task in zip(jobs, self._tasks, strict=False):
             job["views"] += np.uint64(task.views * views[0].nbytes)
             self._use(job, task.plans)
             job["slot"] = task.slot
-        jobs["views"][-1] += np.uint64(len(self._views) * views[0].nbytes)
-        self._use(jobs[-1], len(self._plans) - 1)
-        jobs["out"], jobs["height"], jobs["width"] = out_address, self._height, self._width
+        if self._tasks:
+            jobs["views"][-1] += np.uint64(len(self._views) * views[0].nbytes)
+            self._use(jobs[-1], len(self._plans) - 1)
         for start, stop, part in zip(self._starts, stops, self._parts, strict=True):
             end = start + part.nbytes
-            host[start:end] = part.reshape(-1).view(np.uint8)
-            host[end:stop] = 0
+            if part.size:
+                host[start:end] = part.reshape(-1).view(np.uint8)
+            if end < stop:
+                host[end:stop] = 0
         if self.scratch_bytes or self._parts[5].size:
             views = host[self._starts[-1] :][: views.nbytes].view(VIEW)
             settle(views, ("source", "target"), scratch_address)

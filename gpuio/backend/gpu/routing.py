@@ -167,6 +167,8 @@ class Sources:
         by then, and others are under way.
         """
         records = self._records
+        if not records.keep.any():
+            return
         rows = np.flatnonzero((records.keep != 0) & (self.addresses != 0) & ~records.warned)
         if not len(rows):
             return
@@ -338,5 +340,7 @@ class Sources:
             ready = self._device.new_event()
             ready.record(self._slot.stream)
             ready.wait()
-        work = float(work_of(lengths, self._pixels[rows]).sum())
-        tally.add(side, len(rows), int(lengths.sum()), work, _clock() - begun)
+        seconds, work = _clock() - begun, 0.0
+        if tally.measures:
+            work = float(work_of(lengths, self._pixels[rows]).sum())
+        tally.add(side, len(rows), int(lengths.sum()), work, seconds)

@@ -40,7 +40,7 @@ class Tally:
         ----------
         side : {"engine", "host"}
         images, encoded_bytes : int     that it decoded, and their size as they are stored
-        work : float                    see `division.work_of`
+        work : float                    see `division.work_of`; looked at while somebody measures
         seconds : float
         """
         with self._lock:
