@@ -15,6 +15,7 @@ import numpy.typing as npt
 from gpuio.kernels.cpu import share
 from gpuio.kernels.cpu.augment import Normalisation, Scratch, augment
 from gpuio.kernels.cpu.clock import clock_address
+from gpuio.kernels.cpu.lanes import LINE, VALUES
 from gpuio.kernels.cpu.share import (
     BYTES,
     CENTRED,
@@ -115,6 +116,8 @@ class Job:
         self._centre = np.ascontiguousarray(mean.reshape(-1, 1, 1))
         if wide:
             self._centre = np.asarray(normalisation.mean_image)
+        self._copies = kind == FLOATS and normalisation.layout == "NCHW" and channels == 3
+        self._copies = self._copies and width % VALUES == 0
         self._narrow = kind in (CENTRED, RATIOS) and normalisation.dtype != "float32"
         by = (1, width * channels, channels)
         if normalisation.layout == "NCHW":
@@ -183,6 +186,8 @@ class Job:
         if not self._coloured and any(rows[name].any() for name in ("jitter", "hls_on", "pca_on")):
             self._load_colours()
         channels, height, width = self._shape
+        if self._copies and _is_crop(rows[:1], height, width):
+            self._load_image()
         job = self._job.copy()
         decodes = self.decodes or decoder is not None
         memory.fit(rows, height, width, channels if decodes else 0)
@@ -196,6 +201,8 @@ class Job:
             job["decode"], job["handle"] = decoder.function, decoder.address
         job["out"], job["out_step"] = values.ctypes.data, values.strides[0]
         job["past"] = past
+        if values.ctypes.data % LINE or values.strides[0] % LINE:
+            job["image"] = 0
         job["clock"] = self._clock if timed else 0
         done = np.empty(len(rows), np.uint8)
         if decoded is None:
@@ -215,6 +222,13 @@ class Job:
             memory.pixels = np.empty(0, np.uint8)
         return done
 
+    def _load_image(self) -> None:
+        """Compile or load what makes crops of images."""
+        from gpuio.kernels.cpu.image_32 import image_32
+
+        self._job["image"] = address(image_32, share.IMAGE)
+        self._copies = False
+
     def _load_colours(self) -> None:
         """Compile or load the colour steps."""
         from gpuio.kernels.cpu import colour
@@ -223,6 +237,15 @@ class Job:
         self._job["hls"] = address(colour.shift_hls, share.HLS)
         self._job["pca"] = address(colour.shift_pca, share.PCA)
         self._coloured = True
+
+
+def _is_crop(row: Any, height: int, width: int) -> bool:
+    """Say whether a row, PLAN[0 or 1], is neither resized nor cut to another size than wanted."""
+    return bool(
+        ((row["resize_h"] == 0) | (row["resize_h"] == row["src_h"])).any()
+        and (row["crop_h"] == height).any()
+        and (row["crop_w"] == width).any()
+    )
 
 
 def _kind(normalisation: Normalisation) -> int:

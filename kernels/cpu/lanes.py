@@ -17,7 +17,17 @@ from numba.extending import intrinsic
 
 from gpuio.kernels.jit import inner
 
-__all__ = ["LINE", "VALUES", "bits_of", "fence", "lane", "to_line", "write_pixels", "write_plane"]
+__all__ = [
+    "LINE",
+    "VALUES",
+    "bits_of",
+    "fence",
+    "lane",
+    "to_line",
+    "write_image",
+    "write_pixels",
+    "write_plane",
+]
 
 LINE = 64  # bytes of a cache line
 VALUES = 16  # float32 in it
@@ -47,15 +57,31 @@ def lane(typing, pixel, bits):
     return signature, generate
 
 
+def _valued(builder, pixel, terms):
+    """Return the float32 of 16 bytes, <16 x i32>."""
+    values = ir.VectorType(ir.FloatType(), VALUES)
+    mean, factor, shift = (_spread(builder, term, values) for term in terms)
+    value = builder.fsub(builder.sitofp(pixel, values), mean)
+    return builder.fadd(builder.fmul(value, factor), shift)
+
+
 def _values(builder, window, bits, terms):
-    """Return the float32 of a channel of 16 pixels."""
-    pixels, values = ir.VectorType(_I32, VALUES), ir.VectorType(ir.FloatType(), VALUES)
+    """Return the float32 of a channel of 16 pixels of a window."""
+    pixels = ir.VectorType(_I32, VALUES)
     source = builder.bitcast(window, pixels.as_pointer())
     pixel = builder.lshr(builder.load(source, align=4), _spread(builder, bits, pixels))
-    value = builder.sitofp(builder.and_(pixel, ir.Constant(pixels, [255] * VALUES)), values)
-    mean, factor, shift = (_spread(builder, term, values) for term in terms)
-    value = builder.fmul(builder.fsub(value, mean), factor)
-    return builder.fadd(value, shift)
+    return _valued(builder, builder.and_(pixel, ir.Constant(pixels, [255] * VALUES)), terms)
+
+
+def _terms(context, builder, kind, terms):
+    """Return mean, factor and shift of each of three channels, of float32[3, 3 or more]."""
+    given, place = context.make_array(kind)(context, builder, terms), ir.IntType(64)
+    width = builder.extract_value(given.shape, 1)
+    rows = [builder.mul(width, place(k)) for k in range(3)]
+    return [
+        [builder.load(builder.gep(given.data, [builder.add(row, place(c))])) for row in rows]
+        for c in range(3)
+    ]
 
 
 def _store(builder, value, to, past):
@@ -134,21 +160,9 @@ def write_pixels(typing, past, window, line, x, terms):
         to = builder.gep(
             _data(context, builder, signature.args[2], line), [builder.mul(x, place(3))]
         )
-        given = context.make_array(signature.args[4])(context, builder, terms)
-        width = builder.extract_value(given.shape, 1)
         red, green, blue = (
-            _values(
-                builder,
-                source,
-                _I32(16 - 8 * c),
-                [
-                    builder.load(builder.gep(given.data, [at]))
-                    for at in (
-                        builder.add(builder.mul(width, place(k)), place(c)) for k in range(3)
-                    )
-                ],
-            )
-            for c in range(3)
+            _values(builder, source, _I32(16 - 8 * c), some)
+            for c, some in enumerate(_terms(context, builder, signature.args[4], terms))
         )
         for third in range(3):
             first, second = [], []
@@ -159,6 +173,54 @@ def write_pixels(typing, past, window, line, x, terms):
             some = builder.shuffle_vector(red, green, _mask(first))
             some = builder.shuffle_vector(some, blue, _mask(second))
             _store(builder, some, builder.gep(to, [place(VALUES * third)]), past)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def write_image(typing, past, mirror, image, at, out, x, plane, terms):
+    """Write three channels of 16 pixels of an image as `write_plane` does of a window's.
+
+    Parameters
+    ----------
+    past : bool
+    mirror : bool               the last pixel first
+    image : uint8[n]            B G R
+    at : int                    of the first byte of the 48
+    out : float32[3 * plane]    R, G, B
+    x : int                     of the first value of R; a cache line begins there
+    plane : int                 values of a channel, a multiple of 16
+    terms : float32[3, 3 or more]
+    """
+    signature = types.void(past, mirror, image, at, out, x, plane, terms)
+
+    def generate(context, builder, signature, args):
+        past, mirror, image, at, out, x, plane, terms = args
+        source = builder.gep(_data(context, builder, signature.args[2], image), [at])
+        bytes_ = ir.VectorType(ir.IntType(8), VALUES)
+        thirds = [
+            builder.load(
+                builder.bitcast(
+                    builder.gep(source, [ir.IntType(64)(VALUES * k)]), bytes_.as_pointer()
+                ),
+                align=1,
+            )
+            for k in range(3)
+        ]
+        to = builder.gep(_data(context, builder, signature.args[4], out), [x])
+        backwards = _mask(range(VALUES)[::-1])
+        for c, some in enumerate(_terms(context, builder, signature.args[7], terms)):
+            places = [3 * k + 2 - c for k in range(VALUES)]
+            first = [place if place < 2 * VALUES else 0 for place in places]
+            second = [k if place < 2 * VALUES else place - VALUES for k, place in enumerate(places)]
+            pixel = builder.shuffle_vector(thirds[0], thirds[1], _mask(first))
+            pixel = builder.shuffle_vector(pixel, thirds[2], _mask(second))
+            flipped = builder.shuffle_vector(pixel, pixel, backwards)
+            pixel = builder.select(mirror, flipped, pixel)
+            pixel = builder.zext(pixel, ir.VectorType(_I32, VALUES))
+            place = builder.gep(to, [builder.mul(plane, ir.IntType(64)(c))])
+            _store(builder, _valued(builder, pixel, some), place, past)
         return context.get_dummy_value()
 
     return signature, generate

@@ -30,6 +30,7 @@ __all__ = [
     "HALVES",
     "HEADERS",
     "HLS",
+    "IMAGE",
     "JITTER",
     "JOB",
     "LEFT",
@@ -55,6 +56,10 @@ JOB = np.dtype(
         ("decode", np.int64),  # address of a DECODE; 0: rows are decoded already
         ("window", np.int64),  # address of make_window
         ("finish", np.int64),  # address of a FINISH
+        (
+            "image",
+            np.int64,
+        ),  # address of an IMAGE, which makes crops of images; 0: they get a window
         ("jitter", np.int64),  # addresses of the colour steps; 0: rows that need one are left
         ("hls", np.int64),
         ("pca", np.int64),
@@ -103,12 +108,14 @@ FINISH = {
     CENTRED: types.void(_pixels, _image, _table, types.boolean, _floats, *_shape),
     RATIOS: types.void(_pixels, _image, types.boolean, _table, types.boolean, _floats, *_shape),
 }
+IMAGE = types.void(_bytes, _int, _int, types.boolean, _table, types.boolean, _floats, _int, _int)
 JITTER = types.void(_pixels, _int, types.int32[::1], _floats)
 HLS = types.void(_pixels, types.int32[::1])
 PCA = types.void(_pixels, _floats)
 
 _decode, _make_window = caller(DECODE), caller(WINDOW)
 _finish_32, _finish_16, _finish_8 = (caller(FINISH[kind]) for kind in (FLOATS, HALVES, BYTES))
+_image_32 = caller(IMAGE)
 _finish_centred, _finish_ratio = caller(FINISH[CENTRED]), caller(FINISH[RATIOS])
 _jitter, _hls, _pca = caller(JITTER), caller(HLS), caller(PCA)
 _bytes_at, _halves_at = view(types.uint8), view(types.uint16)
@@ -281,6 +288,43 @@ def _coloured(job, row, window, order, number):
 
 
 @inner
+def _fill_terms(job, row, given, terms):
+    """Fill in mean, factor and shift of each channel for a row."""
+    gain, shift = np.float32(1), np.float32(0)
+    if job.own != 0:
+        gain, shift = row.gain, row.shift
+    for k in range(job.channels):
+        terms[0, k] = given[0, k]
+        terms[1, k] = np.float32(gain * given[2, k]) / given[1, k]
+        terms[2, k] = np.float32(shift * given[2, k]) / given[1, k]
+
+
+@inner
+def _is_written(job, row, source, out, given, terms):
+    """Write the values of a row that is a crop of its image, and say so; False: it is not."""
+    if job.image == 0 or row.crop_h != job.height or row.crop_w != job.width:
+        return False
+    if row.resize_h != 0 and (row.resize_h != row.src_h or row.resize_w != row.src_w):
+        return False
+    if row.jitter != 0 or row.hls_on != 0 or row.pca_on != 0:
+        return False
+    pitch = 3 * np.int64(row.src_w)
+    base = row.crop_y * pitch + 3 * np.int64(row.crop_x)
+    if (row.crop_y + job.height) * pitch > source.size:
+        return False
+    _fill_terms(job, row, given, terms)
+    values = _floats_at(out, 3 * job.height * job.width)
+    _image_32(
+        job.image,
+        (
+            source, base, pitch, row.mirror != 0, terms, job.past != 0, values,
+            job.height, job.width,
+        ),
+    )  # fmt: skip
+    return True
+
+
+@inner
 def _write(job, row, window, out, given, whole, centre, terms):
     """Write a finished window as values."""
     kind, size = job.kind, job.channels * job.height * job.width
@@ -300,13 +344,7 @@ def _write(job, row, window, out, given, whole, centre, terms):
             (window, centre, job.wide != 0, given[1:], mirror, values, c, h, w, by_c, by_y, by_x),
         )
         return
-    gain, shift = np.float32(1), np.float32(0)
-    if job.own != 0:
-        gain, shift = row.gain, row.shift
-    for k in range(c):
-        terms[0, k] = given[0, k]
-        terms[1, k] = np.float32(gain * given[2, k]) / given[1, k]
-        terms[2, k] = np.float32(shift * given[2, k]) / given[1, k]
+    _fill_terms(job, row, given, terms)
     if kind == FLOATS:
         values = _floats_at(out, size)
         _finish_32(job.finish, (window, terms, job.past != 0, values, c, h, w, by_c, by_y, by_x))
@@ -450,20 +488,21 @@ def make_share(
             source = pixels[:size]
         else:
             source = _bytes_at(blobs[i], lengths[i])
-        code = _make_window(
-            job.window,
-            (
-                rows, i, source, job.channels, job.height, job.width,
-                window_bytes, taps, lanes, tail,
-            ),
-        )  # fmt: skip
-        if code == COLOUR:
-            if not _coloured(job, row, window, order, number):
-                continue
-        elif code != DONE:
-            continue
         out = job.out + i * job.out_step
-        _write(job, row, window, out, given, whole, centre, terms)
+        if not _is_written(job, row, source, out, given, terms):
+            code = _make_window(
+                job.window,
+                (
+                    rows, i, source, job.channels, job.height, job.width,
+                    window_bytes, taps, lanes, tail,
+                ),
+            )  # fmt: skip
+            if code == COLOUR:
+                if not _coloured(job, row, window, order, number):
+                    continue
+            elif code != DONE:
+                continue
+            _write(job, row, window, out, given, whole, centre, terms)
         if weight != 0:
             spent[1] += weight * (now_ns(job.clock) - begun)
         done[i] = MADE

@@ -75,6 +75,37 @@ def test_every_output_is_written_as_row_by_row(dtype, layout, centred, ratio, ch
         assert np.array_equal(out[number], want[number])
 
 
+@pytest.mark.parametrize("past", [False, True])
+@pytest.mark.parametrize(("height", "width"), [(1, 16), (3, 48), (20, 112)])
+def test_crops_of_images_are_written_without_a_window(height, width, past):
+    rng = np.random.default_rng(width)
+    how = augment.Normalisation("float32", MEAN[:3], STD[:3], 0.7)
+    images, plan = [], np.zeros(24, PLAN)
+    for number, row in enumerate(plan):
+        h, w = height + int(rng.integers(3)), width + int(rng.integers(20))
+        row["src_h"], row["src_w"], row["crop_h"], row["crop_w"] = h, w, height, width
+        row["crop_y"], row["crop_x"] = rng.integers(h - height + 1), rng.integers(w - width + 1)
+        row["mirror"], row["gain"], row["shift"] = number % 2, 1 + number / 9, number
+        if number % 5 == 4:
+            row["resize_h"], row["resize_w"] = h, w
+        images.append(rng.integers(0, 256, (h, w, 3), np.uint8))
+    plan[5]["jitter"] = 1  # this one has a window
+    want = np.stack([np.zeros((3, height, width), np.float32)] * len(plan))
+    for number, image in enumerate(images):
+        augment.augment(image, plan[number : number + 1], how, want[number], augment.Scratch())
+    memory = np.zeros(want.size + 16, np.float32)
+    first = -memory.ctypes.data % 64 // 4
+    out = memory[first : first + want.size].reshape(want.shape)
+    blobs = np.array([image.ctypes.data for image in images], np.int64)
+    sizes = np.array([image.size for image in images], np.int64)
+    made_by, none = job.Job(how, 3, height, width), np.zeros(len(plan), HEADER)
+    ones, memory = np.ones(len(plan), np.int64), job.Memory()
+    done = made_by.make(plan, blobs, sizes, none, ones, out, memory, past=past)
+    assert (done == job.MADE).all()
+    assert made_by._job["image"][0] != 0
+    assert out.tobytes() == want.tobytes()
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_colour_steps_are_taken(channels):
     rng = np.random.default_rng(5)
