@@ -1,8 +1,8 @@
 """The bytes of small remote files, which stay in memory once they were read.
 
-Invariants: no byte of a file is fetched twice, but where fetching it failed. All files together
-keep no more than the cap; a file that is closed, or that nobody holds any more, gives its share
-back.
+Invariants: no byte of a version of a file is fetched twice, but where fetching it failed, however
+often the file is open. All files together keep no more than the cap; one that nobody has open any
+more gives its share back.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.forking import lock, waiting
+from gpuio.storage.stores import Version
 
 __all__ = ["KeptBytes", "keep"]
 
@@ -25,17 +26,27 @@ _ABSENT, _COMING, _THERE = 0, 1, 2
 _Piece = tuple[int, int, npt.NDArray[np.uint8]]  # start, stop, where to
 
 _taken = 0  # bytes, of the files that are kept
+_kept: weakref.WeakValueDictionary[tuple[str, Version], KeptBytes] = weakref.WeakValueDictionary()
 _turn = lock()
 
 
-def keep(size: int, most: int) -> KeptBytes | None:
-    """Return room for the bytes of a file; None where all files would have more than `most`."""
+def keep(url: str, version: Version, most: int) -> KeptBytes | None:
+    """Return the bytes of a version of a file, the same for all that have it open.
+
+    None where all files would keep more than `most` bytes, or nothing tells versions apart.
+    """
     global _taken
     with _turn:
-        if not size or _taken + size > most:
+        found = _kept.get((url, version))
+        if found is not None:
+            return found
+        named = version.etag or version.modified_ns
+        if not (version.size and named) or _taken + version.size > most:
             return None
-        _taken += size
-    return KeptBytes(size)
+        _taken += version.size
+        made = _kept[url, version] = KeptBytes(version.size)
+        weakref.finalize(made, _give_back, version.size)
+        return made
 
 
 def _give_back(size: int) -> None:
@@ -56,7 +67,6 @@ class KeptBytes:
         self._memory = np.empty(size, np.uint8)
         self._pages = np.full(-(-size // _PAGE), _ABSENT, np.uint8)
         self._changed = threading.Condition(lock())
-        self._release = weakref.finalize(self, _give_back, size)
 
     def take(
         self,
@@ -129,10 +139,6 @@ class KeptBytes:
     def _piece(self, first: int, stop: int) -> _Piece:
         memory = self._memory[first * _PAGE : stop * _PAGE]
         return first * _PAGE, first * _PAGE + len(memory), memory
-
-    def close(self) -> None:
-        """Give the share back; whoever holds the memory keeps it."""
-        self._release()
 
     def __reduce__(self) -> Any:
         raise TypeError("bytes in memory are not pickled: open the file again")

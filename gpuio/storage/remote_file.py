@@ -228,7 +228,7 @@ class RemoteFile(StoredFile):
         if self._may_keep:
             with self._keeping:
                 if self._may_keep and not self._closed:
-                    self._kept = keep(self.size, self._may_keep)
+                    self._kept = keep(self.path, self._version, self._may_keep)
                 self._may_keep = 0
         return self._kept
 
@@ -248,9 +248,7 @@ class RemoteFile(StoredFile):
         """Let go of what was read along, and of what is kept; may be called twice."""
         with self._keeping:
             self._closed, self._ahead = True, (0, b"")
-            kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.close()
+            self._kept = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (RemoteFile, (self.path,))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gpuio.storage.urls import is_url
+
 __all__ = ["advise", "chosen", "kept"]
 
 _ENOUGH = 0.97  # share of the best rate that is as good as the best
@@ -47,7 +49,7 @@ def advise(found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     Parameters
     ----------
     found : dict        what `gpuio bench` measured: "facts", "storage", "bare_decode", "threads",
-                        "prefetch", "cache", "met", "options"
+                        "prefetch", "cache", "met", "options", and "path"
     """
     options: dict[str, Any] = {}
     lines: list[str] = []
@@ -103,6 +105,11 @@ def _on_storage(found: dict[str, Any], best: float) -> str:
     first = found["storage"]["first_records_per_s"]
     if first >= 1.5 * best:
         return ""
+    if is_url(found.get("path", "")) and found["storage"]["again_records_per_s"] >= 1.5 * best:
+        return (
+            f"the network gave {first:,.0f} records/s, and {best:,.0f} images/s are made: an epoch "
+            "waits for it until all of the file is in memory, later ones do not"
+        )
     return (
         f"storage gave {first:,.0f} records/s out of the page cache, and {best:,.0f} images/s are "
         "made: copy the file to a local disk or to memory, or read in order (shuffle_chunk_size)"

@@ -8,6 +8,7 @@ import pytest
 
 from gpuio.storage import kept_bytes
 from gpuio.storage.kept_bytes import KeptBytes, keep
+from gpuio.storage.stores import Version
 
 DATA = np.random.default_rng(0).integers(0, 256, 300_001, np.uint8)
 
@@ -96,14 +97,20 @@ def test_a_thread_waits_for_what_another_fetches():
 
 def test_all_files_together_keep_no_more_than_the_cap():
     before = kept_bytes._taken
-    one = keep(60, before + 100)
+    most = before + 100
+
+    def kept(name, size=60, etag="x"):
+        return keep(f"s3://b/{name}", Version(size, etag), most)
+
+    one = kept("one")
     assert one is not None
-    assert keep(60, before + 100) is None
-    assert keep(0, before + 100) is None
-    one.close()
-    one.close()
-    two = keep(60, before + 100)
+    assert kept("one") is one
+    assert kept("one", etag="y") is None  # another version is another file
+    assert kept("two") is None
+    assert kept("none", 0) is None
+    assert kept("unnamed", 10, etag="") is None  # of which a change would not be seen
     assert kept_bytes._taken == before + 60
-    del two
+    del one
     gc.collect()
     assert kept_bytes._taken == before
+    assert kept("two") is not None

@@ -269,10 +269,16 @@ def test_files_that_do_not_fit_together_are_not_all_kept_and_closing_makes_room(
             file.read_packed(*whole)
             return asked_bytes(server)
 
-        with open_stored(place) as one, open_stored(place) as other:
+        server.objects["bkt/other"] = server.objects["bkt/data.rec"]
+        with open_stored(place) as one, open_stored("s3://bkt/other") as other:
             assert (again(one), again(other)) == (0, size)
-        with open_stored(place) as one:
+            with open_stored(place) as same:
+                server.requests.clear()
+                same.read_packed(*whole)
+                assert server.requests == []
             assert again(one) == 0
+        with open_stored("s3://bkt/other") as other:
+            assert again(other) == 0
         with pytest.raises(ClosedError):
             one.read_packed(*whole)
 

@@ -298,6 +298,13 @@ def situation(**changed):
     [
         ({}, None),
         ({"storage": {"first_records_per_s": 2000.0}}, "storage gave 2,000 records/s"),
+        (
+            {
+                "path": "s3://bucket/train.rec",
+                "storage": {"first_records_per_s": 2000.0, "again_records_per_s": 90_000.0},
+            },
+            "the network gave 2,000 records/s",
+        ),
         ({"bare_decode": {"2": quartiles([2000.0])}}, "decoding limits: the iterator gives 95%"),
         (
             {"facts": FACTS | {"mean_pixels": 6e5}},
