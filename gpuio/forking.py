@@ -47,13 +47,15 @@ class _Gate:
 
     def __init__(self) -> None:
         self.mine = _Mine()
-        self.changed = threading.Condition(threading.Lock())
+        # entered directly: every item passes here some four times, and a condition is Python
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
         self.at_work = self.forks = 0
 
     def enter(self, depth: int) -> None:
         """Begin to work, after the forks under way."""
         if not self.mine.forks:
-            with self.changed:
+            with self.lock:
                 while self.forks:
                     self.changed.wait()
                 self.at_work += 1
@@ -63,7 +65,7 @@ class _Gate:
         """End or pause this thread's work; return how deep it was."""
         depth, self.mine.depth = self.mine.depth, 0
         if depth and not self.mine.forks:
-            with self.changed:
+            with self.lock:
                 self.at_work -= 1
                 if self.forks:
                     self.changed.notify_all()
@@ -97,7 +99,8 @@ class _Gate:
 
     def after_in_child(self) -> None:
         """Begin anew: this is the only thread."""
-        self.changed = threading.Condition(threading.Lock())
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
         self.mine.forks, self.forks = False, 0
         self.at_work = int(bool(self.mine.depth))
         for one in list(_locks):

@@ -231,7 +231,7 @@ class CpuBackend:
 
     def put(self, host: npt.ArrayLike) -> NDArray:
         """Return a host array as it is."""
-        return host_array(host)
+        return host if type(host) is NDArray else host_array(host)
 
     def reserve(self, size: float) -> tuple[int, int, Any]:
         """Refuse: the host's memory is a cache's own business."""

@@ -43,7 +43,8 @@ class FinishedBatch:
     mix : Mix or None                           how rows were mixed
     mixed : bool                                whether mix and soft labels are done
     cut_short : int                             JPEGs without their end that were accepted
-    warned : bool[B]                            rows whose images a decoder warned of
+    warned : bool[B] or None                    rows whose images a decoder warned of; None where
+                                                there are none
     accepted : list of Accepted                 records whose labels are wrong, that are used
     """
 
@@ -59,7 +60,7 @@ class FinishedBatch:
     mix: Mix | None = None
     mixed: bool = False
     cut_short: int = 0
-    warned: npt.NDArray[np.bool_] = attrs.field(factory=lambda: np.zeros(0, np.bool_))
+    warned: npt.NDArray[np.bool_] | None = None
     accepted: list[Accepted] = attrs.field(factory=list)
 
     def __len__(self) -> int:

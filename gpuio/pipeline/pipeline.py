@@ -156,7 +156,7 @@ class Pipeline:
             waited = time.perf_counter() - begun
             if self._count is not None:
                 self._choose_threads(self._count, stream, first=position.number == 0)
-            if made.warned.any():
+            if made.warned is not None:
                 for record in made.order.position[made.warned].tolist():
                     self.policy.note_warning(record, self.reader.where(record))
             self.policy.settle(made, lambda row, attempt: self._remake(made, row, attempt))

@@ -79,6 +79,7 @@ def gather(shares: Iterator[tuple[Share, list[Fault]]]) -> list[FinishedBatch]:
     loaded = share.loaded
     records, encoded = loaded.records, loaded.records.encoded
     faults = sorted(records.faults + faults, key=lambda fault: fault.row)
+    warned = encoded.warned.any()
     made, first = [], 0
     for position, order in loaded.batches or ((loaded.position, loaded.order),):
         rows = slice(first, first + len(order.position))
@@ -98,7 +99,7 @@ def gather(shares: Iterator[tuple[Share, list[Fault]]]) -> list[FinishedBatch]:
                     if first <= fault.row < rows.stop
                 ],
                 cut_short=0 if loaded.batches else encoded.cut_short,
-                warned=encoded.warned[rows],
+                warned=encoded.warned[rows] if warned else None,
                 accepted=records.accepted,
             )
         )
