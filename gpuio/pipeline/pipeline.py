@@ -53,7 +53,7 @@ __all__ = ["BatchPosition", "FinishedBatch", "Pipeline"]
 
 # batches read at once, and their bytes: reading sweeps the processor's caches, and what follows
 # costs as much for four of them as for one. Of 32 batches of small images reading costs 0.6 us less
-# per image, and decoding 1 us more: their bytes no longer lie in the cache of a core
+# per image, and the whole job more: their bytes no longer lie in the cache of a core
 _AT_ONCE, _BYTES_AT_ONCE = 4, 8 << 20
 # of encoded images that one call makes, where batches enough are made ahead for all threads
 _BYTES_OF_A_CALL = 200_000
