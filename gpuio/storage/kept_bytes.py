@@ -25,34 +25,49 @@ _ABSENT, _COMING, _THERE = 0, 1, 2
 
 _Piece = tuple[int, int, npt.NDArray[np.uint8]]  # start, stop, where to
 
-_taken = 0  # bytes, of the files that are kept
-_kept: weakref.WeakValueDictionary[tuple[str, Version], KeptBytes] = weakref.WeakValueDictionary()
+_Name = tuple[str, Version]
+
+_kept: dict[_Name, tuple[KeptBytes, int]] = {}  # and how many have the file open
 _turn = lock()
 
 
-def keep(url: str, version: Version, most: int) -> KeptBytes | None:
+def keep(
+    owner: Any, url: str, version: Version, most: int
+) -> tuple[KeptBytes, Callable[[], Any]] | None:
     """Return the bytes of a version of a file, the same for all that have it open.
 
-    None where all files would keep more than `most` bytes, or nothing tells versions apart.
+    Parameters
+    ----------
+    owner : object              who has it open; what is dropped has let go of it
+    url, version
+    most : int                  bytes of all files together
+
+    Returns
+    -------
+    (KeptBytes, callable) or None       the bytes, and what to call at the end, any number of times;
+                                None where all files would have more than `most` bytes, or nothing
+                                tells versions of the file apart
     """
-    global _taken
+    name = url, version
     with _turn:
-        found = _kept.get((url, version))
-        if found is not None:
-            return found
-        named = version.etag or version.modified_ns
-        if not (version.size and named) or _taken + version.size > most:
-            return None
-        _taken += version.size
-        made = _kept[url, version] = KeptBytes(version.size)
-        weakref.finalize(made, _give_back, version.size)
-        return made
+        found = _kept[name][0] if name in _kept else None
+        if found is None:
+            named = version.etag or version.modified_ns
+            taken = sum(other.size for _, other in list(_kept))
+            if not (version.size and named) or taken + version.size > most:
+                return None
+            found = KeptBytes(version.size)
+        users = _kept[name][1] if name in _kept else 0  # a file may have been collected meanwhile
+        _kept[name] = found, users + 1
+        return found, weakref.finalize(owner, _let_go, name)
 
 
-def _give_back(size: int) -> None:
-    global _taken
+def _let_go(name: _Name) -> None:
+    """Count one less who has a file open; nobody's bytes are forgotten."""
     with _turn:
-        _taken -= size
+        found, users = _kept.pop(name)
+        if users > 1:
+            _kept[name] = found, users - 1
 
 
 class KeptBytes:

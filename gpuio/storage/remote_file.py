@@ -84,6 +84,7 @@ class RemoteFile(StoredFile):
         self._blocks = blocks
         self._may_keep = taken.memory_bytes if blocks is None else 0
         self._kept: KeptBytes | None = None
+        self._let_go: Callable[[], Any] = _nothing
         self._keeping = lock()
         self._closed = False
         self._ahead: tuple[int, Any] = (0, b"")  # where the last answer begins, and it
@@ -228,7 +229,9 @@ class RemoteFile(StoredFile):
         if self._may_keep:
             with self._keeping:
                 if self._may_keep and not self._closed:
-                    self._kept = keep(self.path, self._version, self._may_keep)
+                    kept = keep(self, self.path, self._version, self._may_keep)
+                    if kept is not None:
+                        self._kept, self._let_go = kept
                 self._may_keep = 0
         return self._kept
 
@@ -249,9 +252,14 @@ class RemoteFile(StoredFile):
         with self._keeping:
             self._closed, self._ahead = True, (0, b"")
             self._kept = None
+        self._let_go()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (RemoteFile, (self.path,))
+
+
+def _nothing() -> None:
+    """Let go of nothing."""
 
 
 def _cut(

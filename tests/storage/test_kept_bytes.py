@@ -95,22 +95,31 @@ def test_a_thread_waits_for_what_another_fetches():
     assert sorted(source.asked) == [(0, 8192), (8192, 12_288)]
 
 
+class Owner:
+    """Who has a file open."""
+
+
 def test_all_files_together_keep_no_more_than_the_cap():
-    before = kept_bytes._taken
-    most = before + 100
+    assert kept_bytes._kept == {}
+    one, other = Owner(), Owner()
 
-    def kept(name, size=60, etag="x"):
-        return keep(f"s3://b/{name}", Version(size, etag), most)
+    def kept(owner, name, size=60, etag="x"):
+        return keep(owner, f"s3://b/{name}", Version(size, etag), 100)
 
-    one = kept("one")
-    assert one is not None
-    assert kept("one") is one
-    assert kept("one", etag="y") is None  # another version is another file
-    assert kept("two") is None
-    assert kept("none", 0) is None
-    assert kept("unnamed", 10, etag="") is None  # of which a change would not be seen
-    assert kept_bytes._taken == before + 60
+    memory, let_go = kept(one, "one")
+    same, leave = kept(other, "one")
+    assert same is memory
+    assert kept(one, "one", etag="y") is None  # another version is another file
+    assert kept(one, "two") is None
+    assert kept(one, "none", 0) is None
+    assert kept(one, "unnamed", 10, etag="") is None  # of which a change would not be seen
+    let_go()
+    let_go()
+    assert kept(one, "two") is None
+    leave()
+    assert kept_bytes._kept == {}  # though somebody holds the memory
+    two = kept(one, "two")
+    assert two is not None
     del one
     gc.collect()
-    assert kept_bytes._taken == before
-    assert kept("two") is not None
+    assert kept_bytes._kept == {}
