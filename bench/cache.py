@@ -1,8 +1,8 @@
 """How much faster is an epoch whose images were decoded in the one before it?
 
 Photos (shorter edge 256 and centre crop 224; random resized crops), and faces of 112x112. Each peer
-is the same job with another cache, in one epoch of a fresh iterator: the first, that fills the
-cache, or the second. "half" has room for half of the decoded images. A disk's cache is a file in
+is the same job with another cache, of a fresh iterator: in the first epoch, that fills the cache,
+or in the four after it. "half" has room for half of the decoded images. A disk's cache is a file in
 the page cache; the slow disk gives as many bytes per second as `--disk-mb-per-s` says, so that
 decoding is faster, which the cache has to find out: in the first epoch, whose first batch is timed,
 too ("found"), and the epoch after it. "off, again" is a second process without a cache: how far it

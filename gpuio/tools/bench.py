@@ -31,7 +31,6 @@ EXITS = {1: "no record that was looked at is an image"}
 
 _SECONDS = 40  # of measuring
 _ROUNDS = 5  # of each way
-_LEAST_S = 0.05  # of one run
 _AHEAD = (1, 2, 4, 8)
 # shares of the time
 _STORAGE, _DECODE, _THREADS, _PREFETCH, _CACHE = 0.1, 0.15, 0.35, 0.25, 0.15
@@ -203,7 +202,7 @@ def measure(
 
 def _runs(subject: Subject, wanted: list[Run], seconds: float, passed: Any) -> dict[str, Any]:
     """Run the iterator in several ways for so many seconds together."""
-    each = max(_LEAST_S, seconds / (_ROUNDS * len(wanted)))
+    each = seconds / (_ROUNDS * len(wanted))
     return subject.runs(wanted, _ROUNDS, each, passed, time.perf_counter() + seconds)
 
 

@@ -39,6 +39,7 @@ _SMALL = 256  # longest side of images that are
 _IN_MEMORY = 64 << 20  # bytes of encoded images that are decoded from memory, and of storage tries
 _BATCH = 64
 _TRIES = 3  # of bare decoding
+_LEAST_S = 0.05  # of a run: batches that were made ahead are there at once
 _KEPT = {"cache": "host"}
 _ABOUT_FILES = {"record_layout", "payload"} | {
     field.name
@@ -371,14 +372,14 @@ def _unusable(reason: str, path: str | None, key: Any) -> RecordError:
 
 
 def _rate(it: ImageRecordIter, seconds: float, tick: Callable[[], None]) -> float:
-    """Take batches for so many seconds, one with an image at least; return images/s.
+    """Take batches for so many seconds, a twentieth at least; return images/s.
 
     Raises
     ------
     RecordError         an epoch and more had none
     """
     images, taken, begun = 0, 0, time.perf_counter()
-    ends = begun + seconds
+    ends = begun + max(seconds, _LEAST_S)
     while (now := time.perf_counter()) < ends or not images:
         if not images and taken > 2 * len(it):
             failed = it.stats()["failed_records"][0]

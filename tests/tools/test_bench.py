@@ -34,7 +34,7 @@ def _short(monkeypatch):
         return real(subject, threads, seconds / 20, *args)
 
     monkeypatch.setattr(bench, "measure", measure)
-    monkeypatch.setattr(bench, "_LEAST_S", 0.005)
+    monkeypatch.setattr(measuring, "_LEAST_S", 0.005)
 
 
 def faces(folder):
@@ -383,6 +383,17 @@ def test_no_round_but_the_first_begins_when_the_time_is_over(tmp_path, monkeypat
         asked.clear()
         subject.runs(wanted, 3, 5.0, lambda: None)
         assert asked == [5.0] * 6
+    finally:
+        subject.close()
+
+
+def test_a_rate_is_not_that_of_a_batch_that_stood_ready(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "_LEAST_S", 0.05)
+    subject = Subject(photos(tmp_path), None, {"data_shape": (3, 40, 40)}, 3)
+    try:
+        taken: list[int] = []
+        measuring._rate(subject.it, 0.0, lambda: taken.append(1))
+        assert len(taken) > 1
     finally:
         subject.close()
 
