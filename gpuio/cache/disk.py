@@ -30,6 +30,7 @@ _Ints = npt.NDArray[np.int64]
 
 _PROBE = 32 << 20  # bytes written and read to find out how fast a disk is
 _FEW = 8  # images read at once, and before it is concluded that a disk is far too slow
+_AT_ONCE = 8 << 20  # bytes of images read at once while none comes from a disk
 _MEASURED = 48  # images, read or made without the cache, before anything else is concluded
 _FAR = 2.0  # times as long as decoding
 _STALLED, _STALLED_S = 2.0, 2.0  # to keep images threads may wait so many times as long as decoding
@@ -88,6 +89,7 @@ class DiskCache(Cache):
     kind, store, share, release : as `Cache`
     decode_s : float        seconds that one thread takes to decode all of an image
     threads : int           that decode
+    image_bytes : float     of a decoded one; 0: it is not known
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class DiskCache(Cache):
         *,
         decode_s: float,
         threads: int,
+        image_bytes: float,
     ) -> None:
         super().__init__(kind, store, share, release)
         self._decode_s, self._threads = decode_s, threads
@@ -112,6 +115,8 @@ class DiskCache(Cache):
         self._usual_s = 0.0  # what an image waits that is not kept, for other threads mostly
         self._mine = threading.local()
         self._reads = self._writes = True
+        self._rows = _FEW  # read at once: twice as many from time to time, while they are in memory
+        self._most = max(_FEW, int(_AT_ONCE // max(image_bytes, 1.0))) if image_bytes else _FEW
         self._far = False  # the last images came from a disk, so the next ones are asked for ahead
 
     def find(self, positions: _Ints) -> Found | None:
@@ -121,11 +126,12 @@ class DiskCache(Cache):
         if self._tries and not (self._tried() and self._reads):
             return None
         rows, found = np.flatnonzero(self._store.has(positions)), Found.none(len(positions))
-        for at in range(0, len(rows), _FEW):
-            few = rows[at : at + _FEW]
+        while len(rows):
+            few, rows = np.split(rows, [self._rows])
             faults, begun = _major_faults(), time.perf_counter()
             some = self._store.fetch(positions[few], ahead=self._far)
             self._far = _major_faults() > faults
+            self._rows = _FEW if self._far else min(2 * self._rows, self._most)
             if self._far:
                 self._weigh(len(few), time.perf_counter() - begun)
             if some is not None:

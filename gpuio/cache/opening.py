@@ -105,7 +105,8 @@ def open_cache(
     given = (options.cache, shared.store, _share(options, source, shared.store.memory))
     release = _releaser(key, shared)
     if options.cache == "disk":
-        return DiskCache(*given, release, decode_s=source.decode_s, threads=threads)
+        size, decode_s = source.row_bytes, source.decode_s
+        return DiskCache(*given, release, decode_s=decode_s, threads=threads, image_bytes=size)
     return Cache(*given, release)
 
 

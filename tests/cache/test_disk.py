@@ -197,6 +197,27 @@ def test_a_disk_that_is_far_too_slow_is_left_in_the_middle_of_a_batch(tmp_path, 
     assert sum(looked_at) == disk._FEW  # no more was read for its checksum, either
 
 
+def test_more_are_read_at_once_while_they_are_in_memory(tmp_path, monkeypatch):
+    rec, folder = files(tmp_path, 72), tmp_path / "cache"
+    expected = epochs(rec, folder, AHEAD, batch_size=36)[0]
+    faults, groups, fetch = [0], [], Store.fetch
+
+    def noted(self, positions, *, ahead):
+        groups.append(len(positions))
+        faults[0] += len(groups) == 5  # one of these comes from a disk
+        return fetch(self, positions, ahead=ahead)
+
+    monkeypatch.setattr(Store, "fetch", noted)
+    monkeypatch.setattr(disk, "_major_faults", lambda: faults[0])
+    monkeypatch.setattr(disk.DiskCache, "_weigh", lambda *_: None)
+    assert epochs(rec, folder, AHEAD, batch_size=36)[0] == expected
+    assert groups[:9] == [8, 16, 32, 16, 72, 8, 16, 32, 16]  # two batches are asked for at once
+    groups.clear()
+    monkeypatch.setattr(disk, "_AT_ONCE", 10 * 3 * 70 * 70)
+    assert epochs(rec, folder, AHEAD, batch_size=36)[0] == expected
+    assert 8 < max(groups) <= 11
+
+
 @pytest.mark.parametrize(("times", "aside"), [(1e-3, True), (1e5, False)])
 def test_what_decoding_costs_is_measured_where_images_are_made(tmp_path, monkeypatch, times, aside):
     rec, folder = files(tmp_path, 72), tmp_path / "cache"
