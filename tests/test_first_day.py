@@ -57,7 +57,7 @@ def command(line, monkeypatch):
         monkeypatch.setenv(*words.pop(0).split("="))
     program, *rest = words
     if program == "gpuio":
-        monkeypatch.setattr("gpuio.tools.bench._LEAST_S", 0.005)
+        monkeypatch.setattr("gpuio.tools.measuring._LEAST_S", 0.005)
         quick = ["--seconds", "1", "--threads", "1", "--batch-size", "8"]
         if rest[0] == "doctor":  # in a process of its own: other tests may have simulated a GPU
             subprocess.run([sys.executable, "-m", "gpuio", *rest], check=True, capture_output=True)
