@@ -21,6 +21,12 @@ def paths(tmp_path_factory):
     return write_rec(tmp_path_factory.mktemp("rec"), [jpeg(photo(64, 64, i)) for i in range(12)])
 
 
+@pytest.fixture(autouse=True)
+def _nobody_else():
+    """Other tests' iterators that wait for a collection have threads, too."""
+    gc.collect()
+
+
 def reader(paths, **options):
     return mx.io.ImageRecordIter(
         **{

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import time
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from gpuio.backend.pool import element_type
 from gpuio.errors import ClosedError, OptionError, StateError
+from gpuio.finalizing import finalize
 from gpuio.forking import lock, working
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_worker
 from gpuio.nd import host_array
@@ -111,7 +111,7 @@ class ImageRecordIter(DataIter):
         """Work with these options and what was opened for them from now on."""
         self.options, self._pixels = options, options.pixel_options()
         self._opened: Opened | None = opened
-        self._closer = weakref.finalize(self, opened.close)
+        self._closer = finalize(self, opened.close)
         output = opened.pipeline.output
         self.provide_data = [
             DataDesc(

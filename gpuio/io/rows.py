@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import os
-import weakref
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import ClosedError, OptionError, StateError
+from gpuio.finalizing import finalize
 from gpuio.forking import lock, working
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_worker
 from gpuio.nd import Context
@@ -110,7 +110,7 @@ class RowIter(DataIter):
         self._maker = _Maker(
             source, batch_size, convert_option("prefetch_buffer", _depth, prefetch_buffer)
         )
-        self._closer = weakref.finalize(self, self._maker.close)
+        self._closer = finalize(self, self._maker.close)
 
     def _epoch(self) -> EpochShape:
         return self._epoch_from(self._start)

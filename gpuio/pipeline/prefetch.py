@@ -24,12 +24,12 @@ import contextlib
 import os
 import queue
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import GeneratorType
 from typing import Any, Generic, Self, TypeVar
 
 from gpuio.errors import BackendError, ClosedError, OptionError
+from gpuio.finalizing import finalize, finish
 from gpuio.forking import forks_now, waiting, working
 
 __all__ = ["Prefetcher"]
@@ -82,7 +82,7 @@ class Prefetcher(Iterator[R], Generic[T, R]):
             if value < 1:
                 raise OptionError(f"{option}={value}: expected at least 1")
         self._machine = _Machine(fn, items, depth)
-        finalizer = weakref.finalize(self, self._machine.drop)
+        finalizer = finalize(self, self._machine.drop)
         finalizer.atexit = False  # `_close_all` comes earlier
         self._machine.start(min(depth, workers), name)
 
@@ -352,9 +352,8 @@ class _Machine:
     def drop(self) -> None:
         """Close for a user who let go of the iterator.
 
-        The garbage collector may call this anywhere, on a worker in the middle of its work or
-        inside of a fork, too, where waiting for another thread could wait for ever: there, only say
-        stop.
+        This may be called on a worker in the middle of its work or inside of a fork, too, where
+        waiting for another thread could wait for ever: there, only say stop.
         """
         if os.getpid() != self._pid:
             return
@@ -386,6 +385,7 @@ def _not_the_end(error: StopIteration) -> RuntimeError:
 
 def _close_all() -> None:
     """Close whatever is open when the main thread has ended."""
+    finish()
     for machine in list(_open):
         machine.close()
 

@@ -1,0 +1,83 @@
+"""What is done when an object is dropped; inside of a garbage collection on a thread of its own.
+
+A collection may begin at any line of any thread, also where that thread holds a lock of Python's
+own: of a thread that is being started, a queue, a log. Whoever waits there for another thread may
+wait for ever, as the other one may need that lock. So it is waited for a second, and no longer.
+"""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from gpuio.forking import forks_now
+
+__all__ = ["finalize", "finish"]
+
+_PATIENCE_S = 1.0
+_collector = 0  # the thread that collects garbage now
+_late: set[Any] = set()  # locks, each held until what was put off is done
+_watched = False
+
+
+def finalize(owner: Any, close: Callable[[], Any]) -> weakref.finalize[..., Any]:
+    """Return a finalizer that calls `close`, which may wait for threads, when `owner` is dropped.
+
+    Called by itself, it calls `close` at once; inside of a collection on a thread of its own, for
+    which it waits a second at most.
+    """
+    global _watched
+    if not _watched:
+        _watched = True
+        gc.callbacks.append(_note)
+    return weakref.finalize(owner, _let_go, close)
+
+
+def _note(phase: str, _info: dict[str, int]) -> None:
+    """Note who collects; there is one collection at a time."""
+    global _collector
+    _collector = threading.get_ident() if phase == "start" else 0
+
+
+def _let_go(close: Callable[[], Any]) -> None:
+    """Call `close` where that may wait."""
+    if _collector != threading.get_ident() or forks_now():
+        close()
+        return
+    done = _thread.allocate_lock()
+    done.acquire()
+    _late.add(done)
+    try:
+        _thread.start_new_thread(_call, (close, done))  # `Thread.start` waits for the thread
+    except RuntimeError:  # the system has no more: what is open stays open until the end
+        _call(lambda: None, done)
+    if done.acquire(timeout=_PATIENCE_S):
+        done.release()
+
+
+def _call(close: Callable[[], Any], done: Any) -> None:
+    try:
+        close()
+    finally:
+        _forget_thread()
+        _late.discard(done)
+        done.release()
+
+
+def _forget_thread() -> None:
+    """Take this thread out of Python's list: whoever asks for its name is in it for ever."""
+    lock, active = threading._active_limbo_lock, threading._active  # type: ignore[attr-defined]  # noqa: SLF001
+    with lock:
+        if isinstance(active.get(threading.get_ident()), threading._DummyThread):  # noqa: SLF001
+            del active[threading.get_ident()]
+
+
+def finish() -> None:
+    """Wait for what was put off."""
+    for done in list(_late):
+        with done:
+            pass

@@ -1,0 +1,93 @@
+"""Inside of a garbage collection nobody waits for a thread for ever."""
+
+import gc
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from gpuio import finalizing
+from gpuio.pipeline.prefetch import Prefetcher
+from support.making import jpeg, photo, write_rec
+
+COLLECTED = """
+import gc, sys, threading, time
+import gpuio as mx
+from gpuio.backend.cpu import CpuBackend
+from gpuio.pipeline.prefetch import Prefetcher
+
+mine, begun, make, hold = threading.Lock(), threading.Event(), CpuBackend.make, []
+
+def wait(*given):
+    if hold:
+        begun.set()
+        with mine:  # of a log, a queue, or Python's own of threads
+            pass
+    return make(*given) if len(given) > 1 else given
+
+CpuBackend.make = wait
+before = threading.active_count()
+if sys.argv[1] == "look-ahead":
+    hold.append(1)
+    mine.acquire()
+    made = [Prefetcher(wait, iter(range(9)), depth=3, workers=2)]
+else:
+    made = [mx.io.ImageRecordIter(path_imgrec=sys.argv[1], data_shape=(3, 99, 99), batch_size=20,
+        resize=99, ctx="cpu", verbose=False)]
+    made[0].next()
+    while made[0]._machine().pipeline._stream.ready[1] < 1:
+        time.sleep(0.01)
+    hold.append(1)
+    mine.acquire()
+    made[0].next()
+assert begun.wait(20)
+made.append(made)
+del made
+gc.collect()  # a collection begins anywhere: here, too, where the lock is held
+print("collected", flush=True)
+mine.release()
+ends = time.monotonic() + 20
+while threading.active_count() > before and time.monotonic() < ends:
+    time.sleep(0.01)
+print([one.name for one in threading.enumerate()][before:])
+"""
+
+
+@pytest.mark.parametrize("kind", ["look-ahead", "iterator"])
+def test_a_collection_does_not_wait_for_ever(tmp_path, kind):
+    blobs = [jpeg(photo(20, 20, number)) for number in range(40)]
+    given = kind if kind == "look-ahead" else write_rec(tmp_path, blobs)[0]
+    call = [sys.executable, "-c", COLLECTED, given]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == ["collected", "[]"], done.stderr
+
+
+def test_what_is_dropped_outside_of_a_collection_is_closed_at_once():
+    before = threading.active_count()
+    made = Prefetcher(lambda item: item, iter(range(9)), depth=3, workers=2)
+    assert next(made) == 0
+    gc.disable()
+    try:
+        del made
+    finally:
+        gc.enable()
+    assert threading.active_count() == before
+
+
+def test_what_was_put_off_is_waited_for_at_the_end(monkeypatch):
+    go, seen = threading.Event(), []
+
+    class Owner:
+        pass
+
+    owner = Owner()
+    monkeypatch.setattr(finalizing, "_PATIENCE_S", 0.01)
+    finalizing.finalize(owner, lambda: (go.wait(20), seen.append(1)))
+    owner.itself = owner
+    del owner
+    gc.collect()
+    assert not seen
+    go.set()
+    finalizing.finish()
+    assert seen == [1]
