@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import gc
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -81,3 +82,7 @@ def finish() -> None:
     for done in list(_late):
         with done:
             pass
+
+
+if hasattr(os, "register_at_fork"):  # the threads are not there in a child
+    os.register_at_fork(after_in_child=_late.clear)

@@ -91,3 +91,35 @@ def test_what_was_put_off_is_waited_for_at_the_end(monkeypatch):
     go.set()
     finalizing.finish()
     assert seen == [1]
+
+
+def test_a_forked_child_does_not_wait_for_what_its_parent_has_put_off():
+    code = """
+import gc, os, threading, time, warnings
+from gpuio import finalizing
+
+class Owner: pass
+
+warnings.simplefilter("ignore")
+finalizing._PATIENCE_S, go, owner = 0.01, threading.Event(), Owner()
+finalizing.finalize(owner, lambda: go.wait(40))
+owner.itself = owner
+del owner
+gc.collect()
+child = os.fork()
+if not child:
+    finalizing.finish()
+    os._exit(7)
+ends = time.monotonic() + 20
+done, status = 0, 0
+while not done and time.monotonic() < ends:
+    done, status = os.waitpid(child, os.WNOHANG)
+    time.sleep(0.01)
+go.set()
+if not done:
+    os.kill(child, 9)
+print(done == child, os.waitstatus_to_exitcode(status))
+"""
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "True 7\n", done.stderr
