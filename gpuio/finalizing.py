@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from gpuio.forking import forks_now
+from gpuio.forking import forks_now, works_now
 
 __all__ = ["finalize", "finish"]
 
@@ -29,7 +29,17 @@ def finalize(owner: Any, close: Callable[[], Any]) -> weakref.finalize[..., Any]
     """Return a finalizer that calls `close`, which may wait for threads, when `owner` is dropped.
 
     Called by itself, it calls `close` at once; inside of a collection on a thread of its own, for
-    which it waits a second at most.
+    which it waits a second at most. A worker that collects does not wait: it may be one of those
+    that `close` waits for.
+
+    Parameters
+    ----------
+    owner : object
+    close : callable()      called once; it must not hold `owner`
+
+    Returns
+    -------
+    weakref.finalize        to be called, or left alone
     """
     global _watched
     if not _watched:
@@ -56,7 +66,7 @@ def _let_go(close: Callable[[], Any]) -> None:
         _thread.start_new_thread(_call, (close, done))  # `Thread.start` waits for the thread
     except RuntimeError:  # the system has no more: what is open stays open until the end
         _call(lambda: None, done)
-    if done.acquire(timeout=_PATIENCE_S):
+    if not works_now() and done.acquire(timeout=_PATIENCE_S):
         done.release()
 
 

@@ -17,7 +17,7 @@ import threading
 import weakref
 from typing import Any
 
-__all__ = ["forks_now", "lock", "waiting", "working"]
+__all__ = ["forks_now", "lock", "waiting", "working", "works_now"]
 
 _PATIENCE_S = 3.0
 
@@ -146,6 +146,11 @@ working = _Working()
 def forks_now() -> bool:
     """Say whether this thread is inside of `os.fork`, while the others stand still."""
     return _gate.mine.forks
+
+
+def works_now() -> bool:
+    """Say whether this thread is in the middle of an item."""
+    return bool(_gate.mine.depth)
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -73,6 +74,31 @@ def test_what_is_dropped_outside_of_a_collection_is_closed_at_once():
     finally:
         gc.enable()
     assert threading.active_count() == before
+
+
+def test_a_worker_that_collects_does_not_wait_for_itself(monkeypatch):
+    monkeypatch.setattr(finalizing, "_PATIENCE_S", 20.0)
+    go, done, seconds = threading.Event(), threading.Event(), []
+
+    def collect(item):
+        assert go.wait(20)
+        begun = time.monotonic()
+        gc.collect()
+        seconds.append(time.monotonic() - begun)
+        done.set()
+        return item
+
+    gc.disable()
+    try:
+        made = [Prefetcher(collect, iter(range(3)), depth=1, workers=1)]
+        made.append(made)
+        del made
+        go.set()
+        assert done.wait(40)
+    finally:
+        gc.enable()
+    finalizing.finish()
+    assert seconds[0] < 10
 
 
 def test_what_was_put_off_is_waited_for_at_the_end(monkeypatch):
