@@ -14,12 +14,12 @@ import gc
 import os
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 from gpu_data import SIDE, add_data, load_photos, machine, save, write_rec
 from gpu_rivals import Batches
+from held import held
 
 
 def memory(blobs, count, batch, cpu, decoder):
@@ -61,16 +61,6 @@ def left_early(rec, idx, count, batch, cpu, seconds):
         one(made % 2)
         made += 1
     return {"iterators": made, "before": before, "after": {**held(), **used(cpu)}}
-
-
-def held():
-    """Return the threads and open files of this process."""
-    gc.collect()
-    return {
-        "python_threads": threading.active_count(),
-        "threads": len(list(Path("/proc/self/task").iterdir())),
-        "files": len(list(Path("/proc/self/fd").iterdir())),
-    }
 
 
 def used(cpu):

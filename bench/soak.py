@@ -7,15 +7,13 @@ after close(), after dropping the iterator, after a damaged record's error, and 
 
 from __future__ import annotations
 
-import gc
 import os
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from held import held
 from report import save
 from workload import main_job, packed, parser
 
@@ -27,21 +25,6 @@ def resident_mib() -> float:
     """Return the process's resident memory."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 2)
-
-
-def held() -> dict[str, int]:
-    """Return how many threads the process has, of Python's making and in all, and open files."""
-    gc.collect()
-    tasks = Path("/proc/self/task")
-    count, begun = len(list(tasks.iterdir())), time.monotonic()
-    while time.monotonic() < begun + 0.1:  # the system lists a thread that has ended for a moment
-        time.sleep(0.01)
-        count = min(count, len(list(tasks.iterdir())))
-    return {
-        "python_threads": threading.active_count(),
-        "threads": count,
-        "files": len(list(Path("/proc/self/fd").iterdir())),
-    }
 
 
 def run_epochs(options: dict[str, Any], epochs: int) -> list[float]:
