@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 __all__ = ["repair_line"]
 
 
@@ -13,5 +15,5 @@ def repair_line(path: str, depth: str = "--headers") -> str:
     path : str          the record file
     depth : str         how closely records are looked at, as of `gpuio verify`; "": framing alone
     """
-    options = f" {depth}" if depth else ""
-    return f"`gpuio repair {path} SOUND.rec{options}` makes a copy without what is damaged"
+    call = f"gpuio repair {shlex.quote(path)} SOUND.rec {depth}".rstrip()
+    return f"`{call}` makes a copy without what is damaged"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from os.path import expanduser
@@ -252,8 +253,12 @@ def _next_step(facts: dict[str, Any], args: argparse.Namespace) -> str:
     if kinds & {"framing", "record", "image", "checksum"}:
         depth = ["--decode" if args.decode else "--headers"] if args.decode or args.headers else []
         if args.checksum:
-            depth.append("--checksum" if args.checksum is True else f"--checksum {args.checksum}")
+            depth.append(
+                "--checksum"
+                if args.checksum is True
+                else f"--checksum {shlex.quote(args.checksum)}"
+            )
         return repair_line(facts["path"], " ".join(depth))
     if "index" in kinds:
-        return f"`gpuio rec2idx {facts['path']}` makes a new index"
+        return f"`gpuio rec2idx {shlex.quote(facts['path'])}` makes a new index"
     return ""
