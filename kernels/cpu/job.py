@@ -116,8 +116,9 @@ class Job:
         self._centre = np.ascontiguousarray(mean.reshape(-1, 1, 1))
         if wide:
             self._centre = np.asarray(normalisation.mean_image)
-        self._copies = kind == FLOATS and normalisation.layout == "NCHW" and channels == 3
-        self._copies = self._copies and width % VALUES == 0
+        # outputs that `image_32` can make, until it is loaded
+        planes = kind == FLOATS and normalisation.layout == "NCHW" and channels == 3
+        self._wants_image = planes and width % VALUES == 0
         self._narrow = kind in (CENTRED, RATIOS) and normalisation.dtype != "float32"
         by = (1, width * channels, channels)
         if normalisation.layout == "NCHW":
@@ -186,7 +187,7 @@ class Job:
         if not self._coloured and any(rows[name].any() for name in ("jitter", "hls_on", "pca_on")):
             self._load_colours()
         channels, height, width = self._shape
-        if self._copies and _is_crop(rows[:1], height, width):
+        if self._wants_image and _is_crop(rows[:1], height, width):
             self._load_image()
         job = self._job.copy()
         decodes = self.decodes or decoder is not None
@@ -227,7 +228,7 @@ class Job:
         from gpuio.kernels.cpu.image_32 import image_32
 
         self._job["image"] = address(image_32, share.IMAGE)
-        self._copies = False
+        self._wants_image = False
 
     def _load_colours(self) -> None:
         """Compile or load the colour steps."""

@@ -300,8 +300,8 @@ def _fill_terms(job, row, given, terms):
 
 
 @inner
-def _is_written(job, row, source, out, given, terms):
-    """Write the values of a row that is a crop of its image, and say so; False: it is not."""
+def _write_crop(job, row, source, out, given, terms):
+    """Write the values of a row that is a crop of its image; return False where it is not one."""
     if job.image == 0 or row.crop_h != job.height or row.crop_w != job.width:
         return False
     if row.resize_h != 0 and (row.resize_h != row.src_h or row.resize_w != row.src_w):
@@ -489,7 +489,7 @@ def make_share(
         else:
             source = _bytes_at(blobs[i], lengths[i])
         out = job.out + i * job.out_step
-        if not _is_written(job, row, source, out, given, terms):
+        if not _write_crop(job, row, source, out, given, terms):
             code = _make_window(
                 job.window,
                 (
