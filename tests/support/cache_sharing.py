@@ -46,7 +46,7 @@ def opened(kind, options):
 
 
 def mapped(path):
-    """Return the kB of a file that this process has in memory, and its share of those."""
+    """Return the kB of a file that this process has mapped, and its share of those."""
     told = {"Rss:": 0, "Pss:": 0}
     lines = iter(Path("/proc/self/smaps").read_text().splitlines())
     for line in lines:
@@ -69,9 +69,11 @@ def epochs(kind, options, barrier=None):
             told = {"digest": digest(it)}
             if barrier is not None:
                 barrier.wait(60)
-                stats = it.stats()
+                stats, memory = it.stats(), it._machine().cache._store.memory
                 told |= {"cache": stats["cache"], "faults": stats["faults"]}
-                told["memory"] = mapped(it._machine().cache._store.memory.path)
+                memory._map[: memory.nbytes]  # each page, not only those that crops were cut from
+                barrier.wait(60)
+                told["memory"] = mapped(memory.path)
                 barrier.wait(60)
             made.append(told)
             it.reset()
