@@ -148,10 +148,13 @@ class DiskCache(Cache):
 
     def claim(self, *args: Any) -> Claim | None:
         """Take the rows that are to be kept: see `Cache.claim`."""
+        self._mine.before_s = None
         if not self._writes or self._tries:
             return None
-        claim = None if self._put_off(len(args[0])) else super().claim(*args)
-        self._mine.before_s = _asleep_s()
+        put_off = self._put_off(len(args[0]))
+        claim = None if put_off else super().claim(*args)
+        if put_off or claim is not None:  # asking costs as much as making several small images
+            self._mine.before_s = _asleep_s()
         return claim
 
     def _put_off(self, rows: int) -> bool:
@@ -172,7 +175,7 @@ class DiskCache(Cache):
         with self._lock:
             self._alone += images
             self._alone_s += seconds
-            if not self._doubts:
+            if not self._doubts or self._mine.before_s is None:
                 return
             self._others += images
             self._others_s += _asleep_s() - self._mine.before_s

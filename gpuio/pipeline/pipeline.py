@@ -586,6 +586,11 @@ class Pipeline:
         out: Any,
     ) -> list[Fault]:
         """Make rows, and leave the images that nobody has decoded before in a cache."""
+        if cache.resident:
+            records = attrs.evolve(records, resident=True)
+        encoded = int(np.count_nonzero(records.length > 0))
+        if not encoded:  # they were found in the cache
+            return self.backend.make(records, plan, self.output, out, share.team)
         loaded, kept, tried = share.loaded, np.zeros(len(plan), np.bool_), False
         order = loaded.order
         sizes = plan["src_h"].astype(np.int64) * plan["src_w"] * self.output.channels
@@ -598,8 +603,6 @@ class Pipeline:
         )
         if claim is not None:
             records = attrs.evolve(records, keep=claim.pixels, kept=kept)
-        if cache.resident:
-            records = attrs.evolve(records, resident=True)
         begun = time.perf_counter()
         try:
             faults = self.backend.make(records, plan, self.output, out, share.team)
@@ -608,8 +611,7 @@ class Pipeline:
             if claim is not None:
                 cache.settle(claim, kept, tried=tried)
             elif tried and not records.decoded.any():
-                images = int(np.count_nonzero(records.length > 0))
-                cache.made_alone(images, time.perf_counter() - begun)
+                cache.made_alone(encoded, time.perf_counter() - begun)
         return faults
 
     def _named(self, share: Share, fault: Fault) -> Fault:

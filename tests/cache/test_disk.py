@@ -227,6 +227,34 @@ def test_more_are_read_at_once_while_they_are_in_memory(tmp_path, monkeypatch):
     assert 8 < max(groups) <= 11
 
 
+def test_an_epoch_that_is_all_there_asks_for_nothing_to_be_kept(tmp_path, monkeypatch):
+    """Nor what the thread waited for: either costs more than a small image."""
+    rec, folder = files(tmp_path), tmp_path / "cache"
+    expected = epochs(rec, None, 2)[0]
+    epochs(rec, folder)
+    asked = []
+    monkeypatch.setattr(disk.DiskCache, "claim", lambda *_: asked.append("claim"))
+    monkeypatch.setattr(disk, "_asleep_s", lambda: asked.append("asleep") or 0.0)
+    assert epochs(rec, folder, 2)[0] == expected
+    assert asked == []
+
+
+def test_rows_that_are_not_to_be_kept_are_not_timed(tmp_path, monkeypatch):
+    """There is no room for half of them; in later epochs, nobody asks how long a thread slept."""
+    rec, folder = files(tmp_path, 72), tmp_path / "cache"
+    asked, asleep = [], disk._asleep_s
+    monkeypatch.setattr(disk, "_asleep_s", lambda: asked.append(1) or asleep())
+    with reader(rec, folder, cache_size=500_000) as it:
+        counts = []
+        for _ in range(AHEAD):
+            for _ in it:
+                pass
+            it.reset()
+            counts.append(len(asked))
+        assert 0 < it.stats()["cache"]["images"] < 72
+    assert counts[-1] == counts[-2] == counts[-3]
+
+
 @pytest.mark.parametrize(("times", "aside"), [(1e-3, True), (1e5, False)])
 def test_what_decoding_costs_is_measured_where_images_are_made(tmp_path, monkeypatch, times, aside):
     rec, folder = files(tmp_path, 72), tmp_path / "cache"
