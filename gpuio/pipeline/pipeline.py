@@ -131,11 +131,12 @@ class Pipeline:
         elif remote:
             self._feed = RemoteFeed(order, reader, self.positions, self._fetching)
         self._fetches = isinstance(self._feed, RemoteFeed)  # on threads of their own
+        self._record_bytes = reader.mean_length  # asked for once: it looks at every record
         self.together = 1 if self._feed else backend.together(order.batch_size, output)
         # batches that are read at once: those that are made as one, else some, each made alone
         self.read_at_once = self.together
         if self._feed is None and self.together == 1:
-            room = _BYTES_AT_ONCE // max(order.batch_size * reader.mean_length, 1)
+            room = _BYTES_AT_ONCE // max(order.batch_size * self._record_bytes, 1)
             self.read_at_once = min(max(room, 1), _AT_ONCE)
         self._cache, self._edge = cache, shorter_edge
         self._stream: BatchStream | Closes | None = None
@@ -528,7 +529,7 @@ class Pipeline:
         keeps all threads at work, and as much again in line.
         """
         threads = self.most_threads
-        if rows * self.reader.mean_length <= _BYTES_OF_A_CALL:
+        if rows * self._record_bytes <= _BYTES_OF_A_CALL:
             threads = min(threads, -(-2 * threads // max(self.prefetch // self.together, 1)))
         return self.backend.share(rows, threads)
 
