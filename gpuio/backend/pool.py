@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
-import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,31 +41,53 @@ def element_type(name: str) -> np.dtype[Any]:
     return brain
 
 
+class _Buffer(NamedTuple):
+    """Memory that is used again.
+
+    Attributes
+    ----------
+    memory : uint8[n]
+    address : int           the first of its bytes that is a multiple of `_ALIGNMENT`
+    """
+
+    memory: npt.NDArray[np.uint8]
+    address: int
+
+    @classmethod
+    def of(cls, size: int) -> _Buffer:
+        """Return new memory of `size` bytes."""
+        memory = np.empty(size, np.uint8)
+        return cls(memory, -(-memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT)
+
+
 class _Lease:
     """Stands at the bottom of a batch array's chain of bases; its death frees the buffer."""
 
-    __slots__ = ("__array_interface__", "__weakref__")
+    __slots__ = ("__array_interface__", "_buffer", "_free")
 
-    def __init__(self, interface: dict[str, Any]) -> None:
-        self.__array_interface__ = interface
+    def __init__(self, free: _Free, buffer: _Buffer, interface: dict[str, Any]) -> None:
+        self._free, self._buffer, self.__array_interface__ = free, buffer, interface
+
+    def __del__(self) -> None:
+        self._free.give_back(self._buffer)
 
 
 class _Free:
-    """The buffers nobody holds, by size; apart from the pool so that finalizers may outlive it."""
+    """The buffers nobody holds, by size; apart from the pool, which leases may outlive."""
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
-        self.lock = lock()  # a collection inside `take` may run a finalizer
-        self.buffers: dict[int, list[npt.NDArray[np.uint8]]] = {}
+        self.lock = lock()  # a collection inside `take` may end a lease
+        self.buffers: dict[int, list[_Buffer]] = {}
 
-    def take(self, size: int) -> npt.NDArray[np.uint8] | None:
+    def take(self, size: int) -> _Buffer | None:
         with self.lock:
             kept = self.buffers.get(size)
             return kept.pop() if kept else None
 
-    def give_back(self, buffer: npt.NDArray[np.uint8]) -> None:
+    def give_back(self, buffer: _Buffer) -> None:
         with self.lock:
-            kept = self.buffers.setdefault(buffer.size, [])
+            kept = self.buffers.setdefault(buffer.memory.size, [])
             if len(kept) < self.keep:
                 kept.append(buffer)
 
@@ -91,19 +112,17 @@ class HostPool:
         """Return an array of undefined contents, aligned to 64 bytes, C order, host."""
         wanted = element_type(dtype) if isinstance(dtype, str) else np.dtype(dtype)
         # an array interface cannot name the types of other packages
-        dtype = wanted if wanted.kind in "biufc" else np.dtype(f"u{wanted.itemsize}")
-        size = math.prod(shape) * dtype.itemsize
-        buffer = self._free.take(size + _ALIGNMENT)
-        if buffer is None:
-            buffer = np.empty(size + _ALIGNMENT, np.uint8)
-        address = -(-buffer.ctypes.data // _ALIGNMENT) * _ALIGNMENT
-        lease = _Lease(
-            {"shape": shape, "typestr": dtype.str, "data": (address, False), "version": 3}
-        )
-        finalizer = weakref.finalize(lease, self._free.give_back, buffer)
-        finalizer.atexit = False
-        made: NDArray = np.asarray(lease).view(NDArray)
-        return made if wanted == dtype else made.view(wanted).view(NDArray)
+        plain = wanted if wanted.kind in "biufc" else np.dtype(f"u{wanted.itemsize}")
+        size = math.prod(shape) * plain.itemsize + _ALIGNMENT
+        buffer = self._free.take(size) or _Buffer.of(size)
+        interface = {
+            "shape": shape,
+            "typestr": plain.str,
+            "data": (buffer.address, False),
+            "version": 3,
+        }
+        made: NDArray = np.asarray(_Lease(self._free, buffer, interface)).view(NDArray)
+        return made if wanted is plain else made.view(wanted).view(NDArray)
 
     def close(self) -> None:
         """Let every free buffer go; buffers still held are let go with their arrays."""
