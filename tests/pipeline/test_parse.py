@@ -198,7 +198,11 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path, opened):
         reader.read(np.arange(3))
 
 
-def test_headers_are_a_view_of_the_rows():
+def test_headers_lie_in_the_rows_and_are_handed_on_in_one_piece(tmp_path, opened):
+    rec, _ = making.write_rec(tmp_path, [making.jpeg(making.photo(30, 20))] * 3)
+    headers = same(*readers(*opened(rec), RecordLabels(1)), np.arange(3)).encoded().headers
+    assert headers.flags.c_contiguous  # else each share of a batch copies its own
+    assert headers.dtype == HEADER
     fields = records.RECORDS.fields
     places = {name: (kind, at - fields["kind"][1]) for name, (kind, at) in fields.items()}
     assert {name: places[name] for name in HEADER.names} == dict(HEADER.fields)
