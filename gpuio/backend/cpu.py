@@ -113,29 +113,32 @@ class CpuBackend:
         With TurboJPEG the call decodes, too, and small JPEGs without it; all else, and what is not
         a plain JPEG, OpenCV does.
         """
+        if not len(plan):
+            return []
         normalisation, job = self._prepared(output)
         memory = self._memory()
         storage = np.asarray(out)
         if storage.itemsize == 2:
             storage = storage.view(np.uint16)  # the kernels write halves as bit patterns
-        if not len(plan):
-            return []
-        scaled = self._scaled() if (records.scale > 1).any() and output.channels < 4 else None
+        headers = np.ascontiguousarray(records.headers)
+        asked = plan, headers, records.length, records.decoded, records.scale
+        needs = job.look_at(*asked)
+        scaled = self._scaled() if needs.scaled and output.channels < 4 else None
         regions = None if not job.decodes else RegionDecoder(self._turbo, memory.handle)
         rows = _Rows(records, plan, output, scaled, memory.scratch, regions)
         work = records.work
         faults: list[Fault] = []
-        records = rows.make_smaller(faults)
+        if needs.smaller:
+            records = rows.make_smaller(faults)
         small = None
         if scaled is None and output.channels < 4:
-            small = self._small(records.headers)
+            small = self._small(headers)
         own = small if small is not None else scaled
         decodes = job.decodes or small is not None
         if decodes:
             sources, lengths = records.address, np.maximum(records.length, 0)
         else:
             sources, lengths = rows.decode(faults)
-        headers = np.ascontiguousarray(records.headers)
         before = 0 if own is None else own.decoded
         begun = time.perf_counter()
         done = job.make(
@@ -152,15 +155,20 @@ class CpuBackend:
             timed=work.timed,
             decoder=own if decodes else None,
             past=self._largest >= _LARGE,
+            needs=needs if decodes else None,
         )
         if work.timed:
             _note(work, time.perf_counter() - begun, memory.spent)
             if decodes:
-                taken = (done == self._kernels.MADE) | records.kept
+                here = len(plan) - int(np.count_nonzero(records.decoded))
+                if memory.left:
+                    taken = (done == self._kernels.MADE) | records.kept
+                    here = int(np.count_nonzero(taken & (records.decoded == 0)))
                 itself = 0 if own is None else own.decoded - before
-                here = int(np.count_nonzero(taken & (records.decoded == 0)))
                 work.decoded("own", itself)
                 work.decoded("turbojpeg", here - itself)
+        if not memory.left:
+            return faults
         warns = self._kernels.WARNED, self._kernels.DOUBTED
         for number in np.flatnonzero(done).tolist():
             if done[number] == self._kernels.NO_IMAGE:

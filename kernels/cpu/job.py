@@ -16,6 +16,7 @@ from gpuio.kernels.cpu import share
 from gpuio.kernels.cpu.augment import Normalisation, Scratch, augment
 from gpuio.kernels.cpu.clock import clock_address
 from gpuio.kernels.cpu.lanes import LINE, VALUES
+from gpuio.kernels.cpu.needs import Needs, look_at
 from gpuio.kernels.cpu.share import (
     BYTES,
     CENTRED,
@@ -44,8 +45,11 @@ __all__ = [
     "augment",
 ]
 
-_LONGEST_SIDE = 65_535  # pixels of a JPEG; what is longer is another kind of image, and is left
 _KEPT = 64 << 20  # bytes of pixels that a thread keeps from share to share
+_AT = {name: number for number, name in enumerate(share.JOB.names or ())}  # each is an int64
+_HANDLE, _PIXELS, _DECODE = _AT["handle"], _AT["pixels"], _AT["decode"]
+_OUT, _OUT_STEP, _PAST = _AT["out"], _AT["out_step"], _AT["past"]
+_IMAGE, _CLOCK = _AT["image"], _AT["clock"]
 
 
 class Memory:
@@ -59,6 +63,7 @@ class Memory:
     ----------
     spent : int64[2]    nanoseconds of decoding, and of all else, in the last call that was timed:
                         of some rows, so that their share is that of all
+    left : int          rows that are not MADE, of the last call
     """
 
     def __init__(self, handle: int = 0) -> None:
@@ -66,20 +71,15 @@ class Memory:
         self.pixels = np.empty(0, np.uint8)
         self.terms = np.zeros((3, 4), np.float32)
         self.order, self.number = np.zeros(3, np.int32), np.zeros(3, np.float32)
-        self.spent = np.zeros(2, np.int64)
+        self.spent, self.left = np.zeros(2, np.int64), 0
 
-    def fit(self, rows: Any, height: int, width: int, channels: int) -> None:
+    def fit(self, needs: Needs, height: int, width: int, channels: int) -> None:
         """Grow to what rows of JPEGs need; `channels` 0: pixels lie elsewhere. Others are left."""
-        wide = min(int(rows["src_w"].max()), _LONGEST_SIDE)
-        need = max(height, width + 2, wide + LOAD_BYTES // 4)
+        need = max(height, width + 2, needs.widest + LOAD_BYTES // 4)
         if self.scratch.work[2].size < 4 * need:
             self.scratch.grow(need)
-        if channels:
-            src_h, src_w = rows["src_h"].astype(np.int64), rows["src_w"]
-            fits = (src_h <= _LONGEST_SIDE) & (src_w <= _LONGEST_SIDE)
-            size = channels * int((src_h * src_w * fits).max())
-            if self.pixels.size < size:
-                self.pixels = np.empty(size, np.uint8)
+        if self.pixels.size < channels * needs.most:
+            self.pixels = np.empty(channels * needs.most, np.uint8)
 
 
 class Job:
@@ -124,7 +124,7 @@ class Job:
         if normalisation.layout == "NCHW":
             by = (height * width, width, 1)
         low, high = (-128, 127) if normalisation.dtype == "int8" else (0, 255)
-        self._job = np.zeros(1, share.JOB)
+        job = np.zeros(1, share.JOB)
         for name, value in {
             "decode": 0 if turbo is None else address(turbo.decode, share.DECODE),
             "window": address(make_window, share.WINDOW),
@@ -142,7 +142,20 @@ class Job:
             "low": low,
             "high": high,
         }.items():
-            self._job[name] = value
+            job[name] = value
+        self._words = job.view(np.int64)
+
+    def look_at(
+        self,
+        rows: Any,
+        headers: Any,
+        lengths: Any,
+        known: Any,
+        scales: Any,
+    ) -> Needs:
+        """Return what rows need; the arguments are those of `needs.look_at`."""
+        _, height, width = self._shape
+        return Needs(*look_at(rows, headers, lengths, known, scales, height, width))
 
     def make(
         self,
@@ -160,6 +173,7 @@ class Job:
         timed: bool = False,
         decoder: Any = None,
         past: bool = False,
+        needs: Needs | None = None,
     ) -> npt.NDArray[np.uint8]:
         """Make rows of a batch.
 
@@ -179,39 +193,42 @@ class Job:
                                     the address of a DECODE, its `address` this thread's handle
         past : bool                 write float32 past the processor's caches: the batch is so large
                                     that it would not stay in them
+        needs : Needs, optional     of these rows, from `look_at`
 
         Returns
         -------
         uint8[n]                    MADE, LEFT, NO_IMAGE, WARNED or DOUBTED
         """
-        if not self._coloured and any(rows[name].any() for name in ("jitter", "hls_on", "pca_on")):
+        if decoded is None:
+            decoded = np.zeros(len(rows), np.int64)
+        if needs is None:
+            needs = self.look_at(rows, headers, lengths, decoded, scales)
+        if needs.colours and not self._coloured:
             self._load_colours()
-        channels, height, width = self._shape
-        if self._wants_image and _is_crop(rows[:1], height, width):
+        if needs.crop and self._wants_image:
             self._load_image()
-        job = self._job.copy()
+        channels, height, width = self._shape
         decodes = self.decodes or decoder is not None
-        memory.fit(rows, height, width, channels if decodes else 0)
+        memory.fit(needs, height, width, channels if decodes else 0)
         values = out
         if self._narrow:
             size = out.size * 4
             values = memory.scratch.take_spare("values", size).view(np.float32).reshape(out.shape)
         window = memory.scratch.take_window(4 * height * width)
-        job["handle"], job["pixels"] = memory.handle, memory.pixels.ctypes.data
+        at, step = values.ctypes.data, values.strides[0]
+        words = self._words.copy()
+        words[_HANDLE], words[_PIXELS] = memory.handle, memory.pixels.ctypes.data
         if decoder is not None:
-            job["decode"], job["handle"] = decoder.function, decoder.address
-        job["out"], job["out_step"] = values.ctypes.data, values.strides[0]
-        job["past"] = past
-        if values.ctypes.data % LINE or values.strides[0] % LINE:
-            job["image"] = 0
-        job["clock"] = self._clock if timed else 0
+            words[_DECODE], words[_HANDLE] = decoder.function, decoder.address
+        words[_OUT], words[_OUT_STEP], words[_PAST] = at, step, past
+        if at % LINE or step % LINE:
+            words[_IMAGE] = 0
+        words[_CLOCK] = self._clock if timed else 0
         done = np.empty(len(rows), np.uint8)
-        if decoded is None:
-            decoded = np.zeros(len(rows), np.int64)
         if keep is None:
             keep, kept = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.bool_)
-        share.make_share(
-            job, rows, blobs, lengths, headers, scales, memory.pixels,
+        memory.left = share.make_share(
+            words.view(share.JOB), rows, blobs, lengths, headers, scales, memory.pixels,
             window, window.view(np.uint32), *memory.scratch.work,
             self._given, self._whole, self._centre, memory.terms, memory.order, memory.number,
             memory.spent, done, decoded, keep, kept,
@@ -227,26 +244,17 @@ class Job:
         """Compile or load what makes crops of images."""
         from gpuio.kernels.cpu.image_32 import image_32
 
-        self._job["image"] = address(image_32, share.IMAGE)
+        self._words[_IMAGE] = address(image_32, share.IMAGE)
         self._wants_image = False
 
     def _load_colours(self) -> None:
         """Compile or load the colour steps."""
         from gpuio.kernels.cpu import colour
 
-        self._job["jitter"] = address(colour.jitter, share.JITTER)
-        self._job["hls"] = address(colour.shift_hls, share.HLS)
-        self._job["pca"] = address(colour.shift_pca, share.PCA)
+        self._words[_AT["jitter"]] = address(colour.jitter, share.JITTER)
+        self._words[_AT["hls"]] = address(colour.shift_hls, share.HLS)
+        self._words[_AT["pca"]] = address(colour.shift_pca, share.PCA)
         self._coloured = True
-
-
-def _is_crop(row: Any, height: int, width: int) -> bool:
-    """Say whether a row, PLAN[0 or 1], is neither resized nor cut to another size than wanted."""
-    return bool(
-        ((row["resize_h"] == 0) | (row["resize_h"] == row["src_h"])).any()
-        and (row["crop_h"] == height).any()
-        and (row["crop_w"] == width).any()
-    )
 
 
 def _kind(normalisation: Normalisation) -> int:

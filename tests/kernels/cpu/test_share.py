@@ -102,7 +102,7 @@ def test_crops_of_images_are_written_without_a_window(height, width, past):
     ones, memory = np.ones(len(plan), np.int64), job.Memory()
     done = made_by.make(plan, blobs, sizes, none, ones, out, memory, past=past)
     assert (done == job.MADE).all()
-    assert made_by._job["image"][0] != 0
+    assert made_by._words.view(share.JOB)["image"][0] != 0
     assert out.tobytes() == want.tobytes()
 
 
@@ -193,8 +193,10 @@ def test_memory_grows_with_the_images_and_is_used_again():
 def test_what_is_wider_than_a_jpeg_can_be_costs_no_memory():
     rows = np.zeros(2, PLAN)
     rows["src_h"], rows["src_w"] = (1, 4), (4_194_304, 10)
-    memory = job.Memory()
-    memory.fit(rows, 8, 8, 3)
+    how = augment.Normalisation("float32", MEAN[:3], STD[:3], 1.0)
+    memory, zero = job.Memory(), np.zeros(2, np.int64)
+    needs = job.Job(how, 3, 8, 8).look_at(rows, np.zeros(2, HEADER), zero, zero, zero)
+    memory.fit(needs, 8, 8, 3)
     assert memory.pixels.size == 3 * 4 * 10
     assert max(part.nbytes for part in memory.scratch.work) < 8 << 20
 
