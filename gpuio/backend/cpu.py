@@ -26,7 +26,7 @@ from gpuio.decode.opencv import decode
 from gpuio.decode.region import RegionDecoder
 from gpuio.decode.scaled import ScaledDecoder
 from gpuio.decode.shorten import MARGIN, shorten
-from gpuio.decode.small import RECORD_BYTES, SmallDecoder, any_small
+from gpuio.decode.small import RECORD_BYTES, SmallDecoder, any_small, is_loaded
 from gpuio.decode.smaller import smaller
 from gpuio.errors import BackendError, DecodeError, GpuioError
 from gpuio.kernels.plan.layout import BILINEAR
@@ -81,6 +81,7 @@ class CpuBackend:
         self._mine = threading.local()
         self._jobs: tuple[Output, Any, Any] | None = None
         self._largest = 0  # bytes of a batch
+        self._batch_rows = self._rows = 0  # of the largest batch; made so far, or a little less
         turbojpeg.announce(verbose=verbose)
 
     def share(self, batch_size: int, threads: int) -> int:
@@ -98,6 +99,7 @@ class CpuBackend:
         """Return a batch's array: undefined contents, the pool's memory."""
         made = self._pool.array(shape, dtype)
         self._largest = max(self._largest, made.nbytes)
+        self._batch_rows = max(self._batch_rows, shape[0])
         return made
 
     def make(
@@ -131,8 +133,11 @@ class CpuBackend:
         if needs.smaller:
             records = rows.make_smaller(faults)
         small = None
+        self._rows += len(plan)
         if scaled is None and output.channels < 4:
             small = self._small(headers)
+            if small is not None:
+                small.fit(needs.most)
         own = small if small is not None else scaled
         decodes = job.decodes or small is not None
         if decodes:
@@ -204,9 +209,17 @@ class CpuBackend:
         return made
 
     def _small(self, headers: npt.NDArray[np.void]) -> SmallDecoder | None:
-        """Return this thread's decoder of small JPEGs; None where none was seen in such records."""
+        """Return this thread's decoder of plain JPEGs; None where none was seen, or not yet.
+
+        Of larger records nobody waits for it: the first two batches are made without it where it
+        was not needed before.
+        """
         made: SmallDecoder | None = getattr(self._mine, "small", None)
-        if made is None and self._small_records and any_small(headers):
+        if made is not None:
+            return made
+        if not self._small_records and not is_loaded(now=self._rows > 2 * self._batch_rows):
+            return None
+        if any_small(headers):
             made = SmallDecoder(self._turbo, self._mine.handle, self._limits[0])
             self._mine.small = made
         return made

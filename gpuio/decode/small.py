@@ -1,7 +1,8 @@
-"""Who decodes small JPEGs at their full size: gpuio itself, then TurboJPEG if it is there.
+"""Who decodes plain JPEGs at their full size: gpuio itself, then TurboJPEG if it is there.
 
 Compiled when a share of a job of small records first has such an image, or the host is first given
-several of them for a GPU; no other job pays for it.
+several of them for a GPU; in a job of larger records behind the first two batches, by one thread,
+while the others go on without it.
 
 Invariant: what is decoded has the pixels that OpenCV makes, and what is not decoded is for OpenCV.
 """
@@ -15,11 +16,33 @@ import numpy.typing as npt
 
 from gpuio.decode.own import OwnDecoder
 from gpuio.decode.turbojpeg import Handle
+from gpuio.forking import lock
 
-__all__ = ["RECORD_BYTES", "SmallDecoder", "any_small"]
+__all__ = ["RECORD_BYTES", "SmallDecoder", "any_small", "is_loaded"]
 
-MAX_PIXELS = 65_536  # of an image; of larger ones it has little to spare
-RECORD_BYTES = 24_576  # of a job's mean record: of a larger one few images are so small
+MAX_PIXELS = 1 << 24  # of an image: its planes take up to 4 bytes a pixel of each thread
+RECORD_BYTES = 24_576  # of a job's mean record: such images cost less than what others wait for
+
+_loading = lock()
+_loaded = False
+
+
+def is_loaded(*, now: bool) -> bool:
+    """Say whether the compiled decoder is there.
+
+    Parameters
+    ----------
+    now : bool      load it, or compile it, unless another thread is at it
+    """
+    global _loaded
+    if now and not _loaded and _loading.acquire(blocking=False):
+        try:
+            from gpuio.kernels.cpu import small  # noqa: F401
+
+            _loaded = True
+        finally:
+            _loading.release()
+    return _loaded
 
 
 def any_small(headers: npt.NDArray[np.void], at_least: int = 1) -> bool:
@@ -49,5 +72,9 @@ class SmallDecoder(OwnDecoder):
     def __init__(self, turbo: Any, handle: Handle | None, max_pixels: int = 2**31 - 1) -> None:
         from gpuio.kernels.cpu import small
 
-        most = min(max_pixels, MAX_PIXELS)
-        super().__init__(small.decode, small.SmallDecoder, turbo, handle, most)
+        self._most = min(max_pixels, MAX_PIXELS)
+        super().__init__(small.decode, small.SmallDecoder, turbo, handle, self._most)
+
+    def fit(self, pixels: int) -> None:
+        """Make room for images of so many pixels; it stays."""
+        self._own.fit(min(pixels, self._most))

@@ -215,7 +215,7 @@ class Subject:
         per_call = max(1, min(16, count // threads))
         calls = [np.arange(at, min(at + per_call, count)) for at in range(0, count, per_call)]
         memory = [np.empty(0, np.uint8)] * threads
-        decoder, rates = HostDecoder(), []
+        decoder, rates = HostDecoder(several=1), []
 
         def decode(rows: npt.NDArray[np.int64]) -> int:
             ends = np.cumsum(3 * sizes[rows].prod(axis=1))

@@ -1,8 +1,8 @@
-"""Decode a small plain JPEG: most of the time that a library takes for one is spent around it.
+"""Decode a plain JPEG at its full size.
 
-A decoder of its own for images of some ten thousand pixels. What an image has in common with the
-one before is not made again: tables of codes, or all that stands before its entropy-coded data.
-Two coefficients are answered with one look, where libjpeg takes two steps for each. The pixels are
+What an image has in common with the one before is not made again: tables of codes, or all that
+stands before its entropy-coded data; of a small image a library spends most of its time there. Two
+coefficients are answered with one look, where libjpeg takes two steps for each. The pixels are
 libjpeg's, to the bit. Whatever is not plain, or not sound as far as it is read, too large, or to be
 made smaller, goes to the decoder behind this one, if there is one.
 
@@ -344,7 +344,7 @@ class SmallDecoder:
     then : int          address of the DECODE behind it; 0: there is none, and what it does not
                         decode is refused
     handle : int        of that one
-    max_pixels : int    of an image that it decodes
+    max_pixels : int    of an image that it decodes, where there is room: see `fit`
 
     Attributes
     ----------
@@ -352,18 +352,29 @@ class SmallDecoder:
     """
 
     def __init__(self, then: int = 0, handle: int = 0, max_pixels: int = 65_536) -> None:
-        room = 4 * max_pixels + 65_536
-        self._memory = np.zeros(64 + _PLANES + room, np.uint8)
-        start = -self._memory.ctypes.data % 64
-        own = self._memory[start:]
-        places = np.append(places_of(*natural_order()), 64).astype(np.int32)
-        own[4 * _PLACES : 4 * (_PLACES + 65)] = places.view(np.uint8)
-        own[_GRAY : _GRAY + 32] = 128
         self._state = np.zeros(1, _STATE)
-        self._state["own"], self._state["then"] = own.ctypes.data, then
-        self._state["handle"], self._state["max_pixels"] = handle, max_pixels
-        self._state["planes"] = room
+        self._state["then"], self._state["handle"] = then, handle
+        self._state["max_pixels"] = max_pixels
         self.address: int = self._state.ctypes.data
+        self._pixels = 0
+        self._own = np.zeros(_PLANES, np.uint8)
+        places = np.append(places_of(*natural_order()), 64).astype(np.int32)
+        self._own[4 * _PLACES : 4 * (_PLACES + 65)] = places.view(np.uint8)
+        self._own[_GRAY : _GRAY + 32] = 128
+        self.fit(min(max_pixels, 65_536))
+
+    def fit(self, pixels: int) -> None:
+        """Make room for an image of so many pixels; of larger ones the decoder behind this one is
+        asked. What is not written to takes no memory.
+        """
+        if pixels <= self._pixels:
+            return
+        self._pixels, room = pixels, 4 * pixels + 65_536
+        memory = np.zeros(64 + _PLANES + room, np.uint8)
+        start = -memory.ctypes.data % 64
+        memory[start : start + _PLANES] = self._own[:_PLANES]
+        self._own = memory[start:]
+        self._state["own"], self._state["planes"] = self._own.ctypes.data, room
 
     @property
     def decoded(self) -> int:

@@ -1,4 +1,6 @@
-"""Jobs of small JPEGs are decoded by gpuio itself, to the same pixels; no other job loads that."""
+"""Plain JPEGs are decoded by gpuio itself, to the same pixels; nobody waits for it to be loaded."""
+
+import threading
 
 import numpy as np
 import pytest
@@ -87,19 +89,57 @@ def test_images_that_are_cut_short_are_refused_as_before(tmp_path, way):
     assert sorted(one["key"] for one in stats["failed_records"]) == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "blobs",
-    [
-        [png(photo(40, 40, k)) for k in range(16)],
-        [encoded(photo(300, 300, k)) for k in range(8)],
-        [encoded(photo(40, 40)), *([png(NOISE)] * 8)],
-    ],
-    ids=["png", "large", "large records"],
-)
-def test_other_jobs_do_not_load_it(tmp_path, blobs, monkeypatch):
+def test_other_jobs_do_not_load_it(tmp_path, monkeypatch):
     monkeypatch.setattr(cpu, "SmallDecoder", lambda *_: pytest.fail("loaded"))
-    rec, _ = write_rec(tmp_path, blobs)
+    rec, _ = write_rec(tmp_path, [png(photo(40, 40, k)) for k in range(40)])
     epoch(rec)
+
+
+LARGE = [encoded(photo(300, 310, k)) for k in range(20)]
+
+
+def test_nobody_waits_for_it_in_a_job_of_larger_images(tmp_path, way, monkeypatch):
+    """It is loaded behind the first two batches, where no other job has loaded it before."""
+    rec, _ = write_rec(tmp_path, 2 * LARGE)
+    rows, is_loaded = [], small.is_loaded
+
+    def noted(*, now):
+        rows.append(backend[0]._rows)
+        assert now == (rows[-1] > 2 * 8)
+        return is_loaded(now=now)
+
+    backend, make = [], cpu.CpuBackend.make
+    monkeypatch.setattr(small, "_loaded", False)
+    monkeypatch.setattr(cpu, "is_loaded", noted)
+
+    def kept(self, *given):
+        backend.append(self)
+        return make(self, *given)
+
+    monkeypatch.setattr(cpu.CpuBackend, "make", kept)
+    options = {"preprocess_threads": 1, "round_batch": False}
+    data, stats = epoch(rec, **options)
+    by = stats["decoders"]  # the next epoch may have begun
+    assert by.keys() == {"own", way}
+    assert by[way] == 16
+    assert rows[0] <= 8
+    monkeypatch.setattr(cpu, "is_loaded", lambda *, now: False)
+    right, before = epoch(rec, **options)
+    assert np.array_equal(data, right)
+    assert before["decoders"].keys() == {way}
+
+
+def test_one_thread_loads_it_and_the_others_go_on(monkeypatch):
+    monkeypatch.setattr(small, "_loaded", False)
+    assert not small.is_loaded(now=False)
+    said = []
+    with small._loading:
+        thread = threading.Thread(target=lambda: said.append(small.is_loaded(now=True)))
+        thread.start()
+        thread.join(60)
+    assert said == [False]
+    assert small.is_loaded(now=True)
+    assert small.is_loaded(now=False)
 
 
 def test_a_limit_of_pixels_is_kept(tmp_path):

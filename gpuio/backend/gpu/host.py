@@ -25,15 +25,20 @@ from gpuio.kernels.image_region import REGION
 
 __all__ = ["HostDecoder", "host_bytes"]
 
-_SEVERAL = 16  # small JPEGs in one call: a batch of photos has one or two, and compiles nothing
+_SEVERAL = 16  # plain JPEGs in one call, for which gpuio's own decoder is loaded, or compiled
 _MAX_PIXELS, _MAX_SCANS = 2**31 - 1, 100  # the reader has refused what is beyond its limits
 
 
 class HostDecoder:
-    """Decodes images into memory of its caller; may be called from several threads."""
+    """Decodes images into memory of its caller; may be called from several threads.
 
-    def __init__(self) -> None:
-        self._mine = threading.local()
+    Parameters
+    ----------
+    several : int       plain JPEGs in one call, from which on gpuio decodes them itself
+    """
+
+    def __init__(self, several: int = _SEVERAL) -> None:
+        self._mine, self._several = threading.local(), several
         self._images: Any = None  # the compiled loop; None: OpenCV decodes all but at 1/8
         self._function, self._warned = 0, -1
         self._turbo = turbo = turbojpeg.compiled()
@@ -156,6 +161,8 @@ class HostDecoder:
             itself = self._scaled()
         elif channels < 4 and self._turbo is not None:
             itself = self._small(records.headers[rows])
+            if itself is not None:
+                itself.fit(int(sizes.prod(axis=1).max(initial=0)))
         own = 0 if itself is None else itself.decoded
         if channels < 4 and (self._turbo is not None or itself is not None):
             function, handle = self._function, 0
@@ -209,9 +216,9 @@ class HostDecoder:
         return made
 
     def _small(self, headers: npt.NDArray[np.void]) -> SmallDecoder | None:
-        """Return this thread's decoder of small JPEGs; None where few of them were seen."""
+        """Return this thread's decoder of plain JPEGs; None where few of them were seen."""
         made: SmallDecoder | None = getattr(self._mine, "small", None)
-        if made is None and any_small(headers, _SEVERAL):
+        if made is None and any_small(headers, self._several):
             made = self._mine.small = SmallDecoder(self._turbo, self._handle())
         return made
 

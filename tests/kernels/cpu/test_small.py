@@ -102,6 +102,50 @@ def test_much_data_is_read_in_several_parts():
         assert np.array_equal(pixels, opencv(blob, 3, 1))
 
 
+LARGE = [(333, 500), (500, 375), (767, 1025), (1200, 900), (31, 4001), (2500, 17), (640, 640)]
+
+
+@pytest.mark.parametrize("size", LARGE)
+def test_photos_are_opencvs_and_turbojpegs(size):
+    """Whole, and what is read of them: regions that end anywhere, and those up to the last row."""
+    rng, other = np.random.default_rng(size), turbo(1) if turbojpeg.status().usable else None
+    decoder = small.SmallDecoder(max_pixels=1 << 22)
+    decoder.fit(1 << 21)
+    mine = Decoder(small, decoder, 1)
+    for number, kind in enumerate([*PLAIN, "gray"]):
+        flags = [QUALITY, (96, 80, 60, 30)[number], RESTARTS, (0, 13, 0, 200)[number]]
+        blob = made(kind, *size, number, *flags, OPTIMISED, number % 2)
+        whole = opencv(blob, 3, 1)
+        code, pixels = mine(blob)
+        assert code == small.DECODED
+        assert np.array_equal(pixels, whole)
+        for _ in range(6):
+            top, left = (int(rng.integers(side)) for side in size[:2])
+            stop, right = int(rng.integers(top, size[0])) + 1, int(rng.integers(left, size[1])) + 1
+            region = top, int(rng.choice([0, stop])), left, right
+            code, pixels = mine(blob, 3, region)
+            assert code == small.DECODED
+            part = slice(top, stop), slice(left, right)
+            assert np.array_equal(pixels[part], whole[part])
+            if other is not None:
+                assert np.array_equal(other(blob, 3, region)[1][part], whole[part])
+
+
+def test_a_larger_image_is_decoded_once_room_was_made():
+    blob = made("4:4:4", 500, 400, 1)
+    decoder = small.SmallDecoder(max_pixels=1 << 20)
+    mine, address = Decoder(small, decoder, 1), decoder.address
+    assert mine(GOOD)[0] == small.DECODED
+    assert mine(blob)[0] == small.REFUSED
+    decoder.fit(200_000)
+    assert decoder.address == address
+    for one in (GOOD, blob, GOOD):
+        code, pixels = mine(one)
+        assert code == small.DECODED
+        assert np.array_equal(pixels, opencv(one, 3, 1))
+    assert decoder.decoded == 4
+
+
 def test_a_region_alone_is_written():
     rng = np.random.default_rng(3)
     for seed in range(150):
@@ -263,8 +307,10 @@ def test_an_image_that_is_all_edge_finds_no_room():
 
 def test_memory_is_bounded_and_goes_with_the_decoder():
     decoder = small.SmallDecoder()
-    memory = weakref.ref(decoder._memory)
-    assert decoder._memory.nbytes < 600_000
+    assert decoder._own.base.nbytes < 600_000
+    decoder.fit(1 << 20)
+    assert decoder._own.base.nbytes < 600_000 + (4 << 20)
+    memory = weakref.ref(decoder._own.base)
     del decoder
     gc.collect()
     assert memory() is None
