@@ -2,7 +2,8 @@
 
 A collection may begin at any line of any thread, also where that thread holds a lock of Python's
 own: of a thread that is being started, a queue, a log. Whoever waits there for another thread may
-wait for ever, as the other one may need that lock. So it is waited for a second, and no longer.
+wait for ever, as the other one may need that lock. So it is waited for a second, and no longer;
+after that the collection waits for nothing more that it drops.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ __all__ = ["finalize", "finish"]
 
 _PATIENCE_S = 1.0
 _collector = 0  # the thread that collects garbage now
+_waits = True  # until it has waited in vain
 _late: set[Any] = set()  # locks, each held until what was put off is done
-_watched = False
 
 
 def finalize(owner: Any, close: Callable[[], Any]) -> weakref.finalize[..., Any]:
@@ -41,22 +42,23 @@ def finalize(owner: Any, close: Callable[[], Any]) -> weakref.finalize[..., Any]
     -------
     weakref.finalize        to be called, or left alone
     """
-    global _watched
-    if not _watched:
-        _watched = True
+    if _note not in gc.callbacks:  # the first one, or somebody has cleared them
         gc.callbacks.append(_note)
-    return weakref.finalize(owner, _let_go, close)
+    return weakref.finalize(owner, _let_go, close, weakref.ref(owner))
 
 
 def _note(phase: str, _info: dict[str, int]) -> None:
     """Note who collects; there is one collection at a time."""
-    global _collector
-    _collector = threading.get_ident() if phase == "start" else 0
+    global _collector, _waits
+    _collector, _waits = (threading.get_ident() if phase == "start" else 0), True
 
 
-def _let_go(close: Callable[[], Any]) -> None:
+def _let_go(close: Callable[[], Any], owner: weakref.ref[Any]) -> None:
     """Call `close` where that may wait."""
-    if _collector != threading.get_ident() or forks_now():
+    global _waits
+    watched = _note in gc.callbacks  # else whatever drops the owner may be a collection
+    collects = _collector == threading.get_ident() if watched else owner() is None
+    if not collects or forks_now():
         close()
         return
     done = _thread.allocate_lock()
@@ -66,8 +68,10 @@ def _let_go(close: Callable[[], Any]) -> None:
         _thread.start_new_thread(_call, (close, done))  # `Thread.start` waits for the thread
     except RuntimeError:  # the system has no more: what is open stays open until the end
         _call(lambda: None, done)
-    if not works_now() and done.acquire(timeout=_PATIENCE_S):
-        done.release()
+    if (_waits or not watched) and not works_now():
+        _waits = done.acquire(timeout=_PATIENCE_S)
+        if _waits:
+            done.release()
 
 
 def _call(close: Callable[[], Any], done: Any) -> None:

@@ -45,6 +45,8 @@ else:
 assert begun.wait(20)
 made.append(made)
 del made
+if sys.argv[2] == "cleared":
+    gc.callbacks.clear()
 gc.collect()  # a collection begins anywhere: here, too, where the lock is held
 print("collected", flush=True)
 mine.release()
@@ -55,11 +57,18 @@ print([one.name for one in threading.enumerate()][before:])
 """
 
 
-@pytest.mark.parametrize("kind", ["look-ahead", "iterator"])
-def test_a_collection_does_not_wait_for_ever(tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "callbacks"),
+    [
+        ("look-ahead", "as they are"),
+        ("iterator", "as they are"),
+        ("look-ahead", "cleared"),
+    ],
+)
+def test_a_collection_does_not_wait_for_ever(tmp_path, kind, callbacks):
     blobs = [jpeg(photo(20, 20, number)) for number in range(40)]
     given = kind if kind == "look-ahead" else write_rec(tmp_path, blobs)[0]
-    call = [sys.executable, "-c", COLLECTED, given]
+    call = [sys.executable, "-c", COLLECTED, given, callbacks]
     done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == ["collected", "[]"], done.stderr
 
@@ -74,6 +83,20 @@ def test_what_is_dropped_outside_of_a_collection_is_closed_at_once():
     finally:
         gc.enable()
     assert threading.active_count() == before
+
+
+def test_a_call_closes_at_once_though_nobody_tells_of_collections(monkeypatch):
+    class Owner:
+        pass
+
+    def fail():
+        raise OSError(threading.get_ident())
+
+    owner = Owner()
+    close = finalizing.finalize(owner, fail)
+    monkeypatch.setattr(gc, "callbacks", [])
+    with pytest.raises(OSError, match=f"^{threading.get_ident()}$"):
+        close()
 
 
 def test_a_worker_that_collects_does_not_wait_for_itself(monkeypatch):
@@ -117,6 +140,32 @@ def test_what_was_put_off_is_waited_for_at_the_end(monkeypatch):
     go.set()
     finalizing.finish()
     assert seen == [1]
+
+
+def test_a_collection_that_drops_much_waits_as_long_as_one_that_drops_little(monkeypatch):
+    go, waited, seconds = threading.Event(), [], 0.5
+
+    class Owner:
+        pass
+
+    monkeypatch.setattr(finalizing, "_PATIENCE_S", seconds)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(40):
+            owner = Owner()
+            finalizing.finalize(owner, lambda: (go.wait(60), waited.append(1)))
+            owner.itself = owner
+        del owner
+        begun = time.monotonic()
+        gc.collect()
+        taken = time.monotonic() - begun
+    finally:
+        gc.enable()
+        go.set()
+    finalizing.finish()
+    assert len(waited) == 40
+    assert taken < 20 * seconds
 
 
 def test_a_forked_child_does_not_wait_for_what_its_parent_has_put_off():
