@@ -385,11 +385,14 @@ def _indexed(
     beyond = len(offset) - first
     skipped: tuple[SkippedRange, ...] = ()
     if beyond:
+        where = "beyond" if offset[first] >= file.size else "too near"  # for a record's header
         what = (
             f"{idx_path}: key {key[first]} lies at byte {offset[first]:,} (line "
-            f"{(first if order is None else order[first]) + 1}), beyond the end of the record file "
-            f"({file.size:,} bytes), and {beyond - 1} more do"
+            f"{(first if order is None else order[first]) + 1}), {where} the end of the record "
+            f"file ({file.size:,} bytes)"
         )
+        if beyond > 1:
+            what += f", and {beyond - 1} more do"
         if not past_damage:
             refuse_foreign(file)
             raise FormatError(
@@ -399,10 +402,9 @@ def _indexed(
                 key=int(key[first]),
                 offset=int(offset[first]),
             )
-        reason = f"{what}, with {beyond} records"
         begin, end = min(int(offset[first]), file.size), max(int(offset[-1]), file.size)
-        skipped = (SkippedRange(file.path, begin, end, reason),)
-        warn_of_skipped(skipped, "are missing")
+        skipped = (SkippedRange(file.path, begin, end, what),)
+        warn_of_skipped(skipped, f"are missing, with {beyond} records")
         key, offset = key[:first], offset[:first]
     length = _lengths(offset, file.size)
     if _looks_wrong(file, offset, length):

@@ -1,6 +1,7 @@
 """Index files in every state are read, or refused by line; tables hold every record once."""
 
 import contextlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,21 @@ def test_the_lines_beyond_the_file_are_named(six):
     Path(six[1]).write_text("9\t6000\n" + text + "8\t5000\n")
     with pytest.raises(FormatError, match=r"key 8 lies at byte 5,000 \(line 8\), .*1 more do"):
         open_table([six[0]], [six[1]])
+
+
+@pytest.mark.parametrize(("offset", "where"), [(5000, "beyond"), (0, "beyond"), (-4, "too near")])
+def test_a_line_for_which_the_file_is_too_short_is_said_to_be_the_only_one(six, offset, where):
+    size = Path(six[0]).stat().st_size
+    offset = offset if offset > 0 else size + offset
+    with Path(six[1]).open("a") as index:
+        index.write(f"8\t{offset}\n")
+    said = (
+        f"key 8 lies at byte {offset:,} (line 7), {where} the end of the record file ({size} bytes)"
+    )
+    with pytest.raises(FormatError, match=f"{re.escape(said)};"):
+        open_table([six[0]], [six[1]])
+    with pytest.warns(GpuioWarning, match=f"{re.escape(said)}$"):
+        assert len(open_table([six[0]], [six[1]], past_damage=True)) == 6
 
 
 def test_a_table_of_some_records_keeps_all_files(six, tmp_path):
