@@ -13,6 +13,7 @@ _ENOUGH = 0.97  # share of the best rate that is as good as the best
 _BOUND = 0.8  # share of the bare decoding's rate from which on decoding limits
 _GAIN = 1.2  # times the rate, from which on a cache is worth its memory
 _MEMORY = 0.5  # share of the free memory that it may take
+_FEW_BYTES = 1 << 20  # of a file that comes by a read or two: what those take is no rate
 _SHRINKS = 4.0  # pixels of an image per pixel of the output, from which on decode_scale saves much
 
 
@@ -103,7 +104,7 @@ def _on_cache(found: dict[str, Any]) -> tuple[dict[str, Any], str] | None:
 def _on_storage(found: dict[str, Any], best: float) -> str:
     """Say whether the storage gives records as fast as they are used."""
     first = found["storage"]["first_records_per_s"]
-    if first >= 1.5 * best:
+    if first >= 1.5 * best or found["facts"]["bytes"] < _FEW_BYTES:
         return ""
     if is_url(found.get("path", "")) and found["storage"]["again_records_per_s"] >= 1.5 * best:
         return (

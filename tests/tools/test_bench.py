@@ -270,6 +270,7 @@ def test_the_reason_for_batches_ahead_tells_whether_they_were_changed():
 
 
 FACTS = {
+    "bytes": 1e9,
     "mean_pixels": 60_000,
     "unusable_of_these": 0,
     "ranges_skipped": 0,
@@ -298,6 +299,7 @@ def situation(**changed):
     [
         ({}, None),
         ({"storage": {"first_records_per_s": 2000.0}}, "storage gave 2,000 records/s"),
+        ({"storage": {"first_records_per_s": 9.0}, "facts": FACTS | {"bytes": 9e5}}, None),
         (
             {
                 "path": "s3://bucket/train.rec",
