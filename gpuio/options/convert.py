@@ -92,7 +92,7 @@ positive = integer(1)
 
 
 def number(low: float | None = None, *, finite: bool = True) -> Callable[[Any], float]:
-    """Return a converter to a finite float, at least `low`."""
+    """Return a converter to a finite float, also as float32, at least `low`."""
 
     def convert(value: Any) -> float:
         if isinstance(value, (bool, np.bool_)):
@@ -103,6 +103,8 @@ def number(low: float | None = None, *, finite: bool = True) -> Callable[[Any], 
             raise ValueError(f"expected a number, got {value!r}") from None
         if finite and not math.isfinite(made):
             raise ValueError(f"expected a finite number, got {value!r}")
+        if finite and not np.isfinite(mxnet_float32(made)):
+            raise ValueError(f"expected a number that float32 holds, got {value!r}")
         if low is not None and made < low:
             raise ValueError(f"expected a number of at least {low}, got {made}")
         return made
@@ -278,9 +280,10 @@ def mxnet_float32(value: float) -> np.float32:
     if fraction:
         made += np.float32(int(fraction) / 10 ** len(fraction))
     power, scale = abs(int(exponent or 0)), np.float32(1)
-    for _ in range(power // 8):
-        scale *= np.float32(1e8)
-    for _ in range(power % 8):
-        scale *= np.float32(10)
-    made = made / scale if int(exponent or 0) < 0 else made * scale
+    with np.errstate(over="ignore"):  # a divisor, too, of what then is 0
+        for _ in range(power // 8):
+            scale *= np.float32(1e8)
+        for _ in range(power % 8):
+            scale *= np.float32(10)
+        made = made / scale if int(exponent or 0) < 0 else made * scale
     return np.float32(-made if sign == "-" else made)

@@ -13,6 +13,7 @@ import attrs
 
 from gpuio.errors import OptionError
 from gpuio.options.colour import ColourOptions
+from gpuio.options.convert import mxnet_float32
 from gpuio.options.declare import arranged
 from gpuio.options.extras import ExtraOptions
 from gpuio.options.files import LabelOptions, LayoutOptions
@@ -51,5 +52,5 @@ class ImageRecordOptions(
     def __attrs_post_init__(self) -> None:
         self.check()
         for name in ("std_r", "std_g", "std_b", "std_a"):
-            if getattr(self, name) == 0:
+            if mxnet_float32(getattr(self, name)) == 0:
                 raise OptionError(f"{name}: expected a number other than 0: it is a divisor")
