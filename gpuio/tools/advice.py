@@ -120,7 +120,7 @@ def _on_storage(found: dict[str, Any], best: float) -> str:
 def _on_decoding(found: dict[str, Any], best: float) -> str:
     """Say how far the iterator is from bare decoding."""
     bare = max(one["median"] for one in found["bare_decode"].values())
-    if best < _BOUND * bare:
+    if best < _BOUND * bare or not bare:  # 0: no image decodes
         return ""
     return (
         f"decoding limits: the iterator gives {best / bare:.0%} of decoding whole images alone; "

@@ -45,7 +45,7 @@ _ABOUT_FILES = {"record_layout", "payload"} | {
     field.name
     for mixin in (FileOptions, DamageOptions)
     for field in attrs.fields(mixin)
-    if field.name not in ("data_shape", "batch_size")
+    if field.name not in ("data_shape", "batch_size", "num_parts", "part_index")
 }
 _ABOUT_LABELS = {"label_width", "label_column", "path_imglist"}
 # the training of photos
@@ -382,12 +382,19 @@ def _rate(it: ImageRecordIter, seconds: float, tick: Callable[[], None]) -> floa
     ends = begun + max(seconds, _LEAST_S)
     while (now := time.perf_counter()) < ends or not images:
         if not images and taken > 2 * len(it):
-            failed = it.stats()["failed_records"][0]
-            raise _unusable(failed["reason"], failed["path"], failed["key"])
+            if not (failed := it.stats()["failed_records"]):
+                raise _empty_part(it)
+            raise _unusable(failed[0]["reason"], failed[0]["path"], failed[0]["key"])
         images += _next(it)
         taken += 1
         tick()
     return images / (now - begun)
+
+
+def _empty_part(it: ImageRecordIter) -> RecordError:
+    """Return the error of a part whose batches are all padding."""
+    part = f"part {it.options.part_index} of {it.options.num_parts}"
+    return RecordError(f"{part} has no image: use fewer parts", path=str(it.options.path_imgrec))
 
 
 def _next(it: ImageRecordIter) -> int:

@@ -133,6 +133,21 @@ def test_options_that_take_no_record_are_told(tmp_path, options, said):
         subject.close()
 
 
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_part_is_measured_as_the_iterator_divides_it(tmp_path, part):
+    rec = write_rec(tmp_path, [jpeg(photo(40, 40))])[0]
+    options = {"num_parts": 2, "part_index": part, "shard": "even", "last_batch": "pad"}
+    subject = Subject(rec, None, options)
+    try:
+        if part:  # which has the record
+            assert bench.measure(subject, [1], 0.1)["met"]["faults"] == 0
+        else:
+            with pytest.raises(RecordError, match="part 0 of 2 has no image"):
+                bench.measure(subject, [1], 0.1)
+    finally:
+        subject.close()
+
+
 def test_a_part_without_an_image_says_nothing_of_a_cache(tmp_path):
     blobs = [b"no image"] * 12 + [jpeg(photo(40, 40, k)) for k in range(12)]
     subject = Subject(write_rec(tmp_path, blobs)[0], None, {"shuffle": False}, 1)
@@ -308,6 +323,7 @@ def situation(**changed):
             "the network gave 2,000 records/s",
         ),
         ({"bare_decode": {"2": quartiles([2000.0])}}, "decoding limits: the iterator gives 95%"),
+        ({"bare_decode": {"2": quartiles([0.0])}}, None),  # of images that do not decode
         (
             {"facts": FACTS | {"mean_pixels": 6e5}},
             "decode_scale='auto'",
