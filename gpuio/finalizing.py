@@ -18,7 +18,7 @@ from typing import Any
 
 from gpuio.forking import forks_now, works_now
 
-__all__ = ["finalize", "finish"]
+__all__ = ["collects", "finalize", "finish", "put_off"]
 
 _PATIENCE_S = 1.0
 _collector = 0  # the thread that collects garbage now
@@ -55,12 +55,22 @@ def _note(phase: str, _info: dict[str, int]) -> None:
 
 def _let_go(close: Callable[[], Any], owner: weakref.ref[Any]) -> None:
     """Call `close` where that may wait."""
-    global _waits
     watched = _note in gc.callbacks  # else whatever drops the owner may be a collection
-    collects = _collector == threading.get_ident() if watched else owner() is None
-    if not collects or forks_now():
+    inside = collects() if watched else owner() is None
+    if not inside or forks_now():
         close()
-        return
+    else:
+        put_off(close)
+
+
+def collects() -> bool:
+    """Say whether this thread is inside of a garbage collection, such as in a user's `__del__`."""
+    return _collector == threading.get_ident()
+
+
+def put_off(close: Callable[[], Any]) -> None:
+    """Call what may wait for threads on a thread of its own, and wait for it as `finalize` says."""
+    global _waits
     done = _thread.allocate_lock()
     done.acquire()
     _late.add(done)
@@ -68,7 +78,7 @@ def _let_go(close: Callable[[], Any], owner: weakref.ref[Any]) -> None:
         _thread.start_new_thread(_call, (close, done))  # `Thread.start` waits for the thread
     except RuntimeError:  # the system has no more: what is open stays open until the end
         _call(lambda: None, done)
-    if (_waits or not watched) and not works_now():
+    if (_waits or not collects()) and not works_now():
         _waits = done.acquire(timeout=_PATIENCE_S)
         if _waits:
             done.release()

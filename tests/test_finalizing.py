@@ -124,6 +124,34 @@ def test_a_worker_that_collects_does_not_wait_for_itself(monkeypatch):
     assert seconds[0] < 10
 
 
+def test_a_worker_that_collects_may_call_close_of_what_waits_for_it():
+    class Holder:  # as users write them
+        def __init__(self, made):
+            self.made, self.itself = made, self
+
+        def __del__(self):
+            self.made.close()
+            closed.set()
+
+    go, closed = threading.Event(), threading.Event()
+
+    def collect(item):
+        assert go.wait(60)
+        gc.collect()
+        return item
+
+    gc.disable()
+    try:
+        inner = Prefetcher(collect, iter(range(3)), depth=1, workers=1)
+        holder = Holder(Prefetcher(lambda item: item, (one for one in inner), depth=1, workers=1))
+        del inner, holder
+        go.set()
+        assert closed.wait(60)
+    finally:
+        gc.enable()
+    finalizing.finish()
+
+
 def test_what_was_put_off_is_waited_for_at_the_end(monkeypatch):
     go, seen = threading.Event(), []
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gpuio.backend.pool import element_type
 from gpuio.errors import ClosedError, OptionError, StateError
-from gpuio.finalizing import finalize
+from gpuio.finalizing import collects, finalize
 from gpuio.forking import lock, working
 from gpuio.io.base import DataBatch, DataDesc, DataIter, check_worker
 from gpuio.nd import host_array
@@ -469,7 +469,7 @@ class ImageRecordIter(DataIter):
         A `next()` that waits in another thread raises ClosedError. Held batches stay valid.
         """
         opened = self._opened
-        if opened is not None:
+        if opened is not None and not collects():  # where it waits for threads elsewhere
             opened.pipeline.close()
         with self._turn:  # no next() uses the files any more
             self._closer()

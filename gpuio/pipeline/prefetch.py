@@ -29,7 +29,7 @@ from types import GeneratorType
 from typing import Any, Generic, Self, TypeVar
 
 from gpuio.errors import BackendError, ClosedError, OptionError
-from gpuio.finalizing import finalize, finish
+from gpuio.finalizing import collects, finalize, finish, put_off
 from gpuio.forking import forks_now, waiting, working
 
 __all__ = ["Prefetcher"]
@@ -133,9 +133,13 @@ class Prefetcher(Iterator[R], Generic[T, R]):
 
     def close(self) -> None:
         """Stop and join the threads and drop what was made ahead; from any thread, any number
-        of times. Waits for calls of `fn` that are under way, never for a consumer.
+        of times. Waits for calls of `fn` that are under way, never for a consumer; inside of a
+        garbage collection (in a `__del__`) as `finalize` does.
         """
-        self._machine.close()
+        if collects() and not forks_now():
+            put_off(self._machine.close)
+        else:
+            self._machine.close()
 
 
 class _Cell:
