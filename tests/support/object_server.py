@@ -33,12 +33,14 @@ class ObjectServer:
         self.latency_s = latency_s
         self.fault, self.times = "", None
         self.requests = []  # (method, path, range)
+        self.stalled, self.goes_on = threading.Event(), False  # an answer hangs; it may end now
         self._ready, self._loop = threading.Event(), None
         self.port = 0
 
     def wrong(self, fault, times=None):
         """Do something wrong from now on."""
-        self.fault, self.times = fault, times
+        self.stalled.clear()
+        self.fault, self.times, self.goes_on = fault, times, False
 
     @property
     def url(self):
@@ -47,12 +49,12 @@ class ObjectServer:
     def __enter__(self):
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *exc_info):
         self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     async def serve(self, announce=lambda port: None):
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
@@ -170,13 +172,20 @@ class ObjectServer:
             for at in range(0, len(data), 16):
                 writer.write(data[at : at + 16])
                 await writer.drain()
-                await asyncio.sleep(30 if fault == "stall" else 0.1)
+                await (self._hang() if fault == "stall" else asyncio.sleep(0.1))
         elif self.fault == "flip":
             writer.write(bytes([data[0] ^ 255]) + data[1:])
         else:
             writer.write(data)
         await writer.drain()
         return True
+
+    async def _hang(self):
+        self.stalled.set()
+        for _ in range(3000):
+            if self.goes_on:
+                break
+            await asyncio.sleep(0.01)
 
     async def _send(self, writer, status, body, fields=(), *, head=False):
         writer.write(_header(status, len(body), dict(fields)) + (b"" if head else body))
