@@ -1,6 +1,7 @@
 """A file of a hundred bytes that claims a hundred megapixels costs a hundred bytes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,10 @@ def outcome(tmp_path_factory):
     out = folder / "out.json"
     done = subprocess.run(
         [sys.executable, str(PROGRAM), rec, str(out)],
+        env={**os.environ, "MALLOC_ARENA_MAX": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -41,8 +43,8 @@ def test_a_bomb_is_refused_by_its_header(outcome, name):
 
 def test_all_of_them_cost_neither_memory_nor_time(outcome):
     assert len(outcome["failed"]) == len(BOMBS)
-    assert outcome["grown"] < 4
-    assert outcome["seconds"] < 5
+    assert outcome["grown"] < 20  # MiB; 0.2 where it was measured, and a bomb claims 457
+    assert outcome["seconds"] < 5  # of a processor; 0.004 there
 
 
 def test_they_are_small():

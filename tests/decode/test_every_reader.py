@@ -23,10 +23,10 @@ def outcome(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readers")
     done = subprocess.run(
         [sys.executable, str(ROOT / "support" / "readers.py"), str(folder), str(folder / "out")],
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "MALLOC_ARENA_MAX": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def test_bombs_are_refused_by_their_headers(outcome, reader):
 
 
 def test_they_cost_no_memory(outcome):
-    assert outcome["grown"] < 8
+    assert outcome["grown"] < 20  # MiB; 0.6 where it was measured, and a bomb claims 457
 
 
 def test_an_argument_moves_the_limit(tmp_path, capsys):

@@ -86,8 +86,8 @@ def test_a_scan_bomb_costs_no_time(tmp_path):
     blob = with_scans(progressive(np.zeros((4000, 4000), np.uint8)), 1000)
     rec, _ = write_rec(tmp_path, [jpeg(photo(20, 20)), blob])
     options = {"path_imgrec": rec, "data_shape": (3, 20, 20), "batch_size": 2, "verbose": False}
-    begun = time.perf_counter()
+    begun = time.process_time()
     with ImageRecordIter(**options, on_error="zero", ctx="cpu") as it:
         next(it)
         assert "1000 scans" in it.stats()["failed_records"][0]["reason"]
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5  # of a processor; 0.3 where it was measured

@@ -7,7 +7,6 @@ or said, and how much the process's memory grew, as JSON.
 import contextlib
 import io
 import json
-import resource
 import sys
 from pathlib import Path
 
@@ -64,7 +63,7 @@ def readers(folder):
 
 
 def main(folder, out):
-    from support.bombs import bombs, resident
+    from support.bombs import bombs, limit_address_space, resident
     from support.making import flat
 
     made = bombs()
@@ -76,8 +75,7 @@ def main(folder, out):
             read(flat(1))  # what it loads is not to be counted
         said[name] = {}
     before = resident()
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), -1))
+    limit_address_space()
     for name, read in readers(folder).items():
         for bomb, blob in made.items():
             try:
