@@ -23,6 +23,7 @@ import gpuio.storage.local
 from gpuio.backend.cpu import CpuBackend
 from gpuio.errors import BackendError, DecodeError, GpuioError, StorageError
 from gpuio.io import ImageRecordUInt8Iter
+from support.leaks import left, open_files, threads
 from support.making import flat, write_rec
 
 COUNT, BATCH = 200, 16
@@ -115,10 +116,9 @@ def numbers():
     yield from range(36, 10_000, 13)
 
 
-def left():
-    """Threads of ours and open files."""
-    ours = [t.name for t in threading.enumerate() if t.name.startswith("gpuio")]
-    return ours, len(os.listdir("/proc/self/fd"))
+def running():
+    """Threads of ours."""
+    return [thread.name for thread in threads("gpuio")]
 
 
 def resident_mib():
@@ -171,8 +171,8 @@ def test_any_call_may_fail_once(paths, monkeypatch, point):
     if name == "pread":
         monkeypatch.setattr(gpuio.storage.local, "_compiled", lambda: None)
     assert epoch(paths, ()) == []
-    gc.collect()  # what tests before this one left in cycles must not go away in the middle
-    before, settled = left(), None
+    assert left(prefix="gpuio") == []  # of tests before this one
+    before, settled = open_files(), None
     for number in numbers():
         call = NthCall(real, number, fail)
         with monkeypatch.context() as patch:
@@ -186,9 +186,9 @@ def test_any_call_may_fail_once(paths, monkeypatch, point):
             assert isinstance(error, (GpuioError, MemoryError))
             assert str(error) or isinstance(error, MemoryError)
         del errors
-        assert left() == before
+        assert (running(), open_files() - before) == ([], {})
         settled = settled or resident_mib()
     assert number > 2, "the fault never came"
     gc.collect()
-    assert left() == before
+    assert (running(), open_files() - before) == ([], {})
     assert resident_mib() - settled < 16

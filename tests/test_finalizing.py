@@ -10,6 +10,7 @@ import pytest
 
 from gpuio import finalizing
 from gpuio.pipeline.prefetch import Prefetcher
+from support.leaks import threads
 from support.making import jpeg, photo, write_rec
 
 COLLECTED = """
@@ -42,7 +43,7 @@ else:
     hold.append(1)
     mine.acquire()
     made[0].next()
-assert begun.wait(20)
+assert begun.wait(100)
 made.append(made)
 del made
 if sys.argv[2] == "cleared":
@@ -50,7 +51,7 @@ if sys.argv[2] == "cleared":
 gc.collect()  # a collection begins anywhere: here, too, where the lock is held
 print("collected", flush=True)
 mine.release()
-ends = time.monotonic() + 20
+ends = time.monotonic() + 100
 while threading.active_count() > before and time.monotonic() < ends:
     time.sleep(0.01)
 print([one.name for one in threading.enumerate()][before:])
@@ -69,12 +70,12 @@ def test_a_collection_does_not_wait_for_ever(tmp_path, kind, callbacks):
     blobs = [jpeg(photo(20, 20, number)) for number in range(40)]
     given = kind if kind == "look-ahead" else write_rec(tmp_path, blobs)[0]
     call = [sys.executable, "-c", COLLECTED, given, callbacks]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.splitlines() == ["collected", "[]"], done.stderr
 
 
 def test_what_is_dropped_outside_of_a_collection_is_closed_at_once():
-    before = threading.active_count()
+    before = threads()
     made = Prefetcher(lambda item: item, iter(range(9)), depth=3, workers=2)
     assert next(made) == 0
     gc.disable()
@@ -82,7 +83,7 @@ def test_what_is_dropped_outside_of_a_collection_is_closed_at_once():
         del made
     finally:
         gc.enable()
-    assert threading.active_count() == before
+    assert not threads() - before
 
 
 def test_a_call_closes_at_once_though_nobody_tells_of_collections(monkeypatch):
@@ -100,11 +101,11 @@ def test_a_call_closes_at_once_though_nobody_tells_of_collections(monkeypatch):
 
 
 def test_a_worker_that_collects_does_not_wait_for_itself(monkeypatch):
-    monkeypatch.setattr(finalizing, "_PATIENCE_S", 20.0)
+    monkeypatch.setattr(finalizing, "_PATIENCE_S", 60.0)
     go, done, seconds = threading.Event(), threading.Event(), []
 
     def collect(item):
-        assert go.wait(20)
+        assert go.wait(60)
         begun = time.monotonic()
         gc.collect()
         seconds.append(time.monotonic() - begun)
@@ -117,11 +118,11 @@ def test_a_worker_that_collects_does_not_wait_for_itself(monkeypatch):
         made.append(made)
         del made
         go.set()
-        assert done.wait(40)
+        assert done.wait(100)
     finally:
         gc.enable()
     finalizing.finish()
-    assert seconds[0] < 10
+    assert seconds[0] < 30
 
 
 def test_a_worker_that_collects_may_call_close_of_what_waits_for_it():
@@ -160,7 +161,7 @@ def test_what_was_put_off_is_waited_for_at_the_end(monkeypatch):
 
     owner = Owner()
     monkeypatch.setattr(finalizing, "_PATIENCE_S", 0.01)
-    finalizing.finalize(owner, lambda: (go.wait(20), seen.append(1)))
+    finalizing.finalize(owner, lambda: (go.wait(60), seen.append(1)))
     owner.itself = owner
     del owner
     gc.collect()
@@ -205,7 +206,7 @@ class Owner: pass
 
 warnings.simplefilter("ignore")
 finalizing._PATIENCE_S, go, owner = 0.01, threading.Event(), Owner()
-finalizing.finalize(owner, lambda: go.wait(40))
+finalizing.finalize(owner, lambda: go.wait(200))
 owner.itself = owner
 del owner
 gc.collect()
@@ -213,7 +214,7 @@ child = os.fork()
 if not child:
     finalizing.finish()
     os._exit(7)
-ends = time.monotonic() + 20
+ends = time.monotonic() + 100
 done, status = 0, 0
 while not done and time.monotonic() < ends:
     done, status = os.waitpid(child, os.WNOHANG)
@@ -224,5 +225,5 @@ if not done:
 print(done == child, os.waitstatus_to_exitcode(status))
 """
     call = [sys.executable, "-c", code]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == "True 7\n", done.stderr

@@ -26,7 +26,8 @@ def forked(child):
     return os.waitpid(pid, 0)[1]
 
 
-def test_a_fork_finds_no_worker_in_the_middle_of_its_work():
+def test_a_fork_finds_no_worker_in_the_middle_of_its_work(monkeypatch):
+    monkeypatch.setattr(forking, "_PATIENCE_S", 60.0)  # a worker may get no core for seconds
     foreign = threading.Lock()  # of a library that workers call: an import, a compiler, a pool
 
     def fn(item):
@@ -40,21 +41,21 @@ def test_a_fork_finds_no_worker_in_the_middle_of_its_work():
             assert forked(lambda: foreign.acquire(blocking=False)) == 0
 
 
-def test_a_worker_that_waits_for_another_stage_does_not_keep_a_fork_waiting():
+def test_a_worker_that_waits_for_another_stage_keeps_no_fork_waiting(monkeypatch, caplog):
+    monkeypatch.setattr(forking, "_PATIENCE_S", 10.0)
     may = threading.Event()
 
     def slow():
         yield 0
         with waiting():  # as a chained stage does
-            may.wait(20)
+            may.wait(60)
 
     first = Prefetcher(lambda x: x, slow(), depth=2, workers=1)
     with Prefetcher(lambda x: x, first, depth=2, workers=1) as it:
         assert next(it) == 0
-        begun = time.monotonic()
         assert forked(lambda: True) == 0
-        assert time.monotonic() - begun < forking._PATIENCE_S
         may.set()
+    assert "os.fork() goes on while" not in caplog.text
 
 
 def test_a_thread_that_does_not_end_its_work_holds_a_fork_up_for_a_while_only(monkeypatch, caplog):
@@ -64,16 +65,16 @@ def test_a_thread_that_does_not_end_its_work_holds_a_fork_up_for_a_while_only(mo
     def work():
         with working:
             begun.set()
-            may.wait(20)
+            may.wait(60)
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     with caplog.at_level("WARNING", "gpuio"):
         assert forked(lambda: True) == 0
     assert "os.fork() goes on while 1 threads of gpuio work" in caplog.text
     may.set()
-    thread.join(20)
+    thread.join(60)
     assert forking._gate.at_work == 0
 
 
@@ -84,24 +85,23 @@ def test_a_thread_may_fork_in_the_middle_of_its_own_work():
     assert (forking._gate.at_work, forking._gate.mine.depth) == (0, 0)
 
 
-def test_two_threads_may_fork_at_once():
+def test_two_threads_may_fork_at_once(monkeypatch):
+    monkeypatch.setattr(forking, "_PATIENCE_S", 0.5)
     begin, outcomes = threading.Barrier(2), []
 
     def work():
         with working:
-            begin.wait(20)
+            begin.wait(60)
             outcomes.append(forked(lambda: True))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
-    begun = time.monotonic()
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert outcomes == [0, 0]
     # a hook of another package that is registered later, such as concurrent.futures', takes a lock
     # of its own first: the second thread is then waited for, as long as patience lasts
-    assert time.monotonic() - begun < 2 * forking._PATIENCE_S
+    for thread in threads:
+        thread.join(60)
+    assert outcomes == [0, 0]
 
 
 @pytest.mark.parametrize("mine", [True, False])
@@ -111,7 +111,7 @@ def test_locks_of_other_threads_are_free_in_a_child_and_its_own_are_kept(mine):
     def hold():
         with one:
             held.set()
-            may.wait(20)
+            may.wait(60)
 
     if mine:
         with one:
@@ -119,8 +119,8 @@ def test_locks_of_other_threads_are_free_in_a_child_and_its_own_are_kept(mine):
         return
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(20)
+    assert held.wait(60)
     assert forked(lambda: one.acquire(blocking=False)) == 0
     assert not one.acquire(blocking=False)
     may.set()
-    thread.join(20)
+    thread.join(60)

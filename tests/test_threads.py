@@ -1,6 +1,5 @@
 """Threads start late, stop early, and never keep a process alive."""
 
-import gc
 import json
 import os
 import pickle
@@ -8,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
 import gpuio as mx
+from gpuio.backend.cpu import CpuBackend
+from gpuio.pipeline.pipeline import Pipeline
+from support.leaks import left
 from support.making import flat, jpeg, photo, write_rec
 
 
@@ -24,7 +25,7 @@ def paths(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _nobody_else():
     """Other tests' iterators that wait for a collection have threads, too."""
-    gc.collect()
+    assert left(prefix="gpuio") == []
 
 
 def reader(paths, **options):
@@ -52,7 +53,7 @@ def script(paths, body):
         "data_shape=(3, 32, 32), batch_size=3, verbose=False, ctx='cpu', **o)\n" + body
     )
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -75,8 +76,7 @@ def test_fifty_iterators_one_after_the_other_leave_no_thread(paths):
         if number % 2:
             it.close()
         del it
-    gc.collect()
-    assert ours() == []
+    assert left(prefix="gpuio") == []
 
 
 def test_a_process_ends_while_an_iterator_lives(paths):
@@ -94,11 +94,10 @@ def test_an_iterator_in_a_reference_cycle_is_collected(paths):
     next(it)
     it.self = it
     del it
-    gc.collect()
-    assert ours() == []
+    assert left(prefix="gpuio") == []
 
 
-def test_an_interrupt_ends_within_a_second(tmp_path):
+def test_an_interrupt_ends_a_loop_without_end(tmp_path):
     paths = write_rec(tmp_path, [jpeg(photo(900, 1200, i)) for i in range(40)])
     code = (
         "import gpuio as mx, sys, time\n"
@@ -113,11 +112,9 @@ def test_an_interrupt_ends_within_a_second(tmp_path):
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert child.stdout.readline() == "go\n"
-    begun = time.monotonic()
     child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=30)
+    _, errors = child.communicate(timeout=120)  # half a second on an idle machine
     assert "KeyboardInterrupt" in errors
-    assert time.monotonic() - begun < 5  # one second on an idle machine; CI shares its cores
     assert child.returncode != 0
 
 
@@ -238,29 +235,45 @@ def test_another_process_goes_on_from_options_and_a_state(paths):
 
 
 @pytest.mark.parametrize("kind", [MemoryError, KeyError])
-def test_what_a_worker_dies_of_reaches_next_at_once(paths, monkeypatch, kind):
-    begun = []
-
+def test_what_a_worker_dies_of_reaches_next(paths, monkeypatch, kind):
     def make(*_, **__):
-        begun.append(time.monotonic())
         raise kind("no room")
 
     monkeypatch.setattr("gpuio.kernels.cpu.job.Job.make", make)
     it = reader(paths)
     with pytest.raises(kind, match="no room"):
         next(it)
-    assert time.monotonic() - begun[0] < 1
     assert ours() == []
     with pytest.raises(kind):
         next(it)
     it.close()
 
 
-def test_close_in_the_middle_of_work_takes_less_than_a_second(tmp_path):
-    paths = write_rec(tmp_path, [jpeg(photo(900, 1200, i)) for i in range(24)])
-    it = reader(paths, data_shape=(3, 800, 800), prefetch_buffer=8)
+def test_close_in_the_middle_of_work_begins_no_more(tmp_path, monkeypatch):
+    """What is being made is waited for, a batch for each thread; six more were asked for."""
+    paths = write_rec(tmp_path, [jpeg(photo(90, 120, i)) for i in range(30)])
+    begun, closing, calls, make = threading.Semaphore(0), threading.Event(), [], Pipeline.make
+
+    def slow(self, share):
+        calls.append(share.loaded.position.number)
+        begun.release()
+        if share.loaded.position.number > 1:
+            assert closing.wait(60)
+        return make(self, share)
+
+    monkeypatch.setattr(Pipeline, "make", slow)
+    monkeypatch.setattr(CpuBackend, "together", lambda *_: 1)
+    monkeypatch.setattr(CpuBackend, "share", lambda _, rows, __: rows)  # a call for a batch
+    it = reader(paths, prefetch_buffer=8, preprocess_threads=2)
     next(it)
-    begun = time.monotonic()
-    it.close()
-    assert time.monotonic() - begun < 3  # 0.05 s on an idle machine; CI shares its cores
+    for _ in range(4):
+        assert begun.acquire(timeout=60)
+    machine = it._machine().pipeline._stream._shares._machine
+    closer = threading.Thread(target=it.close)
+    closer.start()
+    while not machine._stopping:
+        closer.join(0.001)
+    closing.set()
+    closer.join(60)
     assert ours() == []
+    assert sorted(calls) == [0, 1, 2, 3]

@@ -1,8 +1,6 @@
 """ctx='auto' takes a GPU that opens, else the CPU; ctx='gpu' says why it does not open."""
 
-import gc
 import logging
-import threading
 import weakref
 
 import numpy as np
@@ -14,6 +12,7 @@ from gpuio.decode.engine import OutOfDeviceMemoryError
 from gpuio.errors import BackendError, OptionError
 from gpuio.io import ImageRecordIter
 from support.fake_device import FakeDevice
+from support.leaks import left, threads
 from support.making import write_rec
 from support.pictures import jpeg, picture
 
@@ -105,11 +104,10 @@ def test_auto_takes_the_cpu_then_and_warns_in_one_line(failure, caplog):
 
 
 def test_a_failed_opening_leaves_nothing_behind(failure, machine):
-    threads = threading.active_count()
+    before = threads()
     for _ in range(20):
         open_backend("auto", keep=3).close()
-    gc.collect()
-    assert threading.active_count() == threads
+    assert left(before) == []
     assert len(machine) == 0
 
 

@@ -115,7 +115,11 @@ class Child:
                     stdout=subprocess.PIPE,
                     stderr=noise,
                     text=True,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+                    env={
+                        **os.environ,
+                        "PYTHONPATH": os.pathsep.join(path),
+                        "MALLOC_ARENA_MAX": "1",
+                    },
                 )
         return self._process
 

@@ -1,15 +1,13 @@
 """ImageRecordIter: what a batch holds, how epochs follow each other, state, and closing."""
 
-import gc
-import os
 import pickle
-import threading
 
 import numpy as np
 import pytest
 
 import gpuio as mx
 from gpuio.errors import ClosedError, OptionError, StateError
+from support.leaks import left, open_files, threads
 from support.making import flat, jpeg, photo, reader, write_rec
 
 
@@ -182,11 +180,11 @@ def test_several_files_are_read_one_after_the_other(ten, tmp_path):
 def test_threads_and_prefetch_change_nothing(tmp_path, options):
     paths = write_rec(tmp_path, [jpeg(photo(40 + i, 60 - i, seed=i)) for i in range(23)])
     made = []
-    for threads, prefetch in ((1, 1), (2, 4), (5, 2)):
+    for workers, prefetch in ((1, 1), (2, 4), (5, 2)):
         with reader(
             paths,
             data_shape=(3, 32, 32),
-            preprocess_threads=threads,
+            preprocess_threads=workers,
             batch_size=5,
             prefetch_buffer=prefetch,
             resize=36,
@@ -273,19 +271,11 @@ def test_a_closed_iterator_says_so_and_its_batches_live(ten):
     assert batch.label[0].tolist() == [0, 1, 2, 3]
 
 
-def open_files():
-    return len(os.listdir("/proc/self/fd"))
-
-
-def gpuio_threads():
-    return [t.name for t in threading.enumerate() if t.name.startswith("gpuio")]
-
-
 @pytest.mark.parametrize("how", ["close", "del", "exception", "break"])
 def test_nothing_is_left_behind(ten, tmp_path, how):
     bad = write_rec(tmp_path, [flat(1), b"no image", flat(2)])
     reader(ten).close()
-    before = open_files()
+    before, running = open_files(), threads()
     it = reader(bad if how == "exception" else ten)
     if how == "exception":
         with pytest.raises(mx.GpuioError):
@@ -296,9 +286,8 @@ def test_nothing_is_left_behind(ten, tmp_path, how):
         if how == "close":
             it.close()
     del it
-    gc.collect()
-    assert gpuio_threads() == []
-    assert open_files() == before
+    assert left(running) == []
+    assert not open_files() - before
 
 
 def test_the_signature_and_the_docs_come_from_the_options():

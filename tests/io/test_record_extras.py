@@ -1,6 +1,5 @@
 """ImageRecordIter's options beyond MXNet: form, EXIF, decoder settings, plans that are replayed."""
 
-import gc
 import threading
 
 import cv2
@@ -10,6 +9,7 @@ import pytest
 import gpuio as mx
 from gpuio.errors import OptionError, RecordError
 from gpuio.plan.replay import replay
+from support.leaks import left, threads
 from support.making import jpeg, photo, write_rec
 
 SIZES = [(60 + 3 * k, 80 - 2 * k) for k in range(10)]
@@ -325,7 +325,7 @@ def ours():
 
 @pytest.mark.parametrize("how", ["close", "drop", "reset"])
 def test_the_thread_that_mixes_ends_with_its_iterator(photos, how):
-    before = len(ours())
+    before = threads()
     it = reader(photos, **MIXUP)
     it.next()
     assert any(thread.name.startswith("gpuio-mix") for thread in ours())
@@ -335,8 +335,7 @@ def test_the_thread_that_mixes_ends_with_its_iterator(photos, how):
     if how != "drop":
         it.close()
     del it
-    gc.collect()
-    assert len(ours()) == before
+    assert left(before) == []
 
 
 def test_a_batch_that_could_not_be_mixed_may_be_asked_for_again(photos):

@@ -16,6 +16,7 @@ from gpuio.errors import ClosedError, FormatError, GpuioError, ModeError, Option
 from gpuio.recordio import IRHeader, MXIndexedRecordIO, MXRecordIO, pack, unpack
 from gpuio.recordio.index import open_table
 from gpuio.recordio.index_text import write_index
+from support.leaks import open_files
 from support.payloads import MAGIC, PAYLOADS, RECORDS
 
 GOLDEN = Path(__file__).parent.parent / "data" / "recordio"
@@ -112,11 +113,11 @@ def test_what_cannot_be_opened_is_named(tmp_path):
 
 
 def test_a_missing_index_leaves_no_file_open(five):
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     with pytest.raises(GpuioError, match="rec2idx"):
         MXIndexedRecordIO(five[1] + ".no", five[0], "r")
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_files() - before
 
 
 def test_only_bytes_are_written_and_only_by_writers(five, tmp_path):
@@ -231,13 +232,13 @@ def test_a_dropped_writer_has_written_everything(tmp_path):
 
 
 def test_no_file_stays_open(five):
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     for _ in range(20):
         reader = MXIndexedRecordIO(five[1], five[0], "r")
         reader.read()
         del reader
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_files() - before
 
 
 LARGE = 300_000  # records

@@ -18,6 +18,7 @@ from gpuio.errors import ClosedError, StorageError
 from gpuio.storage import local
 from gpuio.storage.atomic import writing
 from gpuio.storage.local import LocalFile
+from support.leaks import open_files
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 
@@ -197,7 +198,7 @@ def test_a_file_that_is_closed_while_it_is_read_keeps_its_descriptor(path, monke
     """Its number may be another file's at once."""
     real = local._compiled()
     file = LocalFile(path)
-    opened = len(os.listdir("/proc/self/fd"))
+    assert open_files()[path] == 1
 
     def read_ranges(fd, *rest):
         file.close()
@@ -208,7 +209,7 @@ def test_a_file_that_is_closed_while_it_is_read_keeps_its_descriptor(path, monke
     monkeypatch.setattr(local, "_compiled", lambda: fake)
     memory, _ = file.read_packed([5], [10], Memory())
     assert memory.tobytes() == DATA[5:15]
-    assert len(os.listdir("/proc/self/fd")) == opened - 1
+    assert open_files()[path] == 0
 
 
 def test_near_ranges_share_a_read_and_far_ones_do_not(path, monkeypatch):
@@ -396,12 +397,12 @@ def test_a_file_whose_size_cannot_be_had_is_not_left_open(tmp_path, monkeypatch)
     def stale(_):
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     with monkeypatch.context() as patch:
         patch.setattr(os, "fstat", stale)
         with pytest.raises(StorageError, match="cannot open: Stale file handle"):
             LocalFile(tmp_path / "a")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_files() - before
 
 
 def test_a_file_closed_while_it_waits_to_be_opened_anew_takes_no_ones_number(path, monkeypatch):

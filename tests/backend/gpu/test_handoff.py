@@ -2,7 +2,6 @@
 
 import gc
 import os
-import threading
 
 import cv2
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from gpuio import recordio
 from gpuio.io import ImageRecordIter
 from gpuio.nd import asnumpy
+from support.leaks import left, open_files, threads
 from support.pictures import jpeg, picture
 
 pytestmark = pytest.mark.gpu
@@ -132,9 +132,8 @@ def test_iterators_left_early_leave_no_thread_and_no_file(tmp_path):
 
     leave()
     gc.collect()
-    threads, open_files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    running, files = threads(), sum(open_files().values())
     for _ in range(5):
         leave()
-    gc.collect()
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) <= open_files + 2
+    assert left(running) == []
+    assert sum(open_files().values()) <= files + 2
