@@ -290,6 +290,8 @@ def test_of_a_set_that_does_not_fit_a_fixed_part_is_kept(files):
 def test_of_a_set_in_order_what_is_kept_is_spread_over_it(tmp_path):
     files = making.write_rec(tmp_path, [making.jpeg(making.photo(40, 40, k)) for k in range(64)])
     options = {"shuffle": False, "batch_size": 8, "cache": "host", "cache_size": 32 * 5100}
+    # of two threads one may be in the next epoch, where room that is left goes to whoever comes
+    options["preprocess_threads"] = 1
     with reader(files, **options) as it:
         taken(it, 1)
         states = it._machine().cache._store.memory.states
