@@ -35,7 +35,7 @@ def test_samples_come_in_order_and_errors_wait_for_their_turn(source, threads):
 
 def test_finishing_is_spread_over_threads_and_keeps_its_samples(source):
     seen = set()
-    barrier = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=60)
 
     class Waiting(image.Augmenter):
         def draw(self, shape, draws):

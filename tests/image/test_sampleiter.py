@@ -169,7 +169,7 @@ def test_dropping_the_iterator_stops_its_threads(make_records):
     del it
     gc.collect()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -369,7 +369,8 @@ def test_batches_go_to_the_context_asked_for(write, monkeypatch):
         assert batch.data[0][0] == batch.label[0][0] == mx.gpu(0)
 
 
-def test_a_million_rows_are_read_in_a_few_seconds(write):
+def test_a_million_rows_take_less_time_than_numpy(write):
+    """Of a processor: 0.25 times as much; Python's own float() takes 1.3 times."""
     block = "".join(
         ",".join(f"{(i * 37 + j * 11) % 1999 / 7:.6f}" for j in range(10)) + "\n"
         for i in range(10000)
@@ -378,8 +379,12 @@ def test_a_million_rows_are_read_in_a_few_seconds(write):
     begun = time.process_time()
     with open_csv(path, data_shape=(10,), batch_size=1000) as it:
         total = sum(float(batch.data[0].sum(dtype=np.float64)) for batch in it)
-    assert time.process_time() - begun < 6  # 1.0 s where nothing else runs
-    expected = np.loadtxt(block.splitlines(), delimiter=",", dtype=np.float32)
+    took, numpys = time.process_time() - begun, []
+    for _ in range(3):
+        begun = time.process_time()
+        expected = np.loadtxt(block.splitlines(), delimiter=",", dtype=np.float32)
+        numpys.append(100 * (time.process_time() - begun))
+    assert took < min(numpys)
     assert total == pytest.approx(100 * expected.sum(dtype=np.float64), rel=1e-12)
 
 

@@ -342,7 +342,7 @@ def test_an_iterator_may_be_closed_while_it_finds_the_share(files, setting, monk
 
     def waits(self, *given):
         begun.set()
-        assert go.wait(20)
+        assert go.wait(60)
         return decode(self, *given)
 
     monkeypatch.setattr(Engine, "decode", waits)
@@ -356,12 +356,14 @@ def test_an_iterator_may_be_closed_while_it_finds_the_share(files, setting, monk
 
     user = threading.Thread(target=use)
     user.start()
-    assert begun.wait(20)
-    closer = threading.Thread(target=it.close)
+    assert begun.wait(60)
+    closer, pipeline = threading.Thread(target=it.close), it._machine().pipeline
     closer.start()
+    while not pipeline._closed:
+        closer.join(0.001)
     go.set()
-    closer.join(20)
-    user.join(20)
+    closer.join(60)
+    user.join(60)
     assert len(errors) == 1
     errors.clear()
     gc.collect()

@@ -10,7 +10,7 @@ import gpuio as mx
 from gpuio.errors import ClosedError, StateError
 from support.making import flat, write_rec
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60
 
 
 def arrays(count=10, **options):

@@ -3,12 +3,15 @@
 import os
 import resource
 import sys
+import time
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuio.kernels import ranges
 from gpuio.kernels.ranges import lay_out, read_ranges, scatter
 
 DATA = np.random.default_rng(0).integers(0, 256, 5000, np.uint8)
@@ -73,16 +76,42 @@ def test_pieces_of_memory_are_copied_to_their_places():
 def test_it_tells_how_often_the_thread_waited(descriptor):
     low, high = np.array([0, 4000]), np.array([1000, 5000])
     memory = np.zeros(2000, np.uint8)
-    assert read_ranges(descriptor, low, high, 0, memory) == (2, 0)  # it was just written
+    # it was just written; what the system does beside that may make one try wait
+    assert (2, 0) in [read_ranges(descriptor, low, high, 0, memory) for _ in range(10)]
 
-    def waits():
+    def dropped():
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+    def pythons():
+        dropped()
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        os.pread(descriptor, 5000, 0)
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+
+    def ours():
+        dropped()
+        return read_ranges(descriptor, low, high, 0, memory)[1]
 
     os.fsync(descriptor)
-    before = waits()
-    os.pread(descriptor, 5000, 0)
-    if resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw == before:
-        pytest.skip("the file lies in memory alone")
-    waits()
-    assert read_ranges(descriptor, low, high, 0, memory)[1] > 0
+    both = [(pythons(), ours()) for _ in range(20)]
+    if sum(python > 0 for python, _ in both) < 10:
+        pytest.skip("the file lies in memory, or on a disk that is hardly waited for")
+    assert any(waits > 0 for _, waits in both)
+
+
+@numba.njit
+def waited():
+    return ranges._waits()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no system else tells of a thread's waits")
+def test_its_waits_are_those_that_the_system_tells_of():
+    def waits():
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+    waited()
+    for _ in range(3):
+        before, now, after = waits(), waited(), waits()
+        assert before <= now <= after
+        time.sleep(1e-3)
+    assert waited() > before

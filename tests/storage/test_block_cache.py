@@ -205,7 +205,7 @@ def test_two_processes_download_a_block_once(server, tmp_path):
     for one in both:
         one.stdin.write("x")
         one.stdin.flush()
-    sums = {one.communicate(timeout=30)[0] for one in both}
+    sums = {one.communicate(timeout=120)[0] for one in both}
     assert len(sums) == 1
     gets = [range_ for method, _, range_ in server.requests if method == "GET"]
     assert len(gets) == len(set(gets)) == 4

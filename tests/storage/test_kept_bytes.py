@@ -79,19 +79,19 @@ def test_a_thread_waits_for_what_another_fetches():
 
     def slowly(pieces):
         began.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(60)
         source.fetch(pieces)
 
     first = threading.Thread(target=kept.take, args=([0], [5000], 0, 1 << 20, slowly))
     first.start()
-    assert began.wait(10)
+    assert began.wait(60)
     second = threading.Thread(target=taken, args=(kept, source, [4000, 9000], [4100, 9001]))
     second.start()
     while (8192, 12_288) not in source.asked:
         second.join(0.001)
     goes_on.set()
-    first.join(10)
-    second.join(10)
+    first.join(60)
+    second.join(60)
     assert sorted(source.asked) == [(0, 8192), (8192, 12_288)]
 
 

@@ -297,7 +297,7 @@ def test_many_small_files_are_asked_for_together_whether_they_changed(padded, mo
             with pytest.raises(StorageError, match="file changed"):
                 files.check_unchanged()
             together = threading.Barrier(8)
-            monkeypatch.setattr(RemoteFile, "check_unchanged", lambda _: together.wait(10))
+            monkeypatch.setattr(RemoteFile, "check_unchanged", lambda _: together.wait(60))
             files.check_unchanged()
 
 

@@ -367,7 +367,7 @@ def threads_that_share_it_lose_no_batch_and_get_none_twice(case):
 
     def take():
         try:
-            begin.wait(10)
+            begin.wait(60)
             got.extend(arrays_of(batch) for batch in iter(it.next, None))
         except StopIteration:
             pass
@@ -380,7 +380,7 @@ def threads_that_share_it_lose_no_batch_and_get_none_twice(case):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
     assert not wrong
     assert not any(thread.is_alive() for thread in threads)
     assert collections.Counter(map(str, got)) == collections.Counter(map(str, whole))
@@ -413,9 +413,9 @@ def closing_it_while_another_thread_takes_batches_leaves_no_thread(case):
         thread = threading.Thread(target=take, name="user", daemon=True)
         with hasty():
             thread.start()
-            assert one.wait(10)
+            assert one.wait(60)
             it.close()
-            thread.join(20)
+            thread.join(60)
         assert not thread.is_alive()
         assert not wrong
         assert ours() == []

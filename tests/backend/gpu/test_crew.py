@@ -11,7 +11,7 @@ from gpuio.backend.gpu.crew import Crew, Team
 def pieces(count, done, wait=None):
     def piece(number):
         if wait is not None:
-            assert wait.wait(20)
+            assert wait.wait(60)
         done.append(number)
 
     return [lambda number=number: piece(number) for number in range(count)]
@@ -35,7 +35,7 @@ def test_helpers_do_pieces_while_the_maker_is_elsewhere():
     helpers = [started(crew.help, team) for _ in range(3)]
     with crew.together(team, pieces(7, done)):
         for helper in helpers:
-            helper.join(20)
+            helper.join(60)
         assert sorted(done) == list(range(7))
     assert len(done) == 7
 
@@ -59,8 +59,8 @@ def test_a_maker_waits_for_the_pieces_that_others_are_doing():
     maker = started(crew.finish, team)
     assert maker.is_alive()
     go.set()
-    maker.join(20)
-    helper.join(20)
+    maker.join(60)
+    helper.join(60)
     assert done == [0]
 
 
@@ -84,13 +84,13 @@ def test_after_an_error_no_piece_is_being_done_and_none_is_left():
 
     def slow():
         begun.set()
-        assert go.wait(20)
+        assert go.wait(60)
         done.append("slow")
 
     with pytest.raises(RuntimeError, match="engine"):  # noqa: PT012, SIM117
         with crew.together(team, [slow, *pieces(3, done)]):
             helper = started(crew.take_one)
-            assert begun.wait(20)
+            assert begun.wait(60)
             crew._changed.acquire()
             go.set()
             crew._changed.release()
@@ -98,12 +98,12 @@ def test_after_an_error_no_piece_is_being_done_and_none_is_left():
     assert done == ["slow"]
     assert team.open == 0
     assert not crew.take_one()
-    helper.join(20)
+    helper.join(60)
 
 
 def test_a_helper_of_a_batch_that_failed_at_its_start_returns():
     crew, team = Crew(), Team()
     helper = started(crew.help, team)
     crew.cancel(team)
-    helper.join(20)
+    helper.join(60)
     assert not helper.is_alive()

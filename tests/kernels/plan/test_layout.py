@@ -20,8 +20,8 @@ def test_gcc_puts_every_field_where_numpy_does(tmp_path):
         f"#include <stdio.h>\n#include <stddef.h>\n{c_struct()}\n"
         f'int main(void) {{ {prints} printf("%zu\\n", sizeof(struct Plan)); return 0; }}\n'
     )
-    subprocess.run(["gcc", "-o", tmp_path / "layout", source], check=True, timeout=60)
-    told = subprocess.run([tmp_path / "layout"], check=True, capture_output=True, timeout=60)
+    subprocess.run(["gcc", "-o", tmp_path / "layout", source], check=True, timeout=300)
+    told = subprocess.run([tmp_path / "layout"], check=True, capture_output=True, timeout=300)
     *fields, whole = told.stdout.decode().splitlines()
     for name, line in zip(PLAN.names, fields, strict=True):
         dtype, offset = PLAN.fields[name][:2]
