@@ -24,7 +24,7 @@ def torchrun(ranks, *arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=900,
         env=environment,
     )
     assert done.returncode == 0, done.stderr

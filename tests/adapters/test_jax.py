@@ -112,7 +112,7 @@ def test_a_batch_is_divided_over_the_devices_of_a_host(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         env={**os.environ, **flags, "PYTHONPATH": root},
     )
     assert done.returncode == 0, done.stderr

@@ -107,7 +107,7 @@ def test_killed_at_any_moment_it_gives_the_right_pixels(tmp_path, kills):
         [sys.executable, str(KILLS), rec, str(folder), str(kills), "3"],
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -85,7 +85,7 @@ def ran(tmp_path_factory):
         input=json.dumps(told),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

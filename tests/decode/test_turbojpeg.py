@@ -439,7 +439,7 @@ def test_a_cache_of_kernels_is_shared_with_machines_that_have_no_library(tmp_pat
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1200,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -53,7 +53,7 @@ def run(name, *arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), found]))},
     )
     assert done.returncode == 0, done.stderr

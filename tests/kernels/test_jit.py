@@ -87,7 +87,7 @@ from gpuio.kernels.__main__ import compile_all
 assert framing.walk.stats.cache_path is None, framing.walk.stats
 print(*compile_all())
 """
-    made = set(run(tmp_path / "site", tmp_path / "home", script, timeout=500))
+    made = set(run(tmp_path / "site", tmp_path / "home", script, timeout=1800))
     files = {path.relative_to(kernels) for path in kernels.rglob("*.py")}
     names = {path.with_suffix("").as_posix().replace("/", ".") for path in files}
     names = {name.removesuffix(".__init__") for name in names} - {"__init__", "__main__"}

@@ -29,11 +29,11 @@ def install(folder):
     return kernels / "cpu"
 
 
-def run(folder, home, script=SCRIPT, timeout=120):
+def run(folder, home, script=SCRIPT, timeout=600):
     return said_by(folder, home, script, timeout)[0].split()
 
 
-def said_by(folder, home, script=SCRIPT, timeout=120, before=()):
+def said_by(folder, home, script=SCRIPT, timeout=600, before=()):
     """Return what a process says, on standard output and on standard error.
 
     `before` are the words in front of its command.

@@ -48,7 +48,7 @@ def test_a_packing_killed_anywhere_leaves_nothing_or_what_can_be_resumed(photos,
         [sys.executable, str(PROGRAM), str(photos), "100", "7", *arguments],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=2400,
         check=False,
     )
     assert done.returncode == 0, done.stderr
