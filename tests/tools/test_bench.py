@@ -414,9 +414,14 @@ def test_a_rate_is_not_that_of_a_batch_that_stood_ready(tmp_path, monkeypatch):
     monkeypatch.setattr(measuring, "_LEAST_S", 0.05)
     subject = Subject(photos(tmp_path), None, {"data_shape": (3, 40, 40)}, 3)
     try:
-        taken: list[int] = []
-        measuring._rate(subject.it, 0.0, lambda: taken.append(1))
-        assert len(taken) > 1
+        clock, taken = ticking(monkeypatch), []
+
+        def tick():
+            taken.append(1)
+            clock.spend(0.02)
+
+        assert measuring._rate(subject.it, 0.0, tick) == pytest.approx(3 * 3 / 0.06)
+        assert len(taken) == 3
     finally:
         subject.close()
 
