@@ -24,6 +24,7 @@ from gpuio.backend.gpu.division import work_of
 from gpuio.backend.gpu.host import HostDecoder
 from gpuio.decode.engine import Decoded
 from gpuio.io import ImageRecordIter
+from support.clock import undisturbed
 from support.fake_device import FakeDevice
 from support.pictures import jpeg, picture
 from support.places import SIMULATED
@@ -31,8 +32,8 @@ from support.places import SIMULATED
 pytestmark = pytest.mark.simulated  # there, too
 ROWS, BATCHES, KINDS = 32, 16, 16
 ENGINES, THREADS = 2, 2
-BATCH_S = 0.04 if SIMULATED else 0.012  # of a batch, if both sides are busy all of the time
-ROUNDS = 3  # at most
+BATCH_S = 0.04 if SIMULATED else 0.024  # of a batch, if both sides are busy all of the time
+ROUNDS = 10  # at most: other work on the machine spoils one or two
 WARM, TIMED = 5, 16  # batches
 TIMES, AROUND, NEAR = (2,), (-0.1, 0, 0.1), 1.3
 if SIMULATED:
@@ -159,6 +160,7 @@ def run(files, share):
         return 1000 * np.polyfit(np.arange(TIMED), arrived[WARM:], 1)[0], it.stats()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", TIMES)
 def test_auto_is_as_fast_as_the_best_fixed_share(files, pace, times):
     pace(times)
@@ -166,24 +168,24 @@ def test_auto_is_as_fast_as_the_best_fixed_share(files, pace, times):
     both = 1 / (1 + times)  # the share at which both sides are busy all of the time
     fixed = [both + each for each in AROUND if 0 <= both + each <= 1]
     took = {share: [] for share in (*fixed, "auto")}
-    for _ in range(ROUNDS):
+
+    def measure():
         for share, runs in took.items():
             made, stats = run(paths, share)
             runs.append(made)
         medians = {share: statistics.median(runs) for share, runs in took.items()}
-        best = min(medians[share] for share in fixed)
-        if medians["auto"] <= NEAR * best:
-            break  # else it may have been disturbed: once more
-    share = stats["host_bytes"] / (stats["host_bytes"] + stats["engine_bytes"])
-    print(f"\nengines {times:g} times as fast as the threads; ms per batch:")  # noqa: T201
-    for name, ms in medians.items():
-        print(f"  {name if name == 'auto' else format(name, '.2f'):<4}  {ms:6.1f}")  # noqa: T201
-    print(f"  found {stats['host_share']}; of the bytes the host decoded {share:.3f}")  # noqa: T201
-    # what the share that was found costs at these rates, of the best; then what it took
-    found = stats["host_share"]
-    assert max((1 - found) * (1 + 1 / times), found * (1 + times)) <= 1.05
-    assert medians["auto"] <= NEAR * best
-    # both sides end together, and work all of the time
-    assert share == pytest.approx(both, abs=0.03)
-    for side in ("engine", "host"):
-        assert stats[f"{side}_images"] > 0 < stats[f"{side}_s"]
+        share = stats["host_bytes"] / (stats["host_bytes"] + stats["engine_bytes"])
+        print(f"\nengines {times:g} times as fast as the threads; ms per batch:")  # noqa: T201
+        for name, ms in medians.items():
+            print(f"  {name if name == 'auto' else format(name, '.2f'):<4}  {ms:6.1f}")  # noqa: T201
+        print(f"  found {stats['host_share']}; of the bytes the host's {share:.3f}")  # noqa: T201
+        # what the share that was found costs at these rates, of the best; then what it took
+        found = stats["host_share"]
+        assert max((1 - found) * (1 + 1 / times), found * (1 + times)) <= 1.05
+        assert medians["auto"] <= NEAR * min(medians[share] for share in fixed)
+        # both sides end together, and work all of the time
+        assert share == pytest.approx(both, abs=0.03)
+        for side in ("engine", "host"):
+            assert stats[f"{side}_images"] > 0 < stats[f"{side}_s"]
+
+    undisturbed(measure, ROUNDS)
