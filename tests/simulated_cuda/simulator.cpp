@@ -68,6 +68,12 @@ static void (*host_launch)(void*, void*, unsigned, unsigned, unsigned, unsigned)
 static auto& functions = *new std::map<std::pair<std::string, int>, Function*>;
 static int contexts[DEVICES];
 
+static std::atomic<bool> halted{false};  // streams in `halt`, a minute at most
+
+static void halt() {
+  for (int ms = 0; halted && ms < 60000; ms++)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
 static void spin(uint64_t cycles) {
   std::this_thread::sleep_for(std::chrono::nanoseconds(cycles / 2));
 }
@@ -159,6 +165,8 @@ API void sim_counts(uint64_t* made, int device) {  // of a device; page-locked b
   for (Event* event : events) made[5] += event->device == device;
 }
 API int sim_spin(void* stream, uint64_t cycles) { return submit(stream, [=] { spin(cycles); }); }
+API int sim_hold(void* stream) { return halted = true, submit(stream, halt); }
+API void sim_let_go() { halted = false; }
 API const char* sim_complaint() { return complaint.c_str(); }
 API void sim_complain(const char* why) { fail(INVALID_VALUE, why); }
 API void sim_forgive() { complaint.clear(); }

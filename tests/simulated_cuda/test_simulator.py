@@ -38,6 +38,14 @@ class Cuda:
         self(name, ctypes.addressof(out), *args, expected=expected)
         return out.value
 
+    def hold(self, stream):
+        """Keep a stream busy until `let_go`, and for a while then."""
+        assert self.simulator.sim_hold(ctypes.c_void_p(stream)) == OK
+        self.spin(stream)
+
+    def let_go(self):
+        self.simulator.sim_let_go()
+
     def spin(self, stream):
         """Keep a stream busy for a while."""
         spin, argument = self.simulator.sim_spin, ctypes.c_uint64(LATE)
@@ -53,6 +61,7 @@ def cuda():
     install.set_up()
     made.simulator.sim_forgive()
     yield made
+    made.let_go()
     made("DeviceSynchronize")
     install.set_up()
     made.simulator.sim_forgive()
@@ -79,10 +88,11 @@ def read(cuda, address, stream=0):
 
 
 def test_queued_work_is_done_later_and_in_its_order(cuda, stream, block):
-    cuda.spin(stream)
+    cuda.hold(stream)
     cuda("MemsetAsync", block, 7, 64, stream)
     cuda("StreamQuery", stream, expected=NOT_READY)
     assert (read(cuda, block) == 0xA5).all()  # on another stream, not ordered behind it
+    cuda.let_go()
     assert (read(cuda, block, stream) == 7).all()
     cuda("StreamQuery", stream)
 
@@ -90,10 +100,11 @@ def test_queued_work_is_done_later_and_in_its_order(cuda, stream, block):
 def test_a_stream_waits_for_an_event_as_it_was_recorded_last(cuda, stream, block):
     other, event = cuda.made("StreamCreateWithFlags", NON_BLOCKING), cuda.made("EventCreate")
     cuda("EventRecord", event, other)
-    cuda.spin(other)
+    cuda.hold(other)
     cuda("MemsetAsync", block, 3, 64, other)
     cuda("EventRecord", event, other)
     cuda("EventQuery", event, expected=NOT_READY)
+    cuda.let_go()
     cuda("StreamWaitEvent", stream, event, 0)
     cuda("EventDestroy", event)  # the order stands
     assert (read(cuda, block, stream) == 3).all()
@@ -105,9 +116,10 @@ def test_the_default_stream_is_ordered_with_blocking_streams_only(cuda, stream, 
     cuda.spin(blocking)
     cuda("MemsetAsync", block, 5, 64, blocking)
     assert (read(cuda, block, 0) == 5).all()
-    cuda.spin(0)
+    cuda.hold(0)
     cuda("MemsetAsync", block, 6, 64, 0)
     assert (read(cuda, block, stream) == 5).all()
+    cuda.let_go()
     assert (read(cuda, block, blocking) == 6).all()
     cuda("StreamDestroy", blocking)
 
@@ -116,11 +128,12 @@ def test_page_locked_memory_is_read_when_the_copy_runs_other_memory_at_the_call(
     locked, plain = cuda.made("HostAlloc", 64, 0), np.zeros(64, np.uint8)
     first, second = cuda.made("Malloc", 64), cuda.made("Malloc", 64)
     ctypes.memset(locked, 0, 64)
-    cuda.spin(stream)
+    cuda.hold(stream)
     cuda("MemcpyAsync", first, locked, 64, TO_DEVICE, stream)
     cuda("MemcpyAsync", second, plain.ctypes.data, 64, TO_DEVICE, stream)
     ctypes.memset(locked, 9, 64)
     plain[:] = 9
+    cuda.let_go()
     assert (read(cuda, first, stream) == 9).all()
     assert (read(cuda, second, stream) == 0).all()
     for address in (first, second):
@@ -177,7 +190,7 @@ def test_each_device_has_its_memory_its_default_stream_and_its_current_threads(c
         before = install.counts(1)
         there["block"] = cuda.made("Malloc", 64)
         there["used"] = install.counts(1).used - before.used
-        cuda.spin(0)
+        cuda.hold(0)
         cuda("MemsetAsync", there["block"], 4, 64, 0)
 
     thread = threading.Thread(target=use_the_other)
@@ -191,6 +204,7 @@ def test_each_device_has_its_memory_its_default_stream_and_its_current_threads(c
     cuda("StreamSynchronize", 1)
     assert (read(cuda, block) == 6).all()
     assert (read(cuda, there["block"]) == 0xA5).all()  # of the other default stream
+    cuda.let_go()
     cuda("SetDevice", 1)
     assert (read(cuda, there["block"]) == 4).all()
     cuda("Free", there["block"])
@@ -214,7 +228,7 @@ def test_an_event_is_recorded_on_streams_of_its_device_only_and_waited_for_anywh
 @pytest.mark.parametrize("blocks", [False, True])
 def test_waiting_for_an_event_keeps_a_core_busy_unless_it_blocks(cuda, stream, blocks):
     event, used = cuda.made("EventCreateWithFlags", int(blocks)), []
-    for _ in range(5):  # on a busy machine a thread that spins gets no core now and then
+    for _ in range(20):  # on a busy machine a thread that spins gets no core now and then
         began, until = time.thread_time(), time.perf_counter() + 0.2
         while time.perf_counter() < until:
             os.sched_yield()
