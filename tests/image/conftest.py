@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gpuio import recordio
+from support.leaks import left
 
 
 def picture(number, height=40, width=48):
@@ -56,5 +57,4 @@ def no_thread_stays():
     """Fail a test that leaves a thread behind."""
     before = set(threading.enumerate())
     yield
-    left = [thread for thread in threading.enumerate() if thread not in before]
-    assert [thread.name for thread in left] == []
+    assert left(before) == []
