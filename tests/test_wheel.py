@@ -1,5 +1,6 @@
 """A wheel and an editable install both hold every file, import, and read a record elsewhere."""
 
+import os
 import subprocess
 import sys
 import venv
@@ -88,9 +89,15 @@ def test_an_install_reads_a_file_from_another_directory(how, wheel, source, tmp_
     assert done.returncode == 0, done.stderr
     work = tmp_path / "elsewhere"
     work.mkdir()
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for place in (work, source.parent):
         done = subprocess.run(
-            [str(python), "-c", READ_A_FILE], cwd=place, capture_output=True, text=True, check=False
+            [str(python), "-c", READ_A_FILE],
+            cwd=place,
+            env=alone,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         assert Path(done.stdout.strip()).is_relative_to(site if how == "wheel" else source)
