@@ -126,18 +126,21 @@ class CpuBackend:
         asked = plan, headers, records.length, records.decoded, records.scale
         needs = job.look_at(*asked)
         scaled = self._scaled() if needs.scaled and output.channels < 4 else None
-        regions = None if not job.decodes else RegionDecoder(self._turbo, memory.handle)
+        small = None
+        self._rows += len(plan)
+        if scaled is None and output.channels < 4:
+            small = self._small(headers)
+        regions = None
+        if small is not None:
+            small.fit(needs.most)
+            regions = RegionDecoder(small.kernel, small.address, small)
+        elif job.decodes:
+            regions = RegionDecoder(self._turbo.decode, memory.handle, None)
         rows = _Rows(records, plan, output, scaled, memory.scratch, regions)
         work = records.work
         faults: list[Fault] = []
         if needs.smaller:
             records = rows.make_smaller(faults)
-        small = None
-        self._rows += len(plan)
-        if scaled is None and output.channels < 4:
-            small = self._small(headers)
-            if small is not None:
-                small.fit(needs.most)
         own = small if small is not None else scaled
         decodes = job.decodes or small is not None
         if decodes:
@@ -287,10 +290,10 @@ class _Rows:
         output: Output,
         scaled: ScaledDecoder | None,
         scratch: Any,
-        turbo: RegionDecoder | None = None,
+        parts: RegionDecoder | None = None,
     ) -> None:
         self.plan = plan
-        self._turbo = turbo
+        self._parts = parts
         self._scaled, self._scratch = scaled, scratch
         self._records, self._headers, self._output = records, records.headers, output
         self._images: list[npt.NDArray[np.uint8] | None] = [None] * len(records)
@@ -407,16 +410,18 @@ class _Rows:
                 work.decode_s += time.perf_counter() - begun
                 work.decoded(route, 1)
                 return pixels, row
-        if scale == 1 and self._turbo is not None and not damaged:
+        if scale == 1 and self._parts is not None and not damaged:
             if self._regions is None:
                 self._regions = warp_regions(self.plan)
             top, left, right = self._regions[number].tolist()
             if right:
                 pixels = self._room(shape, lasting=lasting)
                 at, length = int(records.address[number]), int(records.length[number])
-                if self._turbo.decode(at, length, header, (top, needed, left, right), pixels):
+                region = top, needed, left, right
+                route = self._parts.decode(at, length, header, region, pixels)
+                if route:
                     work.decode_s += time.perf_counter() - begun
-                    work.decoded("turbojpeg", 1)
+                    work.decoded(route, 1)
                     return pixels, row
         try:
             found = _decoded(blob, row, header, needed, channels, scale)

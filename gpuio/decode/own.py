@@ -24,6 +24,7 @@ class OwnDecoder:
 
     Attributes
     ----------
+    kernel : kernel             `decode`
     function, address : int     of `decode`, and of its state, which it takes as its handle
     """
 
@@ -42,7 +43,7 @@ class OwnDecoder:
         if turbo is not None and handle is not None:
             then, its = address(turbo.decode, DECODE), handle.address
         self._handle = handle  # it lives as long as this object
-        self._own = make(then, its, max_pixels)
+        self.kernel, self._own = decode, make(then, its, max_pixels)
         self.function: int = address(decode, DECODE)
         self.address: int = self._own.address
 

@@ -1,4 +1,4 @@
-"""TurboJPEG for images that are decoded one by one: what is read of them, at its place."""
+"""What is read of JPEGs that are decoded one by one, at its place: by gpuio, then TurboJPEG."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from gpuio.decode.own import OwnDecoder
 
 __all__ = ["RegionDecoder", "plain_sampling"]
 
@@ -21,12 +23,13 @@ class RegionDecoder:
 
     Parameters
     ----------
-    turbo : module      `gpuio.kernels.cpu.turbojpeg`
-    handle : int        address of the thread's decompressor
+    decode : kernel         a DECODE of `gpuio.kernels.cpu.share`
+    handle : int            address of the thread's, for it
+    own : OwnDecoder or None    whose kernel that is; None: TurboJPEG's
     """
 
-    def __init__(self, turbo: Any, handle: int) -> None:
-        self._decode, self._handle = turbo.decode, handle
+    def __init__(self, decode: Any, handle: int, own: OwnDecoder | None) -> None:
+        self._decode, self._handle, self._own = decode, handle, own
 
     def decode(
         self,
@@ -35,7 +38,7 @@ class RegionDecoder:
         header: np.void,
         region: tuple[int, int, int, int],
         pixels: npt.NDArray[np.uint8],
-    ) -> bool:
+    ) -> str:
         """Decode what is read of an image.
 
         Parameters
@@ -48,14 +51,18 @@ class RegionDecoder:
 
         Returns
         -------
-        bool                    whether they were; else `pixels` holds anything
+        str                     "own" or "turbojpeg", who decoded; "": nobody, `pixels` holds
+                                anything
         """
         sampling = plain_sampling(header)
         if not sampling:
-            return False
+            return ""
+        before = 0 if self._own is None else self._own.decoded
         height, width, channels = pixels.shape
         code = self._decode(
             self._handle, address, length, height, width, channels, sampling,
             int(header["shortens"]), *region, 1, pixels.ctypes.data,
         )  # fmt: skip
-        return bool(code == 0)
+        if code != 0:
+            return ""
+        return "own" if self._own is not None and self._own.decoded > before else "turbojpeg"
