@@ -4,7 +4,7 @@ A look answers the coefficient that the next bits stand for and the one behind i
 short, or that and the block's end. What is longer is read code by code.
 
 A component's tables, `VALUES` int32, are made anew only where an image brings other codes than
-the one before; that of two coefficients, which takes longest, when they come a second time.
+the one before; that of two coefficients, which takes longest, when they are used again or much.
 
 Damage is said, not repaired. Kernels that use this module name it as a source, `jpeg_bits` and
 `jpeg_symbols`. Source: ITU-T T.81, section F.2.2; libjpeg-turbo 3.0, jdhuff.c.
@@ -35,7 +35,7 @@ __all__ = ["HIGHEST", "VALUES", "keep_values", "pair_values", "put_short", "read
 HIGHEST = 1 << 14  # a coefficient that is read code by code lies within [-HIGHEST, HIGHEST)
 _RANGE_BITS = HIGHEST.bit_length()
 
-_BITS, _DC_BITS = 12, 10  # of a look
+_BITS, _DC_BITS = 11, 10  # of a look: more are slower where an image brings codes of its own
 _LOOKS, _DC_LOOKS = 1 << _BITS, 1 << _DC_BITS
 # an answer, AC: bits | zeros passed << 6 | steps to the second value << 10 | second value << 16 |
 # value << 24; DC: bits | value << 16. No bits: the code's length << 16 | the value's << 24, or none
@@ -111,12 +111,12 @@ def _fill_looks(codes, which):
 
 @inner
 def pair_values(codes, spare):
-    """Make a component's tables answer two coefficients with one look, for the second image on.
+    """Make a component's tables answer two coefficients with one look, when called again.
 
     Parameters
     ----------
     codes : int             address of tables that `keep_values` made
-    spare : int             address of int32[4096]
+    spare : int             address of int32[2048]
     """
     if item(codes, _PAIRED) != _NOT_YET:
         put(codes, _PAIRED, min(item(codes, _PAIRED), _NOT_YET))

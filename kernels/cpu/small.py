@@ -50,7 +50,7 @@ _FOUND = _PLACES + 68
 _MEANS = _FOUND + TABLES  # of each component's block before
 _SCRATCH = _MEANS + 4
 # and bytes
-_HEAD = (4 * (_SCRATCH + 4096) + 63) // 64 * 64  # the front that is kept
+_HEAD = (4 * (_SCRATCH + 2048) + 63) // 64 * 64  # the front that is kept
 _LONGEST_HEAD = 1024
 _SHORTS = _HEAD + _LONGEST_HEAD  # quanta again, where the coefficients of a block are
 _BLOCK = _SHORTS + 3 * 128
@@ -61,6 +61,7 @@ _BYTES = _LINE + 128  # what is looked at
 _FILL = 8_192  # bytes of it at most
 _UNIT = 2_048  # more than a unit takes: 6 blocks of 64 times 31 bits
 _PLANES = _BYTES + _FILL + 2 * _UNIT
+_LONG = 20_000  # bytes of an image for which tables of two coefficients are made at first sight
 _SIDE = 16  # bytes before and behind a row of chroma
 _SLACK = 128  # bytes that a look at a row may reach behind it
 
@@ -110,7 +111,8 @@ def _keep_front(own, data, size):
     if not kept and not _read_front(own, data, size):
         return False
     for part in range(2):
-        pair_values(own + 4 * VALUES * part, own + 4 * _SCRATCH)
+        for _ in range(2 if size > _LONG else 1):
+            pair_values(own + 4 * VALUES * part, own + 4 * _SCRATCH)
     return True
 
 
