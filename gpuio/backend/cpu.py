@@ -23,10 +23,10 @@ from gpuio.backend.protocol import Blob, Encoded, Fault, Output, Work
 from gpuio.backend.warp_region import warp_reach, warp_regions
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
+from gpuio.decode.plain import RECORD_BYTES, PlainDecoder, any_plain, is_loaded
 from gpuio.decode.region import RegionDecoder
 from gpuio.decode.scaled import ScaledDecoder
 from gpuio.decode.shorten import MARGIN, shorten
-from gpuio.decode.small import RECORD_BYTES, SmallDecoder, any_small, is_loaded
 from gpuio.decode.smaller import smaller
 from gpuio.errors import BackendError, DecodeError, GpuioError
 from gpuio.kernels.plan.layout import BILINEAR
@@ -112,7 +112,7 @@ class CpuBackend:
     ) -> list[Fault]:
         """Make all rows in one call that holds no GIL, then those that it leaves, row by row.
 
-        With TurboJPEG the call decodes, too, and small JPEGs without it; all else, and what is not
+        With TurboJPEG the call decodes, too, and plain JPEGs without it; all else, and what is not
         a plain JPEG, OpenCV does.
         """
         if not len(plan):
@@ -126,14 +126,14 @@ class CpuBackend:
         asked = plan, headers, records.length, records.decoded, records.scale
         needs = job.look_at(*asked)
         scaled = self._scaled() if needs.scaled and output.channels < 4 else None
-        small = None
+        plain = None
         self._rows += len(plan)
         if scaled is None and output.channels < 4:
-            small = self._small(headers)
+            plain = self._plain(headers)
         regions = None
-        if small is not None:
-            small.fit(needs.most)
-            regions = RegionDecoder(small.kernel, small.address, small)
+        if plain is not None:
+            plain.fit(needs.most)
+            regions = RegionDecoder(plain.kernel, plain.address, plain)
         elif job.decodes:
             regions = RegionDecoder(self._turbo.decode, memory.handle, None)
         rows = _Rows(records, plan, output, scaled, memory.scratch, regions)
@@ -141,8 +141,8 @@ class CpuBackend:
         faults: list[Fault] = []
         if needs.smaller:
             records = rows.make_smaller(faults)
-        own = small if small is not None else scaled
-        decodes = job.decodes or small is not None
+        own = plain if plain is not None else scaled
+        decodes = job.decodes or plain is not None
         if decodes:
             sources, lengths = records.address, np.maximum(records.length, 0)
         else:
@@ -211,20 +211,20 @@ class CpuBackend:
             made = self._mine.scaled = ScaledDecoder(self._turbo, self._mine.handle, max_pixels)
         return made
 
-    def _small(self, headers: npt.NDArray[np.void]) -> SmallDecoder | None:
+    def _plain(self, headers: npt.NDArray[np.void]) -> PlainDecoder | None:
         """Return this thread's decoder of plain JPEGs; None where none was seen, or not yet.
 
         Of larger records nobody waits for it: the first two batches are made without it where it
         was not needed before.
         """
-        made: SmallDecoder | None = getattr(self._mine, "small", None)
+        made: PlainDecoder | None = getattr(self._mine, "plain", None)
         if made is not None:
             return made
         if not self._small_records and not is_loaded(now=self._rows > 2 * self._batch_rows):
             return None
-        if any_small(headers):
-            made = SmallDecoder(self._turbo, self._mine.handle, self._limits[0])
-            self._mine.small = made
+        if any_plain(headers):
+            made = PlainDecoder(self._turbo, self._mine.handle, self._limits[0])
+            self._mine.plain = made
         return made
 
     def _prepared(self, output: Output) -> tuple[Any, Any]:

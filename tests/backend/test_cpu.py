@@ -33,7 +33,7 @@ needs_library = pytest.mark.skipif(
 def opencv(monkeypatch):
     """Let OpenCV decode everything."""
     monkeypatch.setattr(turbojpeg, "compiled", lambda: None)
-    monkeypatch.setattr(cpu, "any_small", lambda _: False)
+    monkeypatch.setattr(cpu, "any_plain", lambda _: False)
 
 
 @pytest.fixture(scope="module")

@@ -269,7 +269,7 @@ def test_every_key_and_the_decoders_of_a_file(small, monkeypatch):
 
 def test_opencv_is_told_where_it_decodes(small, monkeypatch):
     monkeypatch.setattr(cpu.turbojpeg, "compiled", lambda: None)
-    monkeypatch.setattr(cpu, "any_small", lambda _: False)
+    monkeypatch.setattr(cpu, "any_plain", lambda _: False)
     with reader(small) as it:
         stats = drain(it)
     assert set(stats["decoders"]) == {"opencv"}

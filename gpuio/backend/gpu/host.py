@@ -17,8 +17,8 @@ import numpy.typing as npt
 from gpuio.backend.protocol import Encoded, Work
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
+from gpuio.decode.plain import PlainDecoder, any_plain
 from gpuio.decode.scaled import ScaledDecoder
-from gpuio.decode.small import SmallDecoder, any_small
 from gpuio.decode.smaller import smaller
 from gpuio.errors import DecodeError
 from gpuio.kernels.image_region import REGION
@@ -156,11 +156,11 @@ class HostDecoder:
             rows, sizes, starts = rows[~known], sizes[~known], starts[~known]
             regions = regions[~known]
         left = np.ones(len(rows), np.uint8)
-        itself: ScaledDecoder | SmallDecoder | None = None
+        itself: ScaledDecoder | PlainDecoder | None = None
         if channels < 4 and (records.scale[rows] > 1).any():
             itself = self._scaled()
         elif channels < 4 and self._turbo is not None:
-            itself = self._small(records.headers[rows])
+            itself = self._plain(records.headers[rows])
             if itself is not None:
                 itself.fit(int(sizes.prod(axis=1).max(initial=0)))
         own = 0 if itself is None else itself.decoded
@@ -215,11 +215,11 @@ class HostDecoder:
             made = self._mine.scaled = ScaledDecoder(self._turbo, handle, _MAX_PIXELS)
         return made
 
-    def _small(self, headers: npt.NDArray[np.void]) -> SmallDecoder | None:
+    def _plain(self, headers: npt.NDArray[np.void]) -> PlainDecoder | None:
         """Return this thread's decoder of plain JPEGs; None where few of them were seen."""
-        made: SmallDecoder | None = getattr(self._mine, "small", None)
-        if made is None and any_small(headers, self._several):
-            made = self._mine.small = SmallDecoder(self._turbo, self._handle())
+        made: PlainDecoder | None = getattr(self._mine, "plain", None)
+        if made is None and any_plain(headers, self._several):
+            made = self._mine.plain = PlainDecoder(self._turbo, self._handle())
         return made
 
     def _loop(self) -> Any:

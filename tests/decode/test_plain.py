@@ -7,7 +7,7 @@ import pytest
 
 import gpuio as mx
 from gpuio.backend import cpu
-from gpuio.decode import small, turbojpeg
+from gpuio.decode import plain, turbojpeg
 from support import kinds
 from support.making import encoded, jpeg, photo, png, warned, write_rec
 from support.plain_jpegs import PLAIN, made
@@ -51,7 +51,7 @@ def test_batches_are_the_same(tmp_path, way, options, monkeypatch):
     rec, _ = write_rec(tmp_path, KINDS)
     data, stats = epoch(rec, **options)
     assert stats["decoders"]["own"] > 30
-    monkeypatch.setattr(cpu, "any_small", lambda _: False)
+    monkeypatch.setattr(cpu, "any_plain", lambda _: False)
     monkeypatch.setattr(turbojpeg, "compiled", lambda: None)
     right, before = epoch(rec, **options)
     assert np.array_equal(data, right)
@@ -71,7 +71,7 @@ def test_orientation_is_none_of_its_business(tmp_path, way, monkeypatch):
     assert len(blobs) > 5
     rec, _ = write_rec(tmp_path, blobs)
     data, _ = epoch(rec, data_shape=(3, 40, 40))
-    monkeypatch.setattr(cpu, "any_small", lambda _: False)
+    monkeypatch.setattr(cpu, "any_plain", lambda _: False)
     assert np.array_equal(data, epoch(rec, data_shape=(3, 40, 40))[0])
 
 
@@ -90,7 +90,7 @@ def test_images_that_are_cut_short_are_refused_as_before(tmp_path, way):
 
 
 def test_other_jobs_do_not_load_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(cpu, "SmallDecoder", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(cpu, "PlainDecoder", lambda *_: pytest.fail("loaded"))
     rec, _ = write_rec(tmp_path, [png(photo(40, 40, k)) for k in range(40)])
     epoch(rec)
 
@@ -101,7 +101,7 @@ LARGE = [encoded(photo(300, 310, k)) for k in range(20)]
 def test_nobody_waits_for_it_in_a_job_of_larger_images(tmp_path, way, monkeypatch):
     """It is loaded behind the first two batches, where no other job has loaded it before."""
     rec, _ = write_rec(tmp_path, 2 * LARGE)
-    rows, is_loaded = [], small.is_loaded
+    rows, is_loaded = [], plain.is_loaded
 
     def noted(*, now):
         rows.append(backend[0]._rows)
@@ -109,7 +109,7 @@ def test_nobody_waits_for_it_in_a_job_of_larger_images(tmp_path, way, monkeypatc
         return is_loaded(now=now)
 
     backend, make = [], cpu.CpuBackend.make
-    monkeypatch.setattr(small, "_loaded", False)
+    monkeypatch.setattr(plain, "_loaded", False)
     monkeypatch.setattr(cpu, "is_loaded", noted)
 
     def kept(self, *given):
@@ -130,18 +130,18 @@ def test_nobody_waits_for_it_in_a_job_of_larger_images(tmp_path, way, monkeypatc
 
 
 def test_one_thread_loads_it_and_the_others_go_on(monkeypatch):
-    monkeypatch.setattr(small, "_loaded", False)
-    assert not small.is_loaded(now=False)
+    monkeypatch.setattr(plain, "_loaded", False)
+    assert not plain.is_loaded(now=False)
     said = []
-    with small._loading:
-        thread = threading.Thread(target=lambda: said.append(small.is_loaded(now=True)))
+    with plain._loading:
+        thread = threading.Thread(target=lambda: said.append(plain.is_loaded(now=True)))
         thread.start()
         thread.join(60)
     assert said == [False]
-    assert small.is_loaded(now=True)
-    assert small.is_loaded(now=False)
+    assert plain.is_loaded(now=True)
+    assert plain.is_loaded(now=False)
 
 
 def test_a_limit_of_pixels_is_kept(tmp_path):
-    decoder = small.SmallDecoder(None, None, max_pixels=100)
+    decoder = plain.PlainDecoder(None, None, max_pixels=100)
     assert decoder._own._state["max_pixels"] == 100

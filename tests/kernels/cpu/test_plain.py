@@ -1,4 +1,4 @@
-"""Pixels of small images are libjpeg's to the bit; what is not plain and sound is not decoded."""
+"""Pixels of plain images are libjpeg's to the bit; what is not plain and sound is not decoded."""
 
 import gc
 import weakref
@@ -9,7 +9,7 @@ import pytest
 from numba import types
 
 from gpuio.decode import turbojpeg
-from gpuio.kernels.cpu import jpeg_colours, small
+from gpuio.kernels.cpu import jpeg_colours, plain
 from gpuio.kernels.cpu.share import DECODE
 from gpuio.kernels.jit import kernel
 from gpuio.kernels.pointers import address
@@ -31,7 +31,7 @@ from support.plain_jpegs import (
     turbo,
 )
 
-own = Decoder(small, small.SmallDecoder(), 1)
+own = Decoder(plain, plain.PlainDecoder(), 1)
 
 
 def is_too_narrow(kind, width):
@@ -48,8 +48,8 @@ def check_sizes(sizes, seed=0):
         blob = made(kind, height, width, seed + number, *flags, OPTIMISED, number // 4 % 2)
         for channels in (3, 1):
             code, pixels = own(blob, channels)
-            assert code == (small.REFUSED if is_too_narrow(kind, width) else small.DECODED)
-            if code == small.DECODED:
+            assert code == (plain.REFUSED if is_too_narrow(kind, width) else plain.DECODED)
+            if code == plain.DECODED:
                 assert np.array_equal(pixels, opencv(blob, channels, 1))
                 if other is not None:
                     assert np.array_equal(pixels, other(blob, channels)[1])
@@ -73,7 +73,7 @@ def test_every_quality(quality, optimised):
         blob = made(kind, 150, 170, 3 * quality, QUALITY, quality, OPTIMISED, optimised)
         for _ in range(3):  # with codes that are new, and that were seen
             code, pixels = own(blob)
-            assert code == small.DECODED
+            assert code == plain.DECODED
             assert np.array_equal(pixels, opencv(blob, 3, 1))
 
 
@@ -88,7 +88,7 @@ def test_images_of_many_kinds_in_any_order():
     right = [opencv(blob, 3, 1) for blob in blobs]
     for number in rng.integers(0, len(blobs), 400).tolist():
         code, pixels = own(blobs[number])
-        assert code == small.DECODED
+        assert code == plain.DECODED
         assert np.array_equal(pixels, right[number])
 
 
@@ -96,9 +96,9 @@ def test_much_data_is_read_in_several_parts():
     image = np.random.default_rng(1).integers(0, 256, (250, 250, 3), np.uint8)
     for flags in ([], [RESTARTS, 40], [RESTARTS, 2000]):
         blob = encoded(image, QUALITY, 100, *flags)
-        assert len(blob) > 5 * small._FILL
+        assert len(blob) > 5 * plain._FILL
         code, pixels = own(blob)
-        assert code == small.DECODED
+        assert code == plain.DECODED
         assert np.array_equal(pixels, opencv(blob, 3, 1))
 
 
@@ -109,22 +109,22 @@ LARGE = [(333, 500), (500, 375), (767, 1025), (1200, 900), (31, 4001), (2500, 17
 def test_photos_are_opencvs_and_turbojpegs(size):
     """Whole, and what is read of them: regions that end anywhere, and those up to the last row."""
     rng, other = np.random.default_rng(size), turbo(1) if turbojpeg.status().usable else None
-    decoder = small.SmallDecoder(max_pixels=1 << 22)
+    decoder = plain.PlainDecoder(max_pixels=1 << 22)
     decoder.fit(1 << 21)
-    mine = Decoder(small, decoder, 1)
+    mine = Decoder(plain, decoder, 1)
     for number, kind in enumerate([*PLAIN, "gray"]):
         flags = [QUALITY, (96, 80, 60, 30)[number], RESTARTS, (0, 13, 0, 200)[number]]
         blob = made(kind, *size, number, *flags, OPTIMISED, number % 2)
         whole = opencv(blob, 3, 1)
         code, pixels = mine(blob)
-        assert code == small.DECODED
+        assert code == plain.DECODED
         assert np.array_equal(pixels, whole)
         for _ in range(6):
             top, left = (int(rng.integers(side)) for side in size[:2])
             stop, right = int(rng.integers(top, size[0])) + 1, int(rng.integers(left, size[1])) + 1
             region = top, int(rng.choice([0, stop])), left, right
             code, pixels = mine(blob, 3, region)
-            assert code == small.DECODED
+            assert code == plain.DECODED
             part = slice(top, stop), slice(left, right)
             assert np.array_equal(pixels[part], whole[part])
             if other is not None:
@@ -133,15 +133,15 @@ def test_photos_are_opencvs_and_turbojpegs(size):
 
 def test_a_larger_image_is_decoded_once_room_was_made():
     blob = made("4:4:4", 500, 400, 1)
-    decoder = small.SmallDecoder(max_pixels=1 << 20)
-    mine, address = Decoder(small, decoder, 1), decoder.address
-    assert mine(GOOD)[0] == small.DECODED
-    assert mine(blob)[0] == small.REFUSED
+    decoder = plain.PlainDecoder(max_pixels=1 << 20)
+    mine, address = Decoder(plain, decoder, 1), decoder.address
+    assert mine(GOOD)[0] == plain.DECODED
+    assert mine(blob)[0] == plain.REFUSED
     decoder.fit(200_000)
     assert decoder.address == address
     for one in (GOOD, blob, GOOD):
         code, pixels = mine(one)
-        assert code == small.DECODED
+        assert code == plain.DECODED
         assert np.array_equal(pixels, opencv(one, 3, 1))
     assert decoder.decoded == 4
 
@@ -160,7 +160,7 @@ def test_a_region_alone_is_written():
         )
         stop = bottom if seed % 4 else 0
         code, pixels = own(blob, channels, (top, stop, left, right))
-        assert code == small.DECODED
+        assert code == plain.DECODED
         last = bottom if stop else height
         assert np.array_equal(pixels[top:last, left:right], whole[top:last, left:right])
         assert (pixels[: max(0, top - 2)] == 77).all()
@@ -182,11 +182,11 @@ def test_nothing_is_written_outside_an_image():
         for channels in (1, 3):
             size = height * width * channels
             memory = np.full(size + 512, 77, np.uint8)
-            code = small.decode(
+            code = plain.decode(
                 own.decoder.address, data.ctypes.data, data.size, height, width, channels,
                 info.sampling, 1, 0, 0, 0, width, 1, memory.ctypes.data + 256,
             )  # fmt: skip
-            assert code == small.DECODED
+            assert code == plain.DECODED
             assert (memory[:256] == 77).all()
             assert (memory[256 + size :] == 77).all()
 
@@ -197,10 +197,10 @@ def test_what_is_below_is_not_looked_at_and_what_is_needed_is():
     at = start + 3 * (len(good) - start) // 4
     blob = good[:at] + b"\xff\xd7" + good[at + 2 :]
     code, pixels = own(blob, window=(0, 60, 0, 100))
-    assert code == small.DECODED
+    assert code == plain.DECODED
     assert np.array_equal(pixels[:60], opencv(good, 3, 1)[:60])
-    assert own(blob, window=(0, 190, 0, 100))[0] == small.REFUSED
-    assert own(blob)[0] == small.REFUSED
+    assert own(blob, window=(0, 190, 0, 100))[0] == plain.REFUSED
+    assert own(blob)[0] == plain.REFUSED
 
 
 def test_profiles_and_comments_are_passed():
@@ -214,7 +214,7 @@ def test_profiles_and_comments_are_passed():
     ):
         for _ in range(2):
             code, pixels = own(blob)
-            assert code == small.DECODED
+            assert code == plain.DECODED
             assert np.array_equal(pixels, opencv(good, 3, 1))
 
 
@@ -222,32 +222,32 @@ def test_profiles_and_comments_are_passed():
 def test_what_is_not_plain_and_sound_is_refused(name):
     blob = REFUSED[name]
     code, _ = own(blob, size=None if header(blob).height else (60, 80))
-    assert code == small.REFUSED
+    assert code == plain.REFUSED
 
 
 def test_other_scales_and_channels_are_refused():
     data, info = np.frombuffer(GOOD, np.uint8), header(GOOD)
     pixels = np.zeros((60, 80, 4), np.uint8)
     for scale, channels in ((2, 3), (4, 3), (8, 3), (1, 4)):
-        code = small.decode(
+        code = plain.decode(
             own.decoder.address, data.ctypes.data, data.size, -(-60 // scale), -(-80 // scale),
             channels, info.sampling, 1, 0, 0, 0, 10, scale, pixels.ctypes.data,
         )  # fmt: skip
-        assert code == small.REFUSED
+        assert code == plain.REFUSED
     assert not pixels.any()
 
 
 def test_an_image_of_another_size_than_is_said_is_refused():
-    assert own(GOOD, size=(60, 81))[0] == small.REFUSED
-    assert own(GOOD, size=(8, 10))[0] == small.REFUSED
+    assert own(GOOD, size=(60, 81))[0] == plain.REFUSED
+    assert own(GOOD, size=(8, 10))[0] == plain.REFUSED
 
 
 @pytest.mark.parametrize("marker", [0xDB, 0xC4])
 def test_an_image_without_a_table_does_not_get_that_of_the_one_before(marker):
     at = GOOD.index(bytes([0xFF, marker]))
     blob = GOOD[: at + 1] + b"\xe5" + GOOD[at + 2 :]  # a segment that nobody knows
-    assert own(GOOD)[0] == small.DECODED
-    assert own(blob)[0] == small.REFUSED
+    assert own(GOOD)[0] == plain.DECODED
+    assert own(blob)[0] == plain.REFUSED
     assert np.array_equal(own(GOOD)[1], opencv(GOOD, 3, 1))
 
 
@@ -284,29 +284,29 @@ def test_every_colour_is_libjpegs():
 def test_what_it_does_not_decode_goes_to_the_decoder_behind_it():
     module = turbo(1).module
     behind = turbojpeg.Handle(2**31 - 1, 100)
-    both = Decoder(small, small.SmallDecoder(address(module.decode, DECODE), behind.address), 1)
-    assert both(GOOD)[0] == small.DECODED
+    both = Decoder(plain, plain.PlainDecoder(address(module.decode, DECODE), behind.address), 1)
+    assert both(GOOD)[0] == plain.DECODED
     assert both.decoder.decoded == 1
     code, pixels = both(REFUSED["4:4:0"])
-    assert code == small.DECODED
+    assert code == plain.DECODED
     assert np.array_equal(pixels, opencv(REFUSED["4:4:0"], 3, 1))
     assert both.decoder.decoded == 1
 
 
 def test_too_many_pixels_are_refused():
-    assert Decoder(small, small.SmallDecoder(max_pixels=4800), 1)(GOOD)[0] == small.DECODED
-    assert Decoder(small, small.SmallDecoder(max_pixels=4799), 1)(GOOD)[0] == small.REFUSED
+    assert Decoder(plain, plain.PlainDecoder(max_pixels=4800), 1)(GOOD)[0] == plain.DECODED
+    assert Decoder(plain, plain.PlainDecoder(max_pixels=4799), 1)(GOOD)[0] == plain.REFUSED
 
 
 def test_an_image_that_is_all_edge_finds_no_room():
     long = made("4:2:0", 2, 30_000, 1)
     code, pixels = own(long)
-    assert code == small.REFUSED
+    assert code == plain.REFUSED
     assert (pixels == 77).all()
 
 
 def test_memory_is_bounded_and_goes_with_the_decoder():
-    decoder = small.SmallDecoder()
+    decoder = plain.PlainDecoder()
     assert decoder._own.base.nbytes < 600_000
     decoder.fit(1 << 20)
     assert decoder._own.base.nbytes < 600_000 + (4 << 20)
@@ -318,7 +318,7 @@ def test_memory_is_bounded_and_goes_with_the_decoder():
 
 GUARDED = """
 import numpy as np
-import test_small as t
+import test_plain as t
 from support.plain_jpegs import RESTARTS, header, made, mutants
 
 out = np.zeros((200, 200, 3), np.uint8)
@@ -328,7 +328,7 @@ def check(blob, sampling, height, width, early):
     for at in {PAGE, PAGE + SIZE - len(blob)}:
         memory[at : at + len(blob)] = blob
         for stop in (0, 20):
-            t.small.decode(
+            t.plain.decode(
                 t.own.decoder.address, first + at, len(blob), height, width, 3, sampling, early,
                 0, stop, 0, width, 1, out.ctypes.data,
             )

@@ -18,7 +18,7 @@ from gpuio.decode.own import OwnDecoder
 from gpuio.decode.turbojpeg import Handle
 from gpuio.forking import lock
 
-__all__ = ["RECORD_BYTES", "SmallDecoder", "any_small", "is_loaded"]
+__all__ = ["RECORD_BYTES", "PlainDecoder", "any_plain", "is_loaded"]
 
 MAX_PIXELS = 1 << 24  # of an image: its planes take up to 4 bytes a pixel of each thread
 RECORD_BYTES = 24_576  # of a job's mean record: such images cost less than what others wait for
@@ -37,7 +37,7 @@ def is_loaded(*, now: bool) -> bool:
     global _loaded
     if now and not _loaded and _loading.acquire(blocking=False):
         try:
-            from gpuio.kernels.cpu import small  # noqa: F401
+            from gpuio.kernels.cpu import plain  # noqa: F401
 
             _loaded = True
         finally:
@@ -45,8 +45,8 @@ def is_loaded(*, now: bool) -> bool:
     return _loaded
 
 
-def any_small(headers: npt.NDArray[np.void], at_least: int = 1) -> bool:
-    """Say whether images are small JPEGs that gpuio may decode itself.
+def any_plain(headers: npt.NDArray[np.void], at_least: int = 1) -> bool:
+    """Say whether images are plain JPEGs that gpuio may decode itself.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def any_small(headers: npt.NDArray[np.void], at_least: int = 1) -> bool:
     return int(np.count_nonzero(found)) >= at_least
 
 
-class SmallDecoder(OwnDecoder):
+class PlainDecoder(OwnDecoder):
     """One thread's decoder: see `OwnDecoder`.
 
     Parameters
@@ -70,10 +70,10 @@ class SmallDecoder(OwnDecoder):
     """
 
     def __init__(self, turbo: Any, handle: Handle | None, max_pixels: int = 2**31 - 1) -> None:
-        from gpuio.kernels.cpu import small
+        from gpuio.kernels.cpu import plain
 
         self._most = min(max_pixels, MAX_PIXELS)
-        super().__init__(small.decode, small.SmallDecoder, turbo, handle, self._most)
+        super().__init__(plain.decode, plain.PlainDecoder, turbo, handle, self._most)
 
     def fit(self, pixels: int) -> None:
         """Make room for images of so many pixels; it stays."""

@@ -27,7 +27,7 @@ from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.memory import clear, copy, same
 from gpuio.kernels.pointers import caller, view
 
-__all__ = ["SmallDecoder", "decode"]
+__all__ = ["PlainDecoder", "decode"]
 
 DECODED, REFUSED = 0, 1
 _END = np.int64(0xD9)  # marker
@@ -298,7 +298,7 @@ def decode(
 
     Parameters
     ----------
-    handle : int            address of this thread's SmallDecoder
+    handle : int            address of this thread's PlainDecoder
     """
     state = _state_at(handle, 6)
     if (
@@ -338,7 +338,7 @@ def decode(
     )  # fmt: skip
 
 
-class SmallDecoder:
+class PlainDecoder:
     """One thread's decoder.
 
     Parameters
