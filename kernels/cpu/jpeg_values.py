@@ -30,13 +30,22 @@ from gpuio.kernels.cpu.jpeg_symbols import (
 from gpuio.kernels.jit import inner
 from gpuio.kernels.memory import copy, same
 
-__all__ = ["HIGHEST", "VALUES", "keep_values", "pair_values", "put_short", "read_values"]
+__all__ = [
+    "HIGHEST",
+    "NARROW",
+    "VALUES",
+    "WIDE",
+    "keep_values",
+    "pair_values",
+    "put_short",
+    "read_values",
+]
 
 HIGHEST = 1 << 14  # a coefficient that is read code by code lies within [-HIGHEST, HIGHEST)
 _RANGE_BITS = HIGHEST.bit_length()
 
-_BITS, _DC_BITS = 11, 10  # of a look: more are slower where an image brings codes of its own
-_LOOKS, _DC_LOOKS = 1 << _BITS, 1 << _DC_BITS
+NARROW, WIDE, _DC_BITS = 11, 12, 10  # bits of a look: see `keep_values`
+_LOOKS, _DC_LOOKS = 1 << WIDE, 1 << _DC_BITS
 # an answer, AC: bits | zeros passed << 6 | steps to the second value << 10 | second value << 16 |
 # value << 24; DC: bits | value << 16. No bits: the code's length << 16 | the value's << 24, or none
 # of them where a longer code is there, or not one
@@ -50,7 +59,8 @@ _PAIRED = _CODES + 2 * SYMBOLS  # whether answers have two values:
 _DONE, _NOT_YET, _NEW = range(3)
 _SIZES = _PAIRED + 1  # bytes of what all was made of, DC << 16 | AC, 0: of nothing
 _KEY = _SIZES + 1  # the bytes
-VALUES = (_KEY + 2 * 272 // 4 + 15) // 16 * 16
+_WIDTH = _KEY + 2 * 272 // 4  # bits of a look
+VALUES = (_WIDTH + 1 + 15) // 16 * 16
 
 
 @intrinsic
@@ -77,7 +87,8 @@ def _fill(codes, to, count, answer):
 @inner
 def _fill_looks(codes, which):
     """Make the answers of one symbol each: AC (0) or DC (1)."""
-    bits, to, end, place = _BITS, 0, _LOOKS, _CODES
+    bits, place = item(codes, _WIDTH), _CODES
+    to, end = 0, 1 << bits
     if which == 1:
         bits, to, end, place = _DC_BITS, _DC, _DC + _DC_LOOKS, _CODES + SYMBOLS
     long = 0 if which == 1 else _END << 10
@@ -116,19 +127,21 @@ def pair_values(codes, spare):
     Parameters
     ----------
     codes : int             address of tables that `keep_values` made
-    spare : int             address of int32[2048]
+    spare : int             address of int32[4096]
     """
     if item(codes, _PAIRED) != _NOT_YET:
         put(codes, _PAIRED, min(item(codes, _PAIRED), _NOT_YET))
         return
     put(codes, _PAIRED, _DONE)
-    copy(spare, codes, 4 * _LOOKS)
-    for look in range(_LOOKS):
+    width = item(codes, _WIDTH)
+    looks = 1 << width
+    copy(spare, codes, 4 * looks)
+    for look in range(looks):
         one = item(spare, look)
         used, further = one & 63, one >> 10 & 63
-        two = item(spare, look << used & (_LOOKS - 1))
+        two = item(spare, look << used & (looks - 1))
         more = two & 63
-        if further != 0 or more == 0 or used + more > _BITS:
+        if further != 0 or more == 0 or used + more > width:
             continue
         answer = (one + more) | _END << 10
         if two >> 10 & 63 != _END:
@@ -137,19 +150,23 @@ def pair_values(codes, spare):
 
 
 @inner
-def keep_values(codes, dc, ac):
+def keep_values(codes, dc, ac, width):
     """Make a component's tables of the bytes at two addresses; False where libjpeg refuses them.
 
     Parameters
     ----------
     codes : int             address of int32[VALUES], zeros at first
     dc, ac : int            addresses: sixteen lengths, and the symbols, all in the image
+    width : int             bits of a look, where tables are made: NARROW, of which tables are made
+                            sooner and stay in the first cache; WIDE, where most codes are short and
+                            two of them fit
     """
     sizes = bytes_of(dc) << 16 | bytes_of(ac)
     dc_size, ac_size, key = sizes >> 16, sizes & 0xFFFF, codes + 4 * _KEY
     if item(codes, _SIZES) == sizes and same(key, dc, dc_size) and same(key + dc_size, ac, ac_size):
         return True
     put(codes, _SIZES, 0)
+    put(codes, _WIDTH, width)
     for which in range(2):
         place = dc if which == 1 else ac
         if not fill_symbols(codes + 4 * (_CODES + SYMBOLS * which), place, which):
@@ -183,6 +200,7 @@ def read_values(p, bits, count, codes, mean, quanta, places, to):
     bad : int           0, or not 0 where a code is none, a block has too many coefficients, or
                         one of them is too large
     """
+    width = item(codes, _WIDTH)
     answer = item(codes, _DC + top(bits, _DC_BITS))
     p, bits, count = refill(p, bits, count)
     used, change = answer & 63, answer >> 16
@@ -200,7 +218,7 @@ def read_values(p, bits, count, codes, mean, quanta, places, to):
     count -= used
     k = 1
     while k < 64:
-        answer = item(codes, top(bits, _BITS))
+        answer = item(codes, top(bits, width))
         p, bits, count = refill(p, bits, count)
         passed, used = answer >> 6 & 15, answer & 63
         first = k + passed

@@ -21,7 +21,15 @@ from gpuio.kernels.cpu.jpeg_bits import is_at, item, look_further, put, put_byte
 from gpuio.kernels.cpu.jpeg_colours import coloured
 from gpuio.kernels.cpu.jpeg_front import TABLES, codes_at, find_front, natural_order, quanta_at
 from gpuio.kernels.cpu.jpeg_transform import SEEN, flat_block, is_beyond, places_of, whole_block
-from gpuio.kernels.cpu.jpeg_values import VALUES, keep_values, pair_values, put_short, read_values
+from gpuio.kernels.cpu.jpeg_values import (
+    NARROW,
+    VALUES,
+    WIDE,
+    keep_values,
+    pair_values,
+    put_short,
+    read_values,
+)
 from gpuio.kernels.cpu.share import DECODE, MARGIN, rows_decoded
 from gpuio.kernels.jit import inner, kernel
 from gpuio.kernels.memory import clear, copy, same
@@ -50,7 +58,7 @@ _FOUND = _PLACES + 68
 _MEANS = _FOUND + TABLES  # of each component's block before
 _SCRATCH = _MEANS + 4
 # and bytes
-_HEAD = (4 * (_SCRATCH + 2048) + 63) // 64 * 64  # the front that is kept
+_HEAD = (4 * (_SCRATCH + 4096) + 63) // 64 * 64  # the front that is kept
 _LONGEST_HEAD = 1024
 _SHORTS = _HEAD + _LONGEST_HEAD  # quanta again, where the coefficients of a block are
 _BLOCK = _SHORTS + 3 * 128
@@ -62,6 +70,7 @@ _FILL = 8_192  # bytes of it at most
 _UNIT = 2_048  # more than a unit takes: 6 blocks of 64 times 31 bits
 _PLANES = _BYTES + _FILL + 2 * _UNIT
 _LONG = 20_000  # bytes of an image for which tables of two coefficients are made at first sight
+_SPARSE = 3  # pixels for each byte, from which on most codes are short
 _SIDE = 16  # bytes before and behind a row of chroma
 _SLACK = 128  # bytes that a look at a row may reach behind it
 
@@ -77,11 +86,12 @@ def _read_front(own, data, size):
     if start == 0:
         return False
     parts = 1 if sampling < 0x100 else 2
+    width_of_look = WIDE if _SPARSE * size < height * width else NARROW
     for part in range(parts):
         dc, ac = codes_at(data, tables, scan, part)
         if dc == 0 or ac == 0:
             return False
-        if not keep_values(own + 4 * VALUES * part, data + dc, data + ac):
+        if not keep_values(own + 4 * VALUES * part, data + dc, data + ac, width_of_look):
             return False
     for c in range(2 * parts - 1):
         at = quanta_at(data, size, tables, frame, c)

@@ -9,7 +9,7 @@ import pytest
 from numba import types
 
 from gpuio.decode import turbojpeg
-from gpuio.kernels.cpu import jpeg_colours, plain
+from gpuio.kernels.cpu import jpeg_colours, jpeg_values, plain
 from gpuio.kernels.cpu.share import DECODE
 from gpuio.kernels.jit import kernel
 from gpuio.kernels.pointers import address
@@ -129,6 +129,24 @@ def test_photos_are_opencvs_and_turbojpegs(size):
             assert np.array_equal(pixels[part], whole[part])
             if other is not None:
                 assert np.array_equal(other(blob, 3, region)[1][part], whole[part])
+
+
+def test_a_look_may_have_either_width():
+    """It is chosen by the image that brings codes, and kept for those that follow with the same."""
+    rng = np.random.default_rng(3)
+    dense = encoded(rng.integers(0, 256, (200, 210, 3), np.uint8), QUALITY, 90)
+    sparse = encoded(np.full((200, 210, 3), 128, np.uint8) + rng.integers(0, 9), QUALITY, 90)
+    soft = made("4:2:0", 200, 210, 1, QUALITY, 40)
+    widths = []
+    for order in ((dense, sparse, soft), (sparse, soft, dense), (soft, dense, sparse)):
+        decoder = plain.PlainDecoder()
+        mine = Decoder(plain, decoder, 1)
+        for blob in [*order, *order]:  # with codes that are new, and that were seen
+            code, pixels = mine(blob)
+            assert code == plain.DECODED
+            assert np.array_equal(pixels, opencv(blob, 3, 1))
+            widths.append(int(decoder._own.view(np.int32)[jpeg_values._WIDTH]))
+    assert widths == [jpeg_values.NARROW] * 6 + [jpeg_values.WIDE] * 12
 
 
 def test_a_larger_image_is_decoded_once_room_was_made():
