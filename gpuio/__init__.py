@@ -26,6 +26,7 @@ from gpuio.errors import (
     StateError,
     StorageError,
 )
+from gpuio.forking import working
 
 if TYPE_CHECKING:
     from gpuio import base, context, gluon, image, io, nd, random, recordio, storage, test_utils
@@ -88,12 +89,13 @@ hooks.provide(
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FROM_ND:
-        value: Any = getattr(importlib.import_module("gpuio.nd"), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"gpuio.{_MODULES[name]}")
-    else:
+    if name not in _FROM_ND and name not in _MODULES:
         raise hooks.missing("gpuio", name)
+    with working:
+        if name in _FROM_ND:
+            value: Any = getattr(importlib.import_module("gpuio.nd"), name)
+        else:
+            value = importlib.import_module(f"gpuio.{_MODULES[name]}")
     globals()[name] = value
     return value
 

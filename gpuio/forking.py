@@ -2,8 +2,9 @@
 
 A forked child has one thread. What another thread held at that moment - a lock, a module that it
 was importing, a kernel that it was compiling - nobody will ever finish there, and whoever needs it
-waits for ever. So threads work inside of `working`, and `os.fork` waits until none does, then lets
-them continue; where one takes longer than `_PATIENCE_S` the fork goes on without it.
+waits for ever. So threads work inside of `working`, a user's own too where they make an iterator or
+import what is imported late, and `os.fork` waits until none does, then lets them continue; where
+one takes longer than `_PATIENCE_S` the fork goes on without it.
 
 Invariant: a thread that waits for another one of gpuio does so inside of `waiting`, so that a fork
 need not wait for it. Locks come from `lock`: in a child those that another thread held are free.

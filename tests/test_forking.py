@@ -1,29 +1,17 @@
 """A fork waits for threads between their items, and locks are free in the child."""
 
-import contextlib
-import os
+import subprocess
+import sys
 import threading
 import time
-import warnings
 
+import numpy as np
 import pytest
 
-from gpuio import forking
+from gpuio import forking, recordio
 from gpuio.forking import lock, waiting, working
 from gpuio.pipeline.prefetch import Prefetcher
-
-
-def forked(child):
-    """Return what a function says in a forked child: 0 for true."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
-        pid = os.fork()
-    if pid == 0:
-        outcome = 9
-        with contextlib.suppress(BaseException):
-            outcome = 0 if child() else 1
-        os._exit(outcome)
-    return os.waitpid(pid, 0)[1]
+from support.forks import forked
 
 
 def test_a_fork_finds_no_worker_in_the_middle_of_its_work(monkeypatch):
@@ -124,3 +112,76 @@ def test_locks_of_other_threads_are_free_in_a_child_and_its_own_are_kept(mine):
     assert not one.acquire(blocking=False)
     may.set()
     thread.join(60)
+
+
+# a thread is in the middle of importing the module that argv[1] names when another one forks; the
+# child then does the same as the thread
+IMPORTS = """
+import os, signal, sys, threading, warnings
+import gpuio as mx
+from gpuio import forking
+
+warnings.simplefilter("ignore")
+forking._PATIENCE_S = 200.0
+begun, may = threading.Event(), threading.Event()
+
+class Watch:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == sys.argv[1] and threading.current_thread() is thread:
+            begun.set()
+            may.wait(200)
+
+def use():
+    eval(sys.argv[2], {"mx": mx, "folder": sys.argv[3]})
+
+sys.meta_path.insert(0, Watch)
+thread = threading.Thread(target=use)
+thread.start()
+assert begun.wait(200)
+wait_for = forking._gate.changed.wait_for
+
+def wait(there_is_none, patience):
+    if not there_is_none():
+        may.set()
+    return wait_for(there_is_none, patience)
+
+forking._gate.changed.wait_for = wait
+child = os.fork()
+if not child:
+    signal.alarm(100)
+    use()
+    os._exit(7)
+may.set()  # a fork that did not wait
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+RECORDS = (
+    "mx.io.ImageRecordIter(path_imgrec=folder + '/a.rec', data_shape=(3, 8, 8), batch_size=2,"
+    " ctx='cpu', verbose=False).close()"
+)
+ROWS = "mx.io.CSVIter(data_csv=folder + '/a.csv', data_shape=(2,), batch_size=1).close()"
+
+
+@pytest.mark.parametrize(
+    ("module", "use"),
+    [
+        ("gpuio.io", RECORDS),
+        ("gpuio.io.record", RECORDS),
+        ("gpuio.kernels.plan.draw", RECORDS),
+        ("gpuio.kernels.text", ROWS),
+        ("gpuio.nd", "mx.cpu()"),
+        ("cv2", "mx.image.imdecode(open(folder + '/a.png', 'rb').read())"),
+        ("cv2", "mx.recordio.unpack_img(mx.recordio.MXRecordIO(folder + '/a.rec', 'r').read())"),
+    ],
+)
+def test_a_child_finds_no_module_half_imported(module, use, tmp_path):
+    image = np.zeros((8, 8, 3), np.uint8)
+    record = recordio.pack_img((0, 1.0, 0, 0), image, img_fmt=".png")
+    with recordio.MXRecordIO(str(tmp_path / "a.rec"), "w") as file:
+        file.write(record)
+    (tmp_path / "a.png").write_bytes(recordio.unpack(record)[1])
+    (tmp_path / "a.csv").write_text("1,2\n")
+    call = [sys.executable, "-c", IMPORTS, module, use, str(tmp_path)]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout == "7\n", done.stderr

@@ -101,6 +101,26 @@ LOCKS = {
     "gpuio/pipeline/prefetch.py": "its machine refuses to work in a child",
     "gpuio/storage/kept_bytes.py": "a condition over such a lock; a child may not read, nor wait",
 }
+# the only places that import in a function without saying that this is work: why a fork finds no
+# module of theirs half imported
+AT_WORK = {
+    "gpuio/adapters/": "frameworks that the user has imported, and tasks of their processes",
+    "gpuio/backend/": "of iterators, which are made and asked for batches at work",
+    "gpuio/cache/": "of iterators",
+    "gpuio/decode/": "of iterators",
+    "gpuio/hooks.py": "its callers are at work, or are a notebook's, or have a GPU",
+    "gpuio/io/csv.py": "rows are read for a batch",
+    "gpuio/io/libsvm.py": "rows are read for a batch",
+    "gpuio/options/unknown.py": "for the text of an error",
+    "gpuio/order/": "of iterators",
+    "gpuio/pipeline/": "of iterators",
+    "gpuio/plan/": "of iterators",
+    "gpuio/recordio/uri.py": "what lies behind a network; a child may not read it",
+    "gpuio/storage/": "what lies behind a network; local ranges and errors' texts",
+    "gpuio/tasks/": "of iterators",
+    "gpuio/tools/": "commands, which fork nothing",
+    "kernels/": "imported as a whole by what imports it",
+}
 MAKES_LOCKS = {"Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"}
 MAKES_THREADS = {"Process", "ProcessPoolExecutor", "Thread", "ThreadPoolExecutor", "Timer", "fork"}
 
@@ -311,7 +331,38 @@ def hidden(files):
     return wrong
 
 
+def says_working(node):
+    """Whether a statement is `with working:`, perhaps with more."""
+    return isinstance(node, ast.With) and any(
+        getattr(item.context_expr, "id", "") == "working" for item in node.items
+    )
+
+
+def half_imported(files):
+    """Imports in functions that a fork does not wait for."""
+    wrong = []
+    for file in files:
+        if file.path.startswith(tuple(AT_WORK)):
+            continue
+        at_work = {id(one) for node in file.nodes if says_working(node) for one in ast.walk(node)}
+        late = {
+            id(one): one
+            for node in file.nodes
+            if isinstance(node, (ast.FunctionDef, ast.Lambda))
+            for one in ast.walk(node)
+            if isinstance(one, (ast.Import, ast.ImportFrom))
+            or getattr(getattr(one, "func", None), "attr", "") == "import_module"
+        }
+        wrong += [
+            f"{file.path}:{node.lineno} imports, and a fork does not wait: use `with working:`"
+            for key, node in late.items()
+            if key not in at_work
+        ]
+    return wrong
+
+
 RULES = [climbs, circles, kernels_that_climb, strays, threads, locks, devices, hidden]
+RULES += [half_imported]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -362,6 +413,9 @@ BROKEN = [
     (hidden, {"gpuio/io/x.py": "import_module('gpuio.tools')"}),
     (hidden, {"gpuio/io/x.py": "hooks.provide(f='gpuio.tools.cli:main')"}),
     (hidden, {"gpuio/io/x.py": "provide(f='gpuio.tools.cli:main')"}),
+    (half_imported, {"gpuio/io/x.py": "def f():\n    import cv2"}),
+    (half_imported, {"gpuio/io/x.py": "def f():\n    with lock, other:\n        import cv2"}),
+    (half_imported, {"gpuio/io/x.py": "def f():\n    importlib.import_module(name)"}),
 ]
 
 
@@ -383,7 +437,7 @@ def test_what_the_tables_name_is_there():
     levels = [name if name == "kernels" else f"gpuio/{name}" for name in LEVEL]
     sideways = [module.replace(".", "/") for _, module in ALLOWED_SIDEWAYS]
     assert stale([*levels, *sideways, *set().union(*HOMES.values()), *LATE, *DEVICES]) == []
-    assert stale([*THREADS, *BEHIND_THE_SEAM]) == []
+    assert stale([*THREADS, *BEHIND_THE_SEAM, *AT_WORK]) == []
 
 
 @pytest.mark.parametrize("name", ["gpuio/adapters/none", "gpuio/remote/", "gpuio/io/none.py"])
@@ -397,3 +451,6 @@ def test_no_exception_is_kept_that_nobody_needs():
         assert devices([by_path[path]._replace(path="gpuio/io/x.py")]), path
     for path in LATE:
         assert hidden([by_path[path]._replace(path="gpuio/io/x.py")]), path
+    for start in AT_WORK:
+        below = [file for path, file in by_path.items() if path.startswith(start)]
+        assert half_imported([file._replace(path="gpuio/io/x.py") for file in below]), start

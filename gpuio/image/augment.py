@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpuio.errors import OptionError
+from gpuio.forking import working
 from gpuio.image import geometry, ops
 from gpuio.image.draws import GLOBAL, Draws, Rng, as_draws
 from gpuio.nd import NDArray, host_array
@@ -360,7 +361,8 @@ class HorizontalFlipAug(Augmenter):
 
 def flip_columns(src: Any) -> NDArray:
     """Return the mirror image as a new array."""
-    import cv2
+    with working:
+        import cv2
 
     image = np.asarray(src)
     if image.dtype in (np.uint8, np.float32) and image.ndim == 3 and image.shape[2] <= 4:

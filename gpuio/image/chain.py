@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import DecodeError, RecordError
+from gpuio.forking import working
 from gpuio.image import ops
 from gpuio.image.augment import (
     CastAug,
@@ -213,7 +214,8 @@ def check_row(values: Any, data_shape: tuple[int, ...], sample: Sample) -> npt.N
 
 def fill_row(out: npt.NDArray[np.float32], row: npt.NDArray[Any]) -> None:
     """Copy a (C, H, W) image into a row of the batch; `row` mostly is a view of (H, W, C)."""
-    import cv2
+    with working:
+        import cv2
 
     pixels = row.transpose(1, 2, 0)
     if row.dtype == np.float32 and pixels.flags.c_contiguous:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from gpuio.decode.limits import check_image
 from gpuio.errors import DecodeError, GpuioWarning, OptionError
+from gpuio.forking import working
 from gpuio.nd import NDArray, host_array
 from gpuio.options.machine import MAX_PIXELS, MAX_SCANS
 from gpuio.storage.files import read_whole
@@ -124,7 +125,8 @@ def _ignores_orientation(encoded: npt.NDArray[np.uint8]) -> bool:
 
 
 def _decode(encoded: npt.NDArray[np.uint8], *, gray: bool, to_rgb: bool) -> npt.NDArray[np.uint8]:
-    import cv2
+    with working:
+        import cv2
 
     rgb_code = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV >= 4.11 swaps while decoding
     swap = to_rgb and not gray and rgb_code is None
@@ -156,7 +158,8 @@ def _unreadable(encoded: npt.NDArray[np.uint8]) -> DecodeError:
 
 def _decode_cut_short(encoded: npt.NDArray[np.uint8], code: int) -> Any:
     """Append the end marker to a JPEG without one: libjpeg then fills what is missing."""
-    import cv2
+    with working:
+        import cv2
 
     if encoded[-2:].tobytes() == _END_OF_IMAGE:
         return None

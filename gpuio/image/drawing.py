@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import BackendError
+from gpuio.forking import working
 from gpuio.image.draws import Draws
 from gpuio.image.recipes import MEAN, STD
 
@@ -44,7 +45,8 @@ def draw_boxes(
     -------
     uint8[H, W, 3]                      B G R
     """
-    import cv2
+    with working:
+        import cv2
 
     image = np.array(row.transpose(1, 2, 0), np.float32)
     if style.std is not None:
@@ -79,7 +81,8 @@ def show(picture: npt.NDArray[np.uint8], window_name: str, wait_ms: int) -> None
     ------
     BackendError        this OpenCV was built without windows
     """
-    import cv2
+    with working:
+        import cv2
 
     try:
         cv2.imshow(window_name, picture)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import OptionError
+from gpuio.forking import working
 from gpuio.image import geometry
 from gpuio.image.draws import Rng, as_draws
 from gpuio.image.geometry import Crop, Resize, scale_down
@@ -239,7 +240,8 @@ def copyMakeBorder(  # noqa: N802 -- MXNet's name
     MXNet leaves uninitialised memory in channels for which `values` has no number. In gpuio a
     single value is repeated, and any other wrong length is an error.
     """
-    import cv2
+    with working:
+        import cv2
 
     source = _image(src)
     channels = source.shape[2]
@@ -323,7 +325,8 @@ def _resize(source: npt.NDArray[Any], plan: Resize) -> npt.NDArray[Any]:
     """Resize all of an image."""
     if _is_ours(source, plan.interp):
         return _resize_bytes(source, plan, (0, 0, plan.height, plan.width))
-    import cv2
+    with working:
+        import cv2
 
     try:
         resized = cv2.resize(source, (plan.width, plan.height), interpolation=plan.interp)
@@ -344,7 +347,8 @@ def _resize_bytes(
     source: npt.NDArray[Any], plan: Resize, window: tuple[int, int, int, int]
 ) -> npt.NDArray[np.uint8]:
     """Make a window (y, x, height, width) of a cubic resize of uint8."""
-    from gpuio.kernels.cpu import multi_step
+    with working:
+        from gpuio.kernels.cpu import multi_step
 
     made: npt.NDArray[np.uint8] = multi_step.resize_window(
         np.ascontiguousarray(source), plan.height, plan.width, plan.interp, *window

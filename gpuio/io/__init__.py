@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gpuio.forking import working
 from gpuio.hooks import missing
 from gpuio.io.base import DataBatch, DataDesc, DataIter
 
@@ -53,7 +54,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise missing("gpuio.io", name)
-    value = getattr(importlib.import_module(f"gpuio.io.{_HOMES[name]}"), name)
+    with working:
+        value = getattr(importlib.import_module(f"gpuio.io.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError
+from gpuio.forking import working
 from gpuio.recordio.fingerprint import sampled_file, some
 from gpuio.recordio.uri import expand
 from gpuio.storage.files import open_stored
@@ -121,7 +122,8 @@ class Lines:
 
 def _scan(file: StoredFile, *, comments: bool) -> npt.NDArray[np.int64]:
     """Return the offsets at which a file's rows begin."""
-    from gpuio.kernels.text import find_rows
+    with working:
+        from gpuio.kernels.text import find_rows
 
     at = len(_BOM) if file.read(0, min(3, file.size)) == _BOM else 0
     state = np.array([0, at])

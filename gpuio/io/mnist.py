@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, OptionError, Where
+from gpuio.forking import working
 from gpuio.io.base import DataDesc
 from gpuio.io.rows import RowIter, row_shape
 from gpuio.nd import Context, host_array
@@ -197,7 +198,8 @@ def _shuffle(order: npt.NDArray[np.int32], seed: int) -> None:
     """Shuffle in place, as MXNet's build does."""
     if len(order) > 1:
         sizes = np.arange(2, len(order) + 1, dtype=np.uint32)
-        shuffle(order, draw_below(Mersenne(seed), sizes))
+        with working:  # it may import a kernel
+            shuffle(order, draw_below(Mersenne(seed), sizes))
 
 
 def _read_pair(image: str, label: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

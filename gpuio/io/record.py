@@ -95,7 +95,8 @@ class ImageRecordIter(DataIter):
 
     def _start_with(self, options: Any) -> None:
         super().__init__(options.batch_size)
-        opened = open_pipeline(self._task(options))
+        with working:
+            opened = open_pipeline(self._task(options))
         # where the next batch is; with shard="even" its `start` is where a state was loaded, and
         # the epoch's own start is `_start`
         self._at = BatchPosition(opened.first_pass, 0, 0)
@@ -418,7 +419,8 @@ class ImageRecordIter(DataIter):
             {field.name: field.default for field in attrs.fields(type(self.options))},
         )
         share = fraction(state, "host_share") if "host_share" in state else None
-        order.reach(epoch)  # on this thread, where an interrupt is heard
+        with working:
+            order.reach(epoch)  # on this thread, where an interrupt is heard
         with self._turn:
             self._batch, self._start = None, start
             self._at = BatchPosition(epoch, place, number)

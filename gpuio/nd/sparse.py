@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import GpuioError, OptionError
+from gpuio.forking import working
 from gpuio.hooks import missing
 from gpuio.nd.arrays import NDArray, asnumpy, host_array
 from gpuio.nd.context import Context, cpu, on_host
@@ -91,7 +92,8 @@ class CSRNDArray:
     def asscipy(self) -> Any:
         """Return a `scipy.sparse.csr_matrix`; GpuioError without SciPy."""
         try:
-            from scipy.sparse import csr_matrix
+            with working:
+                from scipy.sparse import csr_matrix
         except ImportError as error:
             raise GpuioError("asscipy() needs SciPy: pip install scipy") from error
         parts = (self.data.asnumpy(), self.indices.asnumpy(), self.indptr.asnumpy())

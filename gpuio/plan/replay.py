@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.decode.smaller import smaller, smaller_sizes
+from gpuio.forking import working
 from gpuio.kernels.plan.layout import PLAN
 from gpuio.options.record import RecordOptions
 from gpuio.plan.decode_scale import fitted
@@ -66,7 +67,8 @@ def replay(
     ------
     ValueError                          the row does not fit the image
     """
-    from gpuio.kernels.cpu import augment
+    with working:
+        from gpuio.kernels.cpu import augment
 
     rows = _rows(row)
     height, width = np.array(image.shape[:1]), np.array(image.shape[1:2])

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuio.errors import FormatError, GpuioWarning
+from gpuio.forking import working
 from gpuio.recordio.foreign import refuse_foreign
 from gpuio.storage.stored import StoredFile
 
@@ -209,7 +210,8 @@ def split(buffer: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], npt.NDA
                                 not completely in the buffer is left out. The compiled walker stops,
                                 without an error, where it expects a record and finds none
     """
-    from gpuio.kernels.framing import walk
+    with working:
+        from gpuio.kernels.framing import walk
 
     starts = np.empty(len(buffer) // HEADER_BYTES + 1, np.int64)
     lengths = np.empty_like(starts)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from gpuio import hooks
 from gpuio.errors import DecodeError, OptionError, RecordError
+from gpuio.forking import working
 from gpuio.recordio.pixels import storable
 
 __all__ = ["FORMAT", "IRHeader", "pack", "pack_img", "parse_image_record", "unpack", "unpack_img"]
@@ -155,7 +156,8 @@ def pack_img(
     MXNet saturates other dtypes: of a JPEG of 16 bits all becomes white, of floats from 0 to 1 all
     black.
     """
-    import cv2
+    with working:
+        import cv2
 
     suffix = str(img_fmt).lower()
     if not (isinstance(quality, numbers.Integral) and 0 <= int(quality) <= 100):
@@ -212,11 +214,14 @@ def unpack_img(
     DecodeError         the payload is empty; the image is over a limit, of a format that is not
                         read, or its header is damaged
     """
-    import cv2
+    with working:
+        import cv2
 
     header, blob = unpack(s)
     if not blob:
         raise DecodeError("the record holds no image: its payload is empty")
-    if hooks.call("check_image", blob, max_pixels, max_scans) is None:
+    with working:
+        claims = hooks.call("check_image", blob, max_pixels, max_scans)
+    if claims is None:
         return header, None
     return header, cv2.imdecode(np.frombuffer(blob, dtype=np.uint8), iscolor)

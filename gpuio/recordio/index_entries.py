@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from gpuio.forking import working
 from gpuio.storage.files import open_binary
 
 __all__ = ["Entries", "parse_text", "read_text"]
@@ -229,7 +230,8 @@ class _Gathered:
         start = self._count
         if start == 0 or start + _most_lines(text) > len(self._offsets):
             return None
-        from gpuio.kernels.index_text import parse_lines
+        with working:
+            from gpuio.kernels.index_text import parse_lines
 
         flat, following = np.frombuffer(text, np.uint8), self._first + start
         count, same = parse_lines(flat, following, _NO_KEYS, self._offsets[start:])
@@ -272,7 +274,8 @@ def _cut(array: Int64, count: int) -> Int64:
 
 def _parse_compiled(text: bytes) -> tuple[Int64, Int64] | None:
     """Parse lines of any length by the compiled loop."""
-    from gpuio.kernels.index_text import parse_lines
+    with working:
+        from gpuio.kernels.index_text import parse_lines
 
     keys, offsets = np.empty((2, _most_lines(text)), np.int64)
     count, _ = parse_lines(np.frombuffer(text, np.uint8), 0, keys, offsets)
