@@ -108,5 +108,13 @@ def finish() -> None:
             pass
 
 
-if hasattr(os, "register_at_fork"):  # the threads are not there in a child
-    os.register_at_fork(after_in_child=_late.clear)
+def _begin_anew() -> None:
+    """In a child: forget the other threads, and that one of them was collecting."""
+    global _collector
+    _late.clear()
+    if not collects():
+        _collector = 0  # a thread of the child may get the number of that one
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -10,6 +10,7 @@ import pytest
 
 from gpuio import finalizing
 from gpuio.pipeline.prefetch import Prefetcher
+from support.forks import forked
 from support.leaks import threads
 from support.making import jpeg, photo, write_rec
 
@@ -227,3 +228,38 @@ print(done == child, os.waitstatus_to_exitcode(status))
     call = [sys.executable, "-c", code]
     done = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == "True 7\n", done.stderr
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_forked_child_knows_whether_its_thread_collects(mine):
+    told = []
+
+    class Owner:
+        def __del__(self):
+            begun.set()
+            if mine:
+                told.append(forked(finalizing.collects))
+            else:
+                may.wait(60)
+
+    def collect():
+        owner = Owner()
+        owner.itself = owner
+        del owner
+        gc.collect()
+
+    begun, may = threading.Event(), threading.Event()
+    gc.disable()  # no other thread is to find the owner
+    thread = threading.Thread(target=collect)
+    try:
+        finalizing.finalize(threading.Event(), lambda: None)  # from now on collections are noted
+        thread.start()
+        assert begun.wait(60)
+        if not mine:
+            assert finalizing._collector == thread.ident
+            told.append(forked(lambda: finalizing._collector == 0))
+    finally:
+        may.set()
+        thread.join(60)
+        gc.enable()
+    assert told == [0]
