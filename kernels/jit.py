@@ -1,11 +1,10 @@
 """How a pixel function is compiled: with Numba, without the GIL, kept on disk between processes.
 
 Compiled code is kept in `__pycache__` beside the source, or in the user's cache folder if that
-cannot be written; where neither can, functions are compiled anew in every process. What another
-user has left beside the source, as in an image or on a cluster, is used where it can be read. The
-first
-compilation of a process is said, in one line of the log (logger "gpuio", WARNING): it takes some
-seconds, and nothing else would tell why.
+cannot be written; where neither can, or the disk is full, functions are compiled anew in every
+process. What another user has left beside the source, as in an image or on a cluster, is used where
+it can be read. The first compilation of a process is said, in one line of the log (logger "gpuio",
+WARNING): it takes some seconds, and nothing else would tell why.
 """
 
 from __future__ import annotations
@@ -38,12 +37,13 @@ class Counts:
     loaded, compiled : int      functions that were kept from an earlier process, and others
     seconds : float             that compiling took
     folder : str                where compiled code is kept, of the last one; "" for nowhere
+    said, unkept : bool         the log has a line, and one of code that could not be kept
     """
 
     loaded = compiled = 0
     seconds = 0.0
     folder = ""
-    said = False
+    said = unkept = False
 
 
 counts = Counts()
@@ -121,9 +121,7 @@ def kernel(
                 if "no locator available" not in str(error):
                     raise
                 _say("", function)
-            with _uncollected():
-                made.compile(signature)
-            made.disable_compile()
+            _compile(made, signature, function)
         _count(made, function, time.perf_counter() - begun)
         return made
 
@@ -136,6 +134,18 @@ def _dispatcher(function: Callable[..., Any], *, allocates: bool) -> Any:
         return numba.njit(**_OPTIONS)(function)
     options = _OPTIONS | {"pipeline_class": _compiler.KernelCompiler, "_nrt": allocates}
     return numba.njit(**options)(function)
+
+
+def _compile(made: Any, signature: Any, function: Callable[..., Any]) -> None:
+    """Compile a function, and keep its code where there is room for it."""
+    try:
+        with _uncollected():
+            made.compile(signature)
+    except OSError as error:  # a full disk; the code is there all the same
+        if not made.overloads:
+            raise
+        _say(made.stats.cache_path or "", function, error)
+    made.disable_compile()
 
 
 @contextlib.contextmanager
@@ -209,12 +219,19 @@ def _count(made: Any, function: Callable[..., Any], seconds: float) -> None:
     _say(counts.folder, function)
 
 
-def _say(folder: str, function: Callable[..., Any]) -> None:
-    """Say, once in a process, that kernels are compiled, and where they are kept."""
-    if counts.said:
+def _say(folder: str, function: Callable[..., Any], error: OSError | None = None) -> None:
+    """Say, once in a process, that kernels are compiled, and where they are kept; or why not."""
+    if counts.said and (error is None or counts.unkept):
         return
-    counts.said = True
-    if folder:
+    counts.said, counts.unkept = True, error is not None
+    if error is not None:
+        _log.warning(
+            "compiling kernels, 5 to 10 s, in every process: they cannot be kept in %s (%s); make "
+            "room there, or set NUMBA_CACHE_DIR to a folder that has some",
+            folder,
+            error,
+        )
+    elif folder:
         _log.warning("compiling kernels, once, 5 to 10 s; they are kept in %s", folder)
     else:
         _log.warning(

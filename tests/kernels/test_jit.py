@@ -72,6 +72,21 @@ def test_kernels_work_where_nothing_can_be_written(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("sh") is None, reason="limits files as a shell does")
+def test_kernels_work_where_their_code_does_not_fit(tmp_path):
+    """As on a full disk: files can be made, and hold only the first bytes."""
+    kernels = install(tmp_path / "site")
+    limited = ["sh", "-c", 'ulimit -f 1; exec "$0" "$@"']
+    out, err = said_by(tmp_path / "site", tmp_path, before=limited)
+    assert out == "0 1\n"
+    assert err.count("\n") == 1
+    assert f"cannot be kept in {kernels / '__pycache__'}" in err
+    assert "File too large" in err
+    assert run(tmp_path / "site", tmp_path) == ["0", "1"]  # there is room again
+    assert run(tmp_path / "site", tmp_path) == ["1", "0"]
+
+
+@pytest.mark.slow
 def test_every_kernel_compiles_where_nothing_can_be_written(tmp_path):
     kernels = tmp_path / "site" / "gpuio" / "kernels"
     shutil.copytree(
