@@ -23,7 +23,7 @@ from gpuio.backend.protocol import Blob, Encoded, Fault, Output, Work
 from gpuio.backend.warp_region import warp_reach, warp_regions
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
-from gpuio.decode.plain import RECORD_BYTES, PlainDecoder, any_plain, is_loaded
+from gpuio.decode.plain import RECORD_BYTES, PlainDecoder, any_plain, is_loaded, is_lost
 from gpuio.decode.region import RegionDecoder
 from gpuio.decode.scaled import ScaledDecoder
 from gpuio.decode.shorten import MARGIN, shorten
@@ -222,7 +222,7 @@ class CpuBackend:
             return made
         if not self._small_records and not is_loaded(now=self._rows > 2 * self._batch_rows):
             return None
-        if any_plain(headers):
+        if any_plain(headers) and not is_lost():
             made = PlainDecoder(self._turbo, self._mine.handle, self._limits[0])
             self._mine.plain = made
         return made

@@ -9,6 +9,7 @@ Invariant: what is decoded has the pixels that OpenCV makes, and what is not dec
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,14 @@ from gpuio.decode.own import OwnDecoder
 from gpuio.decode.turbojpeg import Handle
 from gpuio.forking import lock
 
-__all__ = ["RECORD_BYTES", "PlainDecoder", "any_plain", "is_loaded"]
+__all__ = ["RECORD_BYTES", "PlainDecoder", "any_plain", "is_loaded", "is_lost"]
 
 MAX_PIXELS = 1 << 24  # of an image: its planes take up to 4 bytes a pixel of each thread
 RECORD_BYTES = 24_576  # of a job's mean record: such images cost less than what others wait for
 
 _loading = lock()
 _loaded = False
+_loading_in = 0  # process whose thread loads it, else 0
 
 
 def is_loaded(*, now: bool) -> bool:
@@ -34,15 +36,34 @@ def is_loaded(*, now: bool) -> bool:
     ----------
     now : bool      load it, or compile it, unless another thread is at it
     """
-    global _loaded
-    if now and not _loaded and _loading.acquire(blocking=False):
+    if now and not _loaded and not is_lost() and _loading.acquire(blocking=False):
         try:
-            from gpuio.kernels.cpu import plain  # noqa: F401
-
-            _loaded = True
+            _load()
         finally:
             _loading.release()
     return _loaded
+
+
+def is_lost() -> bool:
+    """Say whether this process was forked while its parent loaded the decoder.
+
+    The module's lock is then held by a thread that is not there: to import it would never end.
+    """
+    return _loading_in not in (0, os.getpid())
+
+
+def _load() -> Any:
+    """Return the module of the compiled decoder."""
+    global _loaded, _loading_in
+    if not _loaded:
+        _loading_in = os.getpid()
+    try:
+        from gpuio.kernels.cpu import plain
+
+        _loaded = True
+    finally:
+        _loading_in = 0
+    return plain
 
 
 def any_plain(headers: npt.NDArray[np.void], at_least: int = 1) -> bool:
@@ -70,8 +91,7 @@ class PlainDecoder(OwnDecoder):
     """
 
     def __init__(self, turbo: Any, handle: Handle | None, max_pixels: int = 2**31 - 1) -> None:
-        from gpuio.kernels.cpu import plain
-
+        plain = _load()
         self._most = min(max_pixels, MAX_PIXELS)
         super().__init__(plain.decode, plain.PlainDecoder, turbo, handle, self._most)
 

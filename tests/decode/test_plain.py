@@ -1,6 +1,12 @@
 """Plain JPEGs are decoded by gpuio itself, to the same pixels; nobody waits for it to be loaded."""
 
+import contextlib
+import importlib.machinery
+import os
+import signal
+import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -139,6 +145,61 @@ def test_one_thread_loads_it_and_the_others_go_on(monkeypatch):
         thread.join(60)
     assert said == [False]
     assert plain.is_loaded(now=True)
+    assert plain.is_loaded(now=False)
+
+
+class Waits:
+    """Finds the decoder's module, which is not executed until it may: it takes its time."""
+
+    def __init__(self):
+        self.begun, self.may = threading.Event(), threading.Event()
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "gpuio.kernels.cpu.plain":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        load = spec.loader.exec_module
+
+        def wait(module):
+            self.begun.set()
+            self.may.wait(600)
+            load(module)
+
+        spec.loader.exec_module = wait
+        return spec
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("blobs", [LARGE, KINDS[:16]], ids=["photos", "small"])
+def test_a_child_that_is_forked_while_it_is_loaded_goes_on_without_it(
+    tmp_path, way, monkeypatch, blobs
+):
+    """Its module is one that a thread of the parent was importing: nobody ends that in a child."""
+    rec, _ = write_rec(tmp_path, blobs)
+    right, _ = epoch(rec)
+    package, waits = importlib.import_module("gpuio.kernels.cpu"), Waits()
+    monkeypatch.setattr(plain, "_loaded", False)
+    monkeypatch.delattr(package, "plain")
+    monkeypatch.delitem(sys.modules, "gpuio.kernels.cpu.plain")
+    monkeypatch.setattr(sys, "meta_path", [waits, *sys.meta_path])
+    thread = threading.Thread(target=plain.is_loaded, kwargs={"now": True})
+    thread.start()
+    assert waits.begun.wait(600)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(300)  # ends a child that waits
+        with contextlib.suppress(BaseException):
+            data, stats = epoch(rec)
+            if np.array_equal(data, right) and stats["decoders"].keys() == {way}:
+                os._exit(0)
+        os._exit(1)
+    try:
+        assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        waits.may.set()
+        thread.join(600)
     assert plain.is_loaded(now=False)
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gpuio.backend.protocol import Encoded, Work
 from gpuio.decode import turbojpeg
 from gpuio.decode.opencv import decode
-from gpuio.decode.plain import PlainDecoder, any_plain
+from gpuio.decode.plain import PlainDecoder, any_plain, is_lost
 from gpuio.decode.scaled import ScaledDecoder
 from gpuio.decode.smaller import smaller
 from gpuio.errors import DecodeError
@@ -218,7 +218,7 @@ class HostDecoder:
     def _plain(self, headers: npt.NDArray[np.void]) -> PlainDecoder | None:
         """Return this thread's decoder of plain JPEGs; None where few of them were seen."""
         made: PlainDecoder | None = getattr(self._mine, "plain", None)
-        if made is None and any_plain(headers, self._several):
+        if made is None and any_plain(headers, self._several) and not is_lost():
             made = self._mine.plain = PlainDecoder(self._turbo, self._handle())
         return made
 
