@@ -117,7 +117,7 @@ def _read_front(own, data, size):
 def _keep_front(own, data, size):
     """Read what stands before the entropy-coded data; False where it is not plain and sound."""
     start = item(own, _START)
-    kept = start != 0 and start <= size and same(own + _HEAD, data, start)
+    kept = 0 < start <= min(size, _LONGEST_HEAD) and same(own + _HEAD, data, start)
     if not kept and not _read_front(own, data, size):
         return False
     for part in range(2):
@@ -376,13 +376,17 @@ class PlainDecoder:
         self.fit(min(max_pixels, 65_536))
 
     def fit(self, pixels: int) -> None:
-        """Make room for an image of so many pixels; of larger ones the decoder behind this one is
-        asked. What is not written to takes no memory.
+        """Make room for an image of so many pixels, where there is any; of larger ones the decoder
+        behind this one is asked. What is not written to takes no memory.
         """
         if pixels <= self._pixels:
             return
-        self._pixels, room = pixels, 4 * pixels + 65_536
-        memory = np.zeros(64 + _PLANES + room, np.uint8)
+        room = 4 * pixels + 65_536
+        try:
+            memory = np.zeros(64 + _PLANES + room, np.uint8)
+        except MemoryError:
+            return
+        self._pixels = pixels
         start = -memory.ctypes.data % 64
         memory[start : start + _PLANES] = self._own[:_PLANES]
         self._own = memory[start:]

@@ -164,6 +164,21 @@ def test_a_larger_image_is_decoded_once_room_was_made():
     assert decoder.decoded == 4
 
 
+def test_where_there_is_no_memory_the_room_stays(monkeypatch):
+    def full(*given):
+        raise MemoryError
+
+    decoder = plain.PlainDecoder(max_pixels=1 << 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(plain.np, "zeros", full)
+        decoder.fit(200_000)
+    mine = Decoder(plain, decoder, 1)
+    assert mine(GOOD)[0] == plain.DECODED
+    assert mine(made("4:4:4", 500, 400, 1))[0] == plain.REFUSED
+    decoder.fit(200_000)
+    assert mine(made("4:4:4", 500, 400, 1))[0] == plain.DECODED
+
+
 def test_a_region_alone_is_written():
     rng = np.random.default_rng(3)
     for seed in range(150):
