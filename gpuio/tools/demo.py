@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuio.forking import working
 from gpuio.nd import asnumpy
 from gpuio.tools import cli, im2rec
 from gpuio.tools.arguments import at_least
@@ -121,6 +122,11 @@ def _read(prefix: str, out: Path, args: argparse.Namespace) -> int:
         opened = time.perf_counter() - begun
         _say(args, f"   first batch after {opened:.2f} s ({_kernels()})")
         it.reset()
+        begun = time.perf_counter()
+        with working:  # what is measured is every later run
+            import gpuio.kernels.cpu.plain  # noqa: F401
+        loaded = time.perf_counter() - begun
+        _say(args, f"   gpuio's own JPEG decoder after {loaded:.2f} s more ({_kernels()})")
         begun, cpu = time.perf_counter(), time.process_time()
         for _ in range(args.epochs):
             for batch in it:
