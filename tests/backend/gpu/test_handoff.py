@@ -132,8 +132,8 @@ def test_iterators_left_early_leave_no_thread_and_no_file(tmp_path):
 
     leave()
     gc.collect()
-    running, files = threads(), sum(open_files().values())
+    running, open_before = threads(), sum(open_files().values())
     for _ in range(5):
         leave()
     assert left(running) == []
-    assert sum(open_files().values()) <= files + 2
+    assert sum(open_files().values()) <= open_before + 2
