@@ -165,7 +165,9 @@ def _making(found: dict[str, Any]) -> Limit:
     if slow and not found["turbojpeg"]:
         return Limit(stage, f"{said}; try pip install 'gpuio[turbo]'{_cache(found)}")
     return Limit(
-        stage, f"{said}; try decode_scale='auto', smaller images in the file{_cache(found)}"
+        stage,
+        f"{said}; try smaller images in the file, decode_scale='auto' for photos of many "
+        f"megapixels{_cache(found)}",
     )
 
 

@@ -46,8 +46,8 @@ def situation(*, waits=0.5, reading=0.1, making=0.1, mixing=None, **other):
             {"making": 0.98},
             "decoding",
             (
-                "decoding limits: 2 threads busy 98 % on 2 cores; try decode_scale='auto', smaller "
-                "images in the file, or cache"
+                "decoding limits: 2 threads busy 98 % on 2 cores; try smaller images in the file, "
+                "decode_scale='auto' for photos of many megapixels, or cache"
             ),
             {},
         ),
@@ -72,8 +72,8 @@ def situation(*, waits=0.5, reading=0.1, making=0.1, mixing=None, **other):
             "decoding",
             (
                 "decoding limits: 2 threads busy 99 % on 2 cores, of which this process got 0.8: "
-                "others use the machine; try decode_scale='auto', smaller images in the file, or "
-                "cache"
+                "others use the machine; try smaller images in the file, decode_scale='auto' for "
+                "photos of many megapixels, or cache"
             ),
             {},
         ),

@@ -165,7 +165,7 @@ def test_the_text_names_the_numbers_and_the_options_to_set(tmp_path, capsys):
     assert lines[0].startswith("6 records (images), ")
     assert "measured as 3x64x64, batches of 4" in lines[1]
     assert lines[-1].startswith("set: preprocess_threads=1, prefetch_buffer=")
-    assert any("decode_scale='auto'" in line for line in lines)
+    assert any("repack them smaller" in line for line in lines)
 
 
 def test_batches_ahead_that_are_given_are_measured_too(tmp_path, capsys):
@@ -325,10 +325,8 @@ def situation(**changed):
         ),
         ({"bare_decode": {"2": quartiles([2000.0])}}, "decoding limits: the iterator gives 95%"),
         ({"bare_decode": {"2": quartiles([0.0])}}, None),  # of images that do not decode
-        (
-            {"facts": FACTS | {"mean_pixels": 6e5}},
-            "decode_scale='auto'",
-        ),
+        ({"facts": FACTS | {"mean_pixels": 6e5}}, "repack them smaller (gpuio im2rec --resize; it"),
+        ({"facts": FACTS | {"mean_pixels": 12e6}}, "decode_scale='auto'"),
         ({"met": {"faults": 3}}, "the file has damage"),
     ],
 )
