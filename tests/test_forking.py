@@ -144,7 +144,7 @@ wait_for = forking._gate.changed.wait_for
 def wait(there_is_none, patience):
     if not there_is_none():
         may.set()
-    return wait_for(there_is_none, patience)
+    return wait_for(there_is_none, 200)  # importing may take longer than a fork's patience
 
 forking._gate.changed.wait_for = wait
 child = os.fork()

@@ -328,12 +328,12 @@ def test_engines_are_warmed_up_for_their_part_of_a_batch(files, setting):
 
 
 def test_a_batch_made_in_halves_is_divided_as_a_whole(files, setting):
-    _, blank, *_ = run(files, 0.4)
+    _, blank, *_ = run(files, 0.4, 8)
     full = OutOfDeviceMemoryError("full", 9)
-    setting.fail = {"launch": {2: full, 9: full}}
-    again = run(files, 0.4, preprocess_threads=1, decoders=1)
+    setting.fail = {"launch": {2: full, 9: full}}  # of the second and the seventh batch
+    again = run(files, 0.4, 8, preprocess_threads=1, decoders=1)
     assert again[1] == blank
-    assert setting.devices[-1].calls["launch"] > 6 + 3
+    assert setting.devices[-1].calls["launch"] > 8 + 3
 
 
 def test_an_iterator_may_be_closed_while_it_finds_the_share(files, setting, monkeypatch):
