@@ -220,7 +220,7 @@ class CpuBackend:
         made: PlainDecoder | None = getattr(self._mine, "plain", None)
         if made is not None:
             return made
-        if not self._small_records and not is_loaded(now=self._rows > 2 * self._batch_rows):
+        if not self._small_records and not is_loaded(load=self._rows > 2 * self._batch_rows):
             return None
         if any_plain(headers) and not is_lost():
             made = PlainDecoder(self._turbo, self._mine.handle, self._limits[0])

@@ -29,14 +29,14 @@ _loaded = False
 _loading_in = 0  # process whose thread loads it, else 0
 
 
-def is_loaded(*, now: bool) -> bool:
+def is_loaded(*, load: bool) -> bool:
     """Say whether the compiled decoder is there.
 
     Parameters
     ----------
-    now : bool      load it, or compile it, unless another thread is at it
+    load : bool     load it, or compile it, unless another thread is at it
     """
-    if now and not _loaded and not is_lost() and _loading.acquire(blocking=False):
+    if load and not _loaded and not is_lost() and _loading.acquire(blocking=False):
         try:
             _load()
         finally:

@@ -88,7 +88,7 @@ class Status:
         return self.version != ""
 
     def described(self) -> str:
-        """Return which decoder decodes on the CPU, and why."""
+        """Return who decodes on the CPU what gpuio does not itself, and why."""
         if self.usable:
             return f"TurboJPEG {self.version} decodes JPEG, OpenCV the rest: {self.path}"
         found = f"{self.path}: " if self.path else ""

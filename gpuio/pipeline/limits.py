@@ -161,7 +161,8 @@ def _making(found: dict[str, Any]) -> Limit:
         said += f", of which this process got {used:.1f}: others use the machine"
     if not decodes:
         return Limit(stage, said + "; try dtype='uint8' or fewer colour and geometry options")
-    slow = found["decoders"].get("opencv", 0) > found["decoders"].get("turbojpeg", 0)
+    by = found["decoders"]
+    slow = by.get("opencv", 0) > by.get("turbojpeg", 0) + by.get("own", 0)
     if slow and not found["turbojpeg"]:
         return Limit(stage, f"{said}; try pip install 'gpuio[turbo]'{_cache(found)}")
     return Limit(

@@ -109,10 +109,10 @@ def test_nobody_waits_for_it_in_a_job_of_larger_images(tmp_path, way, monkeypatc
     rec, _ = write_rec(tmp_path, 2 * LARGE)
     rows, is_loaded = [], plain.is_loaded
 
-    def noted(*, now):
+    def noted(*, load):
         rows.append(backend[0]._rows)
-        assert now == (rows[-1] > 2 * 8)
-        return is_loaded(now=now)
+        assert load == (rows[-1] > 2 * 8)
+        return is_loaded(load=load)
 
     backend, make = [], cpu.CpuBackend.make
     monkeypatch.setattr(plain, "_loaded", False)
@@ -129,7 +129,7 @@ def test_nobody_waits_for_it_in_a_job_of_larger_images(tmp_path, way, monkeypatc
     assert by.keys() == {"own", way}
     assert by[way] == 16
     assert rows[0] <= 8
-    monkeypatch.setattr(cpu, "is_loaded", lambda *, now: False)
+    monkeypatch.setattr(cpu, "is_loaded", lambda *, load: False)
     right, before = epoch(rec, **options)
     assert np.array_equal(data, right)
     assert before["decoders"].keys() == {way}
@@ -137,15 +137,15 @@ def test_nobody_waits_for_it_in_a_job_of_larger_images(tmp_path, way, monkeypatc
 
 def test_one_thread_loads_it_and_the_others_go_on(monkeypatch):
     monkeypatch.setattr(plain, "_loaded", False)
-    assert not plain.is_loaded(now=False)
+    assert not plain.is_loaded(load=False)
     said = []
     with plain._loading:
-        thread = threading.Thread(target=lambda: said.append(plain.is_loaded(now=True)))
+        thread = threading.Thread(target=lambda: said.append(plain.is_loaded(load=True)))
         thread.start()
         thread.join(60)
     assert said == [False]
-    assert plain.is_loaded(now=True)
-    assert plain.is_loaded(now=False)
+    assert plain.is_loaded(load=True)
+    assert plain.is_loaded(load=False)
 
 
 class Waits:
@@ -182,7 +182,7 @@ def test_a_child_that_is_forked_while_it_is_loaded_goes_on_without_it(
     monkeypatch.delattr(package, "plain")
     monkeypatch.delitem(sys.modules, "gpuio.kernels.cpu.plain")
     monkeypatch.setattr(sys, "meta_path", [waits, *sys.meta_path])
-    thread = threading.Thread(target=plain.is_loaded, kwargs={"now": True})
+    thread = threading.Thread(target=plain.is_loaded, kwargs={"load": True})
     thread.start()
     assert waits.begun.wait(600)
     with warnings.catch_warnings():
@@ -200,7 +200,7 @@ def test_a_child_that_is_forked_while_it_is_loaded_goes_on_without_it(
     finally:
         waits.may.set()
         thread.join(600)
-    assert plain.is_loaded(now=False)
+    assert plain.is_loaded(load=False)
 
 
 def test_a_limit_of_pixels_is_kept(tmp_path):

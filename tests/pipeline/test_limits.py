@@ -68,6 +68,15 @@ def situation(*, waits=0.5, reading=0.1, making=0.1, mixing=None, **other):
             {},
         ),
         (
+            {"making": 0.98, "decoders": {"opencv": 9, "own": 90}, "turbojpeg": False},
+            "decoding",
+            (
+                "decoding limits: 2 threads busy 98 % on 2 cores; try smaller images in the file, "
+                "decode_scale='auto' for photos of many megapixels, or cache"
+            ),
+            {},
+        ),
+        (
             {"making": 0.99, "cores_used": 0.8},
             "decoding",
             (
