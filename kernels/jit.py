@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy.ma  # noqa: F401 -- Numba looks at it at the first call, which a fork does not wait for
 from numba.core import caching
 
 __all__ = ["Counts", "counts", "inner", "kernel"]

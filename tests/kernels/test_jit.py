@@ -4,6 +4,8 @@ import ast
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -254,3 +256,28 @@ def test_kernels_are_warmed_up_by_a_command(capsys, monkeypatch):
     said = capsys.readouterr()
     assert "kernels: " in said.out
     assert "gpuio warmup: they cannot be kept: set NUMBA_CACHE_DIR" in said.err
+
+
+FIRST_CALLS = """
+import sys
+import numpy as np
+from gpuio.kernels import records, slots
+from gpuio.kernels.cpu import needs
+from gpuio.kernels.image_header import HEADER
+from gpuio.kernels.plan.layout import PLAN
+from gpuio.kernels.text import find_rows
+
+before = set(sys.modules)
+text, found = np.frombuffer(b"1,2\\n", np.uint8), np.zeros(4, np.int64)
+find_rows(text, 0, np.zeros(2, np.int64), found, False)
+needs.look_at(np.zeros(1, PLAN), np.zeros(1, HEADER), found[:1], found[:1], found[:1], 8, 8)
+slots.sizes(found[:0])
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_the_first_call_of_a_kernel_imports_nothing():
+    """A fork waits for imports that are gpuio's own, not for those of Numba in a call."""
+    call = [sys.executable, "-c", FIRST_CALLS]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout.strip() == "[]", done.stderr
